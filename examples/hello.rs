@@ -1,0 +1,2 @@
+//! The shortest program: a route that is a generator of events.
+fn main() {}

@@ -1,0 +1,2 @@
+//! `cargo xtask`: set-up, tests, lints and benches of this workspace.
+fn main() {}
