@@ -1,1 +1,20 @@
-//! Placeholder while the crate is laid out.
+//! What the tests of Bellwether's crates share: a scripted byte client, started programs, a browser.
+//!
+//! A dev-dependency only. Everything here is written for tests: a wait that lasts too long, or a peer
+//! that breaks HTTP, panics with a message that says what was awaited and what had arrived.
+//! Deadlines run on the machine's clock, so they neither fire nor hang when a test pauses tokio's.
+
+mod browser;
+mod chunks;
+mod client;
+mod head;
+mod patience;
+mod program;
+mod skip;
+
+pub use browser::{Browser, BrowserError, Tab};
+pub use client::{BodyEnd, RawClient};
+pub use head::Head;
+pub use patience::{PATIENCE, eventually, within};
+pub use program::{Program, example_path};
+pub use skip::{REQUIRE_TOOLS, or_skip};

@@ -1,0 +1,5 @@
+//! The testkit against real sockets, real processes and a real browser.
+#![allow(clippy::unwrap_used)]
+
+mod client;
+mod program;
