@@ -1,0 +1,90 @@
+//! The errors of this crate: one small type for each thing that can fail.
+
+use std::fmt;
+
+/// Text that cannot be an event id or an event name; made by their constructors.
+///
+/// The caller's mistake, or that of whoever sent the caller the text.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FieldError {
+    pub(crate) field: Field,
+    pub(crate) found: u8,
+    pub(crate) at: usize,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Field {
+    Id,
+    Name,
+}
+
+impl FieldError {
+    /// The character that is not allowed: `'\r'`, `'\n'` or `'\0'`.
+    pub fn found(&self) -> char {
+        char::from(self.found)
+    }
+
+    /// Where the character stands, in bytes from the start of the text.
+    pub fn position(&self) -> usize {
+        self.at
+    }
+}
+
+impl fmt::Display for FieldError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let rule = match self.field {
+            Field::Id => "event id must not contain a line break or U+0000",
+            Field::Name => "event name must not contain a line break",
+        };
+        write!(f, "{rule}: found U+{:04X} at byte {}", self.found, self.at)
+    }
+}
+
+impl std::error::Error for FieldError {}
+
+/// An event that cannot be encoded.
+///
+/// Ids, names and text are checked before they get into an event, so this is always about JSON: the value given to
+/// [`ServerSentEvent::json`](crate::ServerSentEvent::json) or [`encode_json_into`](crate::encode_json_into) is none.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct EncodeError {
+    kind: EncodeErrorKind,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum EncodeErrorKind {
+    #[cfg(feature = "json")]
+    Json(crate::json::JsonError),
+}
+
+#[cfg(feature = "json")]
+impl EncodeError {
+    /// What is wrong with the JSON, if that is what failed.
+    pub fn json(&self) -> Option<&crate::json::JsonError> {
+        let EncodeErrorKind::Json(error) = &self.kind;
+        Some(error)
+    }
+}
+
+#[cfg(feature = "json")]
+impl From<crate::json::JsonError> for EncodeError {
+    fn from(error: crate::json::JsonError) -> Self {
+        Self {
+            kind: EncodeErrorKind::Json(error),
+        }
+    }
+}
+
+impl fmt::Display for EncodeError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        #[cfg(not(feature = "json"))]
+        let _ = f;
+        match self.kind {
+            #[cfg(feature = "json")]
+            EncodeErrorKind::Json(ref error) => fmt::Display::fmt(error, f),
+        }
+    }
+}
+
+// The message is that of the JSON error itself, so that is no separate source.
+impl std::error::Error for EncodeError {}

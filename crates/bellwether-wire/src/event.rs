@@ -1,0 +1,222 @@
+//! [`ServerSentEvent`]: one event as the application means it, before it becomes bytes.
+
+use std::time::Duration;
+
+use crate::field::{EventId, EventName};
+use crate::text::Text;
+
+#[cfg(feature = "json")]
+use crate::json::{self, JsonError};
+#[cfg(feature = "json")]
+use serde::Serialize;
+
+/// The longest delay that [`ServerSentEvent::retry`] sends, in milliseconds: browsers keep it in 31 bits.
+pub(crate) const MAX_RETRY_MS: u32 = i32::MAX as u32;
+
+/// One event: data, name, id, retry delay and comment, each of them optional.
+///
+/// A clone copies no more than 38 bytes of any text. Whether a field is absent or empty makes a difference and is
+/// kept: empty data is delivered, an empty id resets the client's memory of the last one.
+///
+/// ```
+/// use bellwether_wire::{ServerSentEvent, event_name};
+///
+/// let event = ServerSentEvent::text("two\nlines").event(event_name!("note")).id(7);
+/// assert_eq!(event.encode()?, "event: note\nid: 7\ndata: two\ndata: lines\n\n");
+/// # Ok::<(), bellwether_wire::EncodeError>(())
+/// ```
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct ServerSentEvent {
+    pub(crate) data: Data,
+    pub(crate) name: Option<EventName>,
+    pub(crate) id: Option<EventId>,
+    /// Milliseconds, at most `MAX_RETRY_MS`.
+    pub(crate) retry: Option<u32>,
+    // Boxed as it is rare: the event is moved a lot, and smaller is faster.
+    pub(crate) comment: Option<Box<Text>>,
+}
+
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(crate) enum Data {
+    #[default]
+    None,
+    Text(Text),
+    #[cfg(feature = "json")]
+    Failed(JsonError),
+}
+
+impl ServerSentEvent {
+    /// An event with no field set, to which the other methods add.
+    ///
+    /// - `new().comment("still here")` is a comment alone: nothing happens in the browser, the connection is kept busy.
+    /// - `new().retry(delay)` only sets the delay before the next reconnect.
+    /// - `new().id(id)` only moves the client's last id. Firefox and WebKit lose an id in a block without data;
+    ///   send ids together with data.
+    ///
+    /// As it is, it encodes to no bytes at all.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// An event with text as its data; empty text is delivered as such.
+    ///
+    /// Each CR, LF and CRLF is one line break, and all of them arrive as LF: the format has no way to tell them apart.
+    /// A `String` is taken over, a `&str` above 38 bytes is copied once ([`Text`] has the whole table). U+0000 is legal
+    /// and written as it is; Firefox drops it on arrival.
+    pub fn text(data: impl Into<Text>) -> Self {
+        Self::new().with_data(data)
+    }
+
+    /// An event with a value as JSON as its data.
+    ///
+    /// The value is serialized here and now. If that fails, the event carries the error: [`error`](Self::error) tells
+    /// it and encoding returns it. [`try_json`](Self::try_json) is the same with the error in the caller's hands.
+    ///
+    /// What fails: a float that is NaN or infinite, a map whose keys are no strings or numbers, a `Serialize` that
+    /// returns an error. `serde_json::json!` turns such a float into `null` by itself, before it gets here.
+    ///
+    /// ```
+    /// use bellwether_wire::ServerSentEvent;
+    ///
+    /// assert_eq!(ServerSentEvent::json([1, 2]).data(), Some("[1,2]"));
+    /// assert!(ServerSentEvent::json(f64::NAN).encode().is_err());
+    /// ```
+    #[cfg(feature = "json")]
+    // By value, so that `json(json!({ .. }))` and `json(&value)` both read well.
+    #[allow(clippy::needless_pass_by_value)]
+    pub fn json<T: Serialize>(value: T) -> Self {
+        let data = match json::to_text(&value) {
+            Ok(text) => Data::Text(text),
+            Err(error) => Data::Failed(error),
+        };
+        Self {
+            data,
+            ..Self::default()
+        }
+    }
+
+    /// Like [`json`](Self::json), and tells at once when the value is no JSON.
+    ///
+    /// # Errors
+    ///
+    /// [`JsonError`] in the cases that [`json`](Self::json) lists.
+    #[cfg(feature = "json")]
+    #[allow(clippy::needless_pass_by_value)]
+    pub fn try_json<T: Serialize>(value: T) -> Result<Self, JsonError> {
+        Ok(Self::new().with_data(json::to_text(&value)?))
+    }
+
+    /// Sets the data to this text, like [`text`](Self::text).
+    #[must_use]
+    pub fn with_data(mut self, data: impl Into<Text>) -> Self {
+        self.data = Data::Text(data.into());
+        self
+    }
+
+    /// Sets the name under which the browser dispatches the event; without one it is `message`.
+    #[must_use]
+    pub fn event(mut self, name: EventName) -> Self {
+        self.name = Some(name);
+        self
+    }
+
+    /// Sets the id, which the browser sends back as `Last-Event-ID` when it reconnects. Integers are ids too.
+    #[must_use]
+    pub fn id(mut self, id: impl Into<EventId>) -> Self {
+        self.id = Some(id.into());
+        self
+    }
+
+    /// Sets the delay before the browser reconnects, in whole milliseconds, rounded down.
+    ///
+    /// The largest value is 2³¹ − 1 ms, nearly 25 days; more is sent as that. Zero means at once (Firefox waits 500 ms
+    /// at least). Browsers never spread their reconnects: give each client its own delay.
+    #[must_use]
+    pub fn retry(mut self, delay: Duration) -> Self {
+        let millis = u32::try_from(delay.as_millis()).unwrap_or(u32::MAX);
+        self.retry = Some(millis.min(MAX_RETRY_MS));
+        self
+    }
+
+    /// Sets the comment, which no browser shows to scripts. It may have several lines and may be empty.
+    #[must_use]
+    pub fn comment(mut self, text: impl Into<Text>) -> Self {
+        self.comment = Some(Box::new(text.into()));
+        self
+    }
+
+    /// The data, if set: text as it was given, JSON as it was serialized.
+    pub fn data(&self) -> Option<&str> {
+        self.data_text().map(Text::as_str)
+    }
+
+    /// The name, if set.
+    pub fn event_name(&self) -> Option<&EventName> {
+        self.name.as_ref()
+    }
+
+    /// The id, if set.
+    pub fn event_id(&self) -> Option<&EventId> {
+        self.id.as_ref()
+    }
+
+    /// The delay before the next reconnect as it is sent, if set: whole milliseconds, no more than 2³¹ − 1.
+    pub fn retry_delay(&self) -> Option<Duration> {
+        self.retry
+            .map(|millis| Duration::from_millis(millis.into()))
+    }
+
+    /// The comment, if set.
+    pub fn comment_text(&self) -> Option<&str> {
+        self.comment.as_ref().map(|text| text.as_str())
+    }
+
+    /// Why the value given to [`json`](Self::json) is no JSON, if so.
+    #[cfg(feature = "json")]
+    pub fn error(&self) -> Option<&JsonError> {
+        match &self.data {
+            Data::Failed(error) => Some(error),
+            Data::None | Data::Text(_) => None,
+        }
+    }
+
+    /// Whether no field is set, so that the event encodes to no bytes.
+    pub fn is_empty(&self) -> bool {
+        matches!(self.data, Data::None) && self.comment.is_none() && !self.has_heading()
+    }
+
+    /// Whether there is a name, an id or a retry delay.
+    pub(crate) fn has_heading(&self) -> bool {
+        self.name.is_some() || self.id.is_some() || self.retry.is_some()
+    }
+
+    pub(crate) fn data_text(&self) -> Option<&Text> {
+        match &self.data {
+            Data::Text(text) => Some(text),
+            Data::None => None,
+            #[cfg(feature = "json")]
+            Data::Failed(_) => None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_event_stays_small() {
+        assert!(
+            size_of::<ServerSentEvent>() <= 144,
+            "{}",
+            size_of::<ServerSentEvent>()
+        );
+    }
+
+    #[test]
+    fn a_retry_delay_is_clamped_and_rounded_down() {
+        let delay = |d| ServerSentEvent::new().retry(d).retry_delay().unwrap();
+        assert_eq!(delay(Duration::from_micros(1999)), Duration::from_millis(1));
+        assert_eq!(delay(Duration::MAX), Duration::from_millis(2_147_483_647));
+    }
+}
