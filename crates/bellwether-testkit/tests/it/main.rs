@@ -1,5 +1,6 @@
 //! The testkit against real sockets, real processes and a real browser.
 #![allow(clippy::unwrap_used)]
 
+mod browser;
 mod client;
 mod program;
