@@ -1,0 +1,221 @@
+//! Routes: `get` and its siblings, and the value that [`Application::route`](crate::Application::route) takes.
+//!
+//! `get(f)` gives axum's own [`MethodRouter`], so it goes wherever axum's `get` does. A [`Route`] adds
+//! the path, and what the start screen says of it.
+
+use std::{borrow::Cow, fmt};
+
+use axum::{
+    response::IntoResponse,
+    routing::{self, MethodFilter, MethodRouter},
+};
+use futures_core::Stream;
+
+use crate::{
+    events::IntoEvent,
+    handler::{Handler, events},
+};
+
+macro_rules! routing_function {
+    ($(#[$docs:meta])* fn $name:ident($($filter:ident: $ty:ty)?)) => {
+        $(#[$docs])*
+        pub fn $name<H, K, S>($($filter: $ty,)? handler: H) -> MethodRouter<S>
+        where
+            H: Handler<K, S> + Clone + Send + Sync + 'static,
+            H::Future: Send + 'static,
+            H::Stream: Stream + Send + 'static,
+            <H::Stream as Stream>::Item: IntoEvent,
+            H::Error: IntoResponse,
+            K: 'static,
+            S: Clone + Send + Sync + 'static,
+        {
+            routing::$name($($filter,)? events(handler))
+        }
+    };
+}
+
+routing_function! {
+    /// Routes `GET`, and `HEAD` with it, to a function that streams events or answers anything else.
+    ///
+    /// What it takes is listed at [`Handler`]; the result is axum's [`MethodRouter`] and chains as
+    /// such. For a second streaming method in the chain write `.post(events(f))` with
+    /// [`events`](crate::events()), or `.merge(post(f))`.
+    ///
+    /// The attribute of the same name, `#[get("/path")]`, makes a route value of a function.
+    ///
+    /// ```
+    /// use axum::{Router, extract::Path};
+    /// use bellwether::{ServerSentEvent, get, stream};
+    /// use futures_core::Stream;
+    ///
+    /// fn countdown(Path(from): Path<u32>) -> impl Stream<Item = ServerSentEvent> {
+    ///     stream!(
+    ///         for i in (0..from).rev() {
+    ///             yield ServerSentEvent::json(i);
+    ///         }
+    ///     )
+    /// }
+    ///
+    /// let app: Router = Router::new().route("/countdown/{from}", get(countdown));
+    /// assert!(app.has_routes());
+    /// ```
+    fn get()
+}
+routing_function! {
+    /// Routes `POST`; otherwise as [`get`](fn@get).
+    fn post()
+}
+routing_function! {
+    /// Routes `PUT`; otherwise as [`get`](fn@get).
+    fn put()
+}
+routing_function! {
+    /// Routes `PATCH`; otherwise as [`get`](fn@get).
+    fn patch()
+}
+routing_function! {
+    /// Routes `DELETE`; otherwise as [`get`](fn@get).
+    fn delete()
+}
+routing_function! {
+    /// Routes `HEAD` alone; otherwise as [`get`](fn@get), which answers `HEAD` by itself.
+    fn head()
+}
+routing_function! {
+    /// Routes `OPTIONS`; otherwise as [`get`](fn@get).
+    fn options()
+}
+routing_function! {
+    /// Routes every method; otherwise as [`get`](fn@get).
+    fn any()
+}
+routing_function! {
+    /// Routes the methods of `filter`, such as `MethodFilter::GET.or(MethodFilter::POST)`; otherwise
+    /// as [`get`](fn@get).
+    fn on(filter: MethodFilter)
+}
+
+/// A path with what answers there.
+///
+/// The attributes (`#[get("/path")]`) make one of a function. By hand, a tuple does the same where a
+/// route is taken: `("/path", get(f))`.
+///
+/// ```
+/// use bellwether::{Route, get};
+///
+/// let route: Route = Route::new("/health", get(|| "ok"));
+/// assert_eq!(route.path(), "/health");
+/// ```
+pub struct Route<S = ()> {
+    path: Cow<'static, str>,
+    methods: MethodRouter<S>,
+    names: &'static [&'static str],
+    streams: Option<bool>,
+}
+
+impl<S> Route<S> {
+    /// Joins a path, in axum's syntax (`/users/{id}`, `/files/{*rest}`), and what answers there.
+    pub fn new(path: impl Into<Cow<'static, str>>, methods: MethodRouter<S>) -> Self {
+        Self {
+            path: path.into(),
+            methods,
+            names: &[],
+            streams: None,
+        }
+    }
+
+    /// The path, as it was given.
+    #[must_use]
+    pub fn path(&self) -> &str {
+        &self.path
+    }
+
+    /// The names of the methods that are answered, such as `GET`.
+    ///
+    /// Empty when only the method router knows them: axum does not tell which methods one answers.
+    #[must_use]
+    pub fn method_names(&self) -> &'static [&'static str] {
+        self.names
+    }
+
+    /// Whether the function is known to stream events; `None` when only the method router knows.
+    ///
+    /// A function that returns a ready-made response is known not to be a generator, although that
+    /// response may carry events.
+    #[must_use]
+    pub fn is_stream(&self) -> Option<bool> {
+        self.streams
+    }
+
+    /// The path and axum's method router, ready for `Router::route`.
+    #[must_use]
+    pub fn into_parts(self) -> (Cow<'static, str>, MethodRouter<S>) {
+        (self.path, self.methods)
+    }
+}
+
+impl<S> fmt::Debug for Route<S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Route")
+            .field("path", &self.path)
+            .field("method_names", &self.names)
+            .field("is_stream", &self.streams)
+            .finish_non_exhaustive()
+    }
+}
+
+/// What [`Application::route`](crate::Application::route) takes.
+///
+/// A function under `#[get("/path")]` or a sibling, a pair `("/path", get(f))`, or a [`Route`]. `S` is
+/// the type of the state, which the handler's `State<T>` arguments are taken from.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is not a route of an application whose state is `{S}`",
+    label = "not a route here",
+    note = "a route is a function under `#[get(\"/path\")]`, a pair `(\"/path\", get(f))` or a `Route`",
+    note = "if the function takes `State<T>`, the application needs that state: `with_state(value)`"
+)]
+pub trait IntoRoute<S> {
+    /// Turns the value into a route.
+    fn into_route(self) -> Route<S>;
+}
+
+impl<S> IntoRoute<S> for Route<S> {
+    fn into_route(self) -> Route<S> {
+        self
+    }
+}
+
+impl<P, S> IntoRoute<S> for (P, MethodRouter<S>)
+where
+    P: Into<Cow<'static, str>>,
+{
+    fn into_route(self) -> Route<S> {
+        Route::new(self.0, self.1)
+    }
+}
+
+/// What the attributes call; `streams` is what they see in the return type, beyond the kind.
+#[doc(hidden)]
+pub fn attribute_route<H, K, S>(
+    path: &'static str,
+    methods: (MethodFilter, &'static [&'static str]),
+    streams: bool,
+    handler: H,
+) -> Route<S>
+where
+    H: Handler<K, S> + Clone + Send + Sync + 'static,
+    H::Future: Send + 'static,
+    H::Stream: Stream + Send + 'static,
+    <H::Stream as Stream>::Item: IntoEvent,
+    H::Error: IntoResponse,
+    K: 'static,
+    S: Clone + Send + Sync + 'static,
+{
+    let (filter, names) = methods;
+    Route {
+        path: Cow::Borrowed(path),
+        methods: on(filter, handler),
+        names,
+        streams: Some(streams || H::STREAMS),
+    }
+}
