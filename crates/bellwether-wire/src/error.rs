@@ -88,3 +88,49 @@ impl fmt::Display for EncodeError {
 
 // The message is that of the JSON error itself, so that is no separate source.
 impl std::error::Error for EncodeError {}
+
+/// A stream that is beyond the decoder's [`Limits`](crate::Limits): the peer's fault, or a limit that is too low.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct DecodeError {
+    pub(crate) limit: Limit,
+    pub(crate) allowed: usize,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Limit {
+    Line,
+    Event,
+}
+
+impl DecodeError {
+    /// Whether a line was longer than `max_line_bytes`.
+    pub fn is_line_too_long(&self) -> bool {
+        self.limit == Limit::Line
+    }
+
+    /// Whether an event was larger than `max_event_bytes`.
+    pub fn is_event_too_large(&self) -> bool {
+        self.limit == Limit::Event
+    }
+
+    /// The limit that was in force, in bytes.
+    pub fn allowed_bytes(&self) -> usize {
+        self.allowed
+    }
+}
+
+impl fmt::Display for DecodeError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let what = match self.limit {
+            Limit::Line => "a line",
+            Limit::Event => "an event",
+        };
+        write!(
+            f,
+            "cannot decode the event stream: found {what} of more than {} bytes",
+            self.allowed
+        )
+    }
+}
+
+impl std::error::Error for DecodeError {}

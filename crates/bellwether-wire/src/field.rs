@@ -142,6 +142,14 @@ macro_rules! checked_text {
                 }
             }
 
+            /// Takes the value of a line that was received.
+            ///
+            /// Invariant: it is part of a line and so has no CR and LF, and the decoder ignores ids with U+0000.
+            pub(crate) fn of_line(value: &[u8]) -> Self {
+                debug_assert!(check($field, value).is_none());
+                Self(Text::from_utf8_lossy(value))
+            }
+
             /// The text.
             pub fn as_str(&self) -> &str {
                 self.0.as_str()

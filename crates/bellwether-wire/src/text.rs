@@ -94,6 +94,11 @@ impl Text {
             None => Self(Repr::Shared(Bytes::from(bytes))),
         }
     }
+
+    /// Text of any bytes, invalid sequences replaced by U+FFFD as the UTF-8 decoder of WHATWG Encoding does.
+    pub(crate) fn from_utf8_lossy(bytes: &[u8]) -> Self {
+        Self::from(String::from_utf8_lossy(bytes))
+    }
 }
 
 /// Copies short UTF-8 into a value; `None` if it is too long for that.

@@ -1,0 +1,411 @@
+//! Bytes to events: the algorithm of WHATWG HTML 9.2.5 and 9.2.6, fed with pieces of any size.
+//!
+//! Every byte is searched for line breaks once. A line that lies whole in the input is read right there; only a line
+//! that a piece cuts is gathered in a buffer. The decoder does no I/O and knows no time: reconnecting and waiting are
+//! the caller's.
+
+use std::time::Duration;
+
+use memchr::{memchr, memchr2};
+
+use crate::error::{DecodeError, Limit};
+use crate::event::MAX_RETRY_MS;
+use crate::field::{EventId, EventName};
+use crate::limits::Limits;
+
+const BYTE_ORDER_MARK: &[u8] = "\u{feff}".as_bytes();
+
+/// A line buffer that a long line has blown up beyond this is given back.
+const KEPT_LINE_BYTES: usize = 64 * 1024;
+
+/// An event as a client sees it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Message {
+    /// The event's name; `message` if it has none or an empty one.
+    pub event: EventName,
+    /// The data; its lines are joined by LF.
+    pub data: String,
+    /// The last id that the stream has set, with this event or before it; empty if there is none.
+    pub last_event_id: EventId,
+}
+
+/// Reads an event stream, in pieces as they arrive.
+///
+/// How the bytes are cut makes no difference to what comes out. An event is there as soon as the first byte of its
+/// blank line's break is: after a CR the decoder does not wait for a possible LF. What is unfinished when the stream
+/// ends is discarded, so there is nothing to call at the end.
+///
+/// ```
+/// use bellwether_wire::Decoder;
+///
+/// let mut decoder = Decoder::new();
+/// let mut events = Vec::new();
+/// for piece in [&b"id: 7\ndata: he"[..], b"llo\n\nevent: bye\nda", b"ta\n\n"] {
+///     let mut input = piece;
+///     while let Some(message) = decoder.decode(&mut input)? {
+///         events.push((message.event.to_string(), message.data));
+///     }
+/// }
+/// assert_eq!(events, [("message".into(), "hello".into()), ("bye".into(), String::new())]);
+/// assert_eq!(decoder.last_event_id(), "7");
+/// # Ok::<(), bellwether_wire::DecodeError>(())
+/// ```
+#[derive(Debug, Default)]
+pub struct Decoder {
+    limits: Limits,
+    connection: Connection,
+    last_event_id: EventId,
+    /// Milliseconds, at most `MAX_RETRY_MS`.
+    retry: Option<u32>,
+    comments: u64,
+}
+
+/// What belongs to one connection and is forgotten at the next.
+#[derive(Debug, Default)]
+struct Connection {
+    /// How many bytes of a byte-order mark have been seen; all of them once that question is settled.
+    mark: usize,
+    /// The last line ended with CR: an LF that follows belongs to it.
+    after_cr: bool,
+    /// The beginning of a line whose end has not come. It has no CR and no LF in it.
+    line: Vec<u8>,
+    block: Block,
+    failed: Option<DecodeError>,
+    /// How many bytes were searched for a line break: the tests hold it to the length of the input.
+    #[cfg(test)]
+    searched: usize,
+}
+
+/// The event that is being gathered.
+#[derive(Debug, Default)]
+struct Block {
+    data: String,
+    /// Tells empty data from none: only the former makes an event.
+    has_data: bool,
+    name: EventName,
+    /// Not the last event id before the blank line has come.
+    id: Option<EventId>,
+}
+
+impl Decoder {
+    /// A decoder with the default [`Limits`] and no last event id.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// A decoder with limits of the caller's.
+    pub fn with_limits(limits: Limits) -> Self {
+        Self {
+            limits,
+            ..Self::default()
+        }
+    }
+
+    /// Starts with this last event id, for a client that remembers where an earlier run stopped.
+    #[must_use]
+    pub fn resume_after(mut self, id: EventId) -> Self {
+        self.last_event_id = id;
+        self
+    }
+
+    /// Takes bytes from the front of `input` until an event is complete or the input is used up.
+    ///
+    /// Returns `None` when the input is used up. As long as it returns events, the rest of the same input may hold
+    /// more of them. An event costs one allocation for its data (none if that is empty), names and ids above 38 bytes
+    /// one each.
+    ///
+    /// # Errors
+    ///
+    /// A line or an event is beyond the [`Limits`]. There is no way to go on in that stream: the decoder has thrown
+    /// away what it held and returns the same error until [`reconnect`](Self::reconnect) is called. All other bytes
+    /// mean something, if only that a line is ignored.
+    pub fn decode(&mut self, input: &mut &[u8]) -> Result<Option<Message>, DecodeError> {
+        if let Some(error) = self.connection.failed {
+            return Err(error);
+        }
+        if self.connection.mark < BYTE_ORDER_MARK.len() {
+            self.connection.skip_mark(input);
+        }
+        loop {
+            if self.connection.after_cr {
+                match input.split_first() {
+                    None => return Ok(None),
+                    Some((b'\n', rest)) => *input = rest,
+                    Some(_) => {}
+                }
+                self.connection.after_cr = false;
+            }
+            let found = memchr2(b'\r', b'\n', input);
+            #[cfg(test)]
+            {
+                self.connection.searched += found.map_or(input.len(), |at| at + 1);
+            }
+            let (piece, rest) = match found {
+                Some(at) => input.split_at(at),
+                None => (*input, &[][..]),
+            };
+            if self.connection.line.len() + piece.len() > self.limits.max_line_bytes {
+                return Err(self.fail(Limit::Line, self.limits.max_line_bytes));
+            }
+            let Some((end, rest)) = rest.split_first() else {
+                self.connection.line.extend_from_slice(piece);
+                *input = &[];
+                return Ok(None);
+            };
+            *input = rest;
+            self.connection.after_cr = *end == b'\r';
+            let message = if self.connection.line.is_empty() {
+                self.read_line(piece)?
+            } else {
+                self.read_cut_line(piece)?
+            };
+            if message.is_some() {
+                return Ok(message);
+            }
+        }
+    }
+
+    /// The last event id, to be sent as `Last-Event-ID` with the next request unless it is empty.
+    ///
+    /// It counts from the blank line of its block on, also if the block has no data (WHATWG HTML 9.2.6).
+    pub fn last_event_id(&self) -> &str {
+        self.last_event_id.as_str()
+    }
+
+    /// The delay before the next reconnect, if the stream has set one: at most 2³¹ − 1 ms, more is taken for that.
+    ///
+    /// A `retry:` line counts as soon as it ends; one with anything but ASCII digits, or with nothing, is ignored.
+    pub fn reconnection_time(&self) -> Option<Duration> {
+        self.retry
+            .map(|millis| Duration::from_millis(millis.into()))
+    }
+
+    /// How many comment lines have come, over all connections: a keep-alive is a sign of life that makes no event.
+    pub fn comment_count(&self) -> u64 {
+        self.comments
+    }
+
+    /// Forgets the connection, since the next bytes are those of a new one.
+    ///
+    /// An unfinished event and an error are gone, and a byte-order mark is skipped again. The last event id and the
+    /// reconnection time stay: an event without an id on the new connection carries the old one, as in all browsers.
+    pub fn reconnect(&mut self) {
+        let mut line = std::mem::take(&mut self.connection.line);
+        line.clear();
+        self.connection = Connection {
+            line,
+            ..Connection::default()
+        };
+    }
+
+    /// Reads a line that has been cut, with its last piece.
+    fn read_cut_line(&mut self, piece: &[u8]) -> Result<Option<Message>, DecodeError> {
+        let mut line = std::mem::take(&mut self.connection.line);
+        line.extend_from_slice(piece);
+        let message = self.read_line(&line);
+        if line.capacity() <= KEPT_LINE_BYTES {
+            line.clear();
+            self.connection.line = line;
+        }
+        message
+    }
+
+    /// Interprets one line, given without its break.
+    fn read_line(&mut self, line: &[u8]) -> Result<Option<Message>, DecodeError> {
+        let block = &mut self.connection.block;
+        // Names are compared as they are, byte by byte; whatever is none of these four is ignored.
+        match line.first() {
+            None => return Ok(self.dispatch()),
+            Some(b':') => self.comments = self.comments.saturating_add(1),
+            Some(b'd') => {
+                if let Some(value) = value_of(line, b"data") {
+                    let size = block.size() + usize::from(block.has_data) + value.len();
+                    // Replacing invalid UTF-8 never makes text shorter, so this much is needed in any case.
+                    if size > self.limits.max_event_bytes {
+                        return Err(self.fail(Limit::Event, self.limits.max_event_bytes));
+                    }
+                    block.push_data(value);
+                }
+            }
+            Some(b'e') => {
+                if let Some(value) = value_of(line, b"event") {
+                    block.name = EventName::of_line(value);
+                }
+            }
+            Some(b'i') => {
+                // An id with U+0000 is ignored; the id that the block may have had before it stays.
+                if let Some(value) = value_of(line, b"id")
+                    && memchr(0, value).is_none()
+                {
+                    block.id = Some(EventId::of_line(value));
+                }
+            }
+            Some(b'r') => {
+                if let Some(retry) = value_of(line, b"retry").and_then(milliseconds) {
+                    self.retry = Some(retry);
+                }
+            }
+            Some(_) => {}
+        }
+        if self.connection.block.size() > self.limits.max_event_bytes {
+            return Err(self.fail(Limit::Event, self.limits.max_event_bytes));
+        }
+        Ok(None)
+    }
+
+    /// A blank line: the id counts from now on, then the event goes out if it has data.
+    fn dispatch(&mut self) -> Option<Message> {
+        let block = &mut self.connection.block;
+        if let Some(id) = block.id.take() {
+            self.last_event_id = id;
+        }
+        let name = std::mem::take(&mut block.name);
+        if !block.has_data {
+            return None;
+        }
+        block.has_data = false;
+        Some(Message {
+            event: if name.is_empty() {
+                EventName::MESSAGE
+            } else {
+                name
+            },
+            data: std::mem::take(&mut block.data),
+            last_event_id: self.last_event_id.clone(),
+        })
+    }
+
+    /// Gives up the connection and the memory that it held.
+    fn fail(&mut self, limit: Limit, allowed: usize) -> DecodeError {
+        let error = DecodeError { limit, allowed };
+        self.connection = Connection {
+            failed: Some(error),
+            ..Connection::default()
+        };
+        error
+    }
+}
+
+impl Connection {
+    /// Skips a byte-order mark at the very beginning, which may come in pieces too.
+    fn skip_mark(&mut self, input: &mut &[u8]) {
+        while let Some(expected) = BYTE_ORDER_MARK.get(self.mark)
+            && let Some((first, rest)) = input.split_first()
+        {
+            if first != expected {
+                // It was not one: what looked like it begins the first line.
+                self.line
+                    .extend_from_slice(BYTE_ORDER_MARK.get(..self.mark).unwrap_or_default());
+                self.mark = BYTE_ORDER_MARK.len();
+                return;
+            }
+            self.mark += 1;
+            *input = rest;
+        }
+    }
+}
+
+impl Block {
+    /// What counts against the limit.
+    fn size(&self) -> usize {
+        let id = self.id.as_ref().map_or(0, |id| id.as_bytes().len());
+        self.data.len() + self.name.as_bytes().len() + id
+    }
+
+    fn push_data(&mut self, value: &[u8]) {
+        if self.has_data {
+            self.data.push('\n');
+        }
+        self.has_data = true;
+        // Line by line is as good as all at once: CR and LF are ASCII, and so never part of a longer sequence.
+        match std::str::from_utf8(value) {
+            Ok(text) => self.data.push_str(text),
+            Err(_) => self.data.push_str(&String::from_utf8_lossy(value)),
+        }
+    }
+}
+
+/// The value of the line's field if it has this name. One space after the colon is not part of it; without a colon
+/// the value is empty.
+fn value_of<'a>(line: &'a [u8], name: &[u8]) -> Option<&'a [u8]> {
+    let rest = line.strip_prefix(name)?;
+    match rest.split_first() {
+        None => Some(rest),
+        Some((b':', value)) => Some(value.strip_prefix(b" ").unwrap_or(value)),
+        Some(_) => None,
+    }
+}
+
+/// Reads a number of ASCII digits; one that is too large becomes the largest.
+fn milliseconds(digits: &[u8]) -> Option<u32> {
+    if digits.is_empty() || !digits.iter().all(u8::is_ascii_digit) {
+        return None;
+    }
+    let value = digits.iter().fold(0_u32, |value, digit| {
+        value
+            .saturating_mul(10)
+            .saturating_add(u32::from(digit - b'0'))
+    });
+    Some(value.min(MAX_RETRY_MS))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn decode_in_pieces(decoder: &mut Decoder, bytes: &[u8], size: usize) -> usize {
+        let mut count = 0;
+        for mut piece in bytes.chunks(size) {
+            while decoder.decode(&mut piece).unwrap().is_some() {
+                count += 1;
+            }
+        }
+        count
+    }
+
+    #[test]
+    fn every_byte_is_searched_once_however_the_input_is_cut() {
+        let mut bytes = b"data: ".to_vec();
+        bytes.extend(std::iter::repeat_n(b'x', 100_000));
+        bytes.extend(b"\r\n\r\n");
+        bytes.extend(b"data: a\n".repeat(10_000));
+        bytes.extend(b"\n");
+        for size in [1, 2, 7, 1000, bytes.len()] {
+            let mut decoder = Decoder::new();
+            assert_eq!(decode_in_pieces(&mut decoder, &bytes, size), 2);
+            assert!(
+                decoder.connection.searched <= bytes.len(),
+                "in pieces of {size}"
+            );
+        }
+    }
+
+    #[test]
+    fn the_line_buffer_is_reused_and_does_not_stay_large() {
+        let mut decoder = Decoder::new();
+        assert_eq!(
+            decode_in_pieces(&mut decoder, &b"data: 0123456789\n\n".repeat(10), 5),
+            10
+        );
+        let buffer = decoder.connection.line.as_ptr();
+        assert_eq!(
+            decode_in_pieces(&mut decoder, &b"data: 0123456789\n\n".repeat(10), 5),
+            10
+        );
+        assert_eq!(decoder.connection.line.as_ptr(), buffer);
+
+        let long = [b"data: ".as_slice(), &[b'x'; 1_000_000], b"\n\n"].concat();
+        assert_eq!(decode_in_pieces(&mut decoder, &long, 4096), 1);
+        assert!(decoder.connection.line.capacity() <= KEPT_LINE_BYTES);
+    }
+
+    #[test]
+    fn an_error_frees_what_was_held() {
+        let mut decoder = Decoder::with_limits(Limits::default().max_event_bytes(1_000_000));
+        let mut bytes: &[u8] = &b"data: 0123456789\n".repeat(100_000);
+        assert!(decoder.decode(&mut bytes).is_err());
+        assert_eq!(decoder.connection.block.data.capacity(), 0);
+        assert_eq!(decoder.connection.line.capacity(), 0);
+    }
+}
