@@ -185,6 +185,17 @@ impl<S> IntoRoute<S> for Route<S> {
     }
 }
 
+// What the attributes leave of a function: one that makes its route, for every state that fits.
+#[diagnostic::do_not_recommend]
+impl<F, S> IntoRoute<S> for F
+where
+    F: FnOnce() -> Route<S>,
+{
+    fn into_route(self) -> Route<S> {
+        self()
+    }
+}
+
 impl<P, S> IntoRoute<S> for (P, MethodRouter<S>)
 where
     P: Into<Cow<'static, str>>,
@@ -194,28 +205,35 @@ where
     }
 }
 
-/// What the attributes call; `streams` is what they see in the return type, beyond the kind.
+/// What the attributes name in the code that they make.
 #[doc(hidden)]
-pub fn attribute_route<H, K, S>(
-    path: &'static str,
-    methods: (MethodFilter, &'static [&'static str]),
-    streams: bool,
-    handler: H,
-) -> Route<S>
-where
-    H: Handler<K, S> + Clone + Send + Sync + 'static,
-    H::Future: Send + 'static,
-    H::Stream: Stream + Send + 'static,
-    <H::Stream as Stream>::Item: IntoEvent,
-    H::Error: IntoResponse,
-    K: 'static,
-    S: Clone + Send + Sync + 'static,
-{
-    let (filter, names) = methods;
-    Route {
-        path: Cow::Borrowed(path),
-        methods: on(filter, handler),
-        names,
-        streams: Some(streams || H::STREAMS),
+pub mod __private {
+    pub use axum::{extract::FromRef, routing::MethodFilter};
+
+    use super::{Handler, IntoEvent, IntoResponse, Route, Stream};
+
+    /// The route of a function under an attribute; `names_response` is whether its signature says
+    /// that it returns an event response.
+    pub fn route<H, K, S>(
+        path: &'static str,
+        (filter, names): (MethodFilter, &'static [&'static str]),
+        names_response: bool,
+        handler: H,
+    ) -> Route<S>
+    where
+        H: Handler<K, S> + Clone + Send + Sync + 'static,
+        H::Future: Send + 'static,
+        H::Stream: Stream + Send + 'static,
+        <H::Stream as Stream>::Item: IntoEvent,
+        H::Error: IntoResponse,
+        K: 'static,
+        S: Clone + Send + Sync + 'static,
+    {
+        Route {
+            path: path.into(),
+            methods: super::on(filter, handler),
+            names,
+            streams: Some(names_response || H::STREAMS),
+        }
     }
 }

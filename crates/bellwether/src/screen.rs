@@ -11,12 +11,12 @@ use std::path::{Path, PathBuf};
 /// What the start screen tells.
 #[derive(Debug)]
 pub(crate) struct StartScreen<'a> {
-    /// Of the application, or `Bellwether`.
+    /// What stands first on the screen.
     pub(crate) name: &'a str,
     pub(crate) version: &'a str,
     /// Where the server listens; the first is the one to open.
     pub(crate) addresses: &'a [Address],
-    pub(crate) routes: &'a [ShownRoute<'a>],
+    pub(crate) routes: &'a [RouteLine],
     /// The directory of static files as it was given.
     pub(crate) static_directory: Option<&'a Path>,
 }
@@ -33,20 +33,40 @@ pub(crate) enum Address {
 }
 
 /// A line of the table of routes.
-#[derive(Debug)]
-pub(crate) struct ShownRoute<'a> {
-    pub(crate) methods: &'a [&'a str],
-    pub(crate) path: &'a str,
-    pub(crate) kind: RouteKind,
+#[derive(Clone, Debug)]
+pub(crate) struct RouteLine {
+    /// Empty if only axum's method router knows them.
+    methods: &'static [&'static str],
+    path: String,
+    /// Whether it streams events; `None` if only axum's method router knows.
+    is_stream: Option<bool>,
 }
 
-/// What a route answers with.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum RouteKind {
-    /// A stream of events.
-    Events,
-    /// An ordinary response.
-    Http,
+impl RouteLine {
+    pub(crate) fn new(
+        methods: &'static [&'static str],
+        path: &str,
+        is_stream: Option<bool>,
+    ) -> Self {
+        Self {
+            methods,
+            path: path.to_owned(),
+            is_stream,
+        }
+    }
+
+    fn methods(&self) -> String {
+        if self.methods.is_empty() {
+            "-".to_owned()
+        } else {
+            self.methods.join(",")
+        }
+    }
+
+    /// Whether its path can be copied into a command as it is.
+    fn is_tryable(&self) -> bool {
+        self.is_stream == Some(true) && self.methods.contains(&"GET") && !self.path.contains('{')
+    }
 }
 
 /// Whether a text is for eyes.
@@ -131,7 +151,7 @@ impl StartScreen<'_> {
         self.write_routes(&mut text, look);
         let tryable = self.routes.iter().find(|route| route.is_tryable());
         if let (Some(address), Some(route)) = (self.addresses.first(), tryable) {
-            let line = curl_line(address, route.path);
+            let line = curl_line(address, &route.path);
             let _ = write!(text, "\n{}\n  {line}\n", look.quiet("Watch the events:"));
         }
         let _ = write!(text, "\n{}\n", look.quiet("Ctrl-C to stop"));
@@ -139,11 +159,7 @@ impl StartScreen<'_> {
     }
 
     fn write_routes(&self, text: &mut String, look: Look) {
-        let methods: Vec<String> = self
-            .routes
-            .iter()
-            .map(|route| route.methods.join(","))
-            .collect();
+        let methods: Vec<String> = self.routes.iter().map(RouteLine::methods).collect();
         let served = self
             .static_directory
             .map(|directory| directory.display().to_string());
@@ -154,9 +170,10 @@ impl StartScreen<'_> {
             text.push('\n');
         }
         for (route, methods) in self.routes.iter().zip(&methods) {
-            let kind = match route.kind {
-                RouteKind::Events => look.strong("SSE"),
-                RouteKind::Http => look.quiet("HTTP"),
+            let kind = match route.is_stream {
+                Some(true) => look.strong("SSE"),
+                Some(false) => look.quiet("HTTP"),
+                None => look.quiet("-"),
             };
             let _ = writeln!(text, "  {methods:wide$}  {:long$}  {kind}", route.path);
         }
@@ -164,13 +181,6 @@ impl StartScreen<'_> {
             let kind = look.quiet(&format!("files from {directory}"));
             let _ = writeln!(text, "  {:wide$}  {:long$}  {kind}", "GET", "/*");
         }
-    }
-}
-
-impl ShownRoute<'_> {
-    /// Whether its path can be copied into a command as it is.
-    fn is_tryable(&self) -> bool {
-        self.kind == RouteKind::Events && self.methods.contains(&"GET") && !self.path.contains('{')
     }
 }
 
@@ -241,23 +251,15 @@ mod tests {
 
     use super::*;
 
-    const ROUTES: &[ShownRoute<'static>] = &[
-        ShownRoute {
-            methods: &["GET"],
-            path: "/rooms/{id}",
-            kind: RouteKind::Events,
-        },
-        ShownRoute {
-            methods: &["GET", "POST"],
-            path: "/prices",
-            kind: RouteKind::Http,
-        },
-        ShownRoute {
-            methods: &["GET"],
-            path: "/events",
-            kind: RouteKind::Events,
-        },
-    ];
+    fn routes() -> Vec<RouteLine> {
+        vec![
+            RouteLine::new(&["GET"], "/rooms/{id}", Some(true)),
+            RouteLine::new(&["GET", "POST"], "/prices", Some(false)),
+            RouteLine::new(&["POST"], "/ask", Some(true)),
+            RouteLine::new(&["GET"], "/events", Some(true)),
+            RouteLine::new(&[], "/pair", None),
+        ]
+    }
 
     fn http(address: &str) -> Address {
         Address::Http(address.parse().unwrap())
@@ -269,7 +271,7 @@ mod tests {
             name: "Bellwether",
             version: "0.1.0",
             addresses,
-            routes: ROUTES,
+            routes: &routes(),
             static_directory,
         }
         .text(look)
@@ -282,7 +284,9 @@ Bellwether 0.1.0 on http://127.0.0.1:8000
 
   GET       /rooms/{id}  SSE
   GET,POST  /prices      HTTP
+  POST      /ask         SSE
   GET       /events      SSE
+  -         /pair        -
   GET       /*           files from static
 
 Watch the events:

@@ -17,8 +17,9 @@ use pin_project_lite::pin_project;
 
 /// Makes a stream of what an async closure sends.
 ///
-/// The closure gets an [`EventSender`] and returns `()`, or `Result<(), BoxError>` in which `?` takes any error:
-/// the items are then `Result<T, BoxError>` and an error is the last of them. The stream ends with the closure.
+/// The closure gets an [`EventSender`] and returns `()` or nothing at all (an endless `loop`), or
+/// `Result<(), BoxError>` in which `?` takes any error: the items are then `Result<T, BoxError>` and an error is the
+/// last of them. The stream ends with the closure.
 ///
 /// The closure runs only while the stream is polled, and no further than one event ahead of the reader. When the
 /// stream is dropped, for example because the client has left, the closure's future is dropped at the `.await`
@@ -237,7 +238,7 @@ where
     }
 }
 
-/// How a closure of [`events_from`] may end: with `()`, or with a result whose error is the last item.
+/// How a closure of [`events_from`] may end: with `()`, never, or with a result whose error is the last item.
 #[diagnostic::on_unimplemented(
     message = "a closure of `events_from` cannot end with `{Self}`",
     note = "it returns `()`, or `Result<(), BoxError>`, which is what `Ok(())` as its last line means"
@@ -259,6 +260,31 @@ mod sealed {
     pub trait Ending {}
     impl Ending for () {}
     impl Ending for Result<(), axum::BoxError> {}
+    impl Ending for Never {}
+
+    /// `!`, the type of a closure that loops for ever, which stable Rust can name only as the output
+    /// of a function.
+    pub type Never = <fn() -> ! as Returns>::Output;
+
+    pub trait Returns {
+        type Output;
+    }
+
+    impl<O> Returns for fn() -> O {
+        type Output = O;
+    }
+}
+
+impl<T> Ending<T> for sealed::Never {
+    type Item = T;
+
+    fn item(event: T) -> T {
+        event
+    }
+
+    fn into_last(self) -> Option<T> {
+        self
+    }
 }
 
 impl<T> Ending<T> for () {
@@ -282,5 +308,130 @@ impl<T> Ending<T> for Result<(), BoxError> {
 
     fn into_last(self) -> Option<Self::Item> {
         self.err().map(Err)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{
+        pin::pin,
+        sync::atomic::{AtomicUsize, Ordering},
+        task::Wake,
+    };
+
+    use super::*;
+
+    #[derive(Default)]
+    struct Wakes(AtomicUsize);
+
+    impl Wake for Wakes {
+        fn wake(self: Arc<Self>) {
+            self.0.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    fn poll<S: Stream>(stream: Pin<&mut S>) -> Poll<Option<S::Item>> {
+        stream.poll_next(&mut Context::from_waker(Waker::noop()))
+    }
+
+    #[test]
+    fn events_come_in_order_and_the_stream_ends_with_the_closure() {
+        let mut stream = pin!(events_from(|sender| async move {
+            for number in 1..=3 {
+                sender.send(number).await;
+            }
+        }));
+        for number in 1..=3 {
+            assert_eq!(poll(stream.as_mut()), Poll::Ready(Some(number)));
+        }
+        assert_eq!(poll(stream.as_mut()), Poll::Ready(None));
+        assert_eq!(poll(stream.as_mut()), Poll::Ready(None), "the end stays the end");
+    }
+
+    #[test]
+    fn the_closure_runs_at_most_one_event_ahead_of_the_reader() {
+        let sent = AtomicUsize::new(0);
+        let mut stream = pin!(events_from(async |sender: EventSender<()>| {
+            loop {
+                sender.send(()).await;
+                sent.fetch_add(1, Ordering::Relaxed);
+            }
+        }));
+        for taken in 1..=5 {
+            assert!(poll(stream.as_mut()).is_ready());
+            assert_eq!(sent.load(Ordering::Relaxed), taken - 1);
+        }
+    }
+
+    #[test]
+    fn an_error_is_the_last_item_after_everything_sent() {
+        let mut stream = pin!(events_from(|sender| async move {
+            sender.send("first").await;
+            // Handed over, but not waited for: it comes before the error all the same.
+            let waker = Waker::noop();
+            let pending = pin!(sender.send("second")).poll(&mut Context::from_waker(waker));
+            assert!(pending.is_pending());
+            "x".parse::<u8>()?;
+            Ok(())
+        }));
+        let mut items = Vec::new();
+        while let Poll::Ready(Some(item)) = poll(stream.as_mut()) {
+            items.push(item.map_err(|error| error.to_string()));
+        }
+        let invalid = "invalid digit found in string".to_owned();
+        assert_eq!(items, [Ok("first"), Ok("second"), Err(invalid)]);
+    }
+
+    #[test]
+    fn dropping_the_stream_drops_the_closures_future_where_it_stands() {
+        let held = Arc::new(());
+        let guard = Arc::clone(&held);
+        let mut stream = Box::pin(events_from(|sender| async move {
+            let _guard = guard;
+            sender.send(()).await;
+            std::future::pending::<()>().await;
+        }));
+        assert!(poll(stream.as_mut()).is_ready());
+        assert!(poll(stream.as_mut()).is_pending());
+        assert_eq!(Arc::strong_count(&held), 2);
+        drop(stream);
+        assert_eq!(Arc::strong_count(&held), 1);
+    }
+
+    #[test]
+    fn a_send_inside_the_closure_costs_no_wake() {
+        let wakes = Arc::new(Wakes::default());
+        let waker = Waker::from(Arc::clone(&wakes));
+        let mut stream = pin!(events_from(|sender| async move {
+            sender.send(1).await;
+            sender.send(2).await;
+        }));
+        while let Poll::Ready(Some(_)) =
+            stream.as_mut().poll_next(&mut Context::from_waker(&waker))
+        {}
+        // The first send wakes nobody either, as no reader was waiting.
+        assert_eq!(wakes.0.load(Ordering::Relaxed), 0);
+    }
+
+    #[tokio::test]
+    async fn senders_on_other_tasks_take_turns_and_are_let_go_with_the_stream() {
+        let (out, inside) = tokio::sync::oneshot::channel();
+        let mut stream = Box::pin(events_from(|sender| async move {
+            let _ = out.send(sender);
+            std::future::pending::<()>().await;
+        }));
+        let mut next = async || std::future::poll_fn(|cx| stream.as_mut().poll_next(cx)).await;
+        let sender = tokio::spawn(async move {
+            let sender = inside.await.unwrap();
+            tokio::join!(sender.send(1), sender.send(2));
+            sender
+        });
+        assert_eq!(next().await, Some(1));
+        assert_eq!(next().await, Some(2));
+        // The second send is let go by the next poll or by the end of the stream, whichever is first.
+        drop(stream);
+        let sender = sender.await.unwrap();
+        assert!(sender.is_closed());
+        sender.send(3).await;
     }
 }

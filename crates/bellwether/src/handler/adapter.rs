@@ -32,7 +32,7 @@ use crate::events::IntoEvent;
 /// let app: Router = Router::new().route("/job", routing::get(page).post(events(progress)));
 /// assert!(app.has_routes());
 /// ```
-pub fn events<H, K, S>(handler: H) -> Adapter<H, K>
+pub fn events<H, K, S>(handler: H) -> Adapter<H, K, S>
 where
     H: Handler<K, S> + Clone + Send + Sync + 'static,
     H::Future: Send + 'static,
@@ -46,13 +46,14 @@ where
     }
 }
 
-/// The axum handler that [`events`] makes; `H` is the function, `K` its inferred kind.
-pub struct Adapter<H, K> {
+/// The axum handler that [`events`] makes; `H` is the function, `K` its kind and `S` the state,
+/// both inferred.
+pub struct Adapter<H, K, S> {
     handler: H,
-    kind: PhantomData<fn() -> K>,
+    kind: PhantomData<fn() -> (K, S)>,
 }
 
-impl<H: Clone, K> Clone for Adapter<H, K> {
+impl<H: Clone, K, S> Clone for Adapter<H, K, S> {
     fn clone(&self) -> Self {
         Self {
             handler: self.handler.clone(),
@@ -61,7 +62,7 @@ impl<H: Clone, K> Clone for Adapter<H, K> {
     }
 }
 
-impl<H, K> fmt::Debug for Adapter<H, K> {
+impl<H, K, S> fmt::Debug for Adapter<H, K, S> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Adapter").finish_non_exhaustive()
     }
@@ -72,7 +73,7 @@ impl<H, K> fmt::Debug for Adapter<H, K> {
 pub struct Adapted<K>(PhantomData<K>);
 
 #[diagnostic::do_not_recommend]
-impl<H, K, S> axum::handler::Handler<Adapted<K>, S> for Adapter<H, K>
+impl<H, K, S> axum::handler::Handler<Adapted<K>, S> for Adapter<H, K, S>
 where
     H: Handler<K, S> + Clone + Send + Sync + 'static,
     H::Future: Send + 'static,

@@ -19,7 +19,9 @@ use axum::{
 use futures_core::Stream;
 
 use super::{Handler, ResponseFuture, function::Function};
-use crate::events::{Exchange, IntoEvent, ServerSentEvent};
+use bellwether_wire::ServerSentEvent;
+
+use crate::events::{Exchange, IntoEvent};
 
 /// Keeps [`Handler::handle`] ours: nobody outside can name it, so nobody can implement the trait.
 #[derive(Debug)]

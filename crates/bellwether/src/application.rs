@@ -1,0 +1,341 @@
+//! The application: routes, files, settings and hooks, put together in one place.
+//!
+//! It builds an axum router and keeps what the server needs. How it is run is in
+//! [`running`](crate::running).
+
+use std::fmt;
+use std::future::Future;
+use std::path::PathBuf;
+use std::pin::Pin;
+use std::sync::Arc;
+
+use axum::extract::{DefaultBodyLimit, Request};
+use axum::response::IntoResponse;
+use axum::routing::Route as AxumRoute;
+use axum::{BoxError, Extension, Router, middleware};
+use tower::{Layer, Service};
+
+use crate::error::{Error, Result};
+use crate::events::{self, StreamDefaults};
+use crate::lifecycle::Lifecycle;
+use crate::routing::IntoRoute;
+use crate::server::{Drain, Limits, Timeouts};
+use crate::{error_page, files, health};
+
+/// A hook of the application, called once.
+pub(crate) type Hook =
+    Box<dyn FnOnce() -> Pin<Box<dyn Future<Output = Result<(), BoxError>> + Send>> + Send>;
+
+/// Wraps the whole router in a layer of the user's.
+type Wrap = Box<dyn FnOnce(Router) -> Router + Send>;
+
+/// A web application that streams events: routes, static files, settings, and the way to run it.
+///
+/// `S` is the type of the shared state that handlers take as `State<S>`, as in axum; it is given
+/// by [`state`](Self::state) and inferred otherwise.
+///
+/// The program of fifteen lines is safe: it is bound to loopback, its streams notice clients that
+/// leave, send keep-alives, and end in good order on SIGTERM or Ctrl-C.
+///
+/// ```no_run
+/// use std::time::Duration;
+/// use bellwether::{Application, ServerSentEvent, Stream, get, stream};
+/// use serde_json::json;
+///
+/// #[get("/events")]
+/// fn events() -> impl Stream<Item = ServerSentEvent> {
+///     stream!(
+///         for i in 0..3 {
+///             yield ServerSentEvent::json(json!({ "message": format!("Hello World {i}") }));
+///             tokio::time::sleep(Duration::from_secs(1)).await;
+///         }
+///     )
+/// }
+///
+/// #[tokio::main]
+/// async fn main() -> bellwether::Result<()> {
+///     Application::new().route(events).run().await
+/// }
+/// ```
+#[must_use = "an application does nothing until it is run"]
+pub struct Application<S = ()> {
+    router: Router<S>,
+    pub(crate) parts: Parts,
+}
+
+/// What does not depend on the type of the state.
+pub(crate) struct Parts {
+    wraps: Vec<Wrap>,
+    pub(crate) routes: Vec<RouteLine>,
+    pub(crate) files: Option<PathBuf>,
+    health: Option<String>,
+    defaults: StreamDefaults,
+    pub(crate) limits: Limits,
+    pub(crate) timeouts: Timeouts,
+    pub(crate) drain: Drain,
+    pub(crate) on_start: Vec<Hook>,
+    pub(crate) on_stop: Vec<Hook>,
+    pub(crate) place: Option<Place>,
+    #[cfg(feature = "tls")]
+    pub(crate) tls: Option<crate::server::TlsFiles>,
+}
+
+/// A route as the start screen shows it.
+#[derive(Debug)]
+pub(crate) struct RouteLine {
+    pub(crate) methods: &'static [&'static str],
+    pub(crate) path: String,
+    pub(crate) streams: bool,
+}
+
+/// Where an application listens, if its code says so.
+#[derive(Debug, Clone)]
+pub(crate) enum Place {
+    Address(String),
+    #[cfg(unix)]
+    Unix(PathBuf),
+}
+
+impl<S> Application<S>
+where
+    S: Clone + Send + Sync + 'static,
+{
+    /// An application without routes.
+    pub fn new() -> Self {
+        Self {
+            router: Router::new(),
+            parts: Parts {
+                wraps: Vec::new(),
+                routes: Vec::new(),
+                files: None,
+                health: None,
+                defaults: StreamDefaults::default(),
+                limits: Limits::default(),
+                timeouts: Timeouts::default(),
+                drain: Drain::default(),
+                on_start: Vec::new(),
+                on_stop: Vec::new(),
+                place: None,
+                #[cfg(feature = "tls")]
+                tls: None,
+            },
+        }
+    }
+
+    /// Adds a route: a function under `#[get("/path")]`, or a pair `("/path", get(function))`.
+    ///
+    /// # Panics
+    ///
+    /// At start-up, as axum does, if the path is no path or the route overlaps another one.
+    pub fn route(mut self, route: impl IntoRoute<S>) -> Self {
+        let route = route.into_route();
+        self.parts.routes.push(RouteLine {
+            methods: route.method_names(),
+            path: route.path().to_owned(),
+            streams: route.is_stream().unwrap_or(false),
+        });
+        let (path, methods) = route.into_parts();
+        self.router = self.router.route(&path, methods);
+        self
+    }
+
+    /// Takes in all routes of an axum router. They are served like the application's own; a
+    /// handler of theirs may return a [`ServerEventsResponse`](crate::ServerEventsResponse).
+    ///
+    /// # Panics
+    ///
+    /// At start-up, as axum does, if a route overlaps another one.
+    pub fn merge(mut self, router: Router<S>) -> Self {
+        self.router = self.router.merge(router);
+        self
+    }
+
+    /// Puts a tower layer around everything: all routes and files, whenever they were added. The
+    /// layer added last is the outermost.
+    ///
+    /// A layer that wraps response bodies, such as compression, sees event streams too.
+    pub fn layer<L>(mut self, layer: L) -> Self
+    where
+        L: Layer<AxumRoute> + Clone + Send + Sync + 'static,
+        L::Service: Service<Request> + Clone + Send + Sync + 'static,
+        <L::Service as Service<Request>>::Response: IntoResponse + 'static,
+        <L::Service as Service<Request>>::Error: Into<std::convert::Infallible> + 'static,
+        <L::Service as Service<Request>>::Future: Send + 'static,
+    {
+        self.parts.wraps.push(Box::new(move |router| router.layer(layer)));
+        self
+    }
+
+    /// Gives the shared state that handlers take as `State<S>`.
+    pub fn state(self, state: S) -> Application {
+        Application { router: self.router.with_state(state), parts: self.parts }
+    }
+
+    /// Serves the files below `directory` where no route matches. Default: none.
+    ///
+    /// `index.html` answers for directories; there are ETags and ranges, but no listing, no
+    /// dotfiles, no way out of the directory by `..` or symlinks. A directory that is missing is an
+    /// error when the application starts.
+    pub fn serve_files(mut self, directory: impl Into<PathBuf>) -> Self {
+        self.parts.files = Some(directory.into());
+        self
+    }
+
+    /// Shows the chain of causes, panic messages and the route on error pages and in error events.
+    /// Default: off; then clients learn the status and nothing of the inside.
+    ///
+    /// For development. A warning is logged when it is on and the address is not loopback.
+    pub fn show_error_details(mut self, show: bool) -> Self {
+        self.parts.defaults.show_error_details = show;
+        self
+    }
+
+    /// Sets what holds for every stream unless its response says otherwise.
+    pub fn streams(mut self, defaults: StreamDefaults) -> Self {
+        let show_error_details = self.parts.defaults.show_error_details;
+        self.parts.defaults = StreamDefaults { show_error_details, ..defaults };
+        self
+    }
+
+    /// Sets the sizes and counts that the server allows.
+    pub fn limits(mut self, limits: Limits) -> Self {
+        self.parts.limits = limits;
+        self
+    }
+
+    /// Sets how long the server waits for its clients.
+    pub fn timeouts(mut self, timeouts: Timeouts) -> Self {
+        self.parts.timeouts = timeouts;
+        self
+    }
+
+    /// Sets how the server ends.
+    pub fn drain(mut self, drain: Drain) -> Self {
+        self.parts.drain = drain;
+        self
+    }
+
+    /// Answers readiness on `path`: `200 ready`, and `503 stopping` once a stop has begun, on
+    /// connections that are still open then. Default: no such route.
+    pub fn health(mut self, path: impl Into<String>) -> Self {
+        self.parts.health = Some(path.into());
+        self
+    }
+
+    /// Listens on this address, such as `127.0.0.1:8000`; it wins over `HOST` and `PORT`.
+    ///
+    /// An address that is not loopback is reachable by others: that is never the default.
+    pub fn bind(mut self, address: impl Into<String>) -> Self {
+        self.parts.place = Some(Place::Address(address.into()));
+        self
+    }
+
+    /// Listens on a Unix socket at `path`. A socket file that nobody answers on is replaced.
+    #[cfg(unix)]
+    pub fn bind_unix(mut self, path: impl Into<PathBuf>) -> Self {
+        self.parts.place = Some(Place::Unix(path.into()));
+        self
+    }
+
+    /// Serves HTTPS, with HTTP/2 by ALPN, with this certificate chain and key.
+    #[cfg(feature = "tls")]
+    pub fn tls(mut self, files: crate::server::TlsFiles) -> Self {
+        self.parts.tls = Some(files);
+        self
+    }
+
+    /// Runs `hook` before the first connection is accepted. An error stops the start. Several
+    /// hooks run one after the other.
+    pub fn on_start<F, Fut, E>(mut self, hook: F) -> Self
+    where
+        F: FnOnce() -> Fut + Send + 'static,
+        Fut: Future<Output = Result<(), E>> + Send + 'static,
+        E: Into<BoxError>,
+    {
+        self.parts.on_start.push(boxed(hook));
+        self
+    }
+
+    /// Runs `hook` when the last stream has ended. Each hook has 5 s; an error or a hook that
+    /// takes longer is reported by the run's result once all have run.
+    pub fn on_stop<F, Fut, E>(mut self, hook: F) -> Self
+    where
+        F: FnOnce() -> Fut + Send + 'static,
+        Fut: Future<Output = Result<(), E>> + Send + 'static,
+        E: Into<BoxError>,
+    {
+        self.parts.on_stop.push(boxed(hook));
+        self
+    }
+}
+
+impl Application {
+    /// The application as an axum router, for `axum::serve` or to nest in another one.
+    ///
+    /// Settings of the server (limits, timeouts, drain, hooks, addresses) are then somebody
+    /// else's. For streams that end on stop give
+    /// [`shutdown_signal`](crate::shutdown_signal) to `with_graceful_shutdown`.
+    ///
+    /// # Errors
+    ///
+    /// The directory of [`serve_files`](Self::serve_files) cannot be served.
+    pub fn into_router(self) -> Result<Router> {
+        self.split().map(|(router, _)| router)
+    }
+
+    /// The router with everything around it, and what the server needs.
+    pub(crate) fn split(self) -> Result<(Router, Parts)> {
+        let Self { mut router, mut parts } = self;
+        if let Some(path) = &parts.health {
+            router = router.route(path, health::readiness(|| !Lifecycle::current().is_stopping()));
+        }
+        if let Some(directory) = &parts.files {
+            let files = files::serve_files(directory)
+                .map_err(|e| Error::configuration(e.to_string(), None))?;
+            router = router.fallback_service(files);
+        }
+        let details = parts.defaults.show_error_details;
+        router = router.layer(middleware::from_fn(events::complete));
+        for wrap in parts.wraps.drain(..) {
+            router = wrap(router);
+        }
+        let router = router
+            .layer(error_page::error_pages(details))
+            .layer(DefaultBodyLimit::max(parts.limits.max_body_bytes))
+            .layer(Extension(Arc::new(parts.defaults.clone())));
+        Ok((router, parts))
+    }
+}
+
+impl<S> Default for Application<S>
+where
+    S: Clone + Send + Sync + 'static,
+{
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl<S> fmt::Debug for Application<S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Application")
+            .field("files", &self.parts.files)
+            .field("streams", &self.parts.defaults)
+            .field("limits", &self.parts.limits)
+            .field("timeouts", &self.parts.timeouts)
+            .field("drain", &self.parts.drain)
+            .finish_non_exhaustive()
+    }
+}
+
+fn boxed<F, Fut, E>(hook: F) -> Hook
+where
+    F: FnOnce() -> Fut + Send + 'static,
+    Fut: Future<Output = Result<(), E>> + Send + 'static,
+    E: Into<BoxError>,
+{
+    Box::new(|| {
+        let done = hook();
+        Box::pin(async move { done.await.map_err(Into::into) })
+    })
+}

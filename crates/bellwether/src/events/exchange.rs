@@ -1,0 +1,190 @@
+//! One request for events, from the look at its head to the response that answers it.
+
+use std::pin::Pin;
+use std::sync::Arc;
+
+use axum::Router;
+use axum::body::Body;
+use axum::extract::{MatchedPath, Request};
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Response};
+use futures_core::Stream;
+use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
+use tower::ServiceExt;
+
+use super::accept::accepts_event_stream;
+use super::body::{EventBody, FINISHED};
+use super::item::IntoEvent;
+use super::options::{StreamDefaults, StreamOptions};
+use super::response::{Overrides, Pending, PendingEvents};
+use super::source::{Source, StreamSource};
+use crate::http_error::HttpError;
+use crate::lifecycle::{ConnectionState, Lifecycle, Presence, PresenceLink, StreamGuard};
+use crate::request::last_event_id;
+
+/// What has to be known of a request to answer it with events.
+pub(crate) struct Exchange {
+    acceptable: bool,
+    finished: bool,
+    presence: Arc<Presence>,
+    connection: Option<Arc<ConnectionState>>,
+    defaults: Option<Arc<StreamDefaults>>,
+    path: Arc<str>,
+}
+
+impl Exchange {
+    /// Looks at a request before a handler that is known to stream events.
+    ///
+    /// # Errors
+    ///
+    /// The whole answer, where the handler is not needed for it: 406 for a client that takes no
+    /// event stream, 204 for one that was told that the stream is finished, the head for `HEAD`.
+    #[expect(clippy::result_large_err, reason = "the answer is used up by the only caller")]
+    pub(crate) fn open(request: &mut Request) -> Result<Self, Response> {
+        let exchange = Self::watch(request);
+        if let Some(answer) = exchange.refusal() {
+            return Err(answer);
+        }
+        if request.method() == Method::HEAD {
+            let mut response = Response::new(Body::empty());
+            set_event_stream_headers(response.headers_mut());
+            return Err(response);
+        }
+        Ok(exchange)
+    }
+
+    /// Looks at a request before a handler that may answer anything.
+    pub(crate) fn watch(request: &mut Request) -> Self {
+        let extensions = request.extensions();
+        let linked = extensions.get::<PresenceLink>().and_then(PresenceLink::upgrade);
+        let connection = extensions.get::<Arc<ConnectionState>>().cloned();
+        let defaults = extensions.get::<Arc<StreamDefaults>>().cloned();
+        let path = match extensions.get::<MatchedPath>() {
+            Some(matched) => matched.as_str().into(),
+            None => request.uri().path().into(),
+        };
+        let presence = linked.unwrap_or_else(|| {
+            let presence = Arc::<Presence>::default();
+            request.extensions_mut().insert(PresenceLink::new(&presence));
+            presence
+        });
+        Self {
+            acceptable: accepts_event_stream(request.headers()),
+            finished: last_event_id(request.headers(), request.uri()).as_deref() == Some(FINISHED),
+            presence,
+            connection,
+            defaults,
+            path,
+        }
+    }
+
+    /// Answers with the events of `stream`, once its first item or the head's wait is over.
+    pub(crate) async fn events<S>(self, stream: S) -> Response
+    where
+        S: Stream + Send + 'static,
+        S::Item: IntoEvent,
+    {
+        let mut response = Response::new(Body::empty());
+        set_event_stream_headers(response.headers_mut());
+        let options = self.options(Overrides::default());
+        self.send(response, Box::pin(StreamSource::new(stream)), options).await
+    }
+
+    /// Completes a response that may carry pending events; any other passes as it is.
+    pub(crate) async fn finish(self, mut response: Response) -> Response {
+        let Some(slot) = response.extensions_mut().remove::<PendingEvents>() else {
+            return response;
+        };
+        let Some(Pending::Source(source, overrides)) = slot.take() else { return response };
+        if let Some(answer) = self.refusal() {
+            return answer;
+        }
+        let options = self.options(overrides);
+        self.send(response, source, options).await
+    }
+
+    /// The answer to a client that gets no events.
+    fn refusal(&self) -> Option<Response> {
+        if !self.acceptable {
+            let message = "this resource is an event stream: accept text/event-stream";
+            return Some(HttpError::new(StatusCode::NOT_ACCEPTABLE, message).into_response());
+        }
+        self.finished.then(|| {
+            let no_store = [(header::CACHE_CONTROL, HeaderValue::from_static("no-store"))];
+            (StatusCode::NO_CONTENT, no_store).into_response()
+        })
+    }
+
+    fn options(&self, overrides: Overrides) -> StreamOptions {
+        match &self.defaults {
+            Some(defaults) => overrides.resolve(defaults),
+            None => overrides.resolve(&StreamDefaults::default()),
+        }
+    }
+
+    async fn send(
+        self,
+        response: Response,
+        source: Pin<Box<dyn Source>>,
+        options: StreamOptions,
+    ) -> Response {
+        match self.body(source, options).await {
+            Ok(body) => response.map(|_| Body::new(body)),
+            Err(answer) => answer,
+        }
+    }
+
+    /// The body of the events, primed; or the answer that tells why there are none.
+    #[expect(clippy::result_large_err, reason = "the answer is used up by the only callers")]
+    async fn body(
+        self,
+        source: Pin<Box<dyn Source>>,
+        options: StreamOptions,
+    ) -> Result<EventBody, Response> {
+        let guard = StreamGuard::open(Lifecycle::current(), self.connection, self.path);
+        let mut body = EventBody::new(source, options, guard, self.presence);
+        match body.prime().await {
+            Ok(()) => Ok(body),
+            Err(error) => Err(HttpError::from_boxed(error).into_response()),
+        }
+    }
+}
+
+/// Middleware around all routes: completes the pending events of handlers that know nothing of
+/// exchanges, which are plain axum routes that return a `ServerEventsResponse`.
+///
+/// Layers may have wrapped the response's body by now, so the body stays where it is.
+pub(crate) async fn complete(mut request: Request, next: Next) -> Response {
+    let exchange = Exchange::watch(&mut request);
+    let mut response = next.run(request).await;
+    let Some(slot) = response.extensions_mut().remove::<PendingEvents>() else { return response };
+    let Some(Pending::Source(source, overrides)) = slot.take() else { return response };
+    if let Some(answer) = exchange.refusal() {
+        return answer;
+    }
+    let options = exchange.options(overrides);
+    match exchange.body(source, options).await {
+        Ok(body) => {
+            slot.put(Pending::Body(body));
+            response
+        }
+        Err(answer) => answer,
+    }
+}
+
+/// Answers a request by `router`.
+pub(crate) async fn answer(router: Router, request: Request) -> Response {
+    match router.oneshot(request).await {
+        Ok(response) => response,
+        Err(never) => match never {},
+    }
+}
+
+/// The headers of every event stream. `no-transform` keeps proxies from compressing it,
+/// `X-Accel-Buffering` keeps nginx from buffering it.
+pub(super) fn set_event_stream_headers(headers: &mut HeaderMap) {
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/event-stream"));
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store, no-transform"));
+    headers.insert("x-accel-buffering", HeaderValue::from_static("no"));
+    headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+}

@@ -1,0 +1,34 @@
+//! What a failed stream leaves: one error, also for a panic, and its text for the log.
+
+use std::any::Any;
+use std::error::Error;
+use std::fmt;
+
+use axum::BoxError;
+
+/// The error of a generator that panicked.
+pub(super) fn panic_error(panic: &(dyn Any + Send)) -> BoxError {
+    let message = panic
+        .downcast_ref::<&str>()
+        .map(|text| (*text).to_owned())
+        .or_else(|| panic.downcast_ref::<String>().cloned());
+    match message {
+        Some(message) => format!("the generator panicked: {message}").into(),
+        None => "the generator panicked".into(),
+    }
+}
+
+/// An error with all its sources, for one line of a log.
+pub(super) struct Chain<'a>(pub(super) &'a BoxError);
+
+impl fmt::Display for Chain<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.0)?;
+        let mut cause: Option<&(dyn Error + 'static)> = self.0.source();
+        while let Some(error) = cause {
+            write!(f, ": {error}")?;
+            cause = error.source();
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,23 @@
+//! From what a handler returns to bytes on the wire: items, sources, bodies, responses.
+//!
+//! An [`IntoEvent`] is what a stream may yield. A source polls such a stream and encodes what is
+//! ready into one buffer. The body around a source adds keep-alives, the orderly end on stop, the
+//! error told in band, and closes the stream's account. An exchange looks at the request: may
+//! this client have events, has it been told that the stream is finished, does the first item
+//! fail. Nothing here knows of `Application` or the server, so all of it works in any axum app.
+
+mod accept;
+mod body;
+mod exchange;
+mod failure;
+mod item;
+mod options;
+mod response;
+mod sender;
+mod source;
+
+pub(crate) use exchange::{Exchange, answer, complete};
+pub use item::{EventBuffer, IntoEvent};
+pub use options::{OnStop, StreamDefaults};
+pub use response::ServerEventsResponse;
+pub use sender::{EventSender, events_from};

@@ -1,0 +1,170 @@
+//! The settings of a stream: those of one response, and the defaults of an application.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::BoxError;
+use bellwether_wire::{EventName, ServerSentEvent, event_name};
+use bytes::Bytes;
+
+/// What happens to a stream when the server begins to stop.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub enum OnStop {
+    /// It ends on an event boundary at a moment of its own within the drain window, and is told
+    /// by its `retry:` when to come back. A generator that asks `is_stopping()` is left to end by
+    /// itself until the window closes.
+    #[default]
+    EndSoon,
+    /// It runs to its own end, at most until the drain window closes: for an answer that cannot
+    /// be taken up again elsewhere.
+    LetFinish,
+}
+
+/// What is sent while a stream has nothing to say.
+#[derive(Debug, Clone)]
+pub(crate) struct KeepAlive {
+    /// Sent when nothing else was for this long.
+    pub(crate) interval: Duration,
+    /// The bytes of one beat.
+    pub(crate) beat: Bytes,
+}
+
+impl KeepAlive {
+    /// A comment line alone. Without a blank line after it no client sees an empty message.
+    pub(crate) const COMMENT: Bytes = Bytes::from_static(b":\n");
+}
+
+/// How an error in the middle of a stream is written.
+pub(crate) type ErrorEvent = Arc<dyn Fn(&BoxError) -> ServerSentEvent + Send + Sync>;
+
+/// The settings of one stream.
+#[derive(Clone)]
+pub(crate) struct StreamOptions {
+    pub(crate) keep_alive: Option<KeepAlive>,
+    pub(crate) retry: Option<Duration>,
+    pub(crate) finish: bool,
+    pub(crate) on_stop: OnStop,
+    pub(crate) head_wait: Duration,
+    pub(crate) leave_grace: Duration,
+    pub(crate) error_name: Option<EventName>,
+    pub(crate) error_event: Option<ErrorEvent>,
+    pub(crate) show_error_details: bool,
+}
+
+impl fmt::Debug for StreamOptions {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("StreamOptions")
+            .field("keep_alive", &self.keep_alive)
+            .field("retry", &self.retry)
+            .field("finish", &self.finish)
+            .field("on_stop", &self.on_stop)
+            .field("head_wait", &self.head_wait)
+            .field("leave_grace", &self.leave_grace)
+            .field("error_name", &self.error_name)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Settings that hold for every stream of an application unless its response says otherwise.
+///
+/// Give it to [`Application::streams`](crate::Application::streams). Each setter is usable alone.
+///
+/// ```
+/// use std::time::Duration;
+/// use bellwether::{Application, StreamDefaults};
+///
+/// let defaults = StreamDefaults::new().keep_alive(Duration::from_secs(30));
+/// let application: Application = Application::new().streams(defaults);
+/// ```
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct StreamDefaults {
+    pub(crate) keep_alive: Option<Duration>,
+    pub(crate) head_wait: Duration,
+    pub(crate) leave_grace: Duration,
+    pub(crate) show_error_details: bool,
+}
+
+impl StreamDefaults {
+    /// Keep-alive interval: under the idle limits of common proxies (60 s), as the standard advises
+    /// (WHATWG HTML, section 9.2.7).
+    pub const KEEP_ALIVE: Duration = Duration::from_secs(15);
+    /// How long the response head waits for the first item.
+    pub const HEAD_WAIT: Duration = Duration::from_millis(100);
+    /// The moment given to a generator that holds its `Request` when its client has left.
+    pub const LEAVE_GRACE: Duration = Duration::from_secs(5);
+
+    /// The defaults as they are.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Sends a comment when nothing was sent for `interval`. Default: 15 s.
+    ///
+    /// The first beat of a stream comes at a random time between half and the whole interval, so
+    /// that streams opened together do not beat together. Longer than a proxy's idle limit, and
+    /// idle streams are cut; very short, and ten thousand idle streams cost a core.
+    #[must_use]
+    pub fn keep_alive(mut self, interval: Duration) -> Self {
+        self.keep_alive = Some(interval);
+        self
+    }
+
+    /// Sends nothing on idle streams. A peer that vanished behind a dead network is then noticed
+    /// only by the next event.
+    #[must_use]
+    pub fn no_keep_alive(mut self) -> Self {
+        self.keep_alive = None;
+        self
+    }
+
+    /// How long the response head waits for the first item. Default: 100 ms. Zero: only an item
+    /// that is ready at once is looked at.
+    ///
+    /// An error within this time reaches the client with its real status. A stream whose first
+    /// item takes longer is opened at the end of the wait.
+    #[must_use]
+    pub fn head_wait(mut self, wait: Duration) -> Self {
+        self.head_wait = wait;
+        self
+    }
+
+    /// The moment given to a generator that holds its `Request` when its client has left.
+    /// Default: 5 s. Zero: it is dropped where it stands, like every other.
+    #[must_use]
+    pub fn leave_grace(mut self, grace: Duration) -> Self {
+        self.leave_grace = grace;
+        self
+    }
+
+    /// The options of a stream whose response sets nothing.
+    pub(crate) fn options(&self) -> StreamOptions {
+        StreamOptions {
+            keep_alive: self
+                .keep_alive
+                .map(|interval| KeepAlive { interval, beat: KeepAlive::COMMENT }),
+            retry: None,
+            finish: false,
+            on_stop: OnStop::default(),
+            head_wait: self.head_wait,
+            leave_grace: self.leave_grace,
+            error_name: Some(event_name!("bellwether.error")),
+            error_event: None,
+            show_error_details: self.show_error_details,
+        }
+    }
+}
+
+impl Default for StreamDefaults {
+    fn default() -> Self {
+        Self {
+            keep_alive: Some(Self::KEEP_ALIVE),
+            head_wait: Self::HEAD_WAIT,
+            leave_grace: Self::LEAVE_GRACE,
+            show_error_details: false,
+        }
+    }
+}

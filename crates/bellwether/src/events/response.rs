@@ -1,0 +1,331 @@
+//! The response of an event stream, in the handler's hands.
+
+use std::fmt;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use axum::BoxError;
+use axum::body::Body;
+use axum::response::{IntoResponse, Response};
+use bellwether_wire::{EventName, ServerSentEvent};
+use bytes::Bytes;
+use futures_core::Stream;
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
+use http_body::Frame;
+
+use super::body::EventBody;
+use super::exchange::set_event_stream_headers;
+use super::item::IntoEvent;
+use super::options::{ErrorEvent, KeepAlive, OnStop, StreamDefaults, StreamOptions};
+use super::source::{Source, StreamSource};
+use crate::http_error::HttpError;
+use crate::lifecycle::{Lifecycle, StreamGuard};
+
+/// A response that streams events, with its status, headers and behaviour in your hands.
+///
+/// What is not set here is as the application's [`StreamDefaults`] say. The headers of an event
+/// stream (`text/event-stream`, `Cache-Control: no-store, no-transform`, `X-Accel-Buffering: no`,
+/// `X-Content-Type-Options: nosniff`) are always there.
+///
+/// It is an `IntoResponse` and so works in any axum app. Returned from a handler that
+/// [`bellwether::get`](crate::get) made, or served by an [`Application`](crate::Application), it
+/// also waits for the first item (so that an early error has its real status), answers 406 and,
+/// after [`finish`](Self::finish), 204.
+///
+/// ```
+/// use std::time::Duration;
+/// use bellwether::{ServerEventsResponse, ServerSentEvent, Stream, get, stream};
+///
+/// fn provider() -> impl Stream<Item = ServerSentEvent> {
+///     stream!( yield ServerSentEvent::text("hello"); )
+/// }
+///
+/// #[get("/events")]
+/// async fn events() -> ServerEventsResponse {
+///     ServerEventsResponse::new(provider())
+///         .header("x-feed", "demo")
+///         .keep_alive(Duration::from_secs(5))
+/// }
+/// ```
+#[must_use]
+pub struct ServerEventsResponse {
+    source: Pin<Box<dyn Source>>,
+    status: StatusCode,
+    headers: HeaderMap,
+    mistake: Option<String>,
+    overrides: Overrides,
+}
+
+impl ServerEventsResponse {
+    /// A response that streams what `events` yields, with status 200.
+    pub fn new<S>(events: S) -> Self
+    where
+        S: Stream + Send + 'static,
+        S::Item: IntoEvent,
+    {
+        Self {
+            source: Box::pin(StreamSource::new(events)),
+            status: StatusCode::OK,
+            headers: HeaderMap::new(),
+            mistake: None,
+            overrides: Overrides::default(),
+        }
+    }
+
+    /// Sets the status. Default: 200. Browsers take every other status as the end for good
+    /// (WHATWG HTML, section 9.2.3).
+    pub fn status(mut self, status: StatusCode) -> Self {
+        self.status = status;
+        self
+    }
+
+    /// Sets a header; one of the same name that was set before is replaced.
+    ///
+    /// The defaults stay: only a default of the very same name gives way. `Content-Type` and
+    /// hop-by-hop headers (`Connection`, `Keep-Alive`, `Transfer-Encoding`, `Upgrade`) cannot be
+    /// set; they would make it something else than an event stream. A header that cannot be sent
+    /// makes the response a 500, and the log says which.
+    pub fn header<N, V>(mut self, name: N, value: V) -> Self
+    where
+        N: TryInto<HeaderName>,
+        N::Error: fmt::Display,
+        V: TryInto<HeaderValue>,
+        V::Error: fmt::Display,
+    {
+        let fixed = |name: &HeaderName| {
+            [header::CONTENT_TYPE, header::CONNECTION, header::TRANSFER_ENCODING, header::UPGRADE]
+                .contains(name)
+                || name == "keep-alive"
+        };
+        let mistake = match (name.try_into(), value.try_into()) {
+            (Ok(name), Ok(_)) if fixed(&name) => {
+                format!("the header {name} of an event stream cannot be set")
+            }
+            (Ok(name), Ok(value)) => {
+                self.headers.insert(name, value);
+                return self;
+            }
+            (Err(error), _) => format!("a header name cannot be sent: {error}"),
+            (Ok(name), Err(error)) => {
+                format!("the value of the header {name} cannot be sent: {error}")
+            }
+        };
+        self.mistake.get_or_insert(mistake);
+        self
+    }
+
+    /// Sends a comment when nothing was sent for `interval`. Default: 15 s.
+    pub fn keep_alive(mut self, interval: Duration) -> Self {
+        let beat = KeepAlive::COMMENT;
+        self.overrides.keep_alive = Some(Some(KeepAlive { interval, beat }));
+        self
+    }
+
+    /// Sends `event` when nothing was sent for `interval`: a heartbeat that scripts can see.
+    ///
+    /// Give it a name of its own and no id: an id would move the client's place in the stream.
+    pub fn keep_alive_event(mut self, interval: Duration, event: &ServerSentEvent) -> Self {
+        match event.encode() {
+            Ok(beat) => self.overrides.keep_alive = Some(Some(KeepAlive { interval, beat })),
+            Err(error) => {
+                self.mistake.get_or_insert(format!("the keep-alive event: {error}"));
+            }
+        }
+        self
+    }
+
+    /// Sends nothing while the stream is idle.
+    pub fn no_keep_alive(mut self) -> Self {
+        self.overrides.keep_alive = Some(None);
+        self
+    }
+
+    /// Tells the client at the beginning how long to wait before it reconnects, to the
+    /// millisecond. Default: nothing is said, and browsers wait about 3 s.
+    pub fn retry(mut self, delay: Duration) -> Self {
+        self.overrides.retry = Some(delay);
+        self
+    }
+
+    /// Says at the end of the stream that it is finished for good.
+    ///
+    /// After the last item comes an event `bellwether.finished` with an id of the same text. When
+    /// the client reconnects, as every `EventSource` does, that id comes back and the answer is
+    /// 204, which ends it. A stream that fails or is stopped does not say so.
+    pub fn finish(mut self) -> Self {
+        self.overrides.finish = true;
+        self
+    }
+
+    /// How an error after the first event is written. Default: `bellwether.error` with
+    /// `{"status":…,"message":…}`. An id in the event is sent as it is; better give it none.
+    pub fn error_event<F>(mut self, make: F) -> Self
+    where
+        F: Fn(&BoxError) -> ServerSentEvent + Send + Sync + 'static,
+    {
+        self.overrides.error_event = Some(Arc::new(make));
+        self
+    }
+
+    /// Renames the event that tells an error. Default: `bellwether.error`; the bare name `error`
+    /// would reach a browser's handler for connection errors.
+    pub fn error_event_name(mut self, name: EventName) -> Self {
+        self.overrides.error_name = Some(Some(name));
+        self
+    }
+
+    /// Tells errors only by the cut of the stream.
+    pub fn no_error_event(mut self) -> Self {
+        self.overrides.error_name = Some(None);
+        self.overrides.error_event = None;
+        self
+    }
+
+    /// How long the head waits for the first item; see [`StreamDefaults::head_wait`].
+    pub fn head_wait(mut self, wait: Duration) -> Self {
+        self.overrides.head_wait = Some(wait);
+        self
+    }
+
+    /// The moment given to a generator that holds its `Request` when its client has left; see
+    /// [`StreamDefaults::leave_grace`].
+    pub fn leave_grace(mut self, grace: Duration) -> Self {
+        self.overrides.leave_grace = Some(grace);
+        self
+    }
+
+    /// What happens to this stream when the server begins to stop. Default: [`OnStop::EndSoon`].
+    pub fn on_stop(mut self, on_stop: OnStop) -> Self {
+        self.overrides.on_stop = on_stop;
+        self
+    }
+}
+
+impl fmt::Debug for ServerEventsResponse {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ServerEventsResponse")
+            .field("status", &self.status)
+            .field("headers", &self.headers)
+            .finish_non_exhaustive()
+    }
+}
+
+impl IntoResponse for ServerEventsResponse {
+    fn into_response(self) -> Response {
+        if let Some(mistake) = self.mistake {
+            tracing::error!(target: "bellwether::stream", mistake, "response cannot be sent");
+            return HttpError::from_boxed(mistake.into()).into_response();
+        }
+        let pending = PendingEvents::new(Pending::Source(self.source, self.overrides));
+        let mut response = Response::new(Body::new(LazyBody::Pending(pending.clone())));
+        *response.status_mut() = self.status;
+        set_event_stream_headers(response.headers_mut());
+        response.headers_mut().extend(self.headers);
+        response.extensions_mut().insert(pending);
+        response
+    }
+}
+
+/// What a response sets; the rest is the application's.
+#[derive(Default)]
+pub(super) struct Overrides {
+    keep_alive: Option<Option<KeepAlive>>,
+    retry: Option<Duration>,
+    finish: bool,
+    on_stop: OnStop,
+    head_wait: Option<Duration>,
+    leave_grace: Option<Duration>,
+    error_name: Option<Option<EventName>>,
+    error_event: Option<ErrorEvent>,
+}
+
+impl Overrides {
+    /// The settings of the stream: these over `defaults`.
+    pub(super) fn resolve(self, defaults: &StreamDefaults) -> StreamOptions {
+        let base = defaults.options();
+        StreamOptions {
+            keep_alive: self.keep_alive.unwrap_or(base.keep_alive),
+            retry: self.retry,
+            finish: self.finish,
+            on_stop: self.on_stop,
+            head_wait: self.head_wait.unwrap_or(base.head_wait),
+            leave_grace: self.leave_grace.unwrap_or(base.leave_grace),
+            error_name: self.error_name.unwrap_or(base.error_name),
+            error_event: self.error_event,
+            show_error_details: base.show_error_details,
+        }
+    }
+}
+
+/// The events of a response before its body is polled.
+pub(super) enum Pending {
+    /// As the handler gave them.
+    Source(Pin<Box<dyn Source>>, Overrides),
+    /// Completed by an exchange.
+    Body(EventBody),
+}
+
+/// The place, in the response's extensions, from which an exchange takes the pending events and
+/// where the body finds them.
+#[derive(Clone)]
+pub(super) struct PendingEvents(Arc<Mutex<Option<Pending>>>);
+
+impl PendingEvents {
+    fn new(pending: Pending) -> Self {
+        Self(Arc::new(Mutex::new(Some(pending))))
+    }
+
+    /// The events, for the first taker.
+    pub(super) fn take(&self) -> Option<Pending> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+
+    /// Puts completed events back for the body.
+    pub(super) fn put(&self, pending: Pending) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(pending);
+    }
+}
+
+/// The body that finds its events when it is first polled: completed by an exchange, or, under a
+/// foreign router, as the handler gave them.
+enum LazyBody {
+    Pending(PendingEvents),
+    Events(EventBody),
+    /// The events went into another response.
+    Taken,
+}
+
+impl LazyBody {
+    fn events(pending: &PendingEvents) -> Self {
+        match pending.take() {
+            Some(Pending::Body(body)) => Self::Events(body),
+            Some(Pending::Source(source, overrides)) => {
+                let options = overrides.resolve(&StreamDefaults::default());
+                let guard = StreamGuard::open(Lifecycle::current(), None, "".into());
+                Self::Events(EventBody::new(source, options, guard, Arc::default()))
+            }
+            None => Self::Taken,
+        }
+    }
+}
+
+impl http_body::Body for LazyBody {
+    type Data = Bytes;
+    type Error = BoxError;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+        if let Self::Pending(pending) = &*self {
+            let events = Self::events(pending);
+            *self = events;
+        }
+        match &mut *self {
+            Self::Events(body) => Pin::new(body).poll_frame(cx),
+            Self::Pending(_) | Self::Taken => Poll::Ready(None),
+        }
+    }
+}

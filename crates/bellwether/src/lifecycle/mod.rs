@@ -1,0 +1,23 @@
+//! How servers, connections and streams live and end: stopping, leaving, and the accounts of both.
+//!
+//! A [`Lifecycle`] belongs to one server, or to the process where no server of ours runs. It says
+//! whether a stop has begun, keeps the count of open streams, and tracks the tasks that a stop
+//! has to wait for. A [`Presence`] belongs to one request and says whether its client has left.
+//! A [`ConnectionState`] belongs to one connection and carries what only the socket can know.
+
+mod connection;
+mod presence;
+mod scope;
+mod signals;
+mod stopping;
+mod streams;
+
+pub(crate) use connection::ConnectionState;
+pub(crate) use presence::{Asker, Presence, PresenceLink};
+pub(crate) use scope::{Scoped, take_asked};
+pub use signals::shutdown_signal;
+pub(crate) use signals::{next_signal, stop_signal};
+pub use stopping::{Stopping, is_stopping, stopping};
+pub(crate) use stopping::{DrainPlan, Lifecycle};
+pub use streams::{CloseReason, StreamCounts};
+pub(crate) use streams::{StreamGuard, Streams};

@@ -1,0 +1,214 @@
+//! The stop of a server, seen from inside: `is_stopping()`, `stopping().await`, and who is told.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::{Arc, OnceLock};
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use pin_project_lite::pin_project;
+use tokio::time::Instant;
+use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
+use tokio_util::task::TaskTracker;
+
+use super::{Scoped, Streams, scope};
+
+/// Whether the server that runs the calling code is stopping.
+///
+/// True from the moment a stop begins (SIGTERM, Ctrl-C, or a stop asked for in code). Inside a
+/// handler or a generator it answers for the server that runs it; elsewhere, for instance in a
+/// task of your own, for the process: the application that [`run`](crate::Application::run) runs,
+/// or [`shutdown_signal`](crate::shutdown_signal).
+///
+/// A generator that asks is trusted to end by itself: it is not ended at a random moment of the
+/// drain window like the others, but is left to notice, until the window closes.
+///
+/// ```
+/// assert!(!bellwether::is_stopping());
+/// ```
+#[must_use]
+pub fn is_stopping() -> bool {
+    scope::note_asked();
+    scope::current().is_stopping()
+}
+
+/// Resolves when the server that runs the calling code is stopping; at once if it already is.
+///
+/// The awaitable form of [`is_stopping`], with the same scope, fixed at the call. Dropping the
+/// future has no effect.
+///
+/// ```
+/// # async fn work() {}
+/// # async fn generator() {
+/// tokio::select! {
+///     () = bellwether::stopping() => { /* say goodbye */ }
+///     () = work() => {}
+/// }
+/// # }
+/// ```
+pub fn stopping() -> Stopping {
+    scope::note_asked();
+    Stopping { stopped: scope::current().stopping() }
+}
+
+pin_project! {
+    /// The future of [`stopping`].
+    #[derive(Debug)]
+    #[must_use = "futures do nothing unless polled"]
+    pub struct Stopping {
+        #[pin]
+        stopped: WaitForCancellationFutureOwned,
+    }
+}
+
+impl Future for Stopping {
+    type Output = ();
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        scope::note_asked();
+        self.project().stopped.poll(cx)
+    }
+}
+
+/// How the streams of a server end once its stop has begun.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct DrainPlan {
+    /// When the stop began.
+    pub(crate) began: Instant,
+    /// Streams end within this time after `began`.
+    pub(crate) window: Duration,
+    /// How many streams were open when the stop began.
+    pub(crate) streams: u64,
+}
+
+impl DrainPlan {
+    /// At most this many streams a second are told to come back: what is spread protects whoever
+    /// takes the reconnects, and a server with few streams need not take its whole window.
+    const ENDS_PER_SECOND: u64 = 200;
+
+    /// The part of the window over which this many streams spread.
+    pub(crate) fn spread(&self) -> Duration {
+        let needed = Duration::from_millis(self.streams * 1000 / Self::ENDS_PER_SECOND);
+        needed.min(self.window)
+    }
+
+    /// When a stream that does not end by itself is ended; `share` in 0..1 is its place.
+    pub(crate) fn moment(&self, share: f64) -> Instant {
+        self.began + self.spread().mul_f64(share)
+    }
+
+    /// When a stream that asks, or that was told to run to its end, is ended all the same.
+    pub(crate) fn last_moment(&self) -> Instant {
+        self.began + self.window
+    }
+}
+
+/// The life of one server: running or stopping, its open streams, the tasks a stop waits for.
+#[derive(Debug, Clone)]
+pub(crate) struct Lifecycle(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    stopping: CancellationToken,
+    plan: OnceLock<DrainPlan>,
+    tracker: TaskTracker,
+    streams: Streams,
+}
+
+impl Lifecycle {
+    /// A lifecycle of its own, for one server.
+    pub(crate) fn new() -> Self {
+        Self(Arc::new(Inner {
+            stopping: CancellationToken::new(),
+            plan: OnceLock::new(),
+            tracker: TaskTracker::new(),
+            streams: Streams::default(),
+        }))
+    }
+
+    /// The lifecycle of the server that runs the calling code, or the process's.
+    pub(crate) fn current() -> Self {
+        scope::current()
+    }
+
+    /// The lifecycle of the process, which outlives every server.
+    pub(crate) fn process() -> &'static Self {
+        static PROCESS: OnceLock<Lifecycle> = OnceLock::new();
+        PROCESS.get_or_init(Self::new)
+    }
+
+    /// Begins the stop. The first call counts; its plan holds.
+    pub(crate) fn begin_stop(&self, window: Duration) -> DrainPlan {
+        let plan = *self.0.plan.get_or_init(|| DrainPlan {
+            began: Instant::now(),
+            window,
+            streams: self.streams().open(),
+        });
+        self.0.stopping.cancel();
+        plan
+    }
+
+    /// Whether the stop has begun.
+    pub(crate) fn is_stopping(&self) -> bool {
+        self.0.stopping.is_cancelled()
+    }
+
+    /// Resolves when the stop has begun.
+    pub(crate) fn stopping(&self) -> WaitForCancellationFutureOwned {
+        self.0.stopping.clone().cancelled_owned()
+    }
+
+    /// The plan of the stop, once it has begun.
+    pub(crate) fn plan(&self) -> Option<&DrainPlan> {
+        self.0.plan.get()
+    }
+
+    /// Runs `future` so that `is_stopping()` inside it answers for this lifecycle.
+    pub(crate) fn scope<F: Future>(&self, future: F) -> Scoped<F> {
+        Scoped::new(self.clone(), future)
+    }
+
+    /// The tasks that a stop waits for.
+    pub(crate) fn tracker(&self) -> &TaskTracker {
+        &self.0.tracker
+    }
+
+    /// The open streams and the accounts of the closed ones.
+    pub(crate) fn streams(&self) -> &Streams {
+        &self.0.streams
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn plan(streams: u64) -> DrainPlan {
+        DrainPlan { began: Instant::now(), window: Duration::from_secs(10), streams }
+    }
+
+    #[test]
+    fn few_streams_do_not_take_the_whole_drain_window() {
+        assert_eq!(plan(1).spread(), Duration::from_millis(5));
+        assert_eq!(plan(10).spread(), Duration::from_millis(50));
+    }
+
+    #[test]
+    fn many_streams_spread_over_the_drain_window_and_no_further() {
+        assert_eq!(plan(1_000).spread(), Duration::from_secs(5));
+        assert_eq!(plan(1_000_000).spread(), Duration::from_secs(10));
+        let plan = plan(1_000_000);
+        assert_eq!(plan.moment(0.5), plan.began + Duration::from_secs(5));
+        assert_eq!(plan.last_moment(), plan.began + Duration::from_secs(10));
+    }
+
+    #[tokio::test]
+    async fn is_stopping_answers_for_the_server_that_runs_the_code() {
+        let (one, other) = (Lifecycle::new(), Lifecycle::new());
+        one.begin_stop(Duration::from_secs(1));
+        assert!(one.scope(async { is_stopping() }).await);
+        assert!(!other.scope(async { is_stopping() }).await);
+        assert!(!is_stopping());
+        one.scope(stopping()).await;
+    }
+}

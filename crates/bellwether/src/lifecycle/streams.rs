@@ -1,0 +1,231 @@
+//! The accounts of event streams: how many are open, and why each of the others closed.
+//!
+//! Every stream has one [`StreamGuard`], made before its response head and moved into its body.
+//! Whatever happens to the body, dropping the guard returns the counts to where they were.
+
+use std::fmt;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
+
+use metrics::{Counter, Gauge, counter, gauge};
+use tokio::time::Instant;
+
+use super::{ConnectionState, Lifecycle};
+
+/// Why a stream closed. Each closes for exactly one of these reasons.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum CloseReason {
+    /// The generator came to its end.
+    Finished,
+    /// The client closed or lost the connection.
+    ClientLeft,
+    /// The client did not take what was sent for too long.
+    TooSlow,
+    /// The server is stopping.
+    Stopping,
+    /// The generator failed or panicked.
+    Error,
+}
+
+impl CloseReason {
+    /// Every reason, in the order of [`StreamCounts`].
+    pub const ALL: [Self; 5] =
+        [Self::Finished, Self::ClientLeft, Self::TooSlow, Self::Stopping, Self::Error];
+
+    /// The name used in logs and as the `reason` label of metrics.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Finished => "finished",
+            Self::ClientLeft => "client_left",
+            Self::TooSlow => "too_slow",
+            Self::Stopping => "stopping",
+            Self::Error => "error",
+        }
+    }
+}
+
+impl fmt::Display for CloseReason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// The accounts of a server's streams at one moment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub struct StreamCounts {
+    /// Streams open now.
+    pub open: u64,
+    /// Streams opened since the start.
+    pub opened: u64,
+    /// Generators whose client has left and that are given a moment for their clean-up.
+    pub leaving: u64,
+    closed: [u64; CloseReason::ALL.len()],
+}
+
+impl StreamCounts {
+    /// Streams that closed for `reason` since the start.
+    #[must_use]
+    pub fn closed(&self, reason: CloseReason) -> u64 {
+        self.closed[reason as usize]
+    }
+}
+
+/// The counters of one server.
+#[derive(Debug, Default)]
+pub(crate) struct Streams {
+    opened: AtomicU64,
+    leaving: AtomicU64,
+    closed: [AtomicU64; CloseReason::ALL.len()],
+}
+
+impl Streams {
+    /// Streams open now.
+    pub(crate) fn open(&self) -> u64 {
+        self.counts().open
+    }
+
+    /// All counts. `closed` is read before `opened`, so `open` is never negative.
+    pub(crate) fn counts(&self) -> StreamCounts {
+        let closed = std::array::from_fn(|i| self.closed[i].load(Ordering::Acquire));
+        let opened = self.opened.load(Ordering::Acquire);
+        let open = opened - closed.iter().sum::<u64>();
+        StreamCounts { open, opened, leaving: self.leaving.load(Ordering::Acquire), closed }
+    }
+
+    /// A generator is given its moment; the count falls when the value is dropped.
+    pub(crate) fn leave(lifecycle: &Lifecycle) -> Leaving {
+        lifecycle.streams().leaving.fetch_add(1, Ordering::AcqRel);
+        Leaving(lifecycle.clone())
+    }
+}
+
+/// Counts one generator that is given a moment after its client has left.
+#[derive(Debug)]
+pub(crate) struct Leaving(Lifecycle);
+
+impl Drop for Leaving {
+    fn drop(&mut self) {
+        self.0.streams().leaving.fetch_sub(1, Ordering::AcqRel);
+    }
+}
+
+/// Handles of the exported metrics, looked up once per process.
+struct Instruments {
+    open: Gauge,
+    opened: Counter,
+    closed: [Counter; CloseReason::ALL.len()],
+    events: Counter,
+    bytes: Counter,
+}
+
+impl Instruments {
+    fn shared() -> &'static Self {
+        static SHARED: OnceLock<Instruments> = OnceLock::new();
+        SHARED.get_or_init(|| Self {
+            open: gauge!("bellwether_streams_open"),
+            opened: counter!("bellwether_streams_opened_total"),
+            closed: CloseReason::ALL
+                .map(|r| counter!("bellwether_streams_closed_total", "reason" => r.as_str())),
+            events: counter!("bellwether_events_sent_total"),
+            bytes: counter!("bellwether_event_bytes_sent_total"),
+        })
+    }
+}
+
+/// One open stream. Dropping it closes the account for exactly one reason.
+#[derive(Debug)]
+pub(crate) struct StreamGuard {
+    lifecycle: Lifecycle,
+    connection: Option<Arc<ConnectionState>>,
+    path: Arc<str>,
+    opened: Instant,
+    reason: Option<CloseReason>,
+    events: u64,
+    bytes: u64,
+}
+
+impl StreamGuard {
+    /// Opens the account of a stream on `path` (the matched route, never a query string).
+    pub(crate) fn open(
+        lifecycle: Lifecycle,
+        connection: Option<Arc<ConnectionState>>,
+        path: Arc<str>,
+    ) -> Self {
+        lifecycle.streams().opened.fetch_add(1, Ordering::AcqRel);
+        let instruments = Instruments::shared();
+        instruments.opened.increment(1);
+        instruments.open.increment(1.0);
+        if let Some(connection) = &connection {
+            connection.begin_streaming();
+        }
+        tracing::info!(target: "bellwether::stream", path = &*path, "stream opened");
+        Self { lifecycle, connection, path, opened: Instant::now(), reason: None, events: 0, bytes: 0 }
+    }
+
+    /// The server's life that this stream is part of.
+    pub(crate) fn lifecycle(&self) -> &Lifecycle {
+        &self.lifecycle
+    }
+
+    /// The matched route.
+    pub(crate) fn path(&self) -> &str {
+        &self.path
+    }
+
+    /// The connection that carries this stream, under our own server.
+    pub(crate) fn connection(&self) -> Option<&ConnectionState> {
+        self.connection.as_deref()
+    }
+
+    /// Adds to what was handed over for sending.
+    pub(crate) fn count(&mut self, events: u64, bytes: usize) {
+        self.events += events;
+        self.bytes += bytes as u64;
+    }
+
+    /// Settles why the stream closes; the first reason holds.
+    pub(crate) fn close_for(&mut self, reason: CloseReason) {
+        self.reason.get_or_insert(reason);
+    }
+
+    /// The reason for an end that nobody announced: the body was dropped.
+    fn reason_of_drop(&self) -> CloseReason {
+        let connection = self.connection.as_ref();
+        if std::thread::panicking() {
+            CloseReason::Error
+        } else if connection.is_some_and(|c| c.has_timed_out()) {
+            CloseReason::TooSlow
+        } else if self.lifecycle.is_stopping() && !connection.is_some_and(|c| c.is_gone()) {
+            CloseReason::Stopping
+        } else {
+            CloseReason::ClientLeft
+        }
+    }
+}
+
+impl Drop for StreamGuard {
+    fn drop(&mut self) {
+        let reason = self.reason.unwrap_or_else(|| self.reason_of_drop());
+        if let Some(connection) = &self.connection {
+            connection.end_streaming();
+        }
+        self.lifecycle.streams().closed[reason as usize].fetch_add(1, Ordering::AcqRel);
+        let instruments = Instruments::shared();
+        instruments.open.decrement(1.0);
+        instruments.closed[reason as usize].increment(1);
+        instruments.events.increment(self.events);
+        instruments.bytes.increment(self.bytes);
+        tracing::info!(
+            target: "bellwether::stream",
+            path = &*self.path,
+            reason = reason.as_str(),
+            events = self.events,
+            bytes = self.bytes,
+            seconds = self.opened.elapsed().as_secs_f64(),
+            "stream closed"
+        );
+    }
+}

@@ -1,0 +1,225 @@
+//! The request as handlers see it, and the id after which a client wants to go on.
+
+use std::convert::Infallible;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Context, Poll};
+
+use axum::body::{Body, Bytes};
+use axum::extract::{FromRequest, FromRequestParts};
+use http::request::Parts;
+use http::{Extensions, HeaderMap, Method, Uri, Version};
+use pin_project_lite::pin_project;
+use tokio_util::sync::WaitForCancellationFutureOwned;
+
+use crate::lifecycle::{Asker, Presence, PresenceLink};
+
+/// The longest `Last-Event-ID` that is looked at, in bytes. A longer one is treated as unknown
+/// text by whoever resumes; it is cut off nowhere and costs nothing.
+const MAX_LAST_EVENT_ID_BYTES: usize = 256;
+
+/// A request, and the right to ask whether its client is still there.
+///
+/// As an extractor it comes last, since it takes the body. A generator that holds it is not
+/// dropped at once when the client leaves: for a bounded moment (5 s by default) it runs on, its
+/// items thrown away, and [`is_disconnected`](Self::is_disconnected) is true, so that its
+/// clean-up code runs.
+///
+/// The client's leaving is known to handlers made by [`bellwether::get`](crate::get) and its
+/// siblings and to every handler of an [`Application`](crate::Application).
+///
+/// ```
+/// use std::time::Duration;
+/// use bellwether::{Request, ServerSentEvent, Stream, get, stream};
+///
+/// #[get("/events")]
+/// fn events(request: Request) -> impl Stream<Item = ServerSentEvent> {
+///     stream!(
+///         while !request.is_disconnected() {
+///             yield ServerSentEvent::text("tick");
+///             tokio::time::sleep(Duration::from_secs(1)).await;
+///         }
+///         println!("clean up here");
+///     )
+/// }
+/// ```
+#[derive(Debug)]
+pub struct Request {
+    parts: Parts,
+    /// A mutex only to make the whole shareable between threads; it is never locked.
+    body: Mutex<Body>,
+    asker: Asker,
+}
+
+
+
+
+impl Request {
+    /// Whether the client has left.
+    ///
+    /// Cheap; reads nothing of the body.
+    #[must_use]
+    pub fn is_disconnected(&self) -> bool {
+        self.asker.is_left()
+    }
+
+    /// Resolves when the client has left: the awaitable form of
+    /// [`is_disconnected`](Self::is_disconnected). It does not hold the request.
+    pub fn disconnected(&self) -> Disconnected {
+        Disconnected { left: self.asker.left() }
+    }
+
+    /// The id after which the client wants to go on; see [`LastEventId`].
+    #[must_use]
+    pub fn last_event_id(&self) -> LastEventId {
+        LastEventId(last_event_id(&self.parts.headers, &self.parts.uri))
+    }
+
+    /// The method.
+    #[must_use]
+    pub fn method(&self) -> &Method {
+        &self.parts.method
+    }
+
+    /// The target.
+    #[must_use]
+    pub fn uri(&self) -> &Uri {
+        &self.parts.uri
+    }
+
+    /// The HTTP version.
+    #[must_use]
+    pub fn version(&self) -> Version {
+        self.parts.version
+    }
+
+    /// The headers.
+    #[must_use]
+    pub fn headers(&self) -> &HeaderMap {
+        &self.parts.headers
+    }
+
+    /// The extensions: what layers and the server have added.
+    #[must_use]
+    pub fn extensions(&self) -> &Extensions {
+        &self.parts.extensions
+    }
+
+    /// Runs another of axum's extractors on the head of this request.
+    ///
+    /// # Errors
+    ///
+    /// The extractor's rejection.
+    pub async fn extract<T>(&mut self) -> Result<T, T::Rejection>
+    where
+        T: FromRequestParts<()>,
+    {
+        T::from_request_parts(&mut self.parts, &()).await
+    }
+
+    /// Takes the whole body out, up to `limit` bytes; a second call gives an empty one.
+    ///
+    /// # Errors
+    ///
+    /// The body is longer, or the client stopped sending it.
+    pub async fn body(&mut self, limit: usize) -> Result<Bytes, axum::Error> {
+        let body = std::mem::take(&mut self.body);
+        axum::body::to_bytes(into_body(body), limit).await
+    }
+
+    /// The request as axum has it. The right to ask about the client is given up.
+    #[must_use]
+    pub fn into_axum(self) -> axum::extract::Request {
+        http::Request::from_parts(self.parts, into_body(self.body))
+    }
+}
+
+fn into_body(body: Mutex<Body>) -> Body {
+    body.into_inner().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl<S: Sync> FromRequest<S> for Request {
+    type Rejection = Infallible;
+
+    async fn from_request(request: axum::extract::Request, _: &S) -> Result<Self, Infallible> {
+        let (parts, body) = request.into_parts();
+        let presence = parts.extensions.get::<PresenceLink>().and_then(PresenceLink::upgrade);
+        // Without a link nobody will ever say that the client has left.
+        let presence = presence.unwrap_or_else(Arc::<Presence>::default);
+        Ok(Self { parts, body: body.into(), asker: Asker::new(presence) })
+    }
+}
+
+pin_project! {
+    /// The future of [`Request::disconnected`].
+    #[derive(Debug)]
+    #[must_use = "futures do nothing unless polled"]
+    pub struct Disconnected {
+        #[pin]
+        left: WaitForCancellationFutureOwned,
+    }
+}
+
+impl Future for Disconnected {
+    type Output = ();
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        self.project().left.poll(cx)
+    }
+}
+
+/// The id of the last event that a reconnecting client has seen.
+///
+/// From the header `Last-Event-ID`, else from the query parameter `last_event_id`, `lastEventId`
+/// or `evs_last_event_id` (for a first connection and for clients that cannot set headers). It
+/// comes from the client and may be anything: at most 256 bytes of text, never an error.
+///
+/// ```
+/// use bellwether::{LastEventId, ServerSentEvent, Stream, get, stream};
+///
+/// #[get("/count")]
+/// fn count(last: LastEventId) -> impl Stream<Item = ServerSentEvent> {
+///     let next = last.parse::<u64>().map_or(0, |seen| seen + 1);
+///     stream!( for i in next..10 { yield ServerSentEvent::text(i.to_string()).id(i); } )
+/// }
+/// ```
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct LastEventId(Option<String>);
+
+impl LastEventId {
+    /// The id as it came; `None` if the client sent none.
+    #[must_use]
+    pub fn as_deref(&self) -> Option<&str> {
+        self.0.as_deref()
+    }
+
+    /// The id as a value of your own; `None` if there is none or it cannot be read as one.
+    #[must_use]
+    pub fn parse<T: std::str::FromStr>(&self) -> Option<T> {
+        self.as_deref()?.parse().ok()
+    }
+}
+
+impl<S: Sync> FromRequestParts<S> for LastEventId {
+    type Rejection = Infallible;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Infallible> {
+        Ok(Self(last_event_id(&parts.headers, &parts.uri)))
+    }
+}
+
+/// The header wins over the query. Bytes that are not UTF-8 are replaced, as everywhere in the
+/// format, so that a foreign id is unknown rather than an error.
+pub(crate) fn last_event_id(headers: &HeaderMap, uri: &Uri) -> Option<String> {
+    const QUERY_NAMES: [&str; 3] = ["last_event_id", "lastEventId", "evs_last_event_id"];
+    let id = match headers.get("last-event-id") {
+        Some(value) => String::from_utf8_lossy(value.as_bytes()).into_owned(),
+        None => {
+            let query: axum::extract::Query<Vec<(String, String)>> =
+                axum::extract::Query::try_from_uri(uri).ok()?;
+            query.0.into_iter().find(|(name, _)| QUERY_NAMES.contains(&&**name))?.1
+        }
+    };
+    (id.len() <= MAX_LAST_EVENT_ID_BYTES).then_some(id)
+}

@@ -1,0 +1,3 @@
+//! Running an application. Placeholder.
+/// x
+#[derive(Debug)] pub struct Running;

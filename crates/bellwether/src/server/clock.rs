@@ -1,0 +1,235 @@
+//! When a connection is late: the deadlines as plain functions of what happened and when.
+//!
+//! A [`Clock`] holds what the connection is doing and since when. Its owner asks it for the next
+//! deadline, keeps one timer for that, and asks again when the timer fires. Moving a deadline
+//! forward therefore touches no timer, and an open event stream with nothing to write has none.
+
+use tokio::time::Instant;
+
+use super::limits::Timeouts;
+
+/// What a connection is doing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Phase {
+    /// The TLS handshake runs.
+    Handshake { since: Instant },
+    /// The head of a request is awaited or arriving.
+    Head { since: Instant },
+    /// So many requests wait for their answers or are being answered.
+    Busy { requests: u32 },
+    /// All requests are answered and no byte of another has come.
+    Idle { since: Instant },
+    /// HTTP/2: the client was told that the connection ends.
+    Retiring { since: Instant },
+    /// The socket serves another protocol now and has no deadlines here.
+    Upgraded,
+}
+
+/// What a late connection is late with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Late {
+    Handshake,
+    Head,
+    Idle,
+    Write,
+    Goodbye,
+}
+
+impl Late {
+    /// The name used in logs and as the `reason` label of metrics.
+    pub(super) fn as_str(self) -> &'static str {
+        match self {
+            Self::Handshake => "handshake_timeout",
+            Self::Head => "head_timeout",
+            Self::Idle => "idle",
+            Self::Write => "too_slow",
+            Self::Goodbye => "goodbye_timeout",
+        }
+    }
+}
+
+/// How long a client may take to answer an HTTP/2 goodbye; a second is many round trips.
+const GOODBYE: std::time::Duration = std::time::Duration::from_secs(1);
+
+/// What one connection is doing and since when.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Clock {
+    phase: Phase,
+    /// Since when the socket takes nothing of what it was offered.
+    stalled: Option<Instant>,
+}
+
+impl Clock {
+    /// A connection that was accepted now and begins with a TLS handshake.
+    pub(super) fn handshake(now: Instant) -> Self {
+        Self { phase: Phase::Handshake { since: now }, stalled: None }
+    }
+
+    /// A connection of which the first head is awaited from now on.
+    pub(super) fn head(now: Instant) -> Self {
+        Self { phase: Phase::Head { since: now }, stalled: None }
+    }
+
+    /// Bytes have come. On HTTP/1 the first one after an answer begins the next head.
+    pub(super) fn bytes_read(&mut self, now: Instant) {
+        if let Phase::Idle { .. } = self.phase {
+            self.phase = Phase::Head { since: now };
+        }
+    }
+
+    /// A complete head has come.
+    pub(super) fn request_began(&mut self) {
+        let requests = match self.phase {
+            Phase::Busy { requests } => requests + 1,
+            _ => 1,
+        };
+        self.phase = Phase::Busy { requests };
+    }
+
+    /// An answer has been handed over, or given up.
+    pub(super) fn request_ended(&mut self, now: Instant) {
+        if let Phase::Busy { requests } = self.phase {
+            self.phase = match requests {
+                0 | 1 => Phase::Idle { since: now },
+                _ => Phase::Busy { requests: requests - 1 },
+            };
+        }
+    }
+
+    /// The socket took nothing. The first refusal since it last took something counts.
+    pub(super) fn write_stalled(&mut self, now: Instant) {
+        self.stalled.get_or_insert(now);
+    }
+
+    /// The socket took something, or all there was.
+    pub(super) fn write_advanced(&mut self) {
+        self.stalled = None;
+    }
+
+    /// The client was told that the connection ends.
+    pub(super) fn retire(&mut self, now: Instant) {
+        self.phase = Phase::Retiring { since: now };
+    }
+
+    /// The socket was handed over to another protocol.
+    pub(super) fn upgrade(&mut self) {
+        *self = Self { phase: Phase::Upgraded, stalled: None };
+    }
+
+    /// When the connection is late if nothing happens before, and with what.
+    pub(super) fn deadline(&self, timeouts: &Timeouts) -> Option<(Instant, Late)> {
+        // A time so long that no clock reaches it is no deadline.
+        let after = |since: Instant, time, late| since.checked_add(time).map(|at| (at, late));
+        let phase = match self.phase {
+            Phase::Handshake { since } => after(since, timeouts.tls_handshake, Late::Handshake),
+            Phase::Head { since } => after(since, timeouts.head, Late::Head),
+            Phase::Idle { since } => after(since, timeouts.idle, Late::Idle),
+            Phase::Retiring { since } => after(since, GOODBYE, Late::Goodbye),
+            Phase::Busy { .. } | Phase::Upgraded => None,
+        };
+        let write =
+            self.stalled.and_then(|since| after(since, timeouts.write_stall, Late::Write));
+        match (phase, write) {
+            (Some(phase), Some(write)) => Some(if write.0 <= phase.0 { write } else { phase }),
+            (phase, write) => phase.or(write),
+        }
+    }
+
+    /// What the connection is late with, if it is.
+    pub(super) fn verdict(&self, now: Instant, timeouts: &Timeouts) -> Option<Late> {
+        self.deadline(timeouts).filter(|(deadline, _)| *deadline <= now).map(|(_, late)| late)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    const SECOND: Duration = Duration::from_secs(1);
+
+    fn late(clock: &Clock, now: Instant) -> Option<Late> {
+        clock.verdict(now, &Timeouts::default())
+    }
+
+    #[test]
+    fn a_dripped_head_is_late_however_many_bytes_came() {
+        let start = Instant::now();
+        let mut clock = Clock::head(start);
+        for second in 0..10 {
+            clock.bytes_read(start + SECOND * second);
+        }
+        assert_eq!(late(&clock, start + SECOND * 10 - SECOND / 1000), None);
+        assert_eq!(late(&clock, start + SECOND * 10), Some(Late::Head));
+    }
+
+    #[test]
+    fn a_later_head_has_its_time_from_its_own_first_byte() {
+        let start = Instant::now();
+        let mut clock = Clock::head(start);
+        clock.request_began();
+        clock.request_ended(start + SECOND);
+        clock.bytes_read(start + SECOND * 50);
+        assert_eq!(late(&clock, start + SECOND * 59), None);
+        assert_eq!(late(&clock, start + SECOND * 60), Some(Late::Head));
+    }
+
+    #[test]
+    fn an_answer_that_takes_days_has_no_deadline() {
+        let mut clock = Clock::head(Instant::now());
+        clock.request_began();
+        assert_eq!(clock.deadline(&Timeouts::default()), None);
+    }
+
+    #[test]
+    fn idle_time_counts_from_the_end_of_the_last_of_several_answers() {
+        let start = Instant::now();
+        let mut clock = Clock::head(start);
+        clock.request_began();
+        clock.request_began();
+        clock.request_ended(start + SECOND);
+        assert_eq!(clock.deadline(&Timeouts::default()), None);
+        clock.request_ended(start + SECOND * 2);
+        assert_eq!(late(&clock, start + SECOND * 61), None);
+        assert_eq!(late(&clock, start + SECOND * 62), Some(Late::Idle));
+    }
+
+    #[test]
+    fn a_stall_counts_from_the_last_byte_that_the_socket_took() {
+        let start = Instant::now();
+        let mut clock = Clock::head(start);
+        clock.request_began();
+        clock.write_stalled(start);
+        clock.write_stalled(start + SECOND * 20);
+        assert_eq!(late(&clock, start + SECOND * 30), Some(Late::Write));
+        clock.write_advanced();
+        assert_eq!(late(&clock, start + SECOND * 30), None);
+        clock.write_stalled(start + SECOND * 30);
+        assert_eq!(late(&clock, start + SECOND * 59), None);
+    }
+
+    #[test]
+    fn the_earlier_of_two_deadlines_counts() {
+        let start = Instant::now();
+        let mut clock = Clock::head(start);
+        clock.write_stalled(start);
+        assert_eq!(clock.deadline(&Timeouts::default()), Some((start + SECOND * 10, Late::Head)));
+    }
+
+    #[test]
+    fn a_time_beyond_every_clock_is_no_deadline() {
+        let clock = Clock::head(Instant::now());
+        assert_eq!(clock.deadline(&Timeouts::default().head(Duration::MAX)), None);
+    }
+
+    #[test]
+    fn an_upgraded_socket_has_no_deadlines() {
+        let start = Instant::now();
+        let mut clock = Clock::head(start);
+        clock.write_stalled(start);
+        clock.upgrade();
+        clock.bytes_read(start);
+        assert_eq!(clock.deadline(&Timeouts::default()), None);
+    }
+}

@@ -1,0 +1,314 @@
+//! The socket as hyper sees it: replays what was read ahead, notes stalls, notices who has left.
+//!
+//! hyper stops reading while bytes that it has read wait in its buffer. One stray byte after the
+//! request, or a pipelined one, therefore hides the end of the connection from it for as long as
+//! an event stream lasts. Hyper flushes in every poll, though, so that is where this wrapper reads
+//! ahead in its place: into a bounded buffer that hyper gets later.
+
+use std::io::{self, IoSlice};
+use std::mem::MaybeUninit;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+
+use super::clock::Clock;
+use super::permits::Permit;
+use super::pulse::{Direction, Pulse};
+use super::socket::Transport;
+
+/// The connection preface of HTTP/2 (RFC 9113, section 3.4).
+const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+
+/// A client may send this much after the request whose event stream it reads.
+const MAX_AHEAD_BYTES: usize = 8 * 1024;
+
+/// The protocol of a connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Protocol {
+    Http1,
+    Http2,
+}
+
+/// A socket with its permit, reporting to the connection's [`Pulse`].
+pub(super) struct Io {
+    transport: Transport,
+    pulse: Arc<Pulse>,
+    _permit: Permit,
+    ahead: Ahead,
+    protocol: Protocol,
+    /// Hyper's last read found nothing, so it will be woken by whatever comes.
+    is_read_armed: bool,
+    is_stalled: bool,
+}
+
+/// Bytes that were read before hyper asked for them.
+#[derive(Default)]
+struct Ahead {
+    bytes: Vec<u8>,
+    taken: usize,
+}
+
+impl Ahead {
+    fn waiting(&self) -> &[u8] {
+        &self.bytes[self.taken..]
+    }
+
+    fn take_into(&mut self, buf: &mut ReadBuf<'_>) {
+        let count = self.waiting().len().min(buf.remaining());
+        buf.put_slice(&self.waiting()[..count]);
+        self.taken += count;
+        if self.waiting().is_empty() {
+            // Most connections never need the buffer again.
+            *self = Self::default();
+        }
+    }
+
+    /// Appends what the socket has; tells how many bytes, none at its end.
+    fn fill(
+        &mut self,
+        transport: &mut Transport,
+        cx: &mut Context<'_>,
+    ) -> Poll<io::Result<usize>> {
+        let mut space = [MaybeUninit::uninit(); 1024];
+        let mut buf = ReadBuf::uninit(&mut space);
+        ready!(Pin::new(transport).poll_read(cx, &mut buf))?;
+        self.bytes.extend_from_slice(buf.filled());
+        Poll::Ready(Ok(buf.filled().len()))
+    }
+}
+
+impl Io {
+    pub(super) fn new(transport: Transport, pulse: Arc<Pulse>, permit: Permit) -> Self {
+        Self {
+            transport,
+            pulse,
+            _permit: permit,
+            ahead: Ahead::default(),
+            protocol: Protocol::Http1,
+            is_read_armed: false,
+            is_stalled: false,
+        }
+    }
+
+    /// Settles the protocol that the client speaks.
+    pub(super) fn speaks(mut self, protocol: Protocol) -> Self {
+        self.protocol = protocol;
+        self
+    }
+
+    /// Reads until it is clear which protocol the client speaks. Nothing is lost.
+    pub(super) fn poll_protocol(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<Protocol>> {
+        loop {
+            if let Some(protocol) = protocol_of(self.ahead.waiting()) {
+                return Poll::Ready(Ok(protocol));
+            }
+            if ready!(self.ahead.fill(&mut self.transport, cx))? == 0 {
+                return Poll::Ready(Err(io::ErrorKind::UnexpectedEof.into()));
+            }
+        }
+    }
+
+    /// Reads in hyper's place while it does not and an event stream is open.
+    fn watch(&mut self, cx: &mut Context<'_>) -> io::Result<()> {
+        let hyper_reads = std::mem::take(&mut self.is_read_armed);
+        if hyper_reads
+            || self.protocol == Protocol::Http2
+            || !self.pulse.state.is_streaming()
+            // What comes then belongs to the request, and its reader decides when to take it.
+            || self.pulse.is_body_open()
+        {
+            return Ok(());
+        }
+        loop {
+            match self.ahead.fill(&mut self.transport, cx) {
+                Poll::Pending => return Ok(()),
+                Poll::Ready(Ok(0)) => {
+                    self.pulse.state.note_gone();
+                    return Err(io::Error::new(
+                        io::ErrorKind::ConnectionAborted,
+                        "the client has closed the connection",
+                    ));
+                }
+                Poll::Ready(Ok(_)) if self.ahead.waiting().len() > MAX_AHEAD_BYTES => {
+                    self.pulse.state.note_gone();
+                    return Err(io::Error::new(
+                        io::ErrorKind::ConnectionAborted,
+                        "the client sent too much while it was being streamed to",
+                    ));
+                }
+                Poll::Ready(Ok(_)) => {}
+                Poll::Ready(Err(error)) => {
+                    self.pulse.failed(&error);
+                    return Err(error);
+                }
+            }
+        }
+    }
+
+    /// Notes what came of a write or a flush.
+    fn wrote<T>(
+        &mut self,
+        result: Poll<io::Result<T>>,
+        cx: &mut Context<'_>,
+    ) -> Poll<io::Result<T>> {
+        match &result {
+            Poll::Pending => {
+                if !self.is_stalled {
+                    self.is_stalled = true;
+                    self.pulse.note(Clock::write_stalled);
+                }
+                // A blocked write never gets to the flush, and may be blocked because the client
+                // has left.
+                self.watch(cx)?;
+            }
+            Poll::Ready(Ok(_)) => {
+                if self.is_stalled {
+                    self.is_stalled = false;
+                    self.pulse.note(|clock, _| clock.write_advanced());
+                }
+            }
+            Poll::Ready(Err(error)) => self.pulse.failed(error),
+        }
+        result
+    }
+
+    fn check_upgraded(&self, direction: Direction, cx: &Context<'_>) -> io::Result<()> {
+        if self.pulse.has_upgraded() { self.pulse.poll_upgraded(direction, cx) } else { Ok(()) }
+    }
+}
+
+impl AsyncRead for Io {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let this = self.get_mut();
+        this.is_read_armed = false;
+        if buf.remaining() == 0 {
+            return Poll::Ready(Ok(()));
+        }
+        let before = buf.filled().len();
+        if this.ahead.waiting().is_empty() {
+            this.check_upgraded(Direction::Read, cx)?;
+            match Pin::new(&mut this.transport).poll_read(cx, buf) {
+                Poll::Pending => {
+                    this.is_read_armed = true;
+                    return Poll::Pending;
+                }
+                Poll::Ready(Ok(())) => {}
+                Poll::Ready(Err(error)) => {
+                    this.pulse.failed(&error);
+                    return Poll::Ready(Err(error));
+                }
+            }
+        } else {
+            this.ahead.take_into(buf);
+        }
+        if buf.filled().len() == before {
+            this.pulse.state.note_gone();
+        } else if this.protocol == Protocol::Http1 {
+            this.pulse.note(Clock::bytes_read);
+        }
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl AsyncWrite for Io {
+    fn poll_write(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        let this = self.get_mut();
+        this.check_upgraded(Direction::Write, cx)?;
+        let result = Pin::new(&mut this.transport).poll_write(cx, buf);
+        this.wrote(result, cx)
+    }
+
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let this = self.get_mut();
+        this.check_upgraded(Direction::Write, cx)?;
+        let result = Pin::new(&mut this.transport).poll_write_vectored(cx, bufs);
+        this.wrote(result, cx)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.transport.is_write_vectored()
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let this = self.get_mut();
+        this.check_upgraded(Direction::Write, cx)?;
+        let result = Pin::new(&mut this.transport).poll_flush(cx);
+        ready!(this.wrote(result, cx))?;
+        this.pulse.state.note_flushed();
+        Poll::Ready(this.watch(cx))
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let this = self.get_mut();
+        this.check_upgraded(Direction::Write, cx)?;
+        let result = Pin::new(&mut this.transport).poll_shutdown(cx);
+        this.wrote(result, cx)
+    }
+}
+
+impl Drop for Io {
+    fn drop(&mut self) {
+        if self.pulse.has_upgraded() {
+            self.pulse.note_closed();
+        }
+    }
+}
+
+/// The protocol that begins like this, as soon as it is clear.
+fn protocol_of(bytes: &[u8]) -> Option<Protocol> {
+    let known = bytes.len().min(PREFACE.len());
+    if bytes[..known] != PREFACE[..known] {
+        Some(Protocol::Http1)
+    } else if known == PREFACE.len() {
+        Some(Protocol::Http2)
+    } else {
+        None
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_protocol_is_clear_at_the_first_byte_that_tells_them_apart() {
+        assert_eq!(protocol_of(b""), None);
+        assert_eq!(protocol_of(b"G"), Some(Protocol::Http1));
+        assert_eq!(protocol_of(b"P"), None);
+        assert_eq!(protocol_of(b"PO"), Some(Protocol::Http1));
+        assert_eq!(protocol_of(b"PRI * HTTP/1.1\r\n"), Some(Protocol::Http1));
+        for end in 0..PREFACE.len() {
+            assert_eq!(protocol_of(&PREFACE[..end]), None);
+        }
+        assert_eq!(protocol_of(PREFACE), Some(Protocol::Http2));
+        assert_eq!(protocol_of(&[PREFACE, b"more"].concat()), Some(Protocol::Http2));
+    }
+
+    #[test]
+    fn what_was_read_ahead_is_replayed_in_pieces_of_any_size() {
+        let mut ahead = Ahead { bytes: b"abcdef".to_vec(), taken: 0 };
+        let mut seen = Vec::new();
+        for size in [1, 2, 5] {
+            let mut space = [0; 8];
+            let mut buf = ReadBuf::new(&mut space[..size]);
+            ahead.take_into(&mut buf);
+            seen.extend_from_slice(buf.filled());
+        }
+        assert_eq!(seen, b"abcdef");
+        assert_eq!(ahead.bytes.capacity(), 0);
+    }
+}

@@ -1,0 +1,2 @@
+//! stub
+mod limits; pub use limits::{Drain, Limits, Timeouts};

@@ -1,0 +1,229 @@
+//! Who may connect: a permit for each connection, given back when its socket is dropped.
+
+use std::collections::HashMap;
+use std::net::{IpAddr, Ipv6Addr};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+use super::limits::Limits;
+use super::meters::Meters;
+
+/// Why a connection is not served.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Refusal {
+    /// The server has all the connections that it may have.
+    Full,
+    /// The client's address has.
+    Address,
+}
+
+impl Refusal {
+    pub(super) fn as_str(self) -> &'static str {
+        match self {
+            Self::Full => "full",
+            Self::Address => "address",
+        }
+    }
+}
+
+/// What is done with a connection that was just accepted.
+#[derive(Debug)]
+pub(super) enum Admission {
+    Serve(Permit),
+    /// It gets one answer that says why.
+    Refuse(Permit, Refusal),
+    /// It is closed without a word.
+    Close(Refusal),
+}
+
+/// The places of one server.
+#[derive(Debug)]
+pub(super) struct Permits {
+    connections: Arc<Semaphore>,
+    refusals: Arc<Semaphore>,
+    addresses: Option<Arc<Addresses>>,
+    meters: Meters,
+}
+
+impl Permits {
+    /// The places that `limits` give to a process that may open `files` files.
+    pub(super) fn new(limits: &Limits, files: usize, meters: Meters) -> Self {
+        let connections = limits.max_connections.unwrap_or(files / 5 * 4);
+        let refusals = limits.max_refusals.min(files / 10);
+        Self {
+            connections: Arc::new(Semaphore::new(connections.min(Semaphore::MAX_PERMITS))),
+            refusals: Arc::new(Semaphore::new(refusals)),
+            addresses: limits.max_connections_per_address.map(|limit| {
+                Arc::new(Addresses { limit, connected: Mutex::new(HashMap::new()) })
+            }),
+            meters,
+        }
+    }
+
+    /// Decides about a connection from `peer`, which has no address on a Unix socket.
+    pub(super) fn admit(&self, peer: Option<IpAddr>) -> Admission {
+        let address = match (&self.addresses, peer) {
+            (Some(addresses), Some(peer)) => match addresses.enter(peer) {
+                Some(place) => Some(place),
+                None => return self.refuse(Refusal::Address),
+            },
+            _ => None,
+        };
+        match Arc::clone(&self.connections).try_acquire_owned() {
+            Ok(place) => {
+                self.meters.accepted();
+                Admission::Serve(Permit {
+                    _place: place,
+                    _address: address,
+                    meters: Some(self.meters.clone()),
+                })
+            }
+            Err(_) => self.refuse(Refusal::Full),
+        }
+    }
+
+    fn refuse(&self, why: Refusal) -> Admission {
+        self.meters.refused(why);
+        match Arc::clone(&self.refusals).try_acquire_owned() {
+            Ok(place) => {
+                Admission::Refuse(Permit { _place: place, _address: None, meters: None }, why)
+            }
+            Err(_) => Admission::Close(why),
+        }
+    }
+
+    /// Places that are free.
+    #[cfg(test)]
+    pub(super) fn free(&self) -> usize {
+        self.connections.available_permits()
+    }
+}
+
+/// One place. It travels with the socket, so that an upgraded connection keeps it too.
+#[derive(Debug)]
+pub(super) struct Permit {
+    _place: OwnedSemaphorePermit,
+    _address: Option<AddressPlace>,
+    /// Present if the connection counts as open.
+    meters: Option<Meters>,
+}
+
+impl Drop for Permit {
+    fn drop(&mut self) {
+        if let Some(meters) = &self.meters {
+            meters.closed();
+        }
+    }
+}
+
+/// How many connections each address has.
+#[derive(Debug)]
+struct Addresses {
+    limit: usize,
+    /// Guards the counts; an address without connections has no entry.
+    connected: Mutex<HashMap<IpAddr, usize>>,
+}
+
+impl Addresses {
+    fn enter(self: &Arc<Self>, peer: IpAddr) -> Option<AddressPlace> {
+        let address = group(peer);
+        let mut connected = self.connected.lock().unwrap_or_else(PoisonError::into_inner);
+        let count = connected.get(&address).copied().unwrap_or(0);
+        if count >= self.limit {
+            return None;
+        }
+        connected.insert(address, count + 1);
+        Some(AddressPlace { addresses: Arc::clone(self), address })
+    }
+}
+
+/// One connection of one address.
+#[derive(Debug)]
+struct AddressPlace {
+    addresses: Arc<Addresses>,
+    address: IpAddr,
+}
+
+impl Drop for AddressPlace {
+    fn drop(&mut self) {
+        let mut connected = self.addresses.connected.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(count) = connected.get_mut(&self.address) {
+            *count -= 1;
+            if *count == 0 {
+                connected.remove(&self.address);
+            }
+        }
+    }
+}
+
+/// The address that counts: one client usually has a whole IPv6 /64.
+fn group(peer: IpAddr) -> IpAddr {
+    match peer.to_canonical() {
+        IpAddr::V4(v4) => IpAddr::V4(v4),
+        IpAddr::V6(v6) => {
+            IpAddr::V6(Ipv6Addr::from_bits(v6.to_bits() & !u128::from(u64::MAX)))
+        }
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    fn permits(limits: &Limits) -> Permits {
+        Permits::new(limits, 1000, Meters::new())
+    }
+
+    fn peer(text: &str) -> Option<IpAddr> {
+        Some(text.parse().unwrap())
+    }
+
+    #[test]
+    fn four_fifths_of_the_open_files_are_connections_by_default() {
+        assert_eq!(permits(&Limits::default()).free(), 800);
+    }
+
+    #[test]
+    fn a_dropped_permit_is_free_again() {
+        let permits = permits(&Limits::default().max_connections(1));
+        let first = permits.admit(None);
+        assert!(matches!(first, Admission::Serve(_)));
+        assert!(matches!(permits.admit(None), Admission::Refuse(_, Refusal::Full)));
+        drop(first);
+        assert!(matches!(permits.admit(None), Admission::Serve(_)));
+    }
+
+    #[test]
+    fn refusals_are_bounded_too() {
+        let permits = permits(&Limits::default().max_connections(0).max_refusals(1));
+        let first = permits.admit(None);
+        assert!(matches!(first, Admission::Refuse(..)));
+        assert!(matches!(permits.admit(None), Admission::Close(Refusal::Full)));
+    }
+
+    #[test]
+    fn addresses_of_one_ipv6_network_count_together_and_others_apart() {
+        let permits = permits(&Limits::default().max_connections_per_address(1));
+        let first = permits.admit(peer("2001:db8::1"));
+        assert!(matches!(first, Admission::Serve(_)));
+        let same = permits.admit(peer("2001:db8::ffff:1"));
+        assert!(matches!(same, Admission::Refuse(_, Refusal::Address)));
+        let other = permits.admit(peer("2001:db8:0:1::1"));
+        assert!(matches!(other, Admission::Serve(_)));
+        let v4 = permits.admit(peer("192.0.2.1"));
+        assert!(matches!(v4, Admission::Serve(_)));
+        let mapped = permits.admit(peer("::ffff:192.0.2.1"));
+        assert!(matches!(mapped, Admission::Refuse(_, Refusal::Address)));
+        drop(first);
+        assert!(matches!(permits.admit(peer("2001:db8::2")), Admission::Serve(_)));
+    }
+
+    #[test]
+    fn addresses_without_connections_leave_no_entry() {
+        let permits = permits(&Limits::default().max_connections_per_address(2));
+        drop((permits.admit(peer("192.0.2.1")), permits.admit(peer("192.0.2.1"))));
+        assert!(permits.addresses.unwrap().connected.lock().unwrap().is_empty());
+    }
+}

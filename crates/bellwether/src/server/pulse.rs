@@ -1,0 +1,189 @@
+//! What the parts of one connection tell each other: its socket, its requests and its task.
+//!
+//! hyper owns the socket and calls the service, so the task that drives hyper sees neither. Both
+//! report here, and the task looks after each poll.
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll, Waker};
+
+use tokio::time::Instant;
+
+use crate::lifecycle::ConnectionState;
+
+use super::clock::Clock;
+use super::permits::Refusal;
+
+/// The shared facts of one connection.
+pub(super) struct Pulse {
+    /// What the event bodies of the connection see.
+    pub(super) state: Arc<ConnectionState>,
+    pub(super) peer: Option<SocketAddr>,
+    /// Why this connection is only told to go away.
+    pub(super) refusal: Option<Refusal>,
+    /// A request body that is still arriving: what comes then is not a pipelined request.
+    body_open: AtomicBool,
+    has_refused: AtomicBool,
+    has_upgraded: AtomicBool,
+    /// Guards the clock and the wakers of an upgraded socket; never held across a poll.
+    inner: Mutex<Inner>,
+}
+
+struct Inner {
+    clock: Clock,
+    upgraded: Option<Box<Upgraded>>,
+}
+
+/// A socket that left HTTP. Its connection's task stays behind to cut it when the server ends.
+#[derive(Default)]
+struct Upgraded {
+    is_closed: bool,
+    is_cut: bool,
+    reader: Option<Waker>,
+    writer: Option<Waker>,
+    guardian: Option<Waker>,
+}
+
+/// The two directions of an upgraded socket; each may be polled by a task of its own.
+#[derive(Clone, Copy)]
+pub(super) enum Direction {
+    Read,
+    Write,
+}
+
+impl Pulse {
+    pub(super) fn new(clock: Clock, peer: Option<SocketAddr>, refusal: Option<Refusal>) -> Self {
+        Self {
+            state: Arc::new(ConnectionState::default()),
+            peer,
+            refusal,
+            body_open: AtomicBool::new(false),
+            has_refused: AtomicBool::new(false),
+            has_upgraded: AtomicBool::new(false),
+            inner: Mutex::new(Inner { clock, upgraded: None }),
+        }
+    }
+
+    fn inner(&self) -> MutexGuard<'_, Inner> {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A copy of the clock to decide by.
+    pub(super) fn clock(&self) -> Clock {
+        self.inner().clock
+    }
+
+    /// Notes something on the clock.
+    pub(super) fn note(&self, what: impl FnOnce(&mut Clock, Instant)) {
+        let now = Instant::now();
+        what(&mut self.inner().clock, now);
+    }
+
+    /// Settles what an error of the socket means for the streams on it.
+    pub(super) fn failed(&self, error: &io::Error) {
+        if error.kind() == io::ErrorKind::TimedOut {
+            self.state.note_timed_out();
+        } else {
+            self.state.note_gone();
+        }
+    }
+
+    pub(super) fn set_body_open(&self, is_open: bool) {
+        self.body_open.store(is_open, Ordering::Release);
+    }
+
+    pub(super) fn is_body_open(&self) -> bool {
+        self.body_open.load(Ordering::Acquire)
+    }
+
+    pub(super) fn note_refused(&self) {
+        self.has_refused.store(true, Ordering::Release);
+    }
+
+    pub(super) fn has_refused(&self) -> bool {
+        self.has_refused.load(Ordering::Acquire)
+    }
+
+    /// The answer being given hands the socket over to another protocol.
+    pub(super) fn note_upgrade(&self) {
+        let mut inner = self.inner();
+        inner.clock.upgrade();
+        inner.upgraded = Some(Box::default());
+        self.has_upgraded.store(true, Ordering::Release);
+    }
+
+    pub(super) fn has_upgraded(&self) -> bool {
+        self.has_upgraded.load(Ordering::Acquire)
+    }
+
+    /// Registers a poll of an upgraded socket, or fails it once the server has cut the socket.
+    pub(super) fn poll_upgraded(&self, direction: Direction, cx: &Context<'_>) -> io::Result<()> {
+        let mut inner = self.inner();
+        let Some(upgraded) = &mut inner.upgraded else { return Ok(()) };
+        if upgraded.is_cut {
+            return Err(io::Error::new(io::ErrorKind::ConnectionAborted, "the server has stopped"));
+        }
+        let slot = match direction {
+            Direction::Read => &mut upgraded.reader,
+            Direction::Write => &mut upgraded.writer,
+        };
+        match slot {
+            Some(waker) => waker.clone_from(cx.waker()),
+            None => *slot = Some(cx.waker().clone()),
+        }
+        Ok(())
+    }
+
+    /// Resolves when the upgraded socket has been closed.
+    pub(super) fn poll_closed(&self, cx: &Context<'_>) -> Poll<()> {
+        let mut inner = self.inner();
+        match &mut inner.upgraded {
+            Some(upgraded) if !upgraded.is_closed => {
+                upgraded.guardian = Some(cx.waker().clone());
+                Poll::Pending
+            }
+            _ => Poll::Ready(()),
+        }
+    }
+
+    /// Fails every present and later use of an upgraded socket.
+    pub(super) fn cut_upgraded(&self) {
+        let wakers = match &mut self.inner().upgraded {
+            Some(upgraded) => {
+                upgraded.is_cut = true;
+                [upgraded.reader.take(), upgraded.writer.take()]
+            }
+            None => [None, None],
+        };
+        wakers.into_iter().flatten().for_each(Waker::wake);
+    }
+
+    /// The socket is being closed.
+    pub(super) fn note_closed(&self) {
+        let guardian = self.inner().upgraded.as_mut().and_then(|upgraded| {
+            upgraded.is_closed = true;
+            upgraded.guardian.take()
+        });
+        if let Some(waker) = guardian {
+            waker.wake();
+        }
+    }
+}
+
+/// One request and its answer. Dropping it, with the answer's body or before, ends it.
+pub(super) struct Exchange(Arc<Pulse>);
+
+impl Exchange {
+    pub(super) fn begin(pulse: &Arc<Pulse>) -> Self {
+        pulse.note(|clock, _| clock.request_began());
+        Self(Arc::clone(pulse))
+    }
+}
+
+impl Drop for Exchange {
+    fn drop(&mut self) {
+        self.0.note(Clock::request_ended);
+    }
+}
