@@ -1,2 +1,46 @@
-//! `cargo xtask`: set-up, tests, lints and benches of this workspace.
-fn main() {}
+//! `cargo xtask`: set-up, tests, lints and benches of this workspace, one word each.
+#![allow(
+    clippy::print_stdout,
+    reason = "a command line program talks on its output"
+)]
+
+mod bench;
+mod ci;
+mod deny;
+mod licence;
+mod run;
+mod tally;
+mod test;
+mod tidy;
+mod tools;
+mod workspace;
+
+use std::process::ExitCode;
+
+const MENU: &str = "\
+cargo xtask COMMAND
+
+  test    find or install the tools that tests need, then run every test
+  ci      everything that a change must pass: test, format, clippy, docs, dependencies, tidy
+  tidy    the rules of this repository that no other tool knows: imports, file heads, lengths
+  bench   measure against the peers; what follows goes to the benches, `bench --help` says more
+
+`test` and `ci` end with one line, `N passed, N failed`. In `ci` each check beside the tests counts as one.";
+
+fn main() -> ExitCode {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    match arguments.first().map(String::as_str) {
+        Some("test") => test::command(),
+        Some("ci") => ci::command(),
+        Some("tidy") => tidy::command(),
+        Some("bench") => bench::command(&arguments[1..]),
+        None | Some("help" | "-h" | "--help") => {
+            println!("{MENU}");
+            ExitCode::SUCCESS
+        }
+        Some(unknown) => {
+            println!("there is no command {unknown:?}\n\n{MENU}");
+            ExitCode::from(2)
+        }
+    }
+}

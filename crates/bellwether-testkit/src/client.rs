@@ -5,7 +5,8 @@ use std::io;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use bytes::{Bytes, BytesMut};
+use bellwether_wire::{Decoder, Message};
+use bytes::{Buf, Bytes, BytesMut};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpStream, ToSocketAddrs};
 
@@ -56,6 +57,9 @@ pub struct RawClient<S = TcpStream> {
     raw: Vec<u8>,
     /// What arrived and was not yet taken.
     buffer: BytesMut,
+    /// Body bytes that the decoder has yet to see.
+    undecoded: Bytes,
+    decoder: Decoder,
     /// How the server closed its side, once it has.
     closed: Option<BodyEnd>,
     /// Framing of the body that is being read; `None` before a head.
@@ -130,6 +134,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> RawClient<S> {
             host: "localhost".to_owned(),
             raw: Vec::new(),
             buffer: BytesMut::new(),
+            undecoded: Bytes::new(),
+            decoder: Decoder::new(),
             closed: None,
             framing: None,
             end: None,
@@ -216,6 +222,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> RawClient<S> {
         };
         self.framing = Some(Framing::of(&head, self.asked_for_head));
         self.end = None;
+        self.undecoded.clear();
+        self.decoder.reconnect();
         head
     }
 
@@ -258,6 +266,37 @@ impl<S: AsyncRead + AsyncWrite + Unpin> RawClient<S> {
                 },
             }
         }
+    }
+
+    /// The next event of the body, as a client sees it, or how the body ended.
+    ///
+    /// Comments make no event: [`RawClient::comment_count`] counts them, [`RawClient::raw`] shows them.
+    ///
+    /// # Errors
+    ///
+    /// [`BodyEnd`] once the body has ended, and again on each later call.
+    ///
+    /// # Panics
+    ///
+    /// As [`RawClient::read_body_chunk`] does, and when an event is beyond the decoder's limits.
+    pub async fn next_event(&mut self) -> Result<Message, BodyEnd> {
+        loop {
+            let mut input = &self.undecoded[..];
+            let decoded = self.decoder.decode(&mut input);
+            let used = self.undecoded.len() - input.len();
+            self.undecoded.advance(used);
+            match decoded {
+                Ok(Some(message)) => return Ok(message),
+                Ok(None) => self.undecoded = self.read_body_chunk().await?,
+                Err(error) => panic!("could not decode an event: {error}; {}", self.arrived()),
+            }
+        }
+    }
+
+    /// How many comment lines [`RawClient::next_event`] has passed over.
+    #[must_use]
+    pub fn comment_count(&self) -> u64 {
+        self.decoder.comment_count()
     }
 
     /// The rest of the body, without its chunk framing, and how it ended.

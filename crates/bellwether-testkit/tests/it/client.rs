@@ -84,6 +84,26 @@ async fn bodies_without_chunks_end_by_length_or_by_close() {
 }
 
 #[tokio::test]
+async fn events_are_decoded_across_chunks_until_the_body_ends() {
+    let (mut client, mut server) = pair().await;
+    let body = "d\r\nid: 7\ndata: a\r\n9\r\n\n\ndata: b\r\n7\r\n\n\n: hi\n\r\n0\r\n\r\n";
+    server
+        .write_all(format!("{CHUNKED}{body}").as_bytes())
+        .await
+        .unwrap();
+    client.read_head().await;
+    for want in ["a", "b"] {
+        let event = client.next_event().await.unwrap();
+        assert_eq!(
+            (event.data.as_str(), event.last_event_id.as_str()),
+            (want, "7")
+        );
+    }
+    assert_eq!(client.next_event().await, Err(BodyEnd::Clean));
+    assert_eq!(client.comment_count(), 1);
+}
+
+#[tokio::test]
 async fn a_response_to_head_has_no_body() {
     let (mut client, mut server) = pair().await;
     client.request("HEAD", "/", &[]).await;

@@ -1,0 +1,57 @@
+//! `cargo xtask tidy`: the rules of this repository that no other tool knows. They run as tests too.
+
+mod edges;
+mod text;
+mod tree;
+
+use std::process::ExitCode;
+
+/// One rule: its name, and a function that lists who breaks it.
+type Rule = (&'static str, fn() -> Vec<String>);
+
+const RULES: [Rule; 7] = [
+    (
+        "crates import only what DESIGN.md section 3 allows",
+        edges::check,
+    ),
+    ("every Rust file opens with its docs", text::check_heads),
+    ("no Rust file passes 800 lines", text::check_lengths),
+    ("nothing is left to be done later", text::check_markers),
+    (
+        "no path or package mirror of a machine is named",
+        text::check_places,
+    ),
+    ("lockfiles name no host of their own", text::check_lockfiles),
+    ("the default build stays small", tree::check),
+];
+
+pub(crate) fn command() -> ExitCode {
+    if check() {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    }
+}
+
+/// Checks every rule, prints who breaks it, and tells whether nobody does.
+pub(crate) fn check() -> bool {
+    println!("\n== tidy");
+    let mut is_tidy = true;
+    for (name, rule) in RULES {
+        let broken = rule();
+        is_tidy &= broken.is_empty();
+        println!(
+            "{}: {name}",
+            if broken.is_empty() { "ok" } else { "BROKEN" }
+        );
+        for line in broken {
+            println!("  {line}");
+        }
+    }
+    for (path, lines) in text::long_files() {
+        println!("note: {path} has {lines} lines: look for a seam");
+    }
+    println!("the default build has {} packages", tree::size());
+    println!("-- tidy: {}", if is_tidy { "done" } else { "FAILED" });
+    is_tidy
+}
