@@ -1,4 +1,7 @@
-//! From the function under the attribute to a unit struct that carries it into a route.
+//! From the function under the attribute to a function of the same name that makes its route.
+//!
+//! It is a function and not a unit struct because a struct's name could not be a local variable any
+//! more: with a route `events` in scope, `let events = …` would be a pattern that fails to match.
 
 use proc_macro2::{Span, TokenStream, TokenTree};
 use quote::{ToTokens, quote, quote_spanned};
@@ -31,15 +34,13 @@ pub(crate) fn route(
         block,
     } = function;
     let name = sig.ident.clone();
-    // The value has the docs and is compiled where the function was; the rest stays on the function.
-    let (of_value, of_function): (Vec<_>, Vec<_>) = attrs.into_iter().partition(|attribute| {
-        ["doc", "cfg", "deprecated"]
-            .iter()
-            .any(|name| attribute.path().is_ident(name))
-    });
-    let cfgs = of_value
-        .iter()
-        .filter(|attribute: &&Attribute| attribute.path().is_ident("cfg"));
+    // What readers and compilers see of the name goes to the outside, the rest stays on the function.
+    let (outside, inside): (Vec<_>, Vec<_>) =
+        attrs.into_iter().partition(|attribute: &Attribute| {
+            ["doc", "cfg", "deprecated"]
+                .iter()
+                .any(|name| attribute.path().is_ident(name))
+        });
     let (generics, state, bounds) = match state {
         Some(state) => (
             TokenStream::new(),
@@ -52,7 +53,7 @@ pub(crate) fn route(
     let streams = names_response(sig.output.to_token_stream());
     // With the span of the name, rustc's word on a function that is no handler points at it.
     let call = quote_spanned! {name.span()=>
-        ::bellwether::__private::attribute_route(
+        ::bellwether::__private::route(
             #path,
             (::bellwether::__private::MethodFilter::#filter, &[#method]),
             #streams,
@@ -60,19 +61,12 @@ pub(crate) fn route(
         )
     };
     Ok(quote! {
-        #(#of_value)*
-        #[allow(non_camel_case_types)]
-        #[derive(Clone, Copy, Debug)]
-        #vis struct #name;
+        #(#outside)*
+        #vis fn #name #generics () -> ::bellwether::Route<#state> #bounds {
+            #(#inside)*
+            #sig #block
 
-        #(#cfgs)*
-        impl #generics ::bellwether::IntoRoute<#state> for #name #bounds {
-            fn into_route(self) -> ::bellwether::Route<#state> {
-                #(#of_function)*
-                #sig #block
-
-                #call
-            }
+            #call
         }
     })
 }
@@ -122,7 +116,7 @@ fn check_signature(function: &ItemFn) -> Result<()> {
     Ok(())
 }
 
-/// The impl's generics, state type and bounds for a function that takes these `State<T>`.
+/// The generics, state type and bounds for a function that takes these `State<T>`.
 ///
 /// A `T` may be the whole state or a part of it, which nobody can tell from here. So the state stays
 /// open and each `T` only has to come out of it, which holds for the whole as well.

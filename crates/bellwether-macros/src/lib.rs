@@ -1,7 +1,7 @@
 //! The attributes `#[get("/path")]`, `#[post]`, `#[put]`, `#[patch]` and `#[delete]` of Bellwether.
 //!
-//! They turn a function into a value of the same name that `Application::route` takes; nothing is
-//! registered behind the reader's back. Use them through the `bellwether` crate, which documents them
+//! They turn a function into one of the same name that makes its route, which `Application::route`
+//! takes; nothing is registered behind the reader's back. Use them through the `bellwether` crate, which documents them
 //! beside the functions of the same names.
 
 mod arguments;
@@ -24,10 +24,9 @@ macro_rules! attribute {
 attribute! {
     /// Makes a route value of a function: `GET`, and `HEAD` with it, on the given path.
     ///
-    /// `#[get("/path")]` stands on a `fn` or `async fn` that `bellwether::get` would take. The name
-    /// then means a value, which keeps the function's visibility and documentation, for
-    /// `Application::route`. The function itself can't be called by that name any more; move what
-    /// other code calls into a function of its own.
+    /// `#[get("/path")]` stands on a `fn` or `async fn` that `bellwether::get` would take. The name,
+    /// with its visibility and documentation, then means the route, for `Application::route(events)`;
+    /// called, `events()` is the `Route` itself. Move what other code calls into a function of its own.
     ///
     /// The path is a string literal in axum's syntax: it begins with `/`, `{id}` captures one
     /// segment, `{*rest}` at the end captures all that follow.

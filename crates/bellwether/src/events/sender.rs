@@ -345,7 +345,11 @@ mod tests {
             assert_eq!(poll(stream.as_mut()), Poll::Ready(Some(number)));
         }
         assert_eq!(poll(stream.as_mut()), Poll::Ready(None));
-        assert_eq!(poll(stream.as_mut()), Poll::Ready(None), "the end stays the end");
+        assert_eq!(
+            poll(stream.as_mut()),
+            Poll::Ready(None),
+            "the end stays the end"
+        );
     }
 
     #[test]
@@ -406,9 +410,9 @@ mod tests {
             sender.send(1).await;
             sender.send(2).await;
         }));
-        while let Poll::Ready(Some(_)) =
-            stream.as_mut().poll_next(&mut Context::from_waker(&waker))
-        {}
+        while let Poll::Ready(Some(_)) = stream.as_mut().poll_next(&mut Context::from_waker(&waker))
+        {
+        }
         // The first send wakes nobody either, as no reader was waiting.
         assert_eq!(wakes.0.load(Ordering::Relaxed), 0);
     }

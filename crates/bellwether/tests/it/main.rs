@@ -1,0 +1,5 @@
+//! The integration tests of `bellwether`, one binary.
+
+#![allow(clippy::unwrap_used)]
+
+mod handlers;
