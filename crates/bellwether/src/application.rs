@@ -19,6 +19,7 @@ use crate::error::{Error, Result};
 use crate::events::{self, StreamDefaults};
 use crate::lifecycle::Lifecycle;
 use crate::routing::IntoRoute;
+use crate::screen::RouteLine;
 use crate::server::{Drain, Limits, Timeouts};
 use crate::{error_page, files, health};
 
@@ -69,7 +70,7 @@ pub(crate) struct Parts {
     pub(crate) routes: Vec<RouteLine>,
     pub(crate) files: Option<PathBuf>,
     health: Option<String>,
-    defaults: StreamDefaults,
+    pub(crate) defaults: StreamDefaults,
     pub(crate) limits: Limits,
     pub(crate) timeouts: Timeouts,
     pub(crate) drain: Drain,
@@ -78,14 +79,6 @@ pub(crate) struct Parts {
     pub(crate) place: Option<Place>,
     #[cfg(feature = "tls")]
     pub(crate) tls: Option<crate::server::TlsFiles>,
-}
-
-/// A route as the start screen shows it.
-#[derive(Debug)]
-pub(crate) struct RouteLine {
-    pub(crate) methods: &'static [&'static str],
-    pub(crate) path: String,
-    pub(crate) streams: bool,
 }
 
 /// Where an application listens, if its code says so.
@@ -129,11 +122,11 @@ where
     /// At start-up, as axum does, if the path is no path or the route overlaps another one.
     pub fn route(mut self, route: impl IntoRoute<S>) -> Self {
         let route = route.into_route();
-        self.parts.routes.push(RouteLine {
-            methods: route.method_names(),
-            path: route.path().to_owned(),
-            streams: route.is_stream().unwrap_or(false),
-        });
+        self.parts.routes.push(RouteLine::new(
+            route.method_names(),
+            route.path(),
+            route.is_stream(),
+        ));
         let (path, methods) = route.into_parts();
         self.router = self.router.route(&path, methods);
         self

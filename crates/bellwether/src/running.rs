@@ -1,3 +1,310 @@
-//! Running an application. Placeholder.
-/// x
-#[derive(Debug)] pub struct Running;
+//! Running an application: where it listens, what it says, when it stops, how the process ends.
+
+use std::future::Future;
+use std::io::Write;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use axum::Router;
+use tokio::sync::oneshot;
+use tokio::task::JoinHandle;
+
+use crate::application::{Application, Hook, Parts, Place};
+use crate::error::{Error, Result};
+use crate::error_page;
+use crate::lifecycle::{Lifecycle, StreamCounts, stop_signal};
+use crate::screen::{self, Look, StartScreen};
+use crate::server::{DrainReport, Listener, Server};
+
+/// The host and port that are listened on where nobody says otherwise.
+const DEFAULT_HOST: &str = "127.0.0.1";
+const DEFAULT_PORT: u16 = 8000;
+
+/// How long one stop hook may take.
+const STOP_HOOK: Duration = Duration::from_secs(5);
+
+/// How much longer than the drain's deadline the process may live: for the stop hooks and for
+/// `main` to return.
+const LAST_RESORT: Duration = Duration::from_secs(10);
+
+impl Application {
+    /// Serves until SIGTERM or Ctrl-C, then ends the streams in good order and returns.
+    ///
+    /// It listens, in this order: on the sockets that a supervisor has handed over
+    /// (`LISTEN_FDS`), on what [`bind`](Self::bind) or `bind_unix` says, on the environment's
+    /// `HOST` and `PORT`, on `127.0.0.1:8000`. `PORT=0` takes a free port. The first line on
+    /// standard output says the address.
+    ///
+    /// On the first signal [`is_stopping`](crate::is_stopping) turns true, no connection is
+    /// accepted any more, and streams end within the [`Drain`](crate::Drain) window; what ignores
+    /// the stop is cut at its deadline. A second signal ends the process at once, with status 130.
+    /// Should `main` not return within 10 s after the deadline (a blocked thread keeps a runtime
+    /// from ending), the process is ended with status 1, so it always ends.
+    ///
+    /// # Errors
+    ///
+    /// The address is taken or not ours to take, `HOST` or `PORT` cannot be read, the directory of
+    /// static files or a certificate is missing, a hook failed.
+    pub async fn run(self) -> Result<()> {
+        let listener = self.listener().await?;
+        self.run_on(listener).await
+    }
+
+    /// Serves on a listener of your own; otherwise as [`run`](Self::run).
+    ///
+    /// # Errors
+    ///
+    /// As [`run`](Self::run), but for the address.
+    pub async fn serve(self, listener: tokio::net::TcpListener) -> Result<()> {
+        self.run_on(Listener::tcp(listener)).await
+    }
+
+    /// Serves in the background, without signals and without a word on standard output: for tests
+    /// and for programs that run several servers.
+    ///
+    /// ```
+    /// # #[tokio::main]
+    /// # async fn main() -> bellwether::Result<()> {
+    /// use bellwether::{Application, get};
+    ///
+    /// let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    /// let running = Application::new().route(("/", get(|| "hello"))).start(listener).await?;
+    /// assert_ne!(running.address().unwrap().port(), 0);
+    /// running.stop().await
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// As [`serve`](Self::serve), as far as it shows before the first connection.
+    pub async fn start(self, listener: tokio::net::TcpListener) -> Result<Running> {
+        let prepared = Prepared::new(self, Listener::tcp(listener), Lifecycle::new()).await?;
+        let address = prepared.listener.address();
+        let lifecycle = prepared.lifecycle.clone();
+        let (stop, stopped) = oneshot::channel::<()>();
+        // A dropped handle is no wish to stop.
+        let asked = async move {
+            if stopped.await.is_err() {
+                std::future::pending::<()>().await;
+            }
+        };
+        let served = tokio::spawn(async move { prepared.serve(asked, |_, _| {}).await.map(drop) });
+        Ok(Running { address, lifecycle, stop, served })
+    }
+
+    /// Where the application listens when nobody hands it a listener.
+    async fn listener(&self) -> Result<Listener> {
+        if let Some(listener) = Listener::activated()
+            .map_err(|e| Error::io("take over the sockets of LISTEN_FDS", e))?
+        {
+            return Ok(listener);
+        }
+        match &self.parts.place {
+            Some(Place::Address(address)) => bind(address).await,
+            #[cfg(unix)]
+            Some(Place::Unix(path)) => Listener::unix(path)
+                .await
+                .map_err(|e| Error::io(format!("listen on {}", path.display()), e)),
+            None => bind(&environment_address()?).await,
+        }
+    }
+
+    async fn run_on(self, listener: Listener) -> Result<()> {
+        let lifecycle = Lifecycle::new();
+        lifecycle.become_process();
+        let prepared = Prepared::new(self, listener, lifecycle).await?;
+        say(&prepared.screen());
+        let last_resort = prepared.parts.drain.deadline + LAST_RESORT;
+        let asked = async {
+            let name = stop_signal().await;
+            tracing::info!(signal = name, "stopping");
+        };
+        let report = prepared
+            .serve(asked, |streams, window| {
+                say(&format!("{}\n", screen::draining(streams, window)));
+                end_the_process_after(last_resort);
+            })
+            .await?;
+        say(&format!("{}\n", screen::drained(report.ended, report.cut)));
+        Ok(())
+    }
+}
+
+/// A server in the background, from [`Application::start`].
+///
+/// Dropping it leaves the server running.
+#[derive(Debug)]
+pub struct Running {
+    address: Option<SocketAddr>,
+    lifecycle: Lifecycle,
+    stop: oneshot::Sender<()>,
+    served: JoinHandle<Result<()>>,
+}
+
+impl Running {
+    /// Where it listens, with the port that the system has picked.
+    #[must_use]
+    pub fn address(&self) -> Option<SocketAddr> {
+        self.address
+    }
+
+    /// The accounts of its streams.
+    #[must_use]
+    pub fn streams(&self) -> StreamCounts {
+        self.lifecycle.streams().counts()
+    }
+
+    /// Stops it as a signal would and waits until every stream has ended or was cut.
+    ///
+    /// # Errors
+    ///
+    /// A stop hook failed, or the listener failed before.
+    pub async fn stop(self) -> Result<()> {
+        // A server that has failed takes no wish; its error comes from the task.
+        let _ = self.stop.send(());
+        match self.served.await {
+            Ok(result) => result,
+            Err(error) => Err(Error::io("serve", std::io::Error::other(error))),
+        }
+    }
+}
+
+/// An application with everything in place to accept connections.
+struct Prepared {
+    router: Router,
+    parts: Parts,
+    listener: Listener,
+    lifecycle: Lifecycle,
+}
+
+impl Prepared {
+    async fn new(
+        application: Application,
+        listener: Listener,
+        lifecycle: Lifecycle,
+    ) -> Result<Self> {
+        let (router, mut parts) = application.split()?;
+        #[cfg(feature = "tls")]
+        let listener = match parts.tls.take() {
+            Some(files) => listener
+                .with_tls(&files)
+                .map_err(|e| Error::configuration("serve HTTPS", Some(e.into())))?,
+            None => listener,
+        };
+        if let Some(address) = listener.address() {
+            error_page::warn_if_public(parts.defaults.show_error_details, address);
+        }
+        for hook in parts.on_start.drain(..) {
+            hook().await.map_err(|e| Error::hook("start the application", Some(e)))?;
+        }
+        Ok(Self { router, parts, listener, lifecycle })
+    }
+
+    /// Serves until `stop` is ready, drains, and runs the stop hooks.
+    async fn serve(
+        self,
+        stop: impl Future<Output = ()>,
+        on_drain: impl FnOnce(u64, Duration),
+    ) -> Result<DrainReport> {
+        let Self { router, parts, listener, lifecycle } = self;
+        let Parts { limits, timeouts, drain, on_stop, .. } = parts;
+        let window = drain.window;
+        let server = Server { router, lifecycle: lifecycle.clone(), limits, timeouts, drain };
+        let mut serving = std::pin::pin!(server.run(listener));
+        let served = tokio::select! {
+            served = &mut serving => served,
+            () = stop => {
+                let plan = lifecycle.begin_stop(window);
+                on_drain(plan.streams, window);
+                serving.await
+            }
+        };
+        let report = served.map_err(|e| Error::io("accept connections", e))?;
+        run_stop_hooks(&lifecycle, on_stop).await?;
+        Ok(report)
+    }
+
+    fn screen(&self) -> String {
+        let screen = StartScreen {
+            name: "Bellwether",
+            version: env!("CARGO_PKG_VERSION"),
+            addresses: &self.listener.addresses(),
+            routes: &self.parts.routes,
+            static_directory: self.parts.files.as_deref(),
+        };
+        screen.text(Look::of_stdout())
+    }
+}
+
+/// Every hook runs, whatever the others do; the first failure is told.
+async fn run_stop_hooks(lifecycle: &Lifecycle, hooks: Vec<Hook>) -> Result<()> {
+    let mut failure = None;
+    for hook in hooks {
+        let error = match tokio::time::timeout(STOP_HOOK, lifecycle.scope(hook())).await {
+            Ok(Ok(())) => continue,
+            Ok(Err(error)) => Error::hook("stop the application", Some(error)),
+            Err(_) => Error::hook("stop the application: a hook took longer than 5 s", None),
+        };
+        tracing::error!(?error, "stop hook failed");
+        failure.get_or_insert(error);
+    }
+    failure.map_or(Ok(()), Err)
+}
+
+/// The first of the name's addresses that can be listened on.
+async fn bind(name: &str) -> Result<Listener> {
+    let found = tokio::net::lookup_host(name)
+        .await
+        .map_err(|e| Error::io(format!("find the address {name}"), e))?;
+    let mut failure = None;
+    for address in found {
+        match Listener::bind(address) {
+            Ok(listener) => return Ok(listener),
+            Err(error) => failure = Some((address, error)),
+        }
+    }
+    Err(match failure {
+        Some((address, error)) if error.kind() == std::io::ErrorKind::AddrInUse => {
+            Error::io(screen::port_taken(address), error)
+        }
+        Some((address, error)) => Error::io(format!("listen on {address}"), error),
+        None => Error::configuration(format!("{name} names no address to listen on"), None),
+    })
+}
+
+/// `HOST` and `PORT` of the environment, with their defaults.
+fn environment_address() -> Result<String> {
+    let host = std::env::var("HOST").ok().filter(|host| !host.is_empty());
+    let host = host.as_deref().unwrap_or(DEFAULT_HOST);
+    let port = match std::env::var("PORT") {
+        Ok(text) if !text.is_empty() => text.parse::<u16>().map_err(|e| {
+            let message = format!("PORT must be a number from 0 to 65535: found `{text}`");
+            Error::configuration(message, Some(e.into()))
+        })?,
+        _ => DEFAULT_PORT,
+    };
+    // An IPv6 address needs brackets before a port.
+    let needs_brackets = host.contains(':') && !host.starts_with('[');
+    Ok(if needs_brackets { format!("[{host}]:{port}") } else { format!("{host}:{port}") })
+}
+
+/// Prints on standard output. A closed output is no reason to stop serving.
+fn say(text: &str) {
+    let mut out = std::io::stdout().lock();
+    let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());
+}
+
+/// Ends the process if it still lives after `time`: a thread that blocks keeps a runtime from
+/// ending, and then `main` never returns.
+fn end_the_process_after(time: Duration) {
+    let watch = move || {
+        std::thread::sleep(time);
+        let words = "bellwether: the process did not end by itself after the stop; ending it now\n";
+        let _ = std::io::stderr().write_all(words.as_bytes());
+        std::process::exit(1);
+    };
+    let spawned = std::thread::Builder::new().name("bellwether-last-resort".into()).spawn(watch);
+    if let Err(error) = spawned {
+        tracing::warn!(%error, "no thread to watch over the stop");
+    }
+}

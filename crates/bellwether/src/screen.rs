@@ -197,7 +197,7 @@ fn curl_line(address: &Address, path: &str) -> String {
 }
 
 /// The line at the first signal to stop.
-pub(crate) fn draining(streams: usize, window: std::time::Duration) -> String {
+pub(crate) fn draining(streams: u64, window: std::time::Duration) -> String {
     let seconds = window.as_secs_f64();
     format!(
         "draining {}, at most {seconds} s (Ctrl-C again to exit now)",
@@ -206,7 +206,7 @@ pub(crate) fn draining(streams: usize, window: std::time::Duration) -> String {
 }
 
 /// The last line: how the streams have ended.
-pub(crate) fn drained(ended: usize, cut: usize) -> String {
+pub(crate) fn drained(ended: u64, cut: u64) -> String {
     format!("done: {ended} ended, {cut} cut")
 }
 
@@ -236,7 +236,7 @@ fn listeners(port: u16) -> String {
     }
 }
 
-fn counted(streams: usize) -> String {
+fn counted(streams: u64) -> String {
     if streams == 1 {
         "1 stream".to_owned()
     } else {

@@ -19,9 +19,7 @@ thread_local! {
 
 /// The lifecycle of the server whose task is being polled, or the process's own.
 pub(super) fn current() -> Lifecycle {
-    CURRENT
-        .with_borrow(Clone::clone)
-        .unwrap_or_else(|| Lifecycle::process().clone())
+    CURRENT.with_borrow(Clone::clone).unwrap_or_else(Lifecycle::process)
 }
 
 /// Notes that the running code asked whether a stop has begun.

@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::Lifecycle;
 
 /// Resolves on the next SIGTERM or Ctrl-C; the name of the signal says which.
-pub(crate) async fn next_signal() -> &'static str {
+async fn next_signal() -> &'static str {
     #[cfg(unix)]
     {
         use tokio::signal::unix::{SignalKind, signal};

@@ -2,7 +2,7 @@
 
 use std::future::Future;
 use std::pin::Pin;
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, OnceLock, PoisonError, RwLock};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -115,6 +115,9 @@ struct Inner {
     streams: Streams,
 }
 
+/// Guards the lifecycle of the process; held for a clone or a store only.
+static PROCESS: RwLock<Option<Lifecycle>> = RwLock::new(None);
+
 impl Lifecycle {
     /// A lifecycle of its own, for one server.
     pub(crate) fn new() -> Self {
@@ -131,10 +134,19 @@ impl Lifecycle {
         scope::current()
     }
 
-    /// The lifecycle of the process, which outlives every server.
-    pub(crate) fn process() -> &'static Self {
-        static PROCESS: OnceLock<Lifecycle> = OnceLock::new();
-        PROCESS.get_or_init(Self::new)
+    /// The lifecycle for code that no server of ours runs: that of the application which the
+    /// process runs, or one of its own.
+    pub(crate) fn process() -> Self {
+        if let Some(lifecycle) = &*PROCESS.read().unwrap_or_else(PoisonError::into_inner) {
+            return lifecycle.clone();
+        }
+        let mut process = PROCESS.write().unwrap_or_else(PoisonError::into_inner);
+        process.get_or_insert_with(Self::new).clone()
+    }
+
+    /// Makes this the lifecycle of the process.
+    pub(crate) fn become_process(&self) {
+        *PROCESS.write().unwrap_or_else(PoisonError::into_inner) = Some(self.clone());
     }
 
     /// Begins the stop. The first call counts; its plan holds.

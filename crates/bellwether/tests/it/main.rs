@@ -2,4 +2,6 @@
 
 #![allow(clippy::unwrap_used)]
 
+mod attributes;
 mod handlers;
+mod ui;
