@@ -273,7 +273,7 @@ impl Asked {
 /// Whether this is an error without a body of its own.
 fn is_bare_error(response: &Response) -> bool {
     let status = response.status();
-    // The type tells an answer to `HEAD`, whose body has been taken away, from one that never had any.
+    // Who states a type has meant the body to be empty, or had it taken away in an answer to `HEAD`.
     (status.is_client_error() || status.is_server_error())
         && response.body().size_hint().exact() == Some(0)
         && !response.headers().contains_key(header::CONTENT_TYPE)

@@ -44,6 +44,14 @@ fn app(details: bool) -> Router {
             "/bare",
             get(|| async { ([("retry-after", "7")], StatusCode::SERVICE_UNAVAILABLE) }),
         )
+        .route(
+            "/untyped",
+            get(|| async { (StatusCode::NOT_FOUND, Body::from("raw")) }),
+        )
+        .route(
+            "/typed",
+            get(|| async { ([("content-type", "x/y")], StatusCode::NOT_FOUND) }),
+        )
         .route("/empty", get(|| async { StatusCode::NO_CONTENT }))
         .route("/fine", get(|| async { "fine" }))
         .layer(error_pages(details))
@@ -180,6 +188,11 @@ async fn the_body_of_somebody_else_is_never_touched() {
     let answer = ask(true, "GET", "/own", "text/html").await;
     assert_eq!((answer.status, answer.body.as_str()), (418, "my own page"));
     assert!(!answer.headers.contains_key("content-security-policy"));
+    let answer = ask(true, "GET", "/untyped", "text/html").await;
+    assert_eq!((answer.status, answer.body.as_str()), (404, "raw"));
+    let answer = ask(true, "GET", "/typed", "text/html").await;
+    assert_eq!((answer.status, answer.body.as_str()), (404, ""));
+    assert_eq!(answer.headers["content-type"], "x/y");
     let answer = ask(true, "GET", "/fine", "text/html").await;
     assert_eq!((answer.status, answer.body.as_str()), (200, "fine"));
     let answer = ask(true, "GET", "/empty", "text/html").await;

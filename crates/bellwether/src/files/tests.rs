@@ -229,6 +229,21 @@ async fn symlinks_are_followed_inside_the_root_only() {
     }
 }
 
+#[cfg(unix)]
+#[tokio::test]
+async fn what_is_neither_file_nor_directory_is_not_there() {
+    let sandbox = Sandbox::new();
+    let _socket = std::os::unix::net::UnixListener::bind(sandbox.0.join("site/socket")).unwrap();
+    for method in ["GET", "HEAD", "POST"] {
+        let request = Request::builder()
+            .method(method)
+            .uri("/socket")
+            .body(Body::empty());
+        let (head, _) = send(&sandbox.files(), request.unwrap()).await;
+        assert_eq!(head.status, StatusCode::NOT_FOUND, "{method}");
+    }
+}
+
 /// 10,000 paths put together from what traversal attacks are made of; none may reach a canary.
 #[tokio::test]
 async fn no_hostile_path_reads_outside_of_the_root() {
