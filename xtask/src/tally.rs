@@ -4,6 +4,18 @@ use std::process::ExitCode;
 
 use crate::run::Outcome;
 
+/// Who runs tests, and so how its summary is written.
+///
+/// Nextest shows what a failing test printed, and each test runs under libtest: only by knowing the runner
+/// is a failure counted once.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Runner {
+    /// `cargo test`: a line `test result:` for each binary.
+    Libtest,
+    /// `cargo nextest run`: a line `Summary [` for all.
+    Nextest,
+}
+
 /// How many tests and checks passed, failed and were skipped.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct Tally {
@@ -19,10 +31,10 @@ impl Tally {
     /// Adds a runner of tests: its summary lines, and the lines that begin with `SKIPPED: `.
     ///
     /// A runner that fails without naming a failed test, by a compile error for instance, is one failure.
-    pub(crate) fn add_tests(&mut self, outcome: &Outcome) {
+    pub(crate) fn add_tests(&mut self, runner: Runner, outcome: &Outcome) {
         let (mut passed, mut failed) = (0, 0);
         for line in &outcome.lines {
-            let counts = counts_in(line);
+            let counts = counts_in(runner, line);
             passed += counts.0;
             failed += counts.1;
         }
@@ -99,24 +111,19 @@ pub(crate) fn skip_reason(line: &str) -> Option<&str> {
     line.trim_start().strip_prefix("SKIPPED: ")
 }
 
-/// Passed and failed tests in a summary line of nextest, libtest or Node; zeros in any other line.
-fn counts_in(line: &str) -> (usize, usize) {
+/// Passed and failed tests in a runner's summary line; zeros in any other line.
+fn counts_in(runner: Runner, line: &str) -> (usize, usize) {
     let line = line.trim_start();
-    if let Some(rest) = line.strip_prefix("test result:") {
-        return (count(rest, "passed"), count(rest, "failed"));
+    match runner {
+        Runner::Libtest if line.starts_with("test result:") => {
+            (count(line, "passed"), count(line, "failed"))
+        }
+        Runner::Nextest if line.starts_with("Summary [") => {
+            let failed = ["failed", "timed out", "exec failed"].map(|word| count(line, word));
+            (count(line, "passed"), failed.iter().sum())
+        }
+        _ => (0, 0),
     }
-    if line.starts_with("Summary [") {
-        let failed = ["failed", "timed out", "exec failed"].map(|word| count(line, word));
-        return (count(line, "passed"), failed.iter().sum());
-    }
-    // Node marks its lines by `#`, or by an information sign where the output is a screen.
-    let node = |word: &str| {
-        let rest = line
-            .trim_start_matches(['#', '\u{2139}', ' '])
-            .strip_prefix(word)?;
-        (rest.len() < line.len() - word.len()).then(|| rest.trim().parse::<usize>().ok())?
-    };
-    (node("pass ").unwrap_or(0), node("fail ").unwrap_or(0))
 }
 
 /// The number before `word` in a list such as `3 passed; 1 failed`, or 0.
@@ -140,53 +147,61 @@ mod tests {
     }
 
     #[test]
-    fn summary_lines_of_all_runners_are_read() {
-        let lines = [
+    fn summary_lines_of_both_runners_are_read() {
+        let nextest = [
             (
                 "     Summary [   0.494s] 28 tests run: 28 passed, 0 skipped",
                 (28, 0),
             ),
             (
-                "     Summary [   9.1s] 9 tests run: 5 passed (1 slow, 1 flaky), 2 failed, 1 timed out, 1 exec failed, 0 skipped",
-                (5, 4),
-            ),
-            (
-                "     Summary [   0.288s] 23/28 tests run: 22 passed, 1 failed, 0 skipped",
+                "     Summary [   0.288s] 23/28 tests run: 22 passed (1 slow), 1 failed, 0 skipped",
                 (22, 1),
             ),
             (
-                "test result: ok. 3 passed; 0 failed; 1 ignored; 0 measured; 0 filtered out",
+                "Summary [1s] 9 tests run: 5 passed, 2 failed, 1 timed out, 1 exec failed",
+                (5, 4),
+            ),
+            (
+                "    test result: FAILED. 0 passed; 1 failed; 0 ignored",
+                (0, 0),
+            ),
+        ];
+        for (line, want) in nextest {
+            assert_eq!(counts_in(Runner::Nextest, line), want, "{line}");
+        }
+        let libtest = [
+            (
+                "test result: ok. 3 passed; 0 failed; 1 ignored; 0 measured",
                 (3, 0),
             ),
             ("test result: FAILED. 3 passed; 2 failed; 0 ignored", (3, 2)),
-            ("# pass 4", (4, 0)),
-            ("\u{2139} fail 2", (0, 2)),
-            ("pass 4", (0, 0)),
-            ("5 passed and 3 failed", (0, 0)),
+            ("5 passed; 3 failed", (0, 0)),
         ];
-        for (line, want) in lines {
-            assert_eq!(counts_in(line), want, "{line}");
+        for (line, want) in libtest {
+            assert_eq!(counts_in(Runner::Libtest, line), want, "{line}");
         }
     }
 
     #[test]
     fn counts_of_all_runners_are_summed_and_skips_are_no_passes() {
         let mut tally = Tally::default();
-        tally.add_tests(&outcome(
-            true,
-            &["test result: ok. 3 passed; 0 failed", "SKIPPED: no browser"],
-        ));
-        tally.add_tests(&outcome(
-            false,
-            &["Summary [1s] 4 tests run: 2 passed, 2 failed"],
-        ));
+        let lines = ["test result: ok. 3 passed; 0 failed", "SKIPPED: no browser"];
+        tally.add_tests(Runner::Libtest, &outcome(true, &lines));
+        let lines = [
+            "test result: FAILED. 0 passed; 1 failed",
+            "Summary [1s] 4 tests run: 2 passed, 2 failed",
+        ];
+        tally.add_tests(Runner::Nextest, &outcome(false, &lines));
         assert_eq!(tally.line(), "4 passed, 2 failed, 1 skipped");
     }
 
     #[test]
     fn a_runner_that_fails_without_a_failed_test_is_one_failure() {
         let mut tally = Tally::default();
-        tally.add_tests(&outcome(false, &["error: could not compile"]));
+        tally.add_tests(
+            Runner::Nextest,
+            &outcome(false, &["error: could not compile"]),
+        );
         assert_eq!(tally.line(), "0 passed, 1 failed");
     }
 

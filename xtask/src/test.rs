@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use crate::run::Step;
-use crate::tally::{Tally, skip_reason};
+use crate::tally::{Runner, Tally, skip_reason};
 use crate::{tools, workspace};
 
 /// One set of packages and features for all steps, so that nothing is built twice.
@@ -35,10 +35,10 @@ pub(crate) fn run(tally: &mut Tally) -> bool {
         // `--show-output` also shows what passing tests print, their reasons to skip among it.
         let arguments = ["test", "--all-targets", "--no-fail-fast"];
         let tests = step("tests", &arguments).args(&["--", "--show-output"].map(str::to_owned));
-        tally.add_tests(&tests.run());
+        tally.add_tests(Runner::Libtest, &tests.run());
     }
     let doc_tests = step("doc tests", &["test", "--doc", "--no-fail-fast"]);
-    tally.add_tests(&doc_tests.run());
+    tally.add_tests(Runner::Libtest, &doc_tests.run());
     true
 }
 
@@ -56,7 +56,7 @@ fn nextest(tally: &mut Tally) {
         "--profile",
         "ci",
     ];
-    tally.add_tests(&step("tests", &arguments).run());
+    tally.add_tests(Runner::Nextest, &step("tests", &arguments).run());
     let report = std::fs::read_to_string(report).unwrap_or_default();
     tally.add_hidden_skips(skips_in(&report));
 }

@@ -14,8 +14,8 @@ fn script(text: &str) -> Command {
 }
 
 const SERVER: &str = r#"
-    echo "Listening on http://127.0.0.1:$((PORT + 4000))/"
     trap 'echo "stopping" >&2; exit 3' TERM
+    echo "Listening on http://127.0.0.1:$((PORT + 4000))/"
     while :; do sleep 0.01; done
 "#;
 
