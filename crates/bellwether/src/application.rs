@@ -78,7 +78,7 @@ pub(crate) struct Parts {
     pub(crate) on_stop: Vec<Hook>,
     pub(crate) place: Option<Place>,
     #[cfg(feature = "tls")]
-    pub(crate) tls: Option<crate::server::TlsFiles>,
+    pub(crate) tls: Option<crate::server::Tls>,
 }
 
 /// Where an application listens, if its code says so.
@@ -232,8 +232,8 @@ where
 
     /// Serves HTTPS, with HTTP/2 by ALPN, with this certificate chain and key.
     #[cfg(feature = "tls")]
-    pub fn tls(mut self, files: crate::server::TlsFiles) -> Self {
-        self.parts.tls = Some(files);
+    pub fn tls(mut self, tls: crate::server::Tls) -> Self {
+        self.parts.tls = Some(tls);
         self
     }
 

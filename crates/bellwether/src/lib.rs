@@ -78,8 +78,8 @@ pub use routing::{
 };
 pub use running::Running;
 #[cfg(feature = "tls")]
-pub use server::TlsFiles;
-pub use server::{Drain, Limits, Timeouts};
+pub use server::Tls;
+pub use server::{Drain, Limits, Listener, ListenerAddress, Timeouts};
 pub use streamed::StreamedContent;
 
 #[doc(hidden)]

@@ -13,8 +13,8 @@ use crate::application::{Application, Hook, Parts, Place};
 use crate::error::{Error, Result};
 use crate::error_page;
 use crate::lifecycle::{Lifecycle, StreamCounts, stop_signal};
-use crate::screen::{self, Look, StartScreen};
-use crate::server::{DrainReport, Listener, Server};
+use crate::screen::{self, Address, Look, StartScreen};
+use crate::server::{DrainReport, Listener, ListenerAddress, Server};
 
 /// The host and port that are listened on where nobody says otherwise.
 const DEFAULT_HOST: &str = "127.0.0.1";
@@ -55,8 +55,8 @@ impl Application {
     /// # Errors
     ///
     /// As [`run`](Self::run), but for the address.
-    pub async fn serve(self, listener: tokio::net::TcpListener) -> Result<()> {
-        self.run_on(Listener::tcp(listener)).await
+    pub async fn serve(self, listener: impl Into<Listener>) -> Result<()> {
+        self.run_on(listener.into()).await
     }
 
     /// Serves in the background, without signals and without a word on standard output: for tests
@@ -65,11 +65,11 @@ impl Application {
     /// ```
     /// # #[tokio::main]
     /// # async fn main() -> bellwether::Result<()> {
-    /// use bellwether::{Application, get};
+    /// use bellwether::{Application, Listener, get};
     ///
-    /// let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    /// let listener = Listener::tcp("127.0.0.1:0").await.unwrap();
     /// let running = Application::new().route(("/", get(|| "hello"))).start(listener).await?;
-    /// assert_ne!(running.address().unwrap().port(), 0);
+    /// assert_ne!(running.address().socket_addr().unwrap().port(), 0);
     /// running.stop().await
     /// # }
     /// ```
@@ -77,8 +77,8 @@ impl Application {
     /// # Errors
     ///
     /// As [`serve`](Self::serve), as far as it shows before the first connection.
-    pub async fn start(self, listener: tokio::net::TcpListener) -> Result<Running> {
-        let prepared = Prepared::new(self, Listener::tcp(listener), Lifecycle::new()).await?;
+    pub async fn start(self, listener: impl Into<Listener>) -> Result<Running> {
+        let prepared = Prepared::new(self, listener.into(), Lifecycle::new()).await?;
         let address = prepared.listener.address();
         let lifecycle = prepared.lifecycle.clone();
         let (stop, stopped) = oneshot::channel::<()>();
@@ -135,7 +135,7 @@ impl Application {
 /// Dropping it leaves the server running.
 #[derive(Debug)]
 pub struct Running {
-    address: Option<SocketAddr>,
+    address: ListenerAddress,
     lifecycle: Lifecycle,
     stop: oneshot::Sender<()>,
     served: JoinHandle<Result<()>>,
@@ -144,8 +144,8 @@ pub struct Running {
 impl Running {
     /// Where it listens, with the port that the system has picked.
     #[must_use]
-    pub fn address(&self) -> Option<SocketAddr> {
-        self.address
+    pub fn address(&self) -> &ListenerAddress {
+        &self.address
     }
 
     /// The accounts of its streams.
@@ -186,12 +186,10 @@ impl Prepared {
         let (router, mut parts) = application.split()?;
         #[cfg(feature = "tls")]
         let listener = match parts.tls.take() {
-            Some(files) => listener
-                .with_tls(&files)
-                .map_err(|e| Error::configuration("serve HTTPS", Some(e.into())))?,
+            Some(tls) => listener.with_tls(tls),
             None => listener,
         };
-        if let Some(address) = listener.address() {
+        if let Some(address) = listener.address().socket_addr() {
             error_page::warn_if_public(parts.defaults.show_error_details, address);
         }
         for hook in parts.on_start.drain(..) {
@@ -209,26 +207,31 @@ impl Prepared {
         let Self { router, parts, listener, lifecycle } = self;
         let Parts { limits, timeouts, drain, on_stop, .. } = parts;
         let window = drain.window;
-        let server = Server { router, lifecycle: lifecycle.clone(), limits, timeouts, drain };
+        let server = Server::new(router, lifecycle.clone(), limits, timeouts, drain);
         let mut serving = std::pin::pin!(server.run(listener));
-        let served = tokio::select! {
-            served = &mut serving => served,
+        let report = tokio::select! {
+            report = &mut serving => report,
             () = stop => {
                 let plan = lifecycle.begin_stop(window);
                 on_drain(plan.streams, window);
                 serving.await
             }
         };
-        let report = served.map_err(|e| Error::io("accept connections", e))?;
         run_stop_hooks(&lifecycle, on_stop).await?;
         Ok(report)
     }
 
     fn screen(&self) -> String {
+        let address = match self.listener.address() {
+            ListenerAddress::Tcp(address) if self.listener.is_tls() => Address::Https(address),
+            ListenerAddress::Tcp(address) => Address::Http(address),
+            #[cfg(unix)]
+            ListenerAddress::Unix(path) => Address::Unix(path.unwrap_or_default()),
+        };
         let screen = StartScreen {
             name: "Bellwether",
             version: env!("CARGO_PKG_VERSION"),
-            addresses: &self.listener.addresses(),
+            addresses: &[address],
             routes: &self.parts.routes,
             static_directory: self.parts.files.as_deref(),
         };
@@ -251,24 +254,13 @@ async fn run_stop_hooks(lifecycle: &Lifecycle, hooks: Vec<Hook>) -> Result<()> {
     failure.map_or(Ok(()), Err)
 }
 
-/// The first of the name's addresses that can be listened on.
 async fn bind(name: &str) -> Result<Listener> {
-    let found = tokio::net::lookup_host(name)
-        .await
-        .map_err(|e| Error::io(format!("find the address {name}"), e))?;
-    let mut failure = None;
-    for address in found {
-        match Listener::bind(address) {
-            Ok(listener) => return Ok(listener),
-            Err(error) => failure = Some((address, error)),
+    Listener::tcp(name).await.map_err(|error| {
+        let taken = error.kind() == std::io::ErrorKind::AddrInUse;
+        match name.parse::<SocketAddr>() {
+            Ok(address) if taken => Error::io(screen::port_taken(address), error),
+            _ => Error::io(format!("listen on {name}"), error),
         }
-    }
-    Err(match failure {
-        Some((address, error)) if error.kind() == std::io::ErrorKind::AddrInUse => {
-            Error::io(screen::port_taken(address), error)
-        }
-        Some((address, error)) => Error::io(format!("listen on {address}"), error),
-        None => Error::configuration(format!("{name} names no address to listen on"), None),
     })
 }
 
