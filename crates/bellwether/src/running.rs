@@ -207,7 +207,7 @@ impl Prepared {
         let Self { router, parts, listener, lifecycle } = self;
         let Parts { limits, timeouts, drain, on_stop, .. } = parts;
         let window = drain.window;
-        let server = Server::new(router, lifecycle.clone(), limits, timeouts, drain);
+        let server = Server { router, lifecycle: lifecycle.clone(), limits, timeouts, drain };
         let mut serving = std::pin::pin!(server.run(listener));
         let report = tokio::select! {
             report = &mut serving => report,
