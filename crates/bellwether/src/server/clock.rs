@@ -62,12 +62,18 @@ pub(super) struct Clock {
 impl Clock {
     /// A connection that was accepted now and begins with a TLS handshake.
     pub(super) fn handshake(now: Instant) -> Self {
-        Self { phase: Phase::Handshake { since: now }, stalled: None }
+        Self {
+            phase: Phase::Handshake { since: now },
+            stalled: None,
+        }
     }
 
     /// A connection of which the first head is awaited from now on.
     pub(super) fn head(now: Instant) -> Self {
-        Self { phase: Phase::Head { since: now }, stalled: None }
+        Self {
+            phase: Phase::Head { since: now },
+            stalled: None,
+        }
     }
 
     /// Bytes have come. On HTTP/1 the first one after an answer begins the next head.
@@ -91,7 +97,9 @@ impl Clock {
         if let Phase::Busy { requests } = self.phase {
             self.phase = match requests {
                 0 | 1 => Phase::Idle { since: now },
-                _ => Phase::Busy { requests: requests - 1 },
+                _ => Phase::Busy {
+                    requests: requests - 1,
+                },
             };
         }
     }
@@ -113,7 +121,10 @@ impl Clock {
 
     /// The socket was handed over to another protocol.
     pub(super) fn upgrade(&mut self) {
-        *self = Self { phase: Phase::Upgraded, stalled: None };
+        *self = Self {
+            phase: Phase::Upgraded,
+            stalled: None,
+        };
     }
 
     /// When the connection is late if nothing happens before, and with what.
@@ -127,8 +138,9 @@ impl Clock {
             Phase::Retiring { since } => after(since, GOODBYE, Late::Goodbye),
             Phase::Busy { .. } | Phase::Upgraded => None,
         };
-        let write =
-            self.stalled.and_then(|since| after(since, timeouts.write_stall, Late::Write));
+        let write = self
+            .stalled
+            .and_then(|since| after(since, timeouts.write_stall, Late::Write));
         match (phase, write) {
             (Some(phase), Some(write)) => Some(if write.0 <= phase.0 { write } else { phase }),
             (phase, write) => phase.or(write),
@@ -137,7 +149,9 @@ impl Clock {
 
     /// What the connection is late with, if it is.
     pub(super) fn verdict(&self, now: Instant, timeouts: &Timeouts) -> Option<Late> {
-        self.deadline(timeouts).filter(|(deadline, _)| *deadline <= now).map(|(_, late)| late)
+        self.deadline(timeouts)
+            .filter(|(deadline, _)| *deadline <= now)
+            .map(|(_, late)| late)
     }
 }
 
@@ -214,13 +228,19 @@ mod tests {
         let start = Instant::now();
         let mut clock = Clock::head(start);
         clock.write_stalled(start);
-        assert_eq!(clock.deadline(&Timeouts::default()), Some((start + SECOND * 10, Late::Head)));
+        assert_eq!(
+            clock.deadline(&Timeouts::default()),
+            Some((start + SECOND * 10, Late::Head))
+        );
     }
 
     #[test]
     fn a_time_beyond_every_clock_is_no_deadline() {
         let clock = Clock::head(Instant::now());
-        assert_eq!(clock.deadline(&Timeouts::default().head(Duration::MAX)), None);
+        assert_eq!(
+            clock.deadline(&Timeouts::default().head(Duration::MAX)),
+            None
+        );
     }
 
     #[test]

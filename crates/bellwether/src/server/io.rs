@@ -41,6 +41,8 @@ pub(super) struct Io {
     /// Hyper's last read found nothing, so it will be woken by whatever comes.
     is_read_armed: bool,
     is_stalled: bool,
+    /// What the socket had taken when this was last looked at.
+    written: u64,
 }
 
 /// Bytes that were read before hyper asked for them.
@@ -66,11 +68,7 @@ impl Ahead {
     }
 
     /// Appends what the socket has; tells how many bytes, none at its end.
-    fn fill(
-        &mut self,
-        transport: &mut Transport,
-        cx: &mut Context<'_>,
-    ) -> Poll<io::Result<usize>> {
+    fn fill(&mut self, transport: &mut Transport, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
         let mut space = [MaybeUninit::uninit(); 1024];
         let mut buf = ReadBuf::uninit(&mut space);
         ready!(Pin::new(transport).poll_read(cx, &mut buf))?;
@@ -89,6 +87,7 @@ impl Io {
             protocol: Protocol::Http1,
             is_read_armed: false,
             is_stalled: false,
+            written: 0,
         }
     }
 
@@ -147,24 +146,31 @@ impl Io {
         }
     }
 
-    /// Notes what came of a write or a flush.
+    /// Notes what came of a write or a flush. `all` says that success means: nothing is left.
     fn wrote<T>(
         &mut self,
         result: Poll<io::Result<T>>,
+        all: bool,
         cx: &mut Context<'_>,
     ) -> Poll<io::Result<T>> {
+        // A TLS session takes bytes into its own buffer: only what the socket took is progress.
+        let written = self.transport.written();
+        let has_advanced = std::mem::replace(&mut self.written, written) != written;
         match &result {
             Poll::Pending => {
-                if !self.is_stalled {
+                if !self.is_stalled || has_advanced {
                     self.is_stalled = true;
-                    self.pulse.note(Clock::write_stalled);
+                    self.pulse.note(|clock, now| {
+                        clock.write_advanced();
+                        clock.write_stalled(now);
+                    });
                 }
                 // A blocked write never gets to the flush, and may be blocked because the client
                 // has left.
                 self.watch(cx)?;
             }
             Poll::Ready(Ok(_)) => {
-                if self.is_stalled {
+                if self.is_stalled && (has_advanced || all) {
                     self.is_stalled = false;
                     self.pulse.note(|clock, _| clock.write_advanced());
                 }
@@ -175,7 +181,11 @@ impl Io {
     }
 
     fn check_upgraded(&self, direction: Direction, cx: &Context<'_>) -> io::Result<()> {
-        if self.pulse.has_upgraded() { self.pulse.poll_upgraded(direction, cx) } else { Ok(()) }
+        if self.pulse.has_upgraded() {
+            self.pulse.poll_upgraded(direction, cx)
+        } else {
+            Ok(())
+        }
     }
 }
 
@@ -225,7 +235,7 @@ impl AsyncWrite for Io {
         let this = self.get_mut();
         this.check_upgraded(Direction::Write, cx)?;
         let result = Pin::new(&mut this.transport).poll_write(cx, buf);
-        this.wrote(result, cx)
+        this.wrote(result, false, cx)
     }
 
     fn poll_write_vectored(
@@ -236,7 +246,7 @@ impl AsyncWrite for Io {
         let this = self.get_mut();
         this.check_upgraded(Direction::Write, cx)?;
         let result = Pin::new(&mut this.transport).poll_write_vectored(cx, bufs);
-        this.wrote(result, cx)
+        this.wrote(result, false, cx)
     }
 
     fn is_write_vectored(&self) -> bool {
@@ -247,8 +257,11 @@ impl AsyncWrite for Io {
         let this = self.get_mut();
         this.check_upgraded(Direction::Write, cx)?;
         let result = Pin::new(&mut this.transport).poll_flush(cx);
-        ready!(this.wrote(result, cx))?;
-        this.pulse.state.note_flushed();
+        ready!(this.wrote(result, true, cx))?;
+        // On HTTP/2 a flush tells nothing about one stream's bytes.
+        if this.protocol == Protocol::Http1 {
+            this.pulse.state.note_flushed();
+        }
         Poll::Ready(this.watch(cx))
     }
 
@@ -256,7 +269,7 @@ impl AsyncWrite for Io {
         let this = self.get_mut();
         this.check_upgraded(Direction::Write, cx)?;
         let result = Pin::new(&mut this.transport).poll_shutdown(cx);
-        this.wrote(result, cx)
+        this.wrote(result, true, cx)
     }
 }
 
@@ -295,12 +308,18 @@ mod tests {
             assert_eq!(protocol_of(&PREFACE[..end]), None);
         }
         assert_eq!(protocol_of(PREFACE), Some(Protocol::Http2));
-        assert_eq!(protocol_of(&[PREFACE, b"more"].concat()), Some(Protocol::Http2));
+        assert_eq!(
+            protocol_of(&[PREFACE, b"more"].concat()),
+            Some(Protocol::Http2)
+        );
     }
 
     #[test]
     fn what_was_read_ahead_is_replayed_in_pieces_of_any_size() {
-        let mut ahead = Ahead { bytes: b"abcdef".to_vec(), taken: 0 };
+        let mut ahead = Ahead {
+            bytes: b"abcdef".to_vec(),
+            taken: 0,
+        };
         let mut seen = Vec::new();
         for size in [1, 2, 5] {
             let mut space = [0; 8];

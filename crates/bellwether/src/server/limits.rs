@@ -314,7 +314,7 @@ impl Timeouts {
 /// let drain = Drain::default().window(Duration::from_secs(3)).deadline(Duration::from_secs(5));
 /// assert!(format!("{drain:?}").contains("deadline: 5s"));
 /// ```
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Copy)]
 #[non_exhaustive]
 pub struct Drain {
     pub(crate) window: Duration,
@@ -323,7 +323,10 @@ pub struct Drain {
 
 impl Default for Drain {
     fn default() -> Self {
-        Self { window: Duration::from_secs(10), deadline: Duration::from_secs(15) }
+        Self {
+            window: Duration::from_secs(10),
+            deadline: Duration::from_secs(15),
+        }
     }
 }
 
@@ -358,6 +361,11 @@ mod tests {
         let limits = Limits::default().max_head_bytes(1).max_http2_streams(0);
         assert_eq!(limits.max_head_bytes, 8 * 1024);
         assert_eq!(limits.max_http2_streams, 1);
-        assert_eq!(Limits::default().max_http2_send_bytes(0).max_http2_send_bytes, 1024);
+        assert_eq!(
+            Limits::default()
+                .max_http2_send_bytes(0)
+                .max_http2_send_bytes,
+            1024
+        );
     }
 }

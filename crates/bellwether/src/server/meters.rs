@@ -20,9 +20,7 @@ struct Handles {
 
 impl Meters {
     pub(super) fn new() -> Self {
-        let refused = |why: Refusal| {
-            counter!("bellwether_connections_refused_total", "reason" => why.as_str())
-        };
+        let refused = |why: Refusal| counter!("bellwether_connections_refused_total", "reason" => why.as_str());
         Self(Arc::new(Handles {
             open: gauge!("bellwether_connections_open"),
             accepted: counter!("bellwether_connections_accepted_total"),

@@ -55,7 +55,10 @@ impl Permits {
             connections: Arc::new(Semaphore::new(connections.min(Semaphore::MAX_PERMITS))),
             refusals: Arc::new(Semaphore::new(refusals)),
             addresses: limits.max_connections_per_address.map(|limit| {
-                Arc::new(Addresses { limit, connected: Mutex::new(HashMap::new()) })
+                Arc::new(Addresses {
+                    limit,
+                    connected: Mutex::new(HashMap::new()),
+                })
             }),
             meters,
         }
@@ -86,9 +89,14 @@ impl Permits {
     fn refuse(&self, why: Refusal) -> Admission {
         self.meters.refused(why);
         match Arc::clone(&self.refusals).try_acquire_owned() {
-            Ok(place) => {
-                Admission::Refuse(Permit { _place: place, _address: None, meters: None }, why)
-            }
+            Ok(place) => Admission::Refuse(
+                Permit {
+                    _place: place,
+                    _address: None,
+                    meters: None,
+                },
+                why,
+            ),
             Err(_) => Admission::Close(why),
         }
     }
@@ -128,13 +136,19 @@ struct Addresses {
 impl Addresses {
     fn enter(self: &Arc<Self>, peer: IpAddr) -> Option<AddressPlace> {
         let address = group(peer);
-        let mut connected = self.connected.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut connected = self
+            .connected
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
         let count = connected.get(&address).copied().unwrap_or(0);
         if count >= self.limit {
             return None;
         }
         connected.insert(address, count + 1);
-        Some(AddressPlace { addresses: Arc::clone(self), address })
+        Some(AddressPlace {
+            addresses: Arc::clone(self),
+            address,
+        })
     }
 }
 
@@ -147,7 +161,11 @@ struct AddressPlace {
 
 impl Drop for AddressPlace {
     fn drop(&mut self) {
-        let mut connected = self.addresses.connected.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut connected = self
+            .addresses
+            .connected
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
         if let Some(count) = connected.get_mut(&self.address) {
             *count -= 1;
             if *count == 0 {
@@ -161,9 +179,7 @@ impl Drop for AddressPlace {
 fn group(peer: IpAddr) -> IpAddr {
     match peer.to_canonical() {
         IpAddr::V4(v4) => IpAddr::V4(v4),
-        IpAddr::V6(v6) => {
-            IpAddr::V6(Ipv6Addr::from_bits(v6.to_bits() & !u128::from(u64::MAX)))
-        }
+        IpAddr::V6(v6) => IpAddr::V6(Ipv6Addr::from_bits(v6.to_bits() & !u128::from(u64::MAX))),
     }
 }
 
@@ -190,7 +206,10 @@ mod tests {
         let permits = permits(&Limits::default().max_connections(1));
         let first = permits.admit(None);
         assert!(matches!(first, Admission::Serve(_)));
-        assert!(matches!(permits.admit(None), Admission::Refuse(_, Refusal::Full)));
+        assert!(matches!(
+            permits.admit(None),
+            Admission::Refuse(_, Refusal::Full)
+        ));
         drop(first);
         assert!(matches!(permits.admit(None), Admission::Serve(_)));
     }
@@ -200,7 +219,10 @@ mod tests {
         let permits = permits(&Limits::default().max_connections(0).max_refusals(1));
         let first = permits.admit(None);
         assert!(matches!(first, Admission::Refuse(..)));
-        assert!(matches!(permits.admit(None), Admission::Close(Refusal::Full)));
+        assert!(matches!(
+            permits.admit(None),
+            Admission::Close(Refusal::Full)
+        ));
     }
 
     #[test]
@@ -217,13 +239,27 @@ mod tests {
         let mapped = permits.admit(peer("::ffff:192.0.2.1"));
         assert!(matches!(mapped, Admission::Refuse(_, Refusal::Address)));
         drop(first);
-        assert!(matches!(permits.admit(peer("2001:db8::2")), Admission::Serve(_)));
+        assert!(matches!(
+            permits.admit(peer("2001:db8::2")),
+            Admission::Serve(_)
+        ));
     }
 
     #[test]
     fn addresses_without_connections_leave_no_entry() {
         let permits = permits(&Limits::default().max_connections_per_address(2));
-        drop((permits.admit(peer("192.0.2.1")), permits.admit(peer("192.0.2.1"))));
-        assert!(permits.addresses.unwrap().connected.lock().unwrap().is_empty());
+        drop((
+            permits.admit(peer("192.0.2.1")),
+            permits.admit(peer("192.0.2.1")),
+        ));
+        assert!(
+            permits
+                .addresses
+                .unwrap()
+                .connected
+                .lock()
+                .unwrap()
+                .is_empty()
+        );
     }
 }

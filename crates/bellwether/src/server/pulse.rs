@@ -62,7 +62,10 @@ impl Pulse {
             body_open: AtomicBool::new(false),
             has_refused: AtomicBool::new(false),
             has_upgraded: AtomicBool::new(false),
-            inner: Mutex::new(Inner { clock, upgraded: None }),
+            inner: Mutex::new(Inner {
+                clock,
+                upgraded: None,
+            }),
         }
     }
 
@@ -121,9 +124,14 @@ impl Pulse {
     /// Registers a poll of an upgraded socket, or fails it once the server has cut the socket.
     pub(super) fn poll_upgraded(&self, direction: Direction, cx: &Context<'_>) -> io::Result<()> {
         let mut inner = self.inner();
-        let Some(upgraded) = &mut inner.upgraded else { return Ok(()) };
+        let Some(upgraded) = &mut inner.upgraded else {
+            return Ok(());
+        };
         if upgraded.is_cut {
-            return Err(io::Error::new(io::ErrorKind::ConnectionAborted, "the server has stopped"));
+            return Err(io::Error::new(
+                io::ErrorKind::ConnectionAborted,
+                "the server has stopped",
+            ));
         }
         let slot = match direction {
             Direction::Read => &mut upgraded.reader,
@@ -172,17 +180,17 @@ impl Pulse {
     }
 }
 
-/// One request and its answer. Dropping it, with the answer's body or before, ends it.
-pub(super) struct Exchange(Arc<Pulse>);
+/// Counts one request as open until its answer's body is dropped, or it is given up before.
+pub(super) struct OpenRequest(Arc<Pulse>);
 
-impl Exchange {
+impl OpenRequest {
     pub(super) fn begin(pulse: &Arc<Pulse>) -> Self {
         pulse.note(|clock, _| clock.request_began());
         Self(Arc::clone(pulse))
     }
 }
 
-impl Drop for Exchange {
+impl Drop for OpenRequest {
     fn drop(&mut self) {
         self.0.note(Clock::request_ended);
     }

@@ -11,13 +11,114 @@ use tokio::net::UnixStream;
 
 /// A socket as the kernel gave it.
 #[derive(Debug)]
-pub(super) enum Socket {
+pub(super) struct Socket {
+    kind: Kind,
+    /// Bytes that it took. Under TLS only the socket itself knows whether anything leaves.
+    written: u64,
+}
+
+#[derive(Debug)]
+enum Kind {
     Tcp(TcpStream),
     #[cfg(unix)]
     Unix(UnixStream),
     /// Two ends in one process, so that deadlines can be tested on paused time.
     #[cfg(test)]
     Memory(tokio::io::DuplexStream),
+}
+
+impl From<TcpStream> for Socket {
+    fn from(stream: TcpStream) -> Self {
+        Self {
+            kind: Kind::Tcp(stream),
+            written: 0,
+        }
+    }
+}
+
+#[cfg(unix)]
+impl From<UnixStream> for Socket {
+    fn from(stream: UnixStream) -> Self {
+        Self {
+            kind: Kind::Unix(stream),
+            written: 0,
+        }
+    }
+}
+
+#[cfg(test)]
+impl From<tokio::io::DuplexStream> for Socket {
+    fn from(stream: tokio::io::DuplexStream) -> Self {
+        Self {
+            kind: Kind::Memory(stream),
+            written: 0,
+        }
+    }
+}
+
+/// Calls a method of the inner stream, whichever it is.
+macro_rules! on_stream {
+    ($kind:expr, $stream:ident => $call:expr) => {
+        match $kind {
+            Kind::Tcp($stream) => $call,
+            #[cfg(unix)]
+            Kind::Unix($stream) => $call,
+            #[cfg(test)]
+            Kind::Memory($stream) => $call,
+        }
+    };
+}
+
+impl Socket {
+    fn count(&mut self, written: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
+        if let Poll::Ready(Ok(bytes)) = &written {
+            self.written = self.written.wrapping_add(*bytes as u64);
+        }
+        written
+    }
+}
+
+impl AsyncRead for Socket {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        on_stream!(&mut self.kind, stream => Pin::new(stream).poll_read(cx, buf))
+    }
+}
+
+impl AsyncWrite for Socket {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        let written = on_stream!(&mut self.kind, stream => Pin::new(stream).poll_write(cx, buf));
+        self.count(written)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let written =
+            on_stream!(&mut self.kind, stream => Pin::new(stream).poll_write_vectored(cx, bufs));
+        self.count(written)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        on_stream!(&self.kind, stream => stream.is_write_vectored())
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        on_stream!(&mut self.kind, stream => Pin::new(stream).poll_flush(cx))
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        on_stream!(&mut self.kind, stream => Pin::new(stream).poll_shutdown(cx))
+    }
 }
 
 /// A socket with or without TLS over it.
@@ -29,57 +130,63 @@ pub(super) enum Transport {
     Tls(Box<tokio_rustls::server::TlsStream<Socket>>),
 }
 
-macro_rules! delegate {
-    ($self:ident, $inner:ident => $call:expr, [$( $(#[$attr:meta])* $variant:ident ),+]) => {
-        match $self.get_mut() {
-            $( $(#[$attr])* Self::$variant($inner) => $call, )+
+macro_rules! on_transport {
+    ($transport:expr, $stream:ident => $call:expr) => {
+        match $transport {
+            Transport::Plain($stream) => $call,
+            #[cfg(feature = "tls")]
+            Transport::Tls($stream) => $call,
         }
     };
 }
 
-macro_rules! io_by_variants {
-    ($type:ident, $variants:tt) => {
-        impl AsyncRead for $type {
-            fn poll_read(
-                self: Pin<&mut Self>,
-                cx: &mut Context<'_>,
-                buf: &mut ReadBuf<'_>,
-            ) -> Poll<io::Result<()>> {
-                delegate!(self, io => Pin::new(io).poll_read(cx, buf), $variants)
-            }
+impl Transport {
+    /// Bytes that the socket has taken so far.
+    pub(super) fn written(&self) -> u64 {
+        match self {
+            Self::Plain(socket) => socket.written,
+            #[cfg(feature = "tls")]
+            Self::Tls(stream) => stream.get_ref().0.written,
         }
-
-        impl AsyncWrite for $type {
-            fn poll_write(
-                self: Pin<&mut Self>,
-                cx: &mut Context<'_>,
-                buf: &[u8],
-            ) -> Poll<io::Result<usize>> {
-                delegate!(self, io => Pin::new(io).poll_write(cx, buf), $variants)
-            }
-
-            fn poll_write_vectored(
-                self: Pin<&mut Self>,
-                cx: &mut Context<'_>,
-                bufs: &[IoSlice<'_>],
-            ) -> Poll<io::Result<usize>> {
-                delegate!(self, io => Pin::new(io).poll_write_vectored(cx, bufs), $variants)
-            }
-
-            fn is_write_vectored(&self) -> bool {
-                true
-            }
-
-            fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-                delegate!(self, io => Pin::new(io).poll_flush(cx), $variants)
-            }
-
-            fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-                delegate!(self, io => Pin::new(io).poll_shutdown(cx), $variants)
-            }
-        }
-    };
+    }
 }
 
-io_by_variants!(Socket, [Tcp, #[cfg(unix)] Unix, #[cfg(test)] Memory]);
-io_by_variants!(Transport, [Plain, #[cfg(feature = "tls")] Tls]);
+impl AsyncRead for Transport {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        on_transport!(self.get_mut(), stream => Pin::new(stream).poll_read(cx, buf))
+    }
+}
+
+impl AsyncWrite for Transport {
+    fn poll_write(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        on_transport!(self.get_mut(), stream => Pin::new(stream).poll_write(cx, buf))
+    }
+
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        on_transport!(self.get_mut(), stream => Pin::new(stream).poll_write_vectored(cx, bufs))
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        on_transport!(self, stream => stream.is_write_vectored())
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        on_transport!(self.get_mut(), stream => Pin::new(stream).poll_flush(cx))
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        on_transport!(self.get_mut(), stream => Pin::new(stream).poll_shutdown(cx))
+    }
+}

@@ -1,0 +1,104 @@
+//! The accept loop: takes what the kernel has, admits or refuses it, and survives a full table of
+//! open files without spinning.
+
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::Shared;
+use super::connection::Connection;
+use super::listener::{Listener, ip};
+use super::permits::{Admission, Permit, Refusal};
+use super::socket::Socket;
+
+/// The pause after an accept that failed for want of something, in milliseconds. Its length is
+/// random, so that servers on one machine do not try in step.
+const PAUSE_MILLIS: std::ops::RangeInclusive<u64> = 50..=500;
+
+/// Accepts until the stop begins. The listener is closed when this returns.
+pub(super) async fn run(shared: &Arc<Shared>, listener: Listener) {
+    listener.prepare(&shared.limits, &shared.timeouts);
+    let mut trouble = Trouble::default();
+    let mut stopping = std::pin::pin!(shared.lifecycle.stopping());
+    loop {
+        let accepted = tokio::select! {
+            biased;
+            () = stopping.as_mut() => return,
+            accepted = listener.accept(&shared.limits, &shared.timeouts) => accepted,
+        };
+        let (socket, peer) = match accepted {
+            Ok(connection) => connection,
+            // The client was gone before it was accepted.
+            Err(error) if is_of_client(&error) => continue,
+            Err(error) => {
+                trouble.note(&error);
+                tokio::select! {
+                    biased;
+                    () = stopping.as_mut() => return,
+                    () = tokio::time::sleep(pause()) => continue,
+                }
+            }
+        };
+        trouble.end();
+        match shared.permits.admit(ip(peer)) {
+            Admission::Serve(permit) => serve(shared, socket, peer, permit, None),
+            Admission::Refuse(permit, why) => serve(shared, socket, peer, permit, Some(why)),
+            Admission::Close(why) => {
+                tracing::debug!(?peer, reason = why.as_str(), "connection closed at once");
+            }
+        }
+    }
+}
+
+fn serve(
+    shared: &Arc<Shared>,
+    socket: Socket,
+    peer: Option<std::net::SocketAddr>,
+    permit: Permit,
+    refusal: Option<Refusal>,
+) {
+    match refusal {
+        None => tracing::debug!(?peer, "connection accepted"),
+        Some(why) => tracing::debug!(?peer, reason = why.as_str(), "connection refused"),
+    }
+    let connection = Connection::new(Arc::clone(shared), socket, peer, permit, refusal);
+    let lifecycle = &shared.lifecycle;
+    lifecycle.tracker().spawn(lifecycle.scope(connection));
+}
+
+/// Whether accepting failed because of the client's own end.
+fn is_of_client(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::ConnectionAborted
+            | io::ErrorKind::ConnectionReset
+            | io::ErrorKind::ConnectionRefused
+            | io::ErrorKind::Interrupted
+    )
+}
+
+fn pause() -> Duration {
+    Duration::from_millis(fastrand::u64(PAUSE_MILLIS))
+}
+
+/// A time in which accepting does not work; one warning when it begins, one line when it is over.
+#[derive(Debug, Default)]
+struct Trouble {
+    failures: u64,
+}
+
+impl Trouble {
+    fn note(&mut self, error: &io::Error) {
+        if self.failures == 0 {
+            tracing::warn!(%error, "cannot accept connections, trying again");
+        }
+        self.failures += 1;
+    }
+
+    fn end(&mut self) {
+        if self.failures > 0 {
+            tracing::info!(failures = self.failures, "accepting connections again");
+            self.failures = 0;
+        }
+    }
+}

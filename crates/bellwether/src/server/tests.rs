@@ -1,0 +1,1 @@
+//! Connections over an in-process socket, with time paused.
