@@ -148,7 +148,6 @@ impl<S> Route<S> {
     }
 
     /// The path and axum's method router, ready for `Router::route`.
-    #[must_use]
     pub fn into_parts(self) -> (Cow<'static, str>, MethodRouter<S>) {
         (self.path, self.methods)
     }

@@ -264,7 +264,7 @@ mod sealed {
 
     /// `!`, the type of a closure that loops for ever, which stable Rust can name only as the output
     /// of a function.
-    pub type Never = <fn() -> ! as Returns>::Output;
+    pub(super) type Never = <fn() -> ! as Returns>::Output;
 
     pub trait Returns {
         type Output;

@@ -1,6 +1,6 @@
 //! Every shape that a handler may have answers, with axum's extractors and axum's rejections.
 
-use std::{convert::Infallible, future::Future, pin::Pin, sync::Arc};
+use std::{future::Future, pin::Pin, sync::Arc};
 
 use axum::{
     Form, Router,
@@ -11,8 +11,8 @@ use axum::{
     routing::{self, MethodFilter},
 };
 use bellwether::{
-    Application, IntoEvent, IntoRoute, Json, Route, ServerEventsResponse, ServerSentEvent, any,
-    delete, events, events_from, get, on, options, patch, post, put, stream,
+    IntoEvent, Json, ServerEventsResponse, ServerSentEvent, any, delete, events, events_from, get,
+    on, options, patch, post, put, stream,
 };
 use bellwether_wire::Decoder;
 use futures_core::Stream;
@@ -21,14 +21,16 @@ use tower::ServiceExt;
 
 // What handlers of these tests are made of.
 
-fn texts<const N: usize>(texts: [&'static str; N]) -> impl Stream<Item = ServerSentEvent> {
+pub(crate) fn texts<const N: usize>(
+    texts: [&'static str; N],
+) -> impl Stream<Item = ServerSentEvent> {
     stream!(for text in texts {
         yield ServerSentEvent::text(text);
     })
 }
 
 #[derive(Debug)]
-struct Teapot;
+pub(crate) struct Teapot;
 
 impl IntoResponse for Teapot {
     fn into_response(self) -> Response {
@@ -37,13 +39,13 @@ impl IntoResponse for Teapot {
 }
 
 #[derive(Clone)]
-struct AppState {
-    greeting: &'static str,
-    topics: Topics,
+pub(crate) struct AppState {
+    pub(crate) greeting: &'static str,
+    pub(crate) topics: Topics,
 }
 
 #[derive(Clone)]
-struct Topics(Arc<[&'static str]>);
+pub(crate) struct Topics(pub(crate) Arc<[&'static str]>);
 
 impl FromRef<AppState> for Topics {
     fn from_ref(state: &AppState) -> Self {
@@ -51,7 +53,7 @@ impl FromRef<AppState> for Topics {
     }
 }
 
-fn state() -> AppState {
+pub(crate) fn state() -> AppState {
     AppState {
         greeting: "hello",
         topics: Topics(Arc::new(["a", "b"])),
@@ -66,14 +68,14 @@ struct Range {
 
 // How they are asked.
 
-async fn answer(app: Router, request: Request) -> (StatusCode, String) {
+pub(crate) async fn answer(app: Router, request: Request) -> (StatusCode, String) {
     let response = app.oneshot(request).await.unwrap();
     let status = response.status();
     let body = to_bytes(response.into_body(), 1 << 20).await.unwrap();
     (status, String::from_utf8(body.to_vec()).unwrap())
 }
 
-fn request(method: &str, path: &str) -> Request {
+pub(crate) fn request(method: &str, path: &str) -> Request {
     Request::builder()
         .method(method)
         .uri(path)
@@ -81,7 +83,7 @@ fn request(method: &str, path: &str) -> Request {
         .unwrap()
 }
 
-fn with_json(method: &str, path: &str, body: &'static str) -> Request {
+pub(crate) fn with_json(method: &str, path: &str, body: &'static str) -> Request {
     let request = Request::builder().method(method).uri(path);
     request
         .header(header::CONTENT_TYPE, "application/json")
@@ -90,7 +92,7 @@ fn with_json(method: &str, path: &str, body: &'static str) -> Request {
 }
 
 /// The data of all events that the app sends in answer to a request.
-async fn data_of(app: Router, request: Request) -> Vec<String> {
+pub(crate) async fn data_of(app: Router, request: Request) -> Vec<String> {
     let response = app.oneshot(request).await.unwrap();
     assert_eq!(response.status(), StatusCode::OK);
     assert_eq!(
@@ -393,7 +395,7 @@ async fn a_rejection_answers_as_in_axum_and_the_function_is_not_called() {
 }
 
 /// An extractor of one state type only, which refuses every request with its own status.
-struct Refusing;
+pub(crate) struct Refusing;
 
 impl FromRequestParts<AppState> for Refusing {
     type Rejection = Teapot;
@@ -440,133 +442,6 @@ async fn each_method_has_its_function_and_chains_as_in_axum() {
         data_of(app, request("GET", "/elsewhere")).await,
         ["fallback"]
     );
-}
-
-// The attributes, in a module of their own because of visibility.
-
-mod routes {
-    use super::*;
-
-    /// Says hello.
-    #[get("/hello")]
-    pub(super) fn hello() -> impl Stream<Item = ServerSentEvent> {
-        texts(["hello"])
-    }
-
-    #[get("/response")]
-    pub(super) async fn response() -> ServerEventsResponse {
-        ServerEventsResponse::new(texts(["response"]))
-    }
-
-    #[post("/greet/{name}")]
-    pub(super) async fn greet(
-        State(app): State<AppState>,
-        Path(name): Path<String>,
-        State(topics): State<Topics>,
-        body: String,
-    ) -> String {
-        format!("{} {name} {} {body}", app.greeting, topics.0.len())
-    }
-
-    #[put("/refuse", state = AppState)]
-    pub(super) fn refuse(_: Refusing) -> Result<impl Stream<Item = ServerSentEvent>, Infallible> {
-        Ok(texts([]))
-    }
-
-    #[patch("/{{literal}}/{*rest}")]
-    pub(super) fn rest(Path(rest): Path<String>) -> String {
-        rest
-    }
-
-    #[delete("/")]
-    #[expect(unused_variables, reason = "other attributes stay on the function")]
-    pub(super) fn remove(unused: HeaderMap) {}
-}
-
-fn router<S: Clone + Send + Sync + 'static>(route: impl IntoRoute<S>) -> Router<S> {
-    let (path, methods) = route.into_route().into_parts();
-    Router::new().route(&path, methods)
-}
-
-#[tokio::test]
-async fn a_function_under_an_attribute_is_a_route_for_every_state_that_fits() {
-    use routes::*;
-
-    assert_eq!(
-        data_of(router(hello), request("GET", "/hello")).await,
-        ["hello"]
-    );
-    assert_eq!(
-        data_of(router(response), request("GET", "/response")).await,
-        ["response"]
-    );
-    let app: Router<AppState> = router(hello)
-        .merge(router(greet))
-        .merge(router(refuse))
-        .merge(router(rest))
-        .merge(router(remove));
-    let app = app.with_state(state());
-    assert_eq!(
-        data_of(app.clone(), request("GET", "/hello")).await,
-        ["hello"]
-    );
-    let greeted = answer(app.clone(), with_json("POST", "/greet/bell", "!")).await;
-    assert_eq!(greeted, (StatusCode::OK, "hello bell 2 !".to_owned()));
-    let refused = answer(app.clone(), request("PUT", "/refuse")).await;
-    assert_eq!(refused.0, StatusCode::IM_A_TEAPOT);
-    let rest = answer(app.clone(), request("PATCH", "/{literal}/a/b")).await;
-    assert_eq!(rest, (StatusCode::OK, "a/b".to_owned()));
-    assert_eq!(
-        answer(app, request("DELETE", "/")).await,
-        (StatusCode::OK, String::new())
-    );
-}
-
-#[test]
-fn a_route_tells_what_is_known_of_it() {
-    let known: [(Route<AppState>, _, _, _); 5] = [
-        (
-            routes::hello.into_route(),
-            "/hello",
-            &["GET"][..],
-            Some(true),
-        ),
-        (
-            routes::response.into_route(),
-            "/response",
-            &["GET"],
-            Some(true),
-        ),
-        (
-            routes::greet.into_route(),
-            "/greet/{name}",
-            &["POST"],
-            Some(false),
-        ),
-        (("/pair", get(|| "pair")).into_route(), "/pair", &[], None),
-        (
-            Route::new(format!("/{}", "owned"), get(|| "pair")),
-            "/owned",
-            &[],
-            None,
-        ),
-    ];
-    for (route, path, methods, is_stream) in known {
-        assert_eq!(route.path(), path);
-        assert_eq!(route.method_names(), methods);
-        assert_eq!(route.is_stream(), is_stream);
-    }
-}
-
-#[test]
-fn an_application_takes_every_form_of_route() {
-    fn build() -> Application {
-        Application::new()
-            .route(routes::hello)
-            .route(("/pair", get(|| texts(["pair"]))))
-            .route(Route::new("/route", post(async || "route")))
-    }
-    let _ = build();
 }
 
 #[test]

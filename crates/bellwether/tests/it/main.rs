@@ -4,4 +4,7 @@
 
 mod attributes;
 mod handlers;
+mod pages;
+mod programs;
+mod streams;
 mod ui;
