@@ -220,9 +220,9 @@ impl Decoder {
             Some(b':') => self.comments = self.comments.saturating_add(1),
             Some(b'd') => {
                 if let Some(value) = value_of(line, b"data") {
-                    let size = block.size() + usize::from(block.has_data) + value.len();
-                    // Replacing invalid UTF-8 never makes text shorter, so this much is needed in any case.
-                    if size > self.limits.max_event_bytes {
+                    // Asked before anything is copied. Replacing invalid UTF-8 never makes text shorter, so this
+                    // much is needed in any case; the exact question follows below.
+                    if block.size() + value.len() > self.limits.max_event_bytes {
                         return Err(self.fail(Limit::Event, self.limits.max_event_bytes));
                     }
                     block.push_data(value);

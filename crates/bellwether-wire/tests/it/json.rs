@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use bellwether_wire::{ServerSentEvent, encode_json_into};
-use serde::ser::{Error as _, Serialize, Serializer};
+use serde::ser::{Error as _, Serialize, SerializeMap, Serializer};
 use serde_json::json;
 use serde_json::value::RawValue;
 
@@ -35,6 +35,18 @@ enum Shape {
 #[serde(tag = "kind")]
 enum Tagged {
     Reading { value: f64 },
+}
+
+/// A map written key by key and value by value, as hand-written code may do.
+struct Entries(f64);
+
+impl Serialize for Entries {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut map = serializer.serialize_map(None)?;
+        map.serialize_key("value")?;
+        map.serialize_value(&self.0)?;
+        map.end()
+    }
 }
 
 struct Failing;
@@ -88,6 +100,7 @@ fn a_float_that_is_no_number_is_refused_wherever_it_hides() {
     refusal(Shape::Struct { value: nan });
     refusal(Tagged::Reading { value: nan });
     refusal(BTreeMap::from([("value", nan)]));
+    refusal(Entries(nan));
 }
 
 #[test]
@@ -137,6 +150,7 @@ fn all_shapes_of_values_are_written_as_serde_json_writes_them() {
         reading: Reading { value: 1.0 },
     });
     check(Tagged::Reading { value: 1.0 });
+    check(Entries(1.0));
     check(BTreeMap::from([(1, "an integer as a key")]));
     check(serde_json::Number::from_f64(1e300));
     check(std::net::Ipv4Addr::LOCALHOST);
@@ -148,6 +162,8 @@ fn line_breaks_of_raw_json_become_data_lines() {
     let raw = RawValue::from_string("{\n\"a\":\r\n1}".to_owned()).unwrap();
     assert_eq!(encoded(&raw), "data: {\ndata: \"a\":\ndata: 1}\n\n");
     assert_eq!(encoded([&raw]), "data: [{\ndata: \"a\":\ndata: 1}]\n\n");
+    let raw = RawValue::from_string("[1,\r2]".to_owned()).unwrap();
+    assert_eq!(encoded(&raw), "data: [1,\ndata: 2]\n\n");
 }
 
 #[test]
