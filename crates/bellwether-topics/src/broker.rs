@@ -1,0 +1,230 @@
+//! The [`Broker`] contract: where a log lives when it has to outlive the process or be shared by several.
+//!
+//! A broker stores records and hands them back. Everything else is done once, above it: one task per node and log
+//! follows the tail and fills the memory that all local readers share; only readers older than that memory read pages
+//! from the broker, a bounded number of them at a time. A broker never sees readers, filters, gaps or HTTP.
+//!
+//! # What a broker promises
+//!
+//! - **Order.** Each record gets an [`Offset`] larger than all before it. Within one call of [`append`](Broker::append)
+//!   the records keep their order. Offsets may leave holes and need not count from one.
+//! - **Durability.** `append` gives a position only when the record is as safe as the broker ever makes it, and no
+//!   record is visible to `read` or `tail` before that.
+//! - **Ids.** Record, tag and keys come back unchanged, for as long as the record exists.
+//! - **Removal.** Records are removed only at the front. Then "the record at S exists" proves that everything after it
+//!   does, which is what exact resume rests on. A broker that removes records elsewhere (per subject, per key, by hand)
+//!   has to take a new epoch.
+//! - **Epoch.** 64 random bits, stored with the log. A new one whenever the log cannot prove that it still has every
+//!   offset it ever gave out and may give one out again. Tags catch what an epoch misses: a log that lost its end
+//!   without noticing.
+//! - **Once.** A record whose topic and idempotency key were appended within the broker's window is not appended
+//!   again; the position of the first is given back, also if both are in one call, and after a restart.
+//! - **Threads.** All methods may be called at the same time from any task. Futures may be dropped at any point; a
+//!   dropped `append` may or may not have happened.
+//! - **Failures.** [`BrokerError::unavailable`]: try again, and an append may have happened all the same.
+//!   [`BrokerError::refused`]: these records can never be stored, and were not. A call that cannot get an answer fails
+//!   within seconds rather than hang; the layer above gives up on it after its own timeout in any case.
+//! - **Stop.** After [`shutdown`](Broker::shutdown) every call fails, tails end with an error, and what was appended is
+//!   safe.
+//!
+//! # How brokers map onto it
+//!
+//! | | SQLite | Redis Streams | NATS JetStream |
+//! |---|---|---|---|
+//! | log | one table | one stream, topic in a field | one stream, subject = prefix + encoded topic |
+//! | offset | row id (never reused) | `ms-seq`, an [`Offset::pair`] | stream sequence, sparse per topic |
+//! | epoch | a row written with the file | `<key>:meta` and a field of each record | stream name and creation time |
+//! | tag, keys | columns | fields | headers |
+//! | `append` | one transaction, `synchronous=FULL`; the batch is the group commit | one pipeline of `XADD` | publishes in order, all acks awaited |
+//! | `read` | one read transaction; the index on topic and offset makes `topics` cheap | `XRANGE from + COUNT n` | a pull from `from` |
+//! | `tail` | a condition variable after commit | `XREAD BLOCK` on its own connection, timeout above the block | own pull consumer from `from`, recreated on any doubt |
+//! | floor | first row − 1 | `recorded-first-entry-id` | `first_seq` − 1 |
+//! | once | unique index on topic and key | IDMP or a script | `Nats-Msg-Id` of topic and key |
+//!
+//! Traps: a Redis or NATS read that starts before the first record begins at the first survivor without a word, so
+//! the anchor has to be looked at; a filtered NATS sequence has holes, so never add one to it; a blocking read needs
+//! its own deadline on the client's side.
+
+use std::fmt;
+use std::pin::Pin;
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use crate::cursor::{Cursor, Epoch, Offset};
+
+/// What the methods of a broker return.
+pub type BrokerFuture<'a, T> = Pin<Box<dyn Future<Output = Result<T, BrokerError>> + Send + 'a>>;
+
+/// A place where a log lives. The [module](self) says what an implementation promises.
+pub trait Broker: fmt::Debug + Send + Sync + 'static {
+    /// Appends records in this order, and answers for each.
+    ///
+    /// The answer has as many entries as there are records. An error instead of the list means that nothing is known
+    /// about any of them. The layer above has one append under way at a time; while it runs, the next batch collects.
+    fn append<'a>(
+        &'a self,
+        records: &'a [NewRecord],
+    ) -> BrokerFuture<'a, Vec<Result<Stored, BrokerError>>>;
+
+    /// Reads a page: **the record at `from` itself**, if it exists, and then those after it.
+    ///
+    /// At `from` zero there is no such record. The page holds every record after `from` of the wanted topics up to its
+    /// last record, which is always included, whatever its topic, so that the end of a page is a place to go on from.
+    /// Records of other topics may be included. A page that holds nothing after `from` says that nothing is there.
+    ///
+    /// `floor` of the page must be read after its records, unless both come from one snapshot.
+    fn read<'a>(&'a self, request: ReadRequest<'a>) -> BrokerFuture<'a, Page>;
+
+    /// Follows the log. The first page starts with the record **at** `from`, if it exists, like a read of all topics.
+    fn tail(&self, from: Offset) -> BrokerFuture<'_, Box<dyn Tail>>;
+
+    /// The log's epoch and ends.
+    fn bounds(&self) -> BrokerFuture<'_, Bounds>;
+
+    /// Makes everything safe and lets go of files and connections.
+    fn shutdown(&self) -> BrokerFuture<'_, ()>;
+}
+
+/// A log being followed.
+pub trait Tail: Send {
+    /// The next records, at once if there are any; an empty page after about a second of silence.
+    ///
+    /// The empty page is the heartbeat that tells a quiet log from a dead connection: without one for some seconds the
+    /// tail is dropped and opened anew. Each page says the present epoch, floor and head; if the log was replaced or
+    /// lost its end, they show it, or this fails. After an error the tail is dropped.
+    ///
+    /// Dropping the future loses nothing: what it would have returned comes with the next call or the next tail.
+    fn next(&mut self) -> BrokerFuture<'_, Page>;
+}
+
+/// A record to append.
+#[derive(Clone, Debug)]
+pub struct NewRecord {
+    /// The topic's name: at most 255 bytes, without control characters.
+    pub topic: Arc<str>,
+    /// Random bits, to be stored.
+    pub tag: u32,
+    /// The encoded event, without an id.
+    pub event: Bytes,
+    /// Under which the record is appended only once, if any.
+    pub idempotency_key: Option<Arc<str>>,
+    /// Under which later records replace this one for slow readers, if any; to be stored.
+    pub conflation_key: Option<Arc<str>>,
+}
+
+/// Where a record was stored.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Stored {
+    /// Epoch, offset and the tag that is stored there.
+    pub cursor: Cursor,
+    /// Whether the idempotency key was known, so that this is where the earlier record stands.
+    pub is_duplicate: bool,
+}
+
+/// A record of a log.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Record {
+    /// Its place.
+    pub offset: Offset,
+    /// The bits that it was appended with.
+    pub tag: u32,
+    /// The topic's name.
+    pub topic: Arc<str>,
+    /// The encoded event, without an id.
+    pub event: Bytes,
+    /// The key that it was appended with.
+    pub conflation_key: Option<Arc<str>>,
+}
+
+/// What to read.
+#[derive(Clone, Copy, Debug)]
+pub struct ReadRequest<'a> {
+    /// Where to start, inclusive.
+    pub from: Offset,
+    /// The topics wanted; `None` for all.
+    pub topics: Option<&'a [Arc<str>]>,
+    /// About how many records to return at most; at least two, the anchor and one more.
+    pub max_records: usize,
+    /// About how many bytes of events to return at most; the first record after `from` comes in any case.
+    pub max_bytes: usize,
+}
+
+/// A run of records, and the log's state when it was read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Page {
+    /// The log's epoch.
+    pub epoch: Epoch,
+    /// Every record up to here may be gone, every later one exists.
+    pub floor: Offset,
+    /// The last record.
+    pub head: Offset,
+    /// The records, in order.
+    pub records: Vec<Record>,
+}
+
+/// A log's epoch and ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Bounds {
+    /// The log's epoch.
+    pub epoch: Epoch,
+    /// Every record up to here may be gone, every later one exists.
+    pub floor: Offset,
+    /// The last record.
+    pub head: Offset,
+}
+
+/// Why a broker could not do it.
+#[derive(Debug)]
+pub struct BrokerError {
+    is_refused: bool,
+    message: String,
+    source: Option<Box<dyn std::error::Error + Send + Sync>>,
+}
+
+impl BrokerError {
+    /// It does not work at the moment. An append may have happened all the same.
+    pub fn unavailable(message: impl Into<String>) -> Self {
+        Self {
+            is_refused: false,
+            message: message.into(),
+            source: None,
+        }
+    }
+
+    /// It can never work with these records. Nothing was appended.
+    pub fn refused(message: impl Into<String>) -> Self {
+        Self {
+            is_refused: true,
+            message: message.into(),
+            source: None,
+        }
+    }
+
+    /// Adds the error that is behind this one.
+    #[must_use]
+    pub fn with_source(
+        mut self,
+        source: impl Into<Box<dyn std::error::Error + Send + Sync>>,
+    ) -> Self {
+        self.source = Some(source.into());
+        self
+    }
+
+    /// Whether trying again is no use.
+    pub fn is_refused(&self) -> bool {
+        self.is_refused
+    }
+}
+
+impl fmt::Display for BrokerError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)
+    }
+}
+
+impl std::error::Error for BrokerError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        Some(self.source.as_deref()?)
+    }
+}

@@ -1,0 +1,142 @@
+//! [`Error`]: what can go wrong with publishing and subscribing.
+
+use std::fmt;
+use std::time::Duration;
+
+use bellwether_wire::EncodeError;
+
+use crate::broker::BrokerError;
+
+/// Why a topic could not be opened, an event not published, a subscription not begun.
+///
+/// Opaque; ask it: each question names what the caller can do.
+#[derive(Debug)]
+pub struct Error {
+    kind: Kind,
+}
+
+#[derive(Debug)]
+pub(crate) enum Kind {
+    Name {
+        found: String,
+        allowed: &'static str,
+    },
+    Limit {
+        what: &'static str,
+        max: usize,
+    },
+    TooLarge {
+        what: &'static str,
+        found: usize,
+        max: usize,
+    },
+    NoData,
+    Encode(EncodeError),
+    Closed,
+    Full {
+        max: usize,
+    },
+    TimedOut {
+        after: Duration,
+    },
+    Refused(BrokerError),
+    Unavailable(BrokerError),
+}
+
+impl Error {
+    /// The topics were closed; nothing more can be published or read. The process is stopping.
+    pub fn is_closed(&self) -> bool {
+        matches!(self.kind, Kind::Closed)
+    }
+
+    /// A name, key or event breaks a rule, or the event cannot be encoded: the caller's mistake, or that of whoever
+    /// gave the caller the text. Trying again is no use.
+    pub fn is_invalid(&self) -> bool {
+        matches!(
+            self.kind,
+            Kind::Name { .. }
+                | Kind::TooLarge { .. }
+                | Kind::NoData
+                | Kind::Encode(_)
+                | Kind::Refused(_)
+        )
+    }
+
+    /// A bound of the configuration is reached: topics, subscribers, publishes under way. Others have to leave first.
+    pub fn is_limit(&self) -> bool {
+        matches!(self.kind, Kind::Limit { .. } | Kind::Full { .. })
+    }
+
+    /// The broker did not confirm in time. Whether the event is in the log is unknown; publish it again with the same
+    /// idempotency key.
+    pub fn is_timeout(&self) -> bool {
+        matches!(self.kind, Kind::TimedOut { .. })
+    }
+
+    /// The broker cannot be reached or does not work at the moment. As with a timeout, the event may be in the log.
+    pub fn is_unavailable(&self) -> bool {
+        matches!(self.kind, Kind::Unavailable(_) | Kind::TimedOut { .. })
+    }
+}
+
+impl From<Kind> for Error {
+    fn from(kind: Kind) -> Self {
+        Self { kind }
+    }
+}
+
+impl From<EncodeError> for Error {
+    fn from(error: EncodeError) -> Self {
+        Self {
+            kind: Kind::Encode(error),
+        }
+    }
+}
+
+impl From<BrokerError> for Error {
+    fn from(error: BrokerError) -> Self {
+        let kind = match error.is_refused() {
+            true => Kind::Refused(error),
+            false => Kind::Unavailable(error),
+        };
+        Self { kind }
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.kind {
+            Kind::Name { found, allowed } => {
+                write!(f, "cannot use {found:?} as a name: {allowed}")
+            }
+            Kind::Limit { what, max } => write!(f, "too many {what}: at most {max} are allowed"),
+            Kind::TooLarge { what, found, max } => {
+                write!(f, "{what} is {found} bytes long, at most {max} are allowed")
+            }
+            Kind::NoData => f.write_str(
+                "cannot publish an event without data: clients do not dispatch it and some lose its id",
+            ),
+            Kind::Encode(_) => f.write_str("cannot encode the event"),
+            Kind::Closed => f.write_str("the topics are closed"),
+            Kind::Full { max } => write!(
+                f,
+                "cannot publish: {max} events wait for the broker already, which is the bound"
+            ),
+            Kind::TimedOut { after } => {
+                write!(f, "the broker did not confirm the event within {after:?}")
+            }
+            Kind::Refused(_) => f.write_str("the broker refused the event"),
+            Kind::Unavailable(_) => f.write_str("the broker is not available"),
+        }
+    }
+}
+
+impl std::error::Error for Error {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match &self.kind {
+            Kind::Encode(error) => Some(error),
+            Kind::Refused(error) | Kind::Unavailable(error) => Some(error),
+            _ => None,
+        }
+    }
+}

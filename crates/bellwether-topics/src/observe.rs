@@ -1,0 +1,72 @@
+//! Metrics of this crate: handles that are made once, when a [`Topics`](crate::Topics) is built.
+//!
+//! A recorder has to be installed before that; later ones see nothing. Topics are never labels, since their number is
+//! not bounded by the program.
+//!
+//! | metric | kind | labels |
+//! |---|---|---|
+//! | `bellwether_topics_subscribers` | gauge | |
+//! | `bellwether_topics_published_total` | counter | |
+//! | `bellwether_topics_publish_failed_total` | counter | |
+//! | `bellwether_topics_delivered_total` | counter | |
+//! | `bellwether_topics_gaps_total` | counter | `reason` |
+//! | `bellwether_topics_closed_total` | counter | `reason` |
+//! | `bellwether_topics_lag_seconds` | histogram: from publish to hand-over, of the oldest event of each hand-over | |
+//! | `bellwether_topics_broker_ready` | gauge, 1 or 0 | |
+
+use std::fmt;
+
+use metrics::{Counter, Gauge, Histogram, counter, gauge, histogram};
+
+use crate::gap::GapReason;
+use crate::presence::CloseReason;
+
+pub(crate) struct Metrics {
+    pub(crate) subscribers: Gauge,
+    pub(crate) published: Counter,
+    pub(crate) publish_failed: Counter,
+    pub(crate) delivered: Counter,
+    pub(crate) lag: Histogram,
+    pub(crate) broker_ready: Gauge,
+    gaps: [Counter; GapReason::ALL.len()],
+    closed: [Counter; CloseReason::ALL.len()],
+}
+
+impl Metrics {
+    pub(crate) fn new() -> Self {
+        Self {
+            subscribers: gauge!("bellwether_topics_subscribers"),
+            published: counter!("bellwether_topics_published_total"),
+            publish_failed: counter!("bellwether_topics_publish_failed_total"),
+            delivered: counter!("bellwether_topics_delivered_total"),
+            lag: histogram!("bellwether_topics_lag_seconds"),
+            broker_ready: gauge!("bellwether_topics_broker_ready"),
+            gaps: GapReason::ALL.map(
+                |reason| counter!("bellwether_topics_gaps_total", "reason" => reason.as_str()),
+            ),
+            closed: CloseReason::ALL.map(
+                |reason| counter!("bellwether_topics_closed_total", "reason" => reason.as_str()),
+            ),
+        }
+    }
+
+    pub(crate) fn gap(&self, reason: GapReason) {
+        let all = GapReason::ALL.iter().zip(&self.gaps);
+        for (_, counter) in all.filter(|(known, _)| **known == reason) {
+            counter.increment(1);
+        }
+    }
+
+    pub(crate) fn closed(&self, reason: CloseReason) {
+        let all = CloseReason::ALL.iter().zip(&self.closed);
+        for (_, counter) in all.filter(|(known, _)| **known == reason) {
+            counter.increment(1);
+        }
+    }
+}
+
+impl fmt::Debug for Metrics {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Metrics").finish_non_exhaustive()
+    }
+}

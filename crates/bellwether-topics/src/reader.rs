@@ -1,0 +1,192 @@
+//! [`Watch`] and [`LogReader`]: how a server follows many topics for many readers without a task for each.
+//!
+//! A shard of such a server owns sockets. It has one [`Watch`] for all its topics, which wakes it once per burst of
+//! publishes and says which topics have something new. It has one [`LogReader`] per topic, which reads the new frames
+//! once, whatever the number of readers. A reader whose [`Place`] is where the log reader began is written the frames'
+//! shared bytes; then both stand at the same place. A reader that is elsewhere (it was slow, it replays, it has a
+//! filter) reads for itself by [`Subscription::try_frames`](crate::Subscription::try_frames).
+//!
+//! ```
+//! use std::task::{Context, Poll, Waker};
+//!
+//! use bellwether_topics::{Read, ServerSentEvent, Topics, Watch};
+//!
+//! let topics = Topics::new();
+//! let news = topics.topic("news")?;
+//! let mut reader = news.subscribe().open()?;
+//! let mut shared = news.reader();
+//! let mut watch = Watch::new();
+//! let token = watch.add(&news);
+//!
+//! news.publish(&ServerSentEvent::text("one"))?;
+//! news.publish(&ServerSentEvent::text("two"))?;
+//!
+//! let mut dirty = Vec::new();
+//! let mut cx = Context::from_waker(Waker::noop());
+//! assert_eq!(watch.poll_dirty(&mut cx, &mut dirty), Poll::Ready(()));
+//! assert_eq!(dirty, [token]);
+//!
+//! let start = shared.place();
+//! let mut frames = Vec::new();
+//! assert_eq!(shared.read(65_536, &mut frames), Read::Frames);
+//! if reader.is_shareable() && reader.place().is_same(&start) {
+//!     // Here the frames' chunks are written to the reader's socket.
+//!     reader.set_place(shared.place(), frames.len());
+//! }
+//! assert!(reader.place().is_same(&shared.place()));
+//! # Ok::<(), bellwether_topics::Error>(())
+//! ```
+
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use crate::frame::Frame;
+use crate::history::Limit;
+use crate::log::{Look, Place, Reader};
+use crate::policy::Policy;
+use crate::topic::Topic;
+use crate::topics::Pin;
+use crate::waiting::{Bell, Watcher};
+
+/// The most frames of one read, so that the log's lock is never held for long.
+const MAX_FRAMES_PER_READ: usize = 1024;
+
+/// A cursor over one topic that is nobody's subscription.
+#[derive(Debug)]
+pub struct LogReader {
+    topic: Arc<Pin>,
+    reader: Reader,
+}
+
+/// What a [`LogReader`] found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Read {
+    /// Frames were appended, and the place moved behind them.
+    Frames,
+    /// Nothing is new.
+    CaughtUp,
+    /// The log has moved past the place, or was replaced; the reader now stands at the log's head. Readers that stood
+    /// where it did have to read for themselves, and get their gap there.
+    Overrun,
+    /// The topics are closed.
+    Closed,
+}
+
+impl Topic {
+    /// A reader of this topic for a server that shares what it reads, beginning at the log's head.
+    pub fn reader(&self) -> LogReader {
+        let keys = Box::from([self.pin.key]);
+        let place = self.node.log.head_place(&keys);
+        LogReader {
+            topic: self.pin.clone(),
+            reader: Reader::new(keys, place, Policy::disconnect()),
+        }
+    }
+}
+
+impl LogReader {
+    /// Where it is.
+    pub fn place(&self) -> Place {
+        self.reader.place
+    }
+
+    /// Appends the next frames, as many as fit into `max_bytes` and at least one, under one short lock.
+    pub fn read(&mut self, max_bytes: usize, out: &mut Vec<Frame>) -> Read {
+        let limit = Limit {
+            events: MAX_FRAMES_PER_READ,
+            bytes: max_bytes,
+        };
+        let look = self.topic.log.look(&mut self.reader, limit, None, |frame| {
+            out.push(frame.clone());
+        });
+        match look {
+            Look::Frames => Read::Frames,
+            Look::CaughtUp => Read::CaughtUp,
+            Look::Closed => Read::Closed,
+            Look::Gap(_) | Look::Disconnect | Look::Deep(_) | Look::Ahead => {
+                self.reader.place = self.topic.log.head_place(&self.reader.keys);
+                Read::Overrun
+            }
+        }
+    }
+}
+
+/// A watch's name for a topic that it follows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct WatchToken(u32);
+
+impl WatchToken {
+    /// A small number, unique within the watch, that is used again after the topic was removed: an index for a table.
+    pub fn index(self) -> usize {
+        self.0 as usize
+    }
+}
+
+/// Follows many topics for one task, which is woken once per burst of publishes.
+///
+/// Costs a publish one flag per watch of its topic.
+#[derive(Debug, Default)]
+pub struct Watch {
+    bell: Arc<Bell>,
+    topics: Vec<Option<Arc<Pin>>>,
+    free: Vec<u32>,
+    /// Where the bell writes what is dirty; here to keep its allocation.
+    tokens: Vec<u32>,
+}
+
+impl Watch {
+    /// A watch of no topic.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Follows a topic from now on. It counts as dirty at once, so that what was published before is not overlooked.
+    pub fn add(&mut self, topic: &Topic) -> WatchToken {
+        let token = self.free.pop().unwrap_or_else(|| {
+            self.topics.push(None);
+            (self.topics.len() - 1) as u32
+        });
+        self.topics[token as usize] = Some(topic.pin.clone());
+        let watcher = Watcher {
+            bell: self.bell.clone(),
+            token,
+        };
+        topic.node.log.watch(topic.pin.key, watcher);
+        WatchToken(token)
+    }
+
+    /// Follows a topic no longer. A token of it may still come up once.
+    pub fn remove(&mut self, token: WatchToken) {
+        let Some(topic) = self.topics.get_mut(token.index()).and_then(Option::take) else {
+            return;
+        };
+        let watcher = Watcher {
+            bell: self.bell.clone(),
+            token: token.0,
+        };
+        topic.log.unwatch(topic.key, &watcher);
+        self.free.push(token.0);
+    }
+
+    /// Appends the topics to which something was published since they were last reported, each once; pending while
+    /// there are none. A closed log makes all its topics dirty.
+    ///
+    /// Take the tokens first and read the topics after that: what is published in between makes them dirty again.
+    pub fn poll_dirty(&mut self, cx: &mut Context<'_>, out: &mut Vec<WatchToken>) -> Poll<()> {
+        self.tokens.clear();
+        if !self.bell.take(cx.waker(), &mut self.tokens) {
+            return Poll::Pending;
+        }
+        out.extend(self.tokens.iter().copied().map(WatchToken));
+        Poll::Ready(())
+    }
+}
+
+impl Drop for Watch {
+    fn drop(&mut self) {
+        for token in 0..self.topics.len() {
+            self.remove(WatchToken(token as u32));
+        }
+    }
+}

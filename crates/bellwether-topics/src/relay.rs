@@ -1,0 +1,184 @@
+//! The two tasks of a node whose log lives in a broker: one appends what is published here, one follows the log.
+//!
+//! Both are stopped by the [`Topics`](crate::Topics) that started them.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use tokio::sync::{mpsc, oneshot};
+
+use crate::broker::{Broker, BrokerError, NewRecord, Page};
+use crate::cursor::{Cursor, Offset};
+use crate::deep::{BROKER_TIMEOUT, Backoff, in_time};
+use crate::error::{Error, Kind};
+use crate::frame::Draft;
+use crate::log::Log;
+use crate::observe::Metrics;
+use crate::wake;
+
+/// The most records of one append.
+const MAX_BATCH: usize = 1024;
+
+/// A record that waits for its append.
+#[derive(Debug)]
+pub(crate) struct Pending {
+    pub(crate) record: NewRecord,
+    pub(crate) deadline: Instant,
+    pub(crate) answer: oneshot::Sender<Result<Cursor, Error>>,
+}
+
+/// Appends what the queue holds, in its order, until its senders are gone. While one append is under way the next batch
+/// collects: that is the group commit.
+pub(crate) async fn append_all(
+    broker: Arc<dyn Broker>,
+    mut queue: mpsc::Receiver<Pending>,
+    timeout: Duration,
+    metrics: Arc<Metrics>,
+) {
+    let mut batch = Vec::new();
+    while queue.recv_many(&mut batch, MAX_BATCH).await > 0 {
+        let now = tokio::time::Instant::now().into_std();
+        let mut records = Vec::with_capacity(batch.len());
+        let mut answers = Vec::with_capacity(batch.len());
+        for pending in batch.drain(..) {
+            if pending.deadline <= now {
+                // Certainly not in the log, which the caller need not know: it gave up at the deadline.
+                metrics.publish_failed.increment(1);
+                let _ = pending
+                    .answer
+                    .send(Err(Kind::TimedOut { after: timeout }.into()));
+            } else {
+                records.push(pending.record);
+                answers.push(pending.answer);
+            }
+        }
+        if records.is_empty() {
+            continue;
+        }
+        let results = match tokio::time::timeout(timeout, broker.append(&records)).await {
+            Ok(Ok(results)) => results
+                .into_iter()
+                .map(|result| Ok(result.map(|stored| stored.cursor)?))
+                .collect(),
+            Ok(Err(error)) => repeat(&error, answers.len()),
+            Err(_) => answers
+                .iter()
+                .map(|_| Err(Kind::TimedOut { after: timeout }.into()))
+                .collect::<Vec<Result<Cursor, Error>>>(),
+        };
+        for (answer, result) in answers.into_iter().zip(results) {
+            match &result {
+                Ok(_) => metrics.published.increment(1),
+                Err(_) => metrics.publish_failed.increment(1),
+            }
+            // A publisher that dropped its future does not want to know.
+            let _ = answer.send(result);
+        }
+    }
+}
+
+/// One error for each record of a batch.
+fn repeat(error: &BrokerError, count: usize) -> Vec<Result<Cursor, Error>> {
+    let again = || match error.is_refused() {
+        true => BrokerError::refused(error.to_string()),
+        false => BrokerError::unavailable(error.to_string()),
+    };
+    (0..count).map(|_| Err(Error::from(again()))).collect()
+}
+
+/// Follows the broker's log into this node's memory, for as long as it is not aborted.
+pub(crate) async fn follow(
+    broker: Arc<dyn Broker>,
+    log: Arc<Log>,
+    is_ready: Arc<AtomicBool>,
+    metrics: Arc<Metrics>,
+) {
+    let mut backoff = Backoff::new();
+    let mut heard_at = tokio::time::Instant::now();
+    loop {
+        let result = follow_once(&*broker, &log, |at| {
+            heard_at = at;
+            backoff = Backoff::new();
+            if !is_ready.swap(true, Ordering::AcqRel) {
+                metrics.broker_ready.set(1.0);
+            }
+        });
+        if result.await.is_err() {
+            if heard_at.elapsed() >= BROKER_TIMEOUT && is_ready.swap(false, Ordering::AcqRel) {
+                metrics.broker_ready.set(0.0);
+            }
+            backoff.sleep().await;
+        }
+    }
+}
+
+/// Follows one tail until it fails, or until it shows that the log is not what this node holds; then the node's memory
+/// is reset, and the next tail begins there.
+async fn follow_once(
+    broker: &dyn Broker,
+    log: &Log,
+    mut heard: impl FnMut(tokio::time::Instant),
+) -> Result<(), BrokerError> {
+    let (_, from, _) = log.head();
+    let mut tail = in_time(broker.tail(from)).await?;
+    let mut is_first = true;
+    loop {
+        let page = in_time(tail.next()).await?;
+        heard(tokio::time::Instant::now());
+        if !continues(log, &page, is_first) {
+            // Readers find their places unproven, and ask the broker about them.
+            let tag = (page.head == Offset::ZERO).then_some(0);
+            wake::ring(log.reset(page.epoch, page.head, tag));
+            return Ok(());
+        }
+        is_first = false;
+        take(log, page);
+    }
+}
+
+/// Whether a page continues what this node holds.
+fn continues(log: &Log, page: &Page, is_first: bool) -> bool {
+    let (epoch, head, tag) = log.head();
+    if page.epoch != epoch || page.head < head {
+        return false;
+    }
+    if !is_first {
+        return true;
+    }
+    if head == Offset::ZERO {
+        return page.floor == Offset::ZERO;
+    }
+    let anchor = page.records.first().filter(|record| record.offset == head);
+    match (anchor, tag) {
+        (Some(record), Some(tag)) => record.tag == tag,
+        // The node has just begun at this place.
+        (Some(record), None) => {
+            log.learn_head_tag(record.offset, record.tag);
+            true
+        }
+        (None, _) => false,
+    }
+}
+
+fn take(log: &Log, page: Page) {
+    let (epoch, head, _) = log.head();
+    let now = Instant::now();
+    let new = page.records.into_iter();
+    let frames: Vec<_> = new
+        .filter(|record| record.offset > head)
+        .map(|record| {
+            let cursor = Cursor {
+                epoch,
+                offset: record.offset,
+                tag: record.tag,
+            };
+            let draft = Draft::of_encoded(&record.event, record.conflation_key.as_deref());
+            let frame = draft.place(cursor, record.topic.clone(), now);
+            (record.topic, frame)
+        })
+        .collect();
+    if !frames.is_empty() {
+        wake::ring(log.append_all(frames, now));
+    }
+}

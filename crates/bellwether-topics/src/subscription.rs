@@ -1,0 +1,538 @@
+//! [`Subscription`]: one reader's stream of events and gaps.
+//!
+//! It holds a place in the shared log and nothing else: no queue, no task, no receiver. Each poll looks after the place,
+//! moves it behind what it hands out, and sleeps when nothing is there. Replay, live reading and catching up after a
+//! stall are the same look, so there is no seam between them. Only a reader that is older than this node's memory, on a
+//! log with a broker, holds one page of at most 64 KiB while it catches up.
+
+use std::collections::VecDeque;
+use std::fmt;
+use std::future::Future;
+use std::pin::Pin as Pinned;
+use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
+use std::time::{Duration, Instant};
+
+use futures_core::Stream;
+use tokio::time::Sleep;
+
+use crate::deep::{self, Answer, Question};
+use crate::frame::Frame;
+use crate::gap::{Gap, GapReason};
+use crate::history::Limit;
+use crate::log::{AfterGap, Look, Place, Reader};
+use crate::policy::{Policy, Slow};
+use crate::presence::{CloseReason, Seat, Subscriber};
+use crate::subscribe::Filter;
+use crate::topics::{Node, Pin};
+
+/// The most events that one call hands out, so that the log's lock is never held for long.
+const MAX_EVENTS_PER_LOOK: usize = 1024;
+/// After so many looks whose every event the filter skipped, other tasks get their turn.
+const MAX_LOOKS_PER_POLL: usize = 16;
+
+/// What a subscription delivers.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub enum Delivery {
+    /// An event.
+    Event(Frame),
+    /// History that the reader does not get; the next event is the first after [`Gap::cursor`].
+    Gap(Gap),
+}
+
+impl Delivery {
+    /// The event, if it is one.
+    pub fn frame(&self) -> Option<&Frame> {
+        match self {
+            Self::Event(frame) => Some(frame),
+            Self::Gap(_) => None,
+        }
+    }
+
+    /// The event, if it is one.
+    pub fn into_frame(self) -> Option<Frame> {
+        match self {
+            Self::Event(frame) => Some(frame),
+            Self::Gap(_) => None,
+        }
+    }
+
+    /// The gap, if it is one.
+    pub fn gap(&self) -> Option<&Gap> {
+        match self {
+            Self::Event(_) => None,
+            Self::Gap(gap) => Some(gap),
+        }
+    }
+}
+
+/// What [`Subscription::try_frames`] found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Taken {
+    /// So many deliveries were appended, at least one.
+    Some(usize),
+    /// Nothing is new.
+    CaughtUp,
+    /// The broker has to be asked, which only [`Subscription::poll_frames`] can do.
+    NeedsPoll,
+    /// The subscription has ended; [`Subscription::close_reason`] says why.
+    Closed,
+}
+
+/// How a subscription begins.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Begin {
+    /// With a look after its place.
+    Look,
+    /// With a gap: what was asked for is no cursor.
+    Unknown,
+    /// At the broker's floor.
+    AtFloor,
+}
+
+/// What most subscriptions do not have.
+#[derive(Default)]
+pub(crate) struct Extras {
+    filter: Option<Filter>,
+    expires_at: Option<Instant>,
+    timer: Option<Pinned<Box<Sleep>>>,
+    deep: Option<Pinned<Box<dyn Future<Output = Answer> + Send>>>,
+    page: VecDeque<Frame>,
+}
+
+impl Extras {
+    pub(crate) fn new(filter: Option<Filter>, expires_at: Option<Instant>) -> Option<Box<Self>> {
+        (filter.is_some() || expires_at.is_some()).then(|| {
+            Box::new(Self {
+                filter,
+                expires_at,
+                ..Self::default()
+            })
+        })
+    }
+}
+
+/// One reader of one or several topics: a stream of [`Delivery`].
+///
+/// Ends when it is closed, for a [`CloseReason`] that [`close_reason`](Self::close_reason) tells; dropping it is leaving.
+///
+/// ```
+/// use bellwether_topics::{ServerSentEvent, Topics};
+///
+/// # tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(async {
+/// let topics = Topics::new();
+/// let news = topics.topic("news")?;
+/// let first = news.publish(&ServerSentEvent::text("one"))?.await?;
+/// news.publish(&ServerSentEvent::text("two"))?.await?;
+///
+/// let mut reader = news.subscribe().after(first.to_string().as_str()).open()?;
+/// let frame = reader.next().await.unwrap().into_frame().unwrap();
+/// assert!(frame.bytes().ends_with(b"data: two\n\n"));
+/// # Ok::<(), bellwether_topics::Error>(())
+/// # }).unwrap();
+/// ```
+#[must_use = "a subscription does nothing unless it is polled"]
+pub struct Subscription {
+    node: Arc<Node>,
+    topics: Box<[Arc<Pin>]>,
+    seat: Arc<Seat>,
+    reader: Reader,
+    begin: Begin,
+    closed: Option<CloseReason>,
+    /// Set by a gap after which the subscription ends.
+    is_last: bool,
+    extras: Option<Box<Extras>>,
+}
+
+impl Subscription {
+    pub(crate) fn begin(
+        node: Arc<Node>,
+        topics: Box<[Arc<Pin>]>,
+        seat: Arc<Seat>,
+        reader: Reader,
+        begin: Begin,
+        extras: Option<Box<Extras>>,
+    ) -> Self {
+        node.metrics.subscribers.increment(1.0);
+        if let Some(hook) = &node.config.on_subscribe {
+            hook(&seat.subscriber);
+        }
+        Self {
+            node,
+            topics,
+            seat,
+            reader,
+            begin,
+            closed: None,
+            is_last: false,
+            extras,
+        }
+    }
+
+    /// The next delivery, `None` at the end. Dropping the future loses nothing.
+    pub async fn next(&mut self) -> Option<Delivery> {
+        std::future::poll_fn(|cx| Pinned::new(&mut *self).poll_next(cx)).await
+    }
+
+    /// Appends as many deliveries as are ready and fit into `max_bytes`, at least one, and says how many.
+    ///
+    /// `Ready(None)` is the end. When it is pending, the waker is registered, and the reader costs nothing until the
+    /// next publish to one of its topics. A first event larger than `max_bytes` comes nevertheless; gaps count nothing.
+    pub fn poll_frames(
+        &mut self,
+        cx: &mut Context<'_>,
+        max_bytes: usize,
+        out: &mut Vec<Delivery>,
+    ) -> Poll<Option<usize>> {
+        let limit = Limit {
+            events: MAX_EVENTS_PER_LOOK,
+            bytes: max_bytes,
+        };
+        self.poll_limited(cx, limit, out)
+    }
+
+    fn poll_limited(
+        &mut self,
+        cx: &mut Context<'_>,
+        limit: Limit,
+        out: &mut Vec<Delivery>,
+    ) -> Poll<Option<usize>> {
+        for _ in 0..MAX_LOOKS_PER_POLL {
+            if self.closed.is_none() && self.poll_expiry(cx).is_ready() {
+                self.close(CloseReason::Expired);
+            }
+            match self.step(Some(cx.waker()), limit, out) {
+                Step::Some(count) => return Poll::Ready(Some(count)),
+                Step::Skipped => {}
+                Step::CaughtUp => return Poll::Pending,
+                Step::Closed => return Poll::Ready(None),
+                Step::Ask => {
+                    let Some(answer) = self.poll_deep(cx) else {
+                        // Meanwhile a kick or the end has to wake it.
+                        if self.node.log.wait(&mut self.reader, cx.waker()) {
+                            return Poll::Pending;
+                        }
+                        self.close(CloseReason::Stopping);
+                        continue;
+                    };
+                    if let Some(count) = self.take_answer(answer, out) {
+                        return Poll::Ready(Some(count));
+                    }
+                }
+            }
+        }
+        cx.waker().wake_by_ref();
+        Poll::Pending
+    }
+
+    /// Appends what is ready like [`poll_frames`](Self::poll_frames), without registering anything.
+    ///
+    /// For a server that follows the topics by a [`Watch`](crate::Watch) and has no task per reader. The end of the
+    /// reader's time is noticed here, but nothing wakes anybody then.
+    pub fn try_frames(&mut self, max_bytes: usize, out: &mut Vec<Delivery>) -> Taken {
+        let limit = Limit {
+            events: MAX_EVENTS_PER_LOOK,
+            bytes: max_bytes,
+        };
+        let expires_at = self.extras.as_ref().and_then(|extras| extras.expires_at);
+        if self.closed.is_none() && expires_at.is_some_and(|at| at <= Instant::now()) {
+            self.close(CloseReason::Expired);
+        }
+        loop {
+            match self.step(None, limit, out) {
+                Step::Some(count) => return Taken::Some(count),
+                Step::Skipped => {}
+                Step::CaughtUp => return Taken::CaughtUp,
+                Step::Ask => return Taken::NeedsPoll,
+                Step::Closed => return Taken::Closed,
+            }
+        }
+    }
+
+    /// Why it ended, if it has.
+    pub fn close_reason(&self) -> Option<CloseReason> {
+        self.closed
+    }
+
+    /// How long the client should wait before it comes back, if it was too slow.
+    pub fn retry_delay(&self) -> Option<Duration> {
+        (self.closed == Some(CloseReason::TooSlow)).then(|| self.reader.policy.retry_delay())
+    }
+
+    /// Who reads what, and since when.
+    pub fn subscriber(&self) -> &Subscriber {
+        &self.seat.subscriber
+    }
+
+    /// What happens when this reader is too slow.
+    pub fn policy(&self) -> Policy {
+        self.reader.policy
+    }
+
+    /// Where the reader is.
+    pub fn place(&self) -> Place {
+        self.reader.place
+    }
+
+    /// Whether this reader gets exactly the frames of one topic, all of them, so that a server may write it the bytes
+    /// that a [`LogReader`](crate::LogReader) read for many, and then [`set_place`](Self::set_place).
+    ///
+    /// Not so with several topics, a filter, or a policy that leaves events out while the reader keeps up.
+    pub fn is_shareable(&self) -> bool {
+        let has_filter = self
+            .extras
+            .as_ref()
+            .is_some_and(|extras| extras.filter.is_some());
+        self.topics.len() == 1 && !has_filter && self.reader.policy.slow() != Slow::LatestPerKey
+    }
+
+    /// Says that the reader has got everything of its topic up to here by other means: from a
+    /// [`LogReader`](crate::LogReader) of the same topic that started at this reader's place.
+    pub fn set_place(&mut self, place: Place, delivered: usize) {
+        self.reader.place = place;
+        self.reader.was_live = true;
+        self.node.metrics.delivered.increment(delivered as u64);
+    }
+
+    /// Whether the subscription has to end now for a reason outside of the log: its time, its subject, the end of the
+    /// topics. For a server that writes shared bytes without polling each reader; [`try_frames`](Self::try_frames)
+    /// then closes it.
+    pub fn is_revoked(&self, now: Instant) -> bool {
+        self.seat.is_kicked()
+            || self
+                .extras
+                .as_ref()
+                .and_then(|extras| extras.expires_at)
+                .is_some_and(|at| at <= now)
+    }
+
+    // --- One look ---
+
+    fn step(&mut self, waker: Option<&Waker>, limit: Limit, out: &mut Vec<Delivery>) -> Step {
+        if self.closed.is_some() {
+            return Step::Closed;
+        }
+        if self.seat.is_kicked() {
+            return self.close(CloseReason::Kicked);
+        }
+        if self.is_last {
+            return self.close(CloseReason::Gap);
+        }
+        if let Some(extras) = &mut self.extras {
+            if !extras.page.is_empty() {
+                return self.serve_page(limit, out);
+            }
+            if extras.deep.is_some() {
+                return Step::Ask;
+            }
+        }
+        let start = out.len();
+        let look = match self.begin {
+            Begin::AtFloor => {
+                self.ask(Question::Floor);
+                return Step::Ask;
+            }
+            Begin::Unknown if self.node.log.is_authority() => {
+                self.begin = Begin::Look;
+                self.node.log.gap(&mut self.reader, GapReason::Unknown)
+            }
+            Begin::Unknown => Look::Deep(Some(GapReason::Unknown)),
+            Begin::Look => self.node.log.look(&mut self.reader, limit, waker, |frame| {
+                out.push(Delivery::Event(frame.clone()));
+            }),
+        };
+        match look {
+            Look::Frames => self.delivered(start, out),
+            Look::CaughtUp => Step::CaughtUp,
+            Look::Gap(gap) => Step::Some(self.tell(gap, out)),
+            Look::Disconnect => self.close(CloseReason::TooSlow),
+            Look::Closed => self.close(CloseReason::Stopping),
+            Look::Deep(None) => {
+                self.reader.was_live = false;
+                self.ask(Question::Page);
+                Step::Ask
+            }
+            Look::Deep(Some(reason)) => {
+                self.ask(Question::Gap(reason));
+                Step::Ask
+            }
+            Look::Ahead => {
+                self.ask(Question::Ahead);
+                Step::Ask
+            }
+        }
+    }
+
+    /// Applies the filter to what a look appended.
+    fn delivered(&mut self, start: usize, out: &mut Vec<Delivery>) -> Step {
+        if let Some(extras) = &self.extras
+            && let Some(filter) = &extras.filter
+        {
+            let mut kept = start;
+            for index in start..out.len() {
+                if out[index].frame().is_some_and(filter) {
+                    out.swap(kept, index);
+                    kept += 1;
+                }
+            }
+            out.truncate(kept);
+        }
+        let count = out.len() - start;
+        let Some(Delivery::Event(oldest)) = out.get(start) else {
+            return Step::Skipped;
+        };
+        let metrics = &self.node.metrics;
+        metrics.delivered.increment(count as u64);
+        metrics.lag.record(oldest.entered_at().elapsed());
+        Step::Some(count)
+    }
+
+    fn serve_page(&mut self, limit: Limit, out: &mut Vec<Delivery>) -> Step {
+        let start = out.len();
+        let mut bytes = 0;
+        if let Some(extras) = &mut self.extras {
+            while let Some(frame) = extras.page.front() {
+                bytes += frame.len();
+                let count = out.len() - start;
+                if count > 0 && (count >= limit.events || bytes > limit.bytes) {
+                    break;
+                }
+                out.extend(extras.page.pop_front().map(Delivery::Event));
+            }
+        }
+        self.delivered(start, out)
+    }
+
+    fn tell(&mut self, gap: Gap, out: &mut Vec<Delivery>) -> usize {
+        self.node.metrics.gap(gap.reason);
+        self.is_last = self.reader.after_gap == AfterGap::Close && gap.reason != GapReason::Lag;
+        out.push(Delivery::Gap(gap));
+        1
+    }
+
+    fn close(&mut self, reason: CloseReason) -> Step {
+        if self.closed.is_none() {
+            self.closed = Some(reason);
+            self.node.log.cancel(&mut self.reader);
+            self.node.seats.leave(&self.seat);
+            self.node.metrics.subscribers.decrement(1.0);
+            self.node.metrics.closed(reason);
+            self.extras = None;
+            if let Some(hook) = &self.node.config.on_close {
+                hook(&self.seat.subscriber, reason);
+            }
+        }
+        Step::Closed
+    }
+
+    fn poll_expiry(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let Some(extras) = &mut self.extras else {
+            return Poll::Pending;
+        };
+        let Some(at) = extras.expires_at else {
+            return Poll::Pending;
+        };
+        let timer = extras
+            .timer
+            .get_or_insert_with(|| Box::pin(tokio::time::sleep_until(at.into())));
+        timer.as_mut().poll(cx)
+    }
+
+    // --- The broker ---
+
+    fn ask(&mut self, question: Question) {
+        let Some(remote) = &self.node.remote else {
+            return;
+        };
+        let answer = deep::answer(
+            remote.broker.clone(),
+            remote.deep_replays.clone(),
+            self.node.log.clone(),
+            self.seat.subscriber.topics.clone(),
+            self.reader.place,
+            question,
+        );
+        let extras = self.extras.get_or_insert_default();
+        extras.deep = Some(Box::pin(answer));
+    }
+
+    fn poll_deep(&mut self, cx: &mut Context<'_>) -> Option<Answer> {
+        let extras = self.extras.as_mut()?;
+        match extras.deep.as_mut()?.as_mut().poll(cx) {
+            Poll::Pending => None,
+            Poll::Ready(answer) => {
+                extras.deep = None;
+                Some(answer)
+            }
+        }
+    }
+
+    fn take_answer(&mut self, answer: Answer, out: &mut Vec<Delivery>) -> Option<usize> {
+        self.begin = Begin::Look;
+        match answer {
+            Answer::Page(frames, place) => {
+                self.reader.asked = None;
+                self.reader.place = place;
+                self.extras.get_or_insert_default().page = frames;
+                None
+            }
+            Answer::LookAgain(place) => {
+                self.reader.place = place;
+                None
+            }
+            Answer::Gap(mut gap, place) => {
+                let asked = self.reader.asked.take();
+                gap.asked = Some(match asked {
+                    Some(text) => crate::gap::shown(&text),
+                    None => self.reader.place.cursor().to_string(),
+                });
+                self.reader.place = place;
+                if self.reader.after_gap == AfterGap::Latest {
+                    self.reader.place = self.node.log.head_place(&self.reader.keys);
+                    gap.cursor = self.reader.place.cursor();
+                }
+                Some(self.tell(gap, out))
+            }
+        }
+    }
+}
+
+enum Step {
+    Some(usize),
+    Skipped,
+    CaughtUp,
+    Ask,
+    Closed,
+}
+
+impl Stream for Subscription {
+    type Item = Delivery;
+
+    fn poll_next(mut self: Pinned<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Delivery>> {
+        let one = Limit {
+            events: 1,
+            bytes: usize::MAX,
+        };
+        let mut out = Vec::with_capacity(1);
+        self.poll_limited(cx, one, &mut out)
+            .map(|count| count.and_then(|_| out.pop()))
+    }
+}
+
+impl Drop for Subscription {
+    fn drop(&mut self) {
+        self.close(CloseReason::Left);
+    }
+}
+
+impl fmt::Debug for Subscription {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Subscription")
+            .field("subscriber", &self.seat.subscriber)
+            .field("place", &format_args!("{}", self.reader.place.cursor()))
+            .field("closed", &self.closed)
+            .finish_non_exhaustive()
+    }
+}

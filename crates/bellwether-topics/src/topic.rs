@@ -1,0 +1,390 @@
+//! [`Topic`]: publishing, in one way for every log.
+//!
+//! `publish` hands the event over at once and in order, and never waits. What it returns, [`Published`], can be awaited
+//! for the outcome. In a log of this process the event is in the log when `publish` returns, so awaiting is a formality
+//! and the id is there without it. With a broker, the event waits for the next group commit, and awaiting it is how to
+//! learn that it is safe. So there is one method, the code that awaits it is right for every log, and only code that
+//! has chosen to live with a log in memory does without.
+
+use std::fmt;
+use std::future::Future;
+use std::marker::PhantomData;
+use std::pin::Pin as Pinned;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::{Duration, Instant};
+
+use bellwether_wire::{EventId, EventName, ServerSentEvent};
+use bytes::Bytes;
+use serde::Serialize;
+use tokio::sync::mpsc::error::TrySendError;
+use tokio::sync::oneshot;
+use tokio::time::Sleep;
+
+use crate::broker::NewRecord;
+use crate::cursor::Cursor;
+use crate::error::{Error, Kind};
+use crate::frame::{Draft, draft_of_event};
+use crate::log::LogClosed;
+use crate::relay::Pending;
+use crate::subscribe::Subscribe;
+use crate::sync::lock;
+use crate::topics::{Node, Pin};
+use crate::wake;
+use crate::window::Window;
+
+/// The longest idempotency or conflation key, in bytes.
+pub const MAX_KEY_BYTES: usize = 255;
+
+/// One named topic. A clone is another handle to the same topic.
+#[derive(Clone)]
+pub struct Topic {
+    pub(crate) node: Arc<Node>,
+    pub(crate) pin: Arc<Pin>,
+}
+
+/// How to publish an event beyond the plain way.
+///
+/// ```
+/// use bellwether_topics::{PublishOptions, ServerSentEvent, Topics};
+///
+/// let prices = Topics::new().topic("prices")?;
+/// let options = PublishOptions::new().idempotency_key("tick-17").conflation_key("EURUSD");
+/// let first = prices.publish_with(options, &ServerSentEvent::text("1.08"))?.id();
+/// let again = prices.publish_with(options, &ServerSentEvent::text("1.08"))?.id();
+/// assert_eq!(first, again);
+/// # Ok::<(), bellwether_topics::Error>(())
+/// ```
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct PublishOptions<'a> {
+    idempotency_key: Option<&'a str>,
+    conflation_key: Option<&'a str>,
+}
+
+impl<'a> PublishOptions<'a> {
+    /// The plain way.
+    pub const fn new() -> Self {
+        Self {
+            idempotency_key: None,
+            conflation_key: None,
+        }
+    }
+
+    /// The same key in the same topic within the window publishes once; the later call gets the id of the first.
+    /// At most 255 bytes.
+    #[must_use]
+    pub const fn idempotency_key(mut self, key: &'a str) -> Self {
+        self.idempotency_key = Some(key);
+        self
+    }
+
+    /// A later event with the same key replaces this one for readers that are behind and have the policy
+    /// [`Slow::LatestPerKey`](crate::Slow::LatestPerKey). At most 255 bytes.
+    #[must_use]
+    pub const fn conflation_key(mut self, key: &'a str) -> Self {
+        self.conflation_key = Some(key);
+        self
+    }
+}
+
+impl Topic {
+    /// The name.
+    pub fn name(&self) -> &str {
+        self.pin.name()
+    }
+
+    /// Publishes an event. Never waits for a reader, nor for anything else.
+    ///
+    /// The cursor becomes the event's id, in place of any that it has. See [`Published`] for what has happened when
+    /// this returns.
+    ///
+    /// # Errors
+    ///
+    /// The event has no data, cannot be encoded or is too large ([`Error::is_invalid`]); the topics are closed
+    /// ([`Error::is_closed`]); with a broker, too many events wait for it ([`Error::is_limit`]).
+    pub fn publish(&self, event: &ServerSentEvent) -> Result<Published, Error> {
+        self.publish_with(PublishOptions::new(), event)
+    }
+
+    /// Publishes an event once, however often it is called with this key within the window.
+    ///
+    /// For publishers that try again when they do not know whether the first try worked.
+    ///
+    /// # Errors
+    ///
+    /// As [`publish`](Self::publish), and for a key above 255 bytes ([`Error::is_invalid`]).
+    pub fn publish_with_key(&self, key: &str, event: &ServerSentEvent) -> Result<Published, Error> {
+        self.publish_with(PublishOptions::new().idempotency_key(key), event)
+    }
+
+    /// Publishes an event with options.
+    ///
+    /// # Errors
+    ///
+    /// As [`publish`](Self::publish), and for a key above 255 bytes ([`Error::is_invalid`]).
+    pub fn publish_with(
+        &self,
+        options: PublishOptions<'_>,
+        event: &ServerSentEvent,
+    ) -> Result<Published, Error> {
+        let draft = draft_of_event(event, options.conflation_key)?.ok_or(Kind::NoData)?;
+        self.hand_over(draft, options)
+    }
+
+    fn hand_over(&self, draft: Draft, options: PublishOptions<'_>) -> Result<Published, Error> {
+        let result = self.try_hand_over(draft, options);
+        if result.is_err() {
+            self.node.metrics.publish_failed.increment(1);
+        }
+        result
+    }
+
+    fn try_hand_over(&self, draft: Draft, options: PublishOptions<'_>) -> Result<Published, Error> {
+        let keys = [options.idempotency_key, options.conflation_key];
+        for key in keys.into_iter().flatten() {
+            within("a key", key.len(), MAX_KEY_BYTES)?;
+        }
+        let max = self.node.config.max_event_bytes;
+        within("the event", draft.event().len(), max)?;
+        let name = self.pin.name();
+        let Some(remote) = &self.node.remote else {
+            let key = options.idempotency_key.map(|key| Window::scoped(name, key));
+            let appended = self
+                .node
+                .log
+                .append(self.pin.key, name, draft, key, Instant::now())
+                .map_err(|LogClosed| Kind::Closed)?;
+            wake::ring(appended.wakes);
+            if appended.is_new {
+                self.node.metrics.published.increment(1);
+            }
+            return Ok(Published(State::Done(appended.cursor)));
+        };
+
+        let timeout = self.node.config.publish_timeout;
+        let (answer, receiver) = oneshot::channel();
+        let pending = Pending {
+            record: NewRecord {
+                topic: name.clone(),
+                tag: fastrand::u32(..),
+                event: Bytes::copy_from_slice(draft.event()),
+                idempotency_key: options.idempotency_key.map(Arc::from),
+                conflation_key: options.conflation_key.map(Arc::from),
+            },
+            deadline: Instant::now() + timeout,
+            answer,
+        };
+        let publishes = lock(&remote.publishes);
+        let queue = publishes.as_ref().ok_or(Kind::Closed)?;
+        let deadline = pending.deadline;
+        queue.try_send(pending).map_err(|error| match error {
+            TrySendError::Full(_) => Kind::Full {
+                max: self.node.config.max_pending_publishes,
+            },
+            TrySendError::Closed(_) => Kind::Closed,
+        })?;
+        Ok(Published(State::Waiting {
+            receiver,
+            deadline,
+            timeout,
+            timer: None,
+        }))
+    }
+
+    /// A subscription of this topic.
+    pub fn subscribe(&self) -> Subscribe {
+        Subscribe::new(self.node.clone(), vec![self.pin.clone()])
+    }
+
+    /// How many subscriptions read this topic at the moment.
+    pub fn subscriber_count(&self) -> usize {
+        self.node.seats.count_of(self.name())
+    }
+}
+
+fn within(what: &'static str, found: usize, max: usize) -> Result<(), Error> {
+    match found <= max {
+        true => Ok(()),
+        false => Err(Error::from(Kind::TooLarge { what, found, max })),
+    }
+}
+
+impl fmt::Debug for Topic {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Topic")
+            .field("name", &self.name())
+            .finish_non_exhaustive()
+    }
+}
+
+/// A topic for values of one type, which become JSON data.
+///
+/// ```
+/// use bellwether_topics::Topics;
+/// use bellwether_topics::wire::event_name;
+///
+/// #[derive(serde::Serialize)]
+/// struct Price { cents: u32 }
+///
+/// let prices = Topics::new().typed::<Price>("prices")?.named(event_name!("price"));
+/// prices.publish(&Price { cents: 108 })?;
+/// # Ok::<(), bellwether_topics::Error>(())
+/// ```
+pub struct TypedTopic<T> {
+    topic: Topic,
+    name: Option<EventName>,
+    // The topic takes values and holds none.
+    values: PhantomData<fn(&T)>,
+}
+
+impl<T: Serialize> TypedTopic<T> {
+    pub(crate) fn new(topic: Topic) -> Self {
+        Self {
+            topic,
+            name: None,
+            values: PhantomData,
+        }
+    }
+
+    /// Gives the events this name. Without one, browsers dispatch them as `message`.
+    #[must_use]
+    pub fn named(mut self, name: EventName) -> Self {
+        self.name = Some(name);
+        self
+    }
+
+    /// Publishes a value. [`Topic::publish`] says the rest.
+    ///
+    /// # Errors
+    ///
+    /// As [`Topic::publish`]; a value that is no JSON is [`Error::is_invalid`].
+    pub fn publish(&self, value: &T) -> Result<Published, Error> {
+        self.publish_with(PublishOptions::new(), value)
+    }
+
+    /// Publishes a value once, however often it is called with this key within the window.
+    ///
+    /// # Errors
+    ///
+    /// As [`Topic::publish_with_key`].
+    pub fn publish_with_key(&self, key: &str, value: &T) -> Result<Published, Error> {
+        self.publish_with(PublishOptions::new().idempotency_key(key), value)
+    }
+
+    /// Publishes a value with options.
+    ///
+    /// # Errors
+    ///
+    /// As [`Topic::publish_with`].
+    pub fn publish_with(&self, options: PublishOptions<'_>, value: &T) -> Result<Published, Error> {
+        if let Some(name) = &self.name {
+            let event = ServerSentEvent::json(value).event(name.clone());
+            return self.topic.publish_with(options, &event);
+        }
+        // Without a name, the value is written straight into the frame.
+        let draft = Draft::encode(192, options.conflation_key, |out| {
+            bellwether_wire::encode_json_into(value, out)
+        })?;
+        self.topic.hand_over(draft, options)
+    }
+
+    /// The topic without the type.
+    pub fn topic(&self) -> &Topic {
+        &self.topic
+    }
+
+    /// A subscription of this topic.
+    pub fn subscribe(&self) -> Subscribe {
+        self.topic.subscribe()
+    }
+}
+
+impl<T> Clone for TypedTopic<T> {
+    fn clone(&self) -> Self {
+        Self {
+            topic: self.topic.clone(),
+            name: self.name.clone(),
+            values: PhantomData,
+        }
+    }
+}
+
+impl<T> fmt::Debug for TypedTopic<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(&self.topic, f)
+    }
+}
+
+/// An event that has been handed over: a future of its [`Cursor`].
+///
+/// **Without a broker** the event is in the log, and this is ready at once. **With a broker** the event has its place in
+/// the queue of this process, in the order of the calls; the future is ready when the broker has made it safe, or fails
+/// within the publish timeout. Dropping the future changes nothing about the event: only the outcome stays unknown.
+#[derive(Debug)]
+pub struct Published(State);
+
+#[derive(Debug)]
+enum State {
+    Done(Cursor),
+    Waiting {
+        receiver: oneshot::Receiver<Result<Cursor, Error>>,
+        deadline: Instant,
+        timeout: Duration,
+        timer: Option<Pinned<Box<Sleep>>>,
+    },
+    Failed,
+}
+
+impl Published {
+    /// The place of the event, if that is known already: always without a broker.
+    pub fn cursor(&self) -> Option<Cursor> {
+        match self.0 {
+            State::Done(cursor) => Some(cursor),
+            State::Waiting { .. } | State::Failed => None,
+        }
+    }
+
+    /// The id of the event, if that is known already: always without a broker.
+    pub fn id(&self) -> Option<EventId> {
+        self.cursor().map(|cursor| cursor.id())
+    }
+}
+
+impl Future for Published {
+    /// # Errors
+    ///
+    /// The broker did not confirm in time ([`Error::is_timeout`]), failed ([`Error::is_unavailable`]) or refused the
+    /// event ([`Error::is_invalid`]); the topics were closed before it was its turn ([`Error::is_closed`]).
+    type Output = Result<Cursor, Error>;
+
+    fn poll(mut self: Pinned<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let State::Waiting {
+            receiver,
+            deadline,
+            timeout,
+            timer,
+        } = &mut self.0
+        else {
+            return Poll::Ready(self.cursor().ok_or(Kind::Closed.into()));
+        };
+        let result = match Pinned::new(receiver).poll(cx) {
+            Poll::Ready(Ok(result)) => result,
+            // The task that appends is gone, and its queue with it.
+            Poll::Ready(Err(_)) => Err(Error::from(Kind::Closed)),
+            Poll::Pending => {
+                let deadline = (*deadline).into();
+                let timer =
+                    timer.get_or_insert_with(|| Box::pin(tokio::time::sleep_until(deadline)));
+                match timer.as_mut().poll(cx) {
+                    Poll::Pending => return Poll::Pending,
+                    Poll::Ready(()) => Err(Error::from(Kind::TimedOut { after: *timeout })),
+                }
+            }
+        };
+        self.0 = match &result {
+            Ok(cursor) => State::Done(*cursor),
+            Err(_) => State::Failed,
+        };
+        Poll::Ready(result)
+    }
+}

@@ -1,0 +1,332 @@
+//! [`Topics`]: all topics of one log, by name.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Instant;
+
+use serde::Serialize;
+use tokio::sync::{Semaphore, mpsc};
+use tokio::task::JoinHandle;
+
+use crate::broker::Broker;
+use crate::config::{Config, TopicsBuilder};
+use crate::cursor::{Cursor, Epoch};
+use crate::error::{Error, Kind};
+use crate::history::{History, Proof, TopicKey};
+use crate::log::Log;
+use crate::observe::Metrics;
+use crate::presence::{Seats, Subscriber};
+use crate::relay::{self, Pending};
+use crate::subscribe::Subscribe;
+use crate::sync::{Mutex, lock};
+use crate::topic::{Topic, TypedTopic};
+use crate::wake;
+use crate::window::Window;
+
+/// Named topics over one shared log. A clone is another handle to the same topics.
+///
+/// A topic is made when it is first used, and goes when nobody holds or reads it and history has nothing of it.
+/// Names are up to 255 bytes of text without control characters.
+///
+/// ```
+/// use bellwether_topics::{ServerSentEvent, Topics};
+///
+/// # tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(async {
+/// let topics = Topics::new();
+/// let news = topics.topic("news")?;
+/// let mut reader = news.subscribe().open()?;
+///
+/// let id = news.publish(&ServerSentEvent::text("hello"))?.await?;
+///
+/// let frame = reader.next().await.unwrap().into_frame().unwrap();
+/// assert_eq!(frame.cursor(), id);
+/// # Ok::<(), bellwether_topics::Error>(())
+/// # }).unwrap();
+/// ```
+#[derive(Clone, Debug)]
+pub struct Topics {
+    pub(crate) node: Arc<Node>,
+}
+
+/// What all handles and subscriptions of one log share.
+#[derive(Debug)]
+pub(crate) struct Node {
+    pub(crate) log: Arc<Log>,
+    pub(crate) config: Config,
+    pub(crate) seats: Seats,
+    pub(crate) metrics: Arc<Metrics>,
+    pub(crate) remote: Option<Remote>,
+}
+
+/// The part of a node that talks to a broker.
+#[derive(Debug)]
+pub(crate) struct Remote {
+    pub(crate) broker: Arc<dyn Broker>,
+    /// Taken on close, which lets the task that appends finish its work and end. The lock guards only that.
+    pub(crate) publishes: Mutex<Option<mpsc::Sender<Pending>>>,
+    pub(crate) deep_replays: Arc<Semaphore>,
+    pub(crate) is_ready: Arc<AtomicBool>,
+    appender: Mutex<Option<JoinHandle<()>>>,
+    tailer: JoinHandle<()>,
+}
+
+impl Drop for Remote {
+    /// The appender ends by itself once its queue, whose sender goes with this, is empty.
+    fn drop(&mut self) {
+        self.tailer.abort();
+    }
+}
+
+impl Default for Topics {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Topics {
+    /// Topics whose log lives in this process and ends with it, with default settings.
+    pub fn new() -> Self {
+        Self::builder().build()
+    }
+
+    /// Settings first.
+    pub fn builder() -> TopicsBuilder {
+        TopicsBuilder::default()
+    }
+
+    pub(crate) fn in_memory(config: Config) -> Self {
+        let proof = Proof::Derived(fastrand::u64(..));
+        let log = Log::new(
+            History::new(Epoch::random(), proof, config.retention),
+            Window::new(config.idempotency_window, config.max_idempotency_keys),
+            true,
+        );
+        Self {
+            node: Arc::new(Node {
+                log: Arc::new(log),
+                config,
+                seats: Seats::default(),
+                metrics: Arc::new(Metrics::new()),
+                remote: None,
+            }),
+        }
+    }
+
+    pub(crate) async fn on_broker(config: Config, broker: Arc<dyn Broker>) -> Result<Self, Error> {
+        let bounds = tokio::time::timeout(config.publish_timeout, broker.bounds())
+            .await
+            .map_err(|_| Kind::TimedOut {
+                after: config.publish_timeout,
+            })??;
+        let mut history = History::new(bounds.epoch, Proof::Stored, config.retention);
+        // With the tag unknown until the tail brings the record at the head; zero if there is none.
+        let tag = (bounds.head == crate::Offset::ZERO).then_some(0);
+        history.reset(bounds.epoch, bounds.head, tag);
+        let log = Arc::new(Log::new(
+            history,
+            Window::new(config.idempotency_window, config.max_idempotency_keys),
+            false,
+        ));
+        let metrics = Arc::new(Metrics::new());
+        let is_ready = Arc::new(AtomicBool::new(true));
+        metrics.broker_ready.set(1.0);
+        let (publishes, queue) = mpsc::channel(config.max_pending_publishes);
+        let appender = tokio::spawn(relay::append_all(
+            broker.clone(),
+            queue,
+            config.publish_timeout,
+            metrics.clone(),
+        ));
+        let tailer = tokio::spawn(relay::follow(
+            broker.clone(),
+            log.clone(),
+            is_ready.clone(),
+            metrics.clone(),
+        ));
+        let remote = Remote {
+            broker,
+            publishes: Mutex::new(Some(publishes)),
+            deep_replays: Arc::new(Semaphore::new(config.max_deep_replays)),
+            is_ready,
+            appender: Mutex::new(Some(appender)),
+            tailer,
+        };
+        Ok(Self {
+            node: Arc::new(Node {
+                log,
+                config,
+                seats: Seats::default(),
+                metrics,
+                remote: Some(remote),
+            }),
+        })
+    }
+
+    /// The topic of this name, made if it is new.
+    ///
+    /// # Errors
+    ///
+    /// The name is empty, too long or has a control character ([`Error::is_invalid`]); there are too many topics
+    /// ([`Error::is_limit`]).
+    pub fn topic(&self, name: &str) -> Result<Topic, Error> {
+        let config = &self.node.config;
+        if name.is_empty() || name.chars().any(char::is_control) {
+            return Err(Error::from(Kind::Name {
+                found: name.chars().take(64).collect(),
+                allowed: "at least one character, and none that is a control character",
+            }));
+        }
+        if name.len() > config.max_name_bytes {
+            return Err(Error::from(Kind::TooLarge {
+                what: "the name of a topic",
+                found: name.len(),
+                max: config.max_name_bytes,
+            }));
+        }
+        let opened = self
+            .node
+            .log
+            .open_topic(name, config.max_topics, Instant::now());
+        let (key, name) = opened.ok_or(Kind::Limit {
+            what: "topics",
+            max: config.max_topics,
+        })?;
+        Ok(Topic {
+            node: self.node.clone(),
+            pin: Arc::new(Pin {
+                log: self.node.log.clone(),
+                key,
+                names: Arc::from([name]),
+            }),
+        })
+    }
+
+    /// The topic of this name for values of one type, which become JSON data.
+    ///
+    /// # Errors
+    ///
+    /// As [`topic`](Self::topic).
+    pub fn typed<T: Serialize>(&self, name: &str) -> Result<TypedTopic<T>, Error> {
+        Ok(TypedTopic::new(self.topic(name)?))
+    }
+
+    /// A subscription of several topics at once, in the order of their common log, with one cursor.
+    ///
+    /// ```
+    /// use bellwether_topics::Topics;
+    ///
+    /// let topics = Topics::new();
+    /// let last_event_id: Option<&str> = None;
+    /// let reader = topics.subscribe(["news", "weather"]).after(last_event_id).open()?;
+    /// # drop(reader);
+    /// # Ok::<(), bellwether_topics::Error>(())
+    /// ```
+    pub fn subscribe<I>(&self, names: I) -> Subscribe
+    where
+        I: IntoIterator,
+        I::Item: AsRef<str>,
+    {
+        let mut topics = Vec::new();
+        for name in names {
+            // One more than allowed is enough for `open` to say so.
+            if topics.len() > self.node.config.max_topics_per_subscription {
+                break;
+            }
+            match self.topic(name.as_ref()) {
+                Ok(topic) => topics.push(topic.pin),
+                Err(error) => return Subscribe::failed(self.node.clone(), error),
+            }
+        }
+        Subscribe::new(self.node.clone(), topics)
+    }
+
+    /// Ends all subscriptions of a subject, and tells how many there were.
+    ///
+    /// Each gets what it has been handed already and then ends, with [`CloseReason::Kicked`](crate::CloseReason). It
+    /// may come back: refuse it where it authenticates.
+    pub fn kick(&self, subject: &str) -> usize {
+        let kicked = self.node.seats.kick(subject);
+        if kicked > 0 {
+            // Wakes more readers than necessary, which find nothing new. Kicking is rare.
+            wake::ring(self.node.log.wake_all());
+        }
+        kicked
+    }
+
+    /// Who is subscribed at the moment.
+    pub fn subscribers(&self) -> Vec<Subscriber> {
+        self.node.seats.list()
+    }
+
+    /// How many subscriptions there are at the moment.
+    pub fn subscriber_count(&self) -> usize {
+        self.node.seats.count()
+    }
+
+    /// How many topics exist at the moment.
+    pub fn topic_count(&self) -> usize {
+        self.node.log.topic_count()
+    }
+
+    /// The newest place in the log.
+    ///
+    /// For a snapshot with a stream behind it: take this first, then read the state, send both; a subscription after
+    /// this cursor misses nothing.
+    pub fn head(&self) -> Cursor {
+        self.node.log.head_cursor()
+    }
+
+    /// Whether the log can be followed: always without a broker; with one, false while it has been silent for 5 s.
+    ///
+    /// Streams stay open then, and publishing fails within its timeout. A readiness check should fail.
+    pub fn is_ready(&self) -> bool {
+        match &self.node.remote {
+            None => true,
+            Some(remote) => remote.is_ready.load(Ordering::Acquire),
+        }
+    }
+
+    /// Ends every subscription, takes no more events, and waits until those under way are safe or have failed.
+    ///
+    /// Also shuts the broker down. Dropped before it is done, publishing has ended all the same.
+    ///
+    /// # Errors
+    ///
+    /// The broker fails to shut down ([`Error::is_unavailable`]).
+    pub async fn close(&self) -> Result<(), Error> {
+        wake::ring(self.node.log.close());
+        let Some(remote) = &self.node.remote else {
+            return Ok(());
+        };
+        remote.tailer.abort();
+        lock(&remote.publishes).take();
+        let appender = lock(&remote.appender).take();
+        if let Some(appender) = appender {
+            // An error means that it panicked or was cancelled with its runtime; either way it is over.
+            let _ = appender.await;
+        }
+        Ok(remote.broker.shutdown().await?)
+    }
+}
+
+/// Keeps a topic's entry in the log.
+#[derive(Debug)]
+pub(crate) struct Pin {
+    pub(crate) log: Arc<Log>,
+    pub(crate) key: TopicKey,
+    /// The topic's name, alone in a list, which is what most subscriptions need.
+    pub(crate) names: Arc<[Arc<str>]>,
+}
+
+impl Pin {
+    pub(crate) fn name(&self) -> &Arc<str> {
+        // Made with exactly one name.
+        &self.names[0]
+    }
+}
+
+impl Drop for Pin {
+    fn drop(&mut self) {
+        self.log.unpin(self.key);
+    }
+}

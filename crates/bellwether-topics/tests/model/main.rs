@@ -1,0 +1,3 @@
+//! The log's wake-ups in every interleaving of a few threads.
+
+#![allow(clippy::unwrap_used)]
