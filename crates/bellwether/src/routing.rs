@@ -16,6 +16,44 @@ use crate::{
     handler::{Handler, events},
 };
 
+/// Routes `GET`, and `HEAD` with it, to a function that streams events or answers anything else.
+///
+/// What it takes is listed at [`Handler`]; the result is axum's [`MethodRouter`] and chains as
+/// such. For a second streaming method in the chain write `.post(events(f))` with
+/// [`events`](crate::events()), or `.merge(post(f))`.
+///
+/// The attribute of the same name, `#[get("/path")]`, makes a route value of a function.
+///
+/// ```
+/// use axum::{Router, extract::Path};
+/// use bellwether::{ServerSentEvent, get, stream};
+/// use futures_core::Stream;
+///
+/// fn countdown(Path(from): Path<u32>) -> impl Stream<Item = ServerSentEvent> {
+///     stream!(
+///         for i in (0..from).rev() {
+///             yield ServerSentEvent::json(i);
+///         }
+///     )
+/// }
+///
+/// let app: Router = Router::new().route("/countdown/{from}", get(countdown));
+/// assert!(app.has_routes());
+/// ```
+pub fn get<H, K, S>(handler: H) -> MethodRouter<S>
+where
+    H: Handler<K, S> + Clone + Send + Sync + 'static,
+    H::Future: Send + 'static,
+    H::Stream: Stream + Send + 'static,
+    <H::Stream as Stream>::Item: IntoEvent,
+    H::Error: IntoResponse,
+    K: 'static,
+    S: Clone + Send + Sync + 'static,
+{
+    routing::get(events(handler))
+}
+
+// `get` is written out so that rustc's messages about it show no macro; these are alike.
 macro_rules! routing_function {
     ($(#[$docs:meta])* fn $name:ident($($filter:ident: $ty:ty)?)) => {
         $(#[$docs])*
@@ -34,33 +72,6 @@ macro_rules! routing_function {
     };
 }
 
-routing_function! {
-    /// Routes `GET`, and `HEAD` with it, to a function that streams events or answers anything else.
-    ///
-    /// What it takes is listed at [`Handler`]; the result is axum's [`MethodRouter`] and chains as
-    /// such. For a second streaming method in the chain write `.post(events(f))` with
-    /// [`events`](crate::events()), or `.merge(post(f))`.
-    ///
-    /// The attribute of the same name, `#[get("/path")]`, makes a route value of a function.
-    ///
-    /// ```
-    /// use axum::{Router, extract::Path};
-    /// use bellwether::{ServerSentEvent, get, stream};
-    /// use futures_core::Stream;
-    ///
-    /// fn countdown(Path(from): Path<u32>) -> impl Stream<Item = ServerSentEvent> {
-    ///     stream!(
-    ///         for i in (0..from).rev() {
-    ///             yield ServerSentEvent::json(i);
-    ///         }
-    ///     )
-    /// }
-    ///
-    /// let app: Router = Router::new().route("/countdown/{from}", get(countdown));
-    /// assert!(app.has_routes());
-    /// ```
-    fn get()
-}
 routing_function! {
     /// Routes `POST`; otherwise as [`get`](fn@get).
     fn post()
@@ -168,7 +179,7 @@ impl<S> fmt::Debug for Route<S> {
 /// A function under `#[get("/path")]` or a sibling, a pair `("/path", get(f))`, or a [`Route`]. `S` is
 /// the type of the state, which the handler's `State<T>` arguments are taken from.
 #[diagnostic::on_unimplemented(
-    message = "`{Self}` is not a route of an application whose state is `{S}`",
+    message = "`{Self}` is not a route",
     label = "not a route here",
     note = "a route is a function under `#[get(\"/path\")]`, a pair `(\"/path\", get(f))` or a `Route`",
     note = "if the function takes `State<T>`, the application needs that state: `with_state(value)`"
