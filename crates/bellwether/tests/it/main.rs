@@ -4,7 +4,10 @@
 
 mod attributes;
 mod handlers;
+mod leaving;
 mod pages;
 mod programs;
+mod stopping;
 mod streams;
+mod support;
 mod ui;
