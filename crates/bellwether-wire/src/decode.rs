@@ -68,8 +68,12 @@ struct Connection {
     mark: usize,
     /// The last line ended with CR: an LF that follows belongs to it.
     after_cr: bool,
-    /// The beginning of a line whose end has not come. It has no CR and no LF in it.
+    /// The length of the unfinished line, wherever its bytes are.
+    line_bytes: usize,
+    /// The unfinished line, unless it is known to be data: then its value goes straight into the block, so that
+    /// large data is not copied twice. It has no CR and no LF in it.
     line: Vec<u8>,
+    is_data_line: bool,
     block: Block,
     failed: Option<DecodeError>,
     /// How many bytes were searched for a line break: the tests hold it to the length of the input.
@@ -80,12 +84,16 @@ struct Connection {
 /// The event that is being gathered.
 #[derive(Debug, Default)]
 struct Block {
-    data: String,
+    /// As received: invalid UTF-8 is replaced when the event goes out. Doing that all at once is as good as line by
+    /// line, since a line break is ASCII and so never part of a longer sequence.
+    data: Vec<u8>,
     /// Tells empty data from none: only the former makes an event.
     has_data: bool,
     name: EventName,
     /// Not the last event id before the blank line has come.
     id: Option<EventId>,
+    /// The length of name and id as held.
+    heading_bytes: usize,
 }
 
 impl Decoder {
@@ -136,32 +144,34 @@ impl Decoder {
                 }
                 self.connection.after_cr = false;
             }
-            let found = memchr2(b'\r', b'\n', input);
-            #[cfg(test)]
-            {
-                self.connection.searched += found.map_or(input.len(), |at| at + 1);
-            }
-            let (piece, rest) = match found {
-                Some(at) => input.split_at(at),
-                None => (*input, &[][..]),
-            };
-            if self.connection.line.len() + piece.len() > self.limits.max_line_bytes {
-                return Err(self.fail(Limit::Line, self.limits.max_line_bytes));
-            }
-            let Some((end, rest)) = rest.split_first() else {
-                self.connection.line.extend_from_slice(piece);
+            let Some(at) = self.connection.find_line_end(input) else {
+                if self.connection.line_bytes + input.len() > self.limits.max_line_bytes {
+                    return Err(self.fail(Limit::Line, self.limits.max_line_bytes));
+                }
+                self.connection.keep(input);
                 *input = &[];
                 return Ok(None);
             };
-            *input = rest;
-            self.connection.after_cr = *end == b'\r';
-            let message = if self.connection.line.is_empty() {
-                self.read_line(piece)?
+            let (piece, rest) = input.split_at(at);
+            self.connection.after_cr = rest.first() == Some(&b'\r');
+            *input = rest.get(1..).unwrap_or_default();
+            let length = self.connection.line_bytes + piece.len();
+            if length == 0 {
+                if let Some(message) = self.dispatch() {
+                    return Ok(Some(message));
+                }
+                continue;
+            }
+            if length > self.limits.max_line_bytes {
+                return Err(self.fail(Limit::Line, self.limits.max_line_bytes));
+            }
+            if self.connection.line_bytes == 0 {
+                self.read_line(piece);
             } else {
-                self.read_cut_line(piece)?
-            };
-            if message.is_some() {
-                return Ok(message);
+                self.read_cut_line(piece);
+            }
+            if self.connection.block.size() > self.limits.max_event_bytes {
+                return Err(self.fail(Limit::Event, self.limits.max_event_bytes));
             }
         }
     }
@@ -200,37 +210,37 @@ impl Decoder {
     }
 
     /// Reads a line that has been cut, with its last piece.
-    fn read_cut_line(&mut self, piece: &[u8]) -> Result<Option<Message>, DecodeError> {
+    fn read_cut_line(&mut self, piece: &[u8]) {
+        self.connection.line_bytes = 0;
+        if self.connection.is_data_line {
+            self.connection.is_data_line = false;
+            self.connection.block.data.extend_from_slice(piece);
+            return;
+        }
         let mut line = std::mem::take(&mut self.connection.line);
         line.extend_from_slice(piece);
-        let message = self.read_line(&line);
+        self.read_line(&line);
         if line.capacity() <= KEPT_LINE_BYTES {
             line.clear();
             self.connection.line = line;
         }
-        message
     }
 
-    /// Interprets one line, given without its break.
-    fn read_line(&mut self, line: &[u8]) -> Result<Option<Message>, DecodeError> {
+    /// Interprets one line that is not blank, given without its break.
+    fn read_line(&mut self, line: &[u8]) {
         let block = &mut self.connection.block;
         // Names are compared as they are, byte by byte; whatever is none of these four is ignored.
         match line.first() {
-            None => return Ok(self.dispatch()),
             Some(b':') => self.comments = self.comments.saturating_add(1),
             Some(b'd') => {
                 if let Some(value) = value_of(line, b"data") {
-                    // Asked before anything is copied. Replacing invalid UTF-8 never makes text shorter, so this
-                    // much is needed in any case; the exact question follows below.
-                    if block.size() + value.len() > self.limits.max_event_bytes {
-                        return Err(self.fail(Limit::Event, self.limits.max_event_bytes));
-                    }
                     block.push_data(value);
                 }
             }
             Some(b'e') => {
                 if let Some(value) = value_of(line, b"event") {
                     block.name = EventName::of_line(value);
+                    block.measure_heading();
                 }
             }
             Some(b'i') => {
@@ -239,6 +249,7 @@ impl Decoder {
                     && memchr(0, value).is_none()
                 {
                     block.id = Some(EventId::of_line(value));
+                    block.measure_heading();
                 }
             }
             Some(b'r') => {
@@ -246,32 +257,33 @@ impl Decoder {
                     self.retry = Some(retry);
                 }
             }
-            Some(_) => {}
+            _ => {}
         }
-        if self.connection.block.size() > self.limits.max_event_bytes {
-            return Err(self.fail(Limit::Event, self.limits.max_event_bytes));
-        }
-        Ok(None)
     }
 
     /// A blank line: the id counts from now on, then the event goes out if it has data.
     fn dispatch(&mut self) -> Option<Message> {
         let block = &mut self.connection.block;
-        if let Some(id) = block.id.take() {
-            self.last_event_id = id;
+        let mut event = EventName::MESSAGE;
+        if block.heading_bytes > 0 || block.id.is_some() {
+            block.heading_bytes = 0;
+            if let Some(id) = block.id.take() {
+                self.last_event_id = id;
+            }
+            let name = std::mem::take(&mut block.name);
+            if !name.is_empty() {
+                event = name;
+            }
         }
-        let name = std::mem::take(&mut block.name);
         if !block.has_data {
             return None;
         }
         block.has_data = false;
+        let data = String::from_utf8(std::mem::take(&mut block.data))
+            .unwrap_or_else(|error| String::from_utf8_lossy(error.as_bytes()).into_owned());
         Some(Message {
-            event: if name.is_empty() {
-                EventName::MESSAGE
-            } else {
-                name
-            },
-            data: std::mem::take(&mut block.data),
+            event,
+            data,
             last_event_id: self.last_event_id.clone(),
         })
     }
@@ -295,8 +307,9 @@ impl Connection {
         {
             if first != expected {
                 // It was not one: what looked like it begins the first line.
-                self.line
-                    .extend_from_slice(BYTE_ORDER_MARK.get(..self.mark).unwrap_or_default());
+                let beginning = BYTE_ORDER_MARK.get(..self.mark).unwrap_or_default();
+                self.line.extend_from_slice(beginning);
+                self.line_bytes = self.line.len();
                 self.mark = BYTE_ORDER_MARK.len();
                 return;
             }
@@ -304,25 +317,67 @@ impl Connection {
             *input = rest;
         }
     }
+
+    /// Finds the first CR or LF.
+    fn find_line_end(&mut self, input: &[u8]) -> Option<usize> {
+        // Every event ends with a blank line, which is seen without a search.
+        let found = match input.first() {
+            Some(b'\n') => Some(0),
+            _ => memchr2(b'\r', b'\n', input),
+        };
+        #[cfg(test)]
+        {
+            self.searched += found.map_or(input.len(), |at| at + 1);
+        }
+        found
+    }
+
+    /// Keeps a piece of a line whose end has not come.
+    fn keep(&mut self, piece: &[u8]) {
+        self.line_bytes += piece.len();
+        if self.is_data_line {
+            self.block.data.extend_from_slice(piece);
+            return;
+        }
+        if !self.line.is_empty() {
+            self.line.extend_from_slice(piece);
+        }
+        let line = if self.line.is_empty() {
+            piece
+        } else {
+            &self.line
+        };
+        // One byte after the colon tells whether there is a space to be removed.
+        if line.len() > "data:".len()
+            && line.starts_with(b"data:")
+            && let Some(value) = value_of(line, b"data")
+        {
+            self.block.push_data(value);
+            self.is_data_line = true;
+            self.line.clear();
+        } else if self.line.is_empty() {
+            self.line.extend_from_slice(piece);
+        }
+    }
 }
 
 impl Block {
     /// What counts against the limit.
     fn size(&self) -> usize {
+        self.data.len() + self.heading_bytes
+    }
+
+    fn measure_heading(&mut self) {
         let id = self.id.as_ref().map_or(0, |id| id.as_bytes().len());
-        self.data.len() + self.name.as_bytes().len() + id
+        self.heading_bytes = self.name.as_bytes().len() + id;
     }
 
     fn push_data(&mut self, value: &[u8]) {
         if self.has_data {
-            self.data.push('\n');
+            self.data.push(b'\n');
         }
         self.has_data = true;
-        // Line by line is as good as all at once: CR and LF are ASCII, and so never part of a longer sequence.
-        match std::str::from_utf8(value) {
-            Ok(text) => self.data.push_str(text),
-            Err(_) => self.data.push_str(&String::from_utf8_lossy(value)),
-        }
+        self.data.extend_from_slice(value);
     }
 }
 

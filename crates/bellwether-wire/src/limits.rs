@@ -4,8 +4,8 @@
 ///
 /// Both defaults are 4 MiB: far above any event meant for a browser, and little enough for one connection. A decoder
 /// holds at most one unfinished line and one unfinished event, in buffers that grow by doubling: with both limits at
-/// `n` bytes that is 4 × `n`. For the moment in which a line full of invalid UTF-8 is replaced by U+FFFD, three times
-/// the line comes on top.
+/// `n` bytes that is 4 × `n`. Only data that is full of invalid UTF-8 takes more, when it is handed out: a replaced
+/// byte becomes the three of U+FFFD.
 ///
 /// ```
 /// use bellwether_wire::{Decoder, Limits};
@@ -33,9 +33,9 @@ impl Limits {
         self
     }
 
-    /// Sets the largest event, in bytes of UTF-8: its data with one byte per line break, its name and its id.
+    /// Sets the largest event: the bytes of its data as they come, with one per line break, of its name and of its id.
     ///
-    /// Zero lets through events with empty data only.
+    /// It is looked at when a line ends. Zero lets through events with empty data only.
     #[must_use]
     pub fn max_event_bytes(mut self, bytes: usize) -> Self {
         self.max_event_bytes = bytes;
