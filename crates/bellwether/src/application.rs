@@ -208,8 +208,9 @@ where
         self
     }
 
-    /// Answers readiness on `path`: `200 ready`, and `503 stopping` once a stop has begun, on
-    /// connections that are still open then. Default: no such route.
+    /// Answers readiness on `path`: `200 ready`, and `503 stopping` once a stop is on its way.
+    /// Default: no such route. Give load balancers the time to see it by
+    /// [`Drain::notice`](crate::Drain::notice).
     pub fn health(mut self, path: impl Into<String>) -> Self {
         self.parts.health = Some(path.into());
         self
@@ -280,7 +281,7 @@ impl Application {
     pub(crate) fn split(self) -> Result<(Router, Parts)> {
         let Self { mut router, mut parts } = self;
         if let Some(path) = &parts.health {
-            router = router.route(path, health::readiness(|| !Lifecycle::current().is_stopping()));
+            router = router.route(path, health::readiness(|| Lifecycle::current().is_ready()));
         }
         if let Some(directory) = &parts.files {
             let files = files::serve_files(directory)

@@ -23,10 +23,6 @@ const DEFAULT_PORT: u16 = 8000;
 /// How long one stop hook may take.
 const STOP_HOOK: Duration = Duration::from_secs(5);
 
-/// How much longer than the drain's deadline the process may live: for the stop hooks and for
-/// `main` to return.
-const LAST_RESORT: Duration = Duration::from_secs(10);
-
 impl Application {
     /// Serves until SIGTERM or Ctrl-C, then ends the streams in good order and returns.
     ///
@@ -38,8 +34,8 @@ impl Application {
     /// On the first signal [`is_stopping`](crate::is_stopping) turns true, no connection is
     /// accepted any more, and streams end within the [`Drain`](crate::Drain) window; what ignores
     /// the stop is cut at its deadline. A second signal ends the process at once, with status 130.
-    /// Should `main` not return within 10 s after the deadline (a blocked thread keeps a runtime
-    /// from ending), the process is ended with status 1, so it always ends.
+    /// Should `main` not return within [`Drain::last_resort`](crate::Drain::last_resort) after the
+    /// deadline, the process is ended with status 1, so it always ends.
     ///
     /// # Errors
     ///
@@ -70,7 +66,9 @@ impl Application {
     /// let listener = Listener::tcp("127.0.0.1:0").await.unwrap();
     /// let running = Application::new().route(("/", get(|| "hello"))).start(listener).await?;
     /// assert_ne!(running.address().socket_addr().unwrap().port(), 0);
-    /// running.stop().await
+    /// let streams = running.stop().await?;
+    /// assert_eq!(streams.opened, 0);
+    /// # Ok(())
     /// # }
     /// ```
     ///
@@ -114,7 +112,8 @@ impl Application {
         lifecycle.become_process();
         let prepared = Prepared::new(self, listener, lifecycle).await?;
         say(&prepared.screen());
-        let last_resort = prepared.parts.drain.deadline + LAST_RESORT;
+        let drain = prepared.parts.drain.clone();
+        let last_resort = drain.deadline + drain.last_resort;
         let asked = async {
             let name = stop_signal().await;
             tracing::info!(signal = name, "stopping");
@@ -154,16 +153,17 @@ impl Running {
         self.lifecycle.streams().counts()
     }
 
-    /// Stops it as a signal would and waits until every stream has ended or was cut.
+    /// Stops it as a signal would and waits until every stream has ended or was cut. The final
+    /// accounts of its streams come back.
     ///
     /// # Errors
     ///
     /// A stop hook failed, or the listener failed before.
-    pub async fn stop(self) -> Result<()> {
+    pub async fn stop(self) -> Result<StreamCounts> {
         // A server that has failed takes no wish; its error comes from the task.
         let _ = self.stop.send(());
         match self.served.await {
-            Ok(result) => result,
+            Ok(result) => result.map(|()| self.lifecycle.streams().counts()),
             Err(error) => Err(Error::io("serve", std::io::Error::other(error))),
         }
     }
@@ -206,7 +206,12 @@ impl Prepared {
     ) -> Result<DrainReport> {
         let Self { router, parts, listener, lifecycle } = self;
         let Parts { limits, timeouts, drain, on_stop, .. } = parts;
-        let window = drain.window;
+        let (notice, window) = (drain.notice, drain.window);
+        let stop = async {
+            stop.await;
+            lifecycle.retire();
+            tokio::time::sleep(notice).await;
+        };
         let server = Server { router, lifecycle: lifecycle.clone(), limits, timeouts, drain };
         let mut serving = std::pin::pin!(server.run(listener));
         let report = tokio::select! {

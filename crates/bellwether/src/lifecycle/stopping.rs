@@ -2,6 +2,7 @@
 
 use std::future::Future;
 use std::pin::Pin;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock, PoisonError, RwLock};
 use std::task::{Context, Poll};
 use std::time::Duration;
@@ -109,6 +110,7 @@ pub(crate) struct Lifecycle(Arc<Inner>);
 
 #[derive(Debug)]
 struct Inner {
+    retired: AtomicBool,
     stopping: CancellationToken,
     plan: OnceLock<DrainPlan>,
     tracker: TaskTracker,
@@ -122,6 +124,7 @@ impl Lifecycle {
     /// A lifecycle of its own, for one server.
     pub(crate) fn new() -> Self {
         Self(Arc::new(Inner {
+            retired: AtomicBool::new(false),
             stopping: CancellationToken::new(),
             plan: OnceLock::new(),
             tracker: TaskTracker::new(),
@@ -149,6 +152,16 @@ impl Lifecycle {
         *PROCESS.write().unwrap_or_else(PoisonError::into_inner) = Some(self.clone());
     }
 
+    /// From now on the server says that it is not ready.
+    pub(crate) fn retire(&self) {
+        self.0.retired.store(true, Ordering::Release);
+    }
+
+    /// Whether new clients are welcome.
+    pub(crate) fn is_ready(&self) -> bool {
+        !self.0.retired.load(Ordering::Acquire)
+    }
+
     /// Begins the stop. The first call counts; its plan holds.
     pub(crate) fn begin_stop(&self, window: Duration) -> DrainPlan {
         let plan = *self.0.plan.get_or_init(|| DrainPlan {
@@ -156,6 +169,7 @@ impl Lifecycle {
             window,
             streams: self.streams().open(),
         });
+        self.retire();
         self.0.stopping.cancel();
         plan
     }

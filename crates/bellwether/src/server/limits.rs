@@ -317,20 +317,35 @@ impl Timeouts {
 #[derive(Debug, Clone, Copy)]
 #[non_exhaustive]
 pub struct Drain {
+    pub(crate) notice: Duration,
     pub(crate) window: Duration,
     pub(crate) deadline: Duration,
+    pub(crate) last_resort: Duration,
 }
 
 impl Default for Drain {
     fn default() -> Self {
         Self {
+            notice: Duration::ZERO,
             window: Duration::from_secs(10),
             deadline: Duration::from_secs(15),
+            last_resort: Duration::from_secs(10),
         }
     }
 }
 
 impl Drain {
+    /// The time between "not ready" and the begin of the stop.
+    ///
+    /// Default: zero. The readiness route already says `stopping` while everything else goes on
+    /// and connections are accepted: time for a load balancer to look and to send new clients
+    /// elsewhere. Set it to a little more than the interval at which it looks.
+    #[must_use]
+    pub fn notice(mut self, time: Duration) -> Self {
+        self.notice = time;
+        self
+    }
+
     /// The time over which open event streams are ended, each at its own moment.
     ///
     /// Default: 10 s. It is the time over which their clients come back somewhere else; zero
@@ -348,6 +363,18 @@ impl Drain {
     #[must_use]
     pub fn deadline(mut self, time: Duration) -> Self {
         self.deadline = time;
+        self
+    }
+
+    /// How long after the deadline the process may live, where
+    /// [`Application::run`](crate::Application::run) or `serve` runs it; then it is ended with
+    /// status 1.
+    ///
+    /// Default: 10 s. It is the time for stop hooks and for `main` to return. A blocked thread
+    /// keeps a runtime from ending, and would keep the process for ever.
+    #[must_use]
+    pub fn last_resort(mut self, time: Duration) -> Self {
+        self.last_resort = time;
         self
     }
 }
