@@ -63,6 +63,8 @@ pub(crate) fn route(
     Ok(quote! {
         #(#outside)*
         #vis fn #name #generics () -> ::bellwether::Route<#state> #bounds {
+            // Extractors come by value, and a handler may be async without need.
+            #[allow(clippy::needless_pass_by_value, clippy::unused_async)]
             #(#inside)*
             #sig #block
 

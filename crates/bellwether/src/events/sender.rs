@@ -312,6 +312,7 @@ impl<T> Ending<T> for Result<(), BoxError> {
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "tests")]
 mod tests {
     use std::{
         pin::pin,
@@ -372,9 +373,13 @@ mod tests {
         let mut stream = pin!(events_from(|sender| async move {
             sender.send("first").await;
             // Handed over, but not waited for: it comes before the error all the same.
-            let waker = Waker::noop();
-            let pending = pin!(sender.send("second")).poll(&mut Context::from_waker(waker));
-            assert!(pending.is_pending());
+            let mut cx = Context::from_waker(Waker::noop());
+            let mut second = pin!(sender.send("second"));
+            assert!(second.as_mut().poll(&mut cx).is_pending());
+            assert!(
+                second.as_mut().poll(&mut cx).is_pending(),
+                "nobody has taken it yet"
+            );
             "x".parse::<u8>()?;
             Ok(())
         }));

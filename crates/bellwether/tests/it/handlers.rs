@@ -174,6 +174,7 @@ async fn every_kind_of_item_is_sent() {
 
 #[tokio::test]
 async fn a_result_answers_with_its_stream_or_with_its_error() {
+    #[expect(clippy::needless_pass_by_value, reason = "extractors come by value")]
     fn handler(headers: HeaderMap) -> Result<impl Stream<Item = ServerSentEvent>, Teapot> {
         if headers.contains_key("x-coffee") {
             Err(Teapot)
@@ -320,20 +321,20 @@ async fn sixteen_arguments_are_accepted() {
     type M = axum::http::Method;
     #[expect(clippy::too_many_arguments, reason = "that is the question")]
     fn sixteen(
-        _1: M,
-        _2: M,
-        _3: M,
-        _4: M,
-        _5: M,
-        _6: M,
-        _7: M,
-        _8: M,
-        _9: M,
-        _10: M,
-        _11: M,
-        _12: M,
-        _13: M,
-        _14: M,
+        _: M,
+        _: M,
+        _: M,
+        _: M,
+        _: M,
+        _: M,
+        _: M,
+        _: M,
+        _: M,
+        _: M,
+        _: M,
+        _: M,
+        _: M,
+        _: M,
         method: M,
         body: String,
     ) -> impl Stream<Item = String> {
@@ -390,6 +391,43 @@ async fn a_rejection_answers_as_in_axum_and_the_function_is_not_called() {
             body.is_empty(),
             status == StatusCode::METHOD_NOT_ALLOWED,
             "{asked}: {body}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_client_without_need_of_events_is_answered_before_extractors_and_function() {
+    fn unreachable(_: Refusing) -> impl Stream<Item = ServerSentEvent> {
+        texts([])
+    }
+    async fn asynchronous(refusing: Refusing) -> impl Stream<Item = ServerSentEvent> {
+        unreachable(refusing)
+    }
+    async fn page() -> &'static str {
+        "page"
+    }
+    let app = Router::new()
+        .route("/sync", get(unreachable))
+        .route("/async", get(asynchronous))
+        .route("/page", get(page))
+        .with_state(state());
+    for path in ["/sync", "/async"] {
+        let mut asked = request("GET", path);
+        let json = header::HeaderValue::from_static("application/json");
+        asked.headers_mut().insert(header::ACCEPT, json.clone());
+        assert_eq!(
+            answer(app.clone(), asked).await.0,
+            StatusCode::NOT_ACCEPTABLE
+        );
+        assert_eq!(
+            answer(app.clone(), request("HEAD", path)).await,
+            (StatusCode::OK, "".into())
+        );
+        let mut page = request("GET", "/page");
+        page.headers_mut().insert(header::ACCEPT, json);
+        assert_eq!(
+            answer(app.clone(), page).await,
+            (StatusCode::OK, "page".into())
         );
     }
 }
