@@ -375,9 +375,12 @@ impl Block {
     fn push_data(&mut self, value: &[u8]) {
         if self.has_data {
             self.data.push(b'\n');
+            self.data.extend_from_slice(value);
+        } else {
+            // The buffer went out with the event before; most events have one line, and this one fits it exactly.
+            self.data = value.to_vec();
+            self.has_data = true;
         }
-        self.has_data = true;
-        self.data.extend_from_slice(value);
     }
 }
 

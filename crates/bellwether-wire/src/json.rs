@@ -38,11 +38,18 @@ pub(crate) fn write<T: Serialize + ?Sized>(value: &T, out: &mut Vec<u8>) -> Resu
         })
 }
 
-/// The value as compact JSON, with a single allocation if it is short.
+/// JSON up to this length is written to a buffer that is given back at once, so that what stays has its exact size.
+const SHORT_BYTES: usize = 128;
+
+/// The value as compact JSON. If it is short, one allocation stays; if it is very short, none.
 pub(crate) fn to_text<T: Serialize + ?Sized>(value: &T) -> Result<Text, JsonError> {
-    let mut out = Vec::with_capacity(128);
+    let mut out = Vec::with_capacity(SHORT_BYTES);
     write(value, &mut out)?;
-    Ok(Text::from_utf8_vec(out))
+    Ok(if out.len() <= SHORT_BYTES {
+        Text::from_utf8_slice(&out)
+    } else {
+        Text::from_utf8_vec(out)
+    })
 }
 
 /// A serializer, or a part of one, that refuses floats which are no number.

@@ -95,6 +95,16 @@ impl Text {
         }
     }
 
+    /// Copies bytes that the caller knows to be UTF-8.
+    #[cfg(feature = "json")]
+    pub(crate) fn from_utf8_slice(bytes: &[u8]) -> Self {
+        debug_assert!(std::str::from_utf8(bytes).is_ok());
+        match inline(bytes) {
+            Some(text) => text,
+            None => Self(Repr::Shared(Bytes::copy_from_slice(bytes))),
+        }
+    }
+
     /// Text of any bytes, invalid sequences replaced by U+FFFD as the UTF-8 decoder of WHATWG Encoding does.
     pub(crate) fn from_utf8_lossy(bytes: &[u8]) -> Self {
         Self::from(String::from_utf8_lossy(bytes))
