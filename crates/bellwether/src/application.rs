@@ -285,7 +285,7 @@ impl Application {
         }
         if let Some(directory) = &parts.files {
             let files = files::serve_files(directory)
-                .map_err(|e| Error::configuration(e.to_string(), None))?;
+                .map_err(|e| Error::configuration("serve static files", Some(e.into())))?;
             router = router.fallback_service(files);
         }
         let details = parts.defaults.show_error_details;

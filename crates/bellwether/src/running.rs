@@ -12,7 +12,7 @@ use tokio::task::JoinHandle;
 use crate::application::{Application, Hook, Parts, Place};
 use crate::error::{Error, Result};
 use crate::error_page;
-use crate::lifecycle::{Lifecycle, StreamCounts, stop_signal};
+use crate::lifecycle::{Lifecycle, StreamCounts, first_signal, watch_signals};
 use crate::screen::{self, Address, Look, StartScreen};
 use crate::server::{DrainReport, Listener, ListenerAddress, Server};
 
@@ -112,16 +112,16 @@ impl Application {
         lifecycle.become_process();
         let prepared = Prepared::new(self, listener, lifecycle).await?;
         say(&prepared.screen());
-        let drain = prepared.parts.drain.clone();
-        let last_resort = drain.deadline + drain.last_resort;
+        let drain = &prepared.parts.drain;
+        let last_resort = drain.notice + drain.deadline + drain.last_resort;
+        let signal = watch_signals(Some(last_resort));
         let asked = async {
-            let name = stop_signal().await;
+            let name = first_signal(signal).await;
             tracing::info!(signal = name, "stopping");
         };
         let report = prepared
             .serve(asked, |streams, window| {
                 say(&format!("{}\n", screen::draining(streams, window)));
-                end_the_process_after(last_resort);
             })
             .await?;
         say(&format!("{}\n", screen::drained(report.ended, report.cut)));
@@ -289,19 +289,4 @@ fn environment_address() -> Result<String> {
 fn say(text: &str) {
     let mut out = std::io::stdout().lock();
     let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());
-}
-
-/// Ends the process if it still lives after `time`: a thread that blocks keeps a runtime from
-/// ending, and then `main` never returns.
-fn end_the_process_after(time: Duration) {
-    let watch = move || {
-        std::thread::sleep(time);
-        let words = "bellwether: the process did not end by itself after the stop; ending it now\n";
-        let _ = std::io::stderr().write_all(words.as_bytes());
-        std::process::exit(1);
-    };
-    let spawned = std::thread::Builder::new().name("bellwether-last-resort".into()).spawn(watch);
-    if let Err(error) = spawned {
-        tracing::warn!(%error, "no thread to watch over the stop");
-    }
 }

@@ -121,7 +121,6 @@ impl EventBody {
         match failed {
             None => Ok(()),
             Some(error) if self.primed.len() == before => {
-                self.log_failure(&error);
                 self.guard.close_for(CloseReason::Error);
                 self.phase = Phase::Ended;
                 Err(error)
@@ -199,7 +198,8 @@ impl EventBody {
         self.phase = Phase::Failed { flushes, at: Instant::now() };
     }
 
-    fn log_failure(&self, error: &BoxError) {
+    /// Logs the error with its causes, once.
+    pub(super) fn log_failure(&self, error: &BoxError) {
         tracing::error!(
             target: "bellwether::stream",
             path = self.guard.path(),

@@ -141,11 +141,18 @@ impl Exchange {
         source: Pin<Box<dyn Source>>,
         options: StreamOptions,
     ) -> Result<EventBody, Response> {
+        let is_application = self.defaults.is_some();
         let guard = StreamGuard::open(Lifecycle::current(), self.connection, self.path);
         let mut body = EventBody::new(source, options, guard, self.presence);
         match body.prime().await {
             Ok(()) => Ok(body),
-            Err(error) => Err(HttpError::from_boxed(error).into_response()),
+            Err(error) => {
+                // The error page of an application logs what it shows.
+                if !is_application {
+                    body.log_failure(&error);
+                }
+                Err(HttpError::from_boxed(error).into_response())
+            }
         }
     }
 }

@@ -16,7 +16,7 @@ pub(crate) use connection::ConnectionState;
 pub(crate) use presence::{Asker, Presence, PresenceLink};
 pub(crate) use scope::{Scoped, take_asked};
 pub use signals::shutdown_signal;
-pub(crate) use signals::stop_signal;
+pub(crate) use signals::{first_signal, watch_signals};
 pub use stopping::{Stopping, is_stopping, stopping};
 pub(crate) use stopping::{DrainPlan, Lifecycle};
 pub use streams::{CloseReason, StreamCounts};

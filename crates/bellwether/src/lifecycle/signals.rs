@@ -1,10 +1,59 @@
 //! The signals that stop a process: SIGTERM and Ctrl-C. The only place that listens for them.
+//!
+//! They are awaited on a thread of their own. A generator that blocks a thread of the
+//! application's runtime may keep that runtime from seeing anything, a signal too; the process has
+//! to end all the same.
 
+use std::io::Write;
 use std::time::Duration;
+
+use tokio::sync::oneshot;
 
 use super::Lifecycle;
 
-/// Resolves on the next SIGTERM or Ctrl-C; the name of the signal says which.
+/// Begins to watch for signals; the first is sent to the receiver by its name.
+///
+/// A second one ends the process at once, with status 130. If the process still lives
+/// `last_resort` after the first, it is ended with status 1.
+pub(crate) fn watch_signals(last_resort: Option<Duration>) -> oneshot::Receiver<&'static str> {
+    let (first, told) = oneshot::channel();
+    let watch = move || {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+        match runtime {
+            Ok(runtime) => runtime.block_on(watch(first, last_resort)),
+            Err(error) => tracing::warn!(%error, "signals cannot be received: {ADVICE}"),
+        }
+    };
+    let thread = std::thread::Builder::new().name("bellwether-signals".into()).spawn(watch);
+    if let Err(error) = thread {
+        tracing::warn!(%error, "signals cannot be received: {ADVICE}");
+    }
+    told
+}
+
+const ADVICE: &str = "stop the process from outside";
+
+async fn watch(first: oneshot::Sender<&'static str>, last_resort: Option<Duration>) {
+    // Nobody waits any more when the application has ended by itself.
+    let _ = first.send(next_signal().await);
+    let overdue = async {
+        match last_resort {
+            Some(time) => tokio::time::sleep(time).await,
+            None => std::future::pending().await,
+        }
+    };
+    tokio::select! {
+        // 128 + SIGINT, what a shell expects of an interrupted program.
+        _ = next_signal() => std::process::exit(130),
+        () = overdue => {
+            let words = "bellwether: the process did not end by itself after the stop\n";
+            let _ = std::io::stderr().write_all(words.as_bytes());
+            std::process::exit(1);
+        }
+    }
+}
+
+/// Resolves on the next SIGTERM or Ctrl-C, by its name.
 async fn next_signal() -> &'static str {
     #[cfg(unix)]
     {
@@ -19,22 +68,18 @@ async fn next_signal() -> &'static str {
         }
     }
     if tokio::signal::ctrl_c().await.is_err() {
-        tracing::warn!("signals cannot be received here: stop the process from outside");
+        tracing::warn!("signals cannot be received here: {ADVICE}");
         std::future::pending::<()>().await;
     }
     "Ctrl-C"
 }
 
-/// Waits for the first stop signal; from then on a second one ends the process at once.
-pub(crate) async fn stop_signal() -> &'static str {
-    let name = next_signal().await;
-    tokio::spawn(async {
-        let name = next_signal().await;
-        tracing::warn!(signal = name, "second signal: exiting now");
-        // 128 + SIGINT, what a shell expects of an interrupted program.
-        std::process::exit(130);
-    });
-    name
+/// Waits for a watched signal; for ever where none can be received.
+pub(crate) async fn first_signal(told: oneshot::Receiver<&'static str>) -> &'static str {
+    match told.await {
+        Ok(name) => name,
+        Err(_) => std::future::pending().await,
+    }
 }
 
 /// Resolves on SIGTERM or Ctrl-C, for an application that `axum::serve` serves.
@@ -57,7 +102,7 @@ pub(crate) async fn stop_signal() -> &'static str {
 /// # }
 /// ```
 pub async fn shutdown_signal(window: Duration) {
-    let name = stop_signal().await;
+    let name = first_signal(watch_signals(None)).await;
     let plan = Lifecycle::process().begin_stop(window);
     tracing::info!(signal = name, streams = plan.streams, "stopping");
 }

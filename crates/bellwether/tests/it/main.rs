@@ -6,6 +6,7 @@ mod attributes;
 mod handlers;
 mod leaving;
 mod pages;
+mod process;
 mod programs;
 mod stopping;
 mod streams;
