@@ -1,24 +1,14 @@
-//! `cargo xtask bench`: hands over to the package of benches, built as users build.
+//! `cargo xtask bench`: hands over to the benches, a workspace of their own, built as users build.
 
 use std::process::ExitCode;
 
 use crate::run::Step;
-use crate::workspace;
 
-const PACKAGE: &str = "bellwether-bench";
+const MANIFEST: &str = "benches/Cargo.toml";
 
 pub(crate) fn command(arguments: &[String]) -> ExitCode {
-    if !workspace::packages()
-        .iter()
-        .any(|package| package.name == PACKAGE)
-    {
-        println!("this workspace has no package {PACKAGE}");
-        return ExitCode::FAILURE;
-    }
-    let bench = Step::cargo(
-        "bench",
-        &["run", "--release", "-p", PACKAGE, "--bin", "bench", "--"],
-    );
+    let words = ["run", "--release", "--manifest-path", MANIFEST, "--"];
+    let bench = Step::cargo("bench", &words);
     if bench.args(arguments).run_in_front() {
         ExitCode::SUCCESS
     } else {

@@ -1,0 +1,129 @@
+//! What an open stream that says nothing holds of a server's memory.
+
+use std::time::{Duration, Instant};
+
+use super::Question;
+use crate::Result;
+use crate::options::Options;
+use crate::peers::Peer;
+use crate::readers::{Readers, browser_request};
+use crate::report::{Answer, Bar, Goal, Samples};
+use crate::server::{Pins, Server};
+
+pub(super) const QUESTION: Question = Question {
+    name: "idle-memory",
+    asks: "how much user-space memory does an idle open stream hold?",
+    measure,
+};
+
+/// Streams that are counted, and those that are opened before.
+const STREAMS: u64 = 5_000;
+const WARM_UP: u64 = 200;
+
+/// Streams that may be on their way at once; a listener's queue holds more.
+const AT_ONCE: u64 = 50;
+
+/// Memory is read when it has not changed for this long.
+const SETTLED: Duration = Duration::from_millis(500);
+
+fn measure(options: &Options, pins: Pins) -> Result<Answer> {
+    let streams = if options.is_quick {
+        STREAMS / 10
+    } else {
+        STREAMS
+    };
+    let mut bytes = Samples::new(options, &[streams]);
+    let mut notes = Vec::new();
+    for round in 1..=options.rounds {
+        for peer in &options.peers {
+            let run = format!("round {round}, {}", peer.name);
+            match run_once(peer, streams, options, pins) {
+                Ok(found) => {
+                    eprintln!("  {run}: {found:.0} bytes per stream");
+                    bytes.add(peer.name, streams, found);
+                }
+                Err(error) => {
+                    eprintln!("  {run}: VOID: {error}");
+                    notes.push(format!("void: {run}: {error}"));
+                }
+            }
+        }
+    }
+    let rows = options.peers.iter().filter_map(|peer| {
+        let sample = bytes.of(peer.name, streams)?;
+        Some(vec![
+            peer.name.to_owned(),
+            format!("{:.0}", sample.median()),
+            format!("{:.0} to {:.0}", sample.lowest(), sample.highest()),
+        ])
+    });
+    let bars = options.peers.iter().filter_map(|peer| {
+        let value = bytes.of(peer.name, streams)?.median() / 1024.0;
+        Some(Bar {
+            group: format!("{streams} streams"),
+            name: peer.name,
+            value,
+        })
+    });
+    let goal = bytes
+        .ratio("bellwether", "axum", streams)
+        .map(|ratio| Goal::at_most("idle memory, bellwether / axum".to_owned(), 0.5, ratio));
+    Ok(Answer {
+        method: format!(
+            "Each of {streams} readers sends a browser's request, receives one event, and then nothing for \
+             now. Memory is the growth of the server's PSS (`/proc/PID/smaps_rollup`) per stream, after \
+             {WARM_UP} streams that stay open; each run has a fresh server.",
+        ),
+        heads: ["server", "bytes / stream", "lowest to highest"]
+            .map(str::to_owned)
+            .to_vec(),
+        rows: rows.collect(),
+        goals: goal.into_iter().collect(),
+        unit: "KiB of user-space memory per idle stream",
+        bars: bars.collect(),
+        notes,
+    })
+}
+
+/// One fresh server: the bytes that each of `streams` idle streams adds.
+fn run_once(peer: &Peer, streams: u64, options: &Options, pins: Pins) -> Result<f64> {
+    let server = Server::start(peer, pins)?;
+    let mut crowd = Readers::new()?;
+    open(&mut crowd, &server, WARM_UP, options.longest_run)?;
+    let before = settled(&server, options.longest_run)?;
+    open(&mut crowd, &server, streams, options.longest_run)?;
+    let after = settled(&server, options.longest_run)?;
+    let faults = crowd.faults();
+    if faults.any() {
+        return Err(faults.to_string().into());
+    }
+    Ok(after.saturating_sub(before) as f64 / streams as f64)
+}
+
+/// Opens streams, a few at once, each until its first event is there.
+fn open(crowd: &mut Readers, server: &Server, streams: u64, time: Duration) -> Result<()> {
+    let request = browser_request("/idle", server.address);
+    for batch in (0..streams).step_by(AT_ONCE as usize) {
+        for _ in batch..streams.min(batch + AT_ONCE) {
+            crowd.connect(server.address, &request)?;
+        }
+        if !crowd.read_until(|checker| checker.next() == 1, time)? {
+            return Err("no first event in time".into());
+        }
+    }
+    Ok(())
+}
+
+/// The server's memory once it stays the same, or once the time is over.
+fn settled(server: &Server, time: Duration) -> Result<u64> {
+    let end = Instant::now() + time;
+    let mut last = server.memory()?;
+    loop {
+        std::thread::sleep(SETTLED);
+        let now = server.memory()?;
+        if now == last || Instant::now() > end {
+            return Ok(now);
+        }
+        last = now;
+    }
+}

@@ -1,0 +1,143 @@
+//! What a question found, and how it is written: a Markdown table, verdicts, a plot.
+
+mod plot;
+mod samples;
+
+use std::fmt::Write as _;
+use std::fs;
+use std::path::Path;
+
+pub(crate) use samples::Samples;
+
+use crate::Result;
+use crate::machine;
+use crate::options::Options;
+use crate::questions::Question;
+use crate::server::Pins;
+
+/// The answer to a question.
+#[derive(Debug)]
+pub(crate) struct Answer {
+    /// How it was measured, in a few sentences.
+    pub(crate) method: String,
+    pub(crate) heads: Vec<String>,
+    pub(crate) rows: Vec<Vec<String>>,
+    pub(crate) goals: Vec<Goal>,
+    /// What the bars count.
+    pub(crate) unit: &'static str,
+    pub(crate) bars: Vec<Bar>,
+    /// What a reader must know, such as runs that are void.
+    pub(crate) notes: Vec<String>,
+}
+
+/// One bar of the plot; neighbours with the same group stand together.
+#[derive(Debug)]
+pub(crate) struct Bar {
+    pub(crate) group: String,
+    pub(crate) name: &'static str,
+    pub(crate) value: f64,
+}
+
+/// A ratio that is to be reached, and the one that was found.
+#[derive(Debug)]
+pub(crate) struct Goal {
+    what: String,
+    bound: String,
+    found: f64,
+    is_met: bool,
+}
+
+impl Goal {
+    pub(crate) fn at_least(what: String, bound: f64, found: f64) -> Self {
+        Self {
+            what,
+            bound: format!("≥ {bound}"),
+            found,
+            is_met: found >= bound,
+        }
+    }
+
+    pub(crate) fn at_most(what: String, bound: f64, found: f64) -> Self {
+        Self {
+            what,
+            bound: format!("≤ {bound}"),
+            found,
+            is_met: found <= bound,
+        }
+    }
+}
+
+/// The whole report of one question.
+pub(crate) fn markdown(
+    question: &Question,
+    answer: &Answer,
+    options: &Options,
+    pins: Pins,
+) -> String {
+    let mut text = String::new();
+    let pinned = match pins {
+        Pins::Apart => "server pinned to core 0, load to core 1",
+        Pins::None => "not pinned to cores",
+    };
+    let mut line = |words: &str| writeln!(text, "{words}").expect("a String takes all text");
+    line(&format!("# {}\n", capitalized(question.asks)));
+    line(&format!("{}\n", answer.method));
+    line(&format!(
+        "Medians of {} interleaved rounds, {pinned}, loopback. {}. `{}`\n",
+        options.rounds,
+        machine::describe(),
+        options.words
+    ));
+    line(&row(&answer.heads));
+    line(&row(&vec!["---".to_owned(); answer.heads.len()]));
+    for cells in &answer.rows {
+        line(&row(cells));
+    }
+    if !answer.goals.is_empty() {
+        line("\n| goal | bound | found | |\n| --- | --- | --- | --- |");
+    }
+    for Goal {
+        what,
+        bound,
+        found,
+        is_met,
+    } in &answer.goals
+    {
+        let verdict = if *is_met { "PASS" } else { "short" };
+        line(&format!("| {what} | {bound} | {found:.2} | {verdict} |"));
+    }
+    for note in &answer.notes {
+        line(&format!("\n- {note}"));
+    }
+    line("\nThe servers:\n");
+    for peer in &options.peers {
+        line(&format!("- `{}`: {}", peer.name, peer.about));
+    }
+    text
+}
+
+/// Writes the report and its plot, named after the question.
+pub(crate) fn write(
+    folder: &Path,
+    question: &Question,
+    report: &str,
+    answer: &Answer,
+) -> Result<()> {
+    fs::create_dir_all(folder)?;
+    let plot = format!("{}.svg", question.name);
+    fs::write(folder.join(&plot), plot::svg(answer.unit, &answer.bars))?;
+    let report = format!("{report}\n![{}]({plot})\n", answer.unit);
+    fs::write(folder.join(format!("{}.md", question.name)), report)?;
+    Ok(())
+}
+
+fn row(cells: &[String]) -> String {
+    format!("| {} |", cells.join(" | "))
+}
+
+fn capitalized(text: &str) -> String {
+    let mut letters = text.chars();
+    letters.next().map_or_else(String::new, |first| {
+        first.to_uppercase().chain(letters).collect()
+    })
+}

@@ -1,0 +1,85 @@
+//! Figures of several rounds, by peer and by size, and what is said of them.
+
+use std::collections::HashMap;
+
+use crate::options::Options;
+
+/// The figures of a question, for each peer at each size (of readers, say).
+#[derive(Debug)]
+pub(crate) struct Samples {
+    figures: HashMap<(&'static str, u64), Sample>,
+}
+
+/// The figures of one peer at one size, lowest first.
+#[derive(Debug, Default)]
+pub(crate) struct Sample(Vec<f64>);
+
+impl Samples {
+    pub(crate) fn new(options: &Options, sizes: &[u64]) -> Self {
+        let cell = |peer| {
+            sizes
+                .iter()
+                .map(move |size| ((peer, *size), Sample::default()))
+        };
+        Self {
+            figures: options
+                .peers
+                .iter()
+                .flat_map(|peer| cell(peer.name))
+                .collect(),
+        }
+    }
+
+    pub(crate) fn add(&mut self, peer: &'static str, size: u64, figure: f64) {
+        let sample = &mut self.figures.entry((peer, size)).or_default().0;
+        let place = sample.partition_point(|other| *other < figure);
+        sample.insert(place, figure);
+    }
+
+    /// The figures of a peer, unless it has none.
+    pub(crate) fn of(&self, peer: &'static str, size: u64) -> Option<&Sample> {
+        self.figures
+            .get(&(peer, size))
+            .filter(|sample| !sample.0.is_empty())
+    }
+
+    /// One peer's median over another's.
+    pub(crate) fn ratio(&self, one: &'static str, other: &'static str, size: u64) -> Option<f64> {
+        Some(self.of(one, size)?.median() / self.of(other, size)?.median())
+    }
+}
+
+impl Sample {
+    /// The middle figure, or the mean of the two in the middle.
+    pub(crate) fn median(&self) -> f64 {
+        let (low, high) = (self.0.len().saturating_sub(1) / 2, self.0.len() / 2);
+        match (self.0.get(low), self.0.get(high)) {
+            (Some(low), Some(high)) => f64::midpoint(*low, *high),
+            _ => f64::NAN,
+        }
+    }
+
+    pub(crate) fn lowest(&self) -> f64 {
+        self.0.first().copied().unwrap_or(f64::NAN)
+    }
+
+    pub(crate) fn highest(&self) -> f64 {
+        self.0.last().copied().unwrap_or(f64::NAN)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_median_stands_in_the_middle() {
+        for (figures, median) in [
+            (vec![3.0], 3.0),
+            (vec![1.0, 4.0], 2.5),
+            (vec![1.0, 2.0, 9.0], 2.0),
+        ] {
+            assert_eq!(Sample(figures).median(), median);
+        }
+    }
+}
