@@ -318,7 +318,7 @@ mod tests {
         fn every_cursor_survives_its_text(cursor in cursor()) {
             let text = cursor.to_string();
             prop_assert!(text.bytes().all(|byte| byte.is_ascii_graphic()));
-            prop_assert_eq!(cursor.id().as_str(), text.as_str());
+            prop_assert!(cursor.id().as_str() == text);
             prop_assert_eq!(text.parse(), Ok(cursor));
         }
 

@@ -136,6 +136,7 @@ fn judge(page: Page, topics: &[Arc<str>], place: Place) -> Answer {
         .first()
         .filter(|record| record.offset == place.offset);
     let lost = match place.tag {
+        _ if place.offset > page.head => Some(GapReason::Regressed),
         Some(tag) if place.offset != Offset::ZERO => match anchor {
             Some(record) if record.tag == tag => None,
             None if place.offset <= page.floor => Some(GapReason::Trimmed),

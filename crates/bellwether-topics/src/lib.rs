@@ -50,6 +50,8 @@ mod gap;
 mod history;
 mod log;
 mod memory;
+#[cfg(test)]
+mod model;
 mod observe;
 mod policy;
 mod presence;

@@ -210,12 +210,12 @@ impl State {
         wakes
     }
 
-    fn register(&mut self, reader: &mut Reader, waker: &Waker) {
+    fn register(&mut self, reader: &mut Reader, waker: &Waker, stale: &mut Vec<Waker>) {
         if reader.tickets.len() != reader.keys.len() {
             reader.tickets = vec![None; reader.keys.len()].into();
         }
         for (key, ticket) in reader.keys.iter().zip(&mut reader.tickets) {
-            self.shell(*key).waiting.register(ticket, waker);
+            self.shell(*key).waiting.register(ticket, waker, stale);
         }
     }
 
@@ -427,10 +427,13 @@ impl Log {
         lock(&self.state).head_place(keys)
     }
 
-    pub(crate) fn floor_place(&self, keys: &[TopicKey], now: Instant) -> Place {
-        let mut state = lock(&self.state);
-        state.history.trim(now);
-        state.floor_place(keys)
+    pub(crate) fn floor_place(&self, keys: &[TopicKey]) -> Place {
+        lock(&self.state).floor_place(keys)
+    }
+
+    /// Removes what has become too old since the last publish.
+    pub(crate) fn trim(&self, now: Instant) {
+        lock(&self.state).history.trim(now);
     }
 
     /// Tells a reader a gap whose reason is known without a look.
@@ -447,6 +450,8 @@ impl Log {
         waker: Option<&Waker>,
         out: impl FnMut(&Frame),
     ) -> Look {
+        // Declared before the guard, so dropped after it.
+        let mut stale = Vec::new();
         let mut state = lock(&self.state);
         if state.is_closed {
             return Look::Closed;
@@ -459,17 +464,13 @@ impl Log {
 
         let history = &state.history;
         let is_complete = history.is_complete(&reader.keys, reader.place.offset);
-        if !is_complete && !self.is_authority {
-            return Look::Deep(None);
-        }
         let is_complete_per_key = is_complete
             || (reader.policy.slow() == Slow::LatestPerKey
                 && history.is_complete_per_key(&reader.keys, reader.place.offset));
-        if reader.asked.is_some() && !is_complete && !is_complete_per_key {
+        if reader.asked.is_some() && self.is_authority && !is_complete_per_key {
             let is_to_head = reader.after_gap == AfterGap::Latest;
             return state.gap(reader, GapReason::Trimmed, is_to_head);
         }
-        reader.asked = None;
 
         let next = if is_complete && reader.policy.is_unbounded() {
             Move::Read
@@ -478,11 +479,16 @@ impl Log {
             reader.policy.decide(Situation {
                 lag_events: lag.events,
                 lag_bytes: lag.bytes,
-                is_complete,
+                // What is not here may still be in the broker, and nothing is lost then.
+                is_complete: is_complete || !self.is_authority,
                 is_complete_per_key,
                 was_live: reader.was_live,
             })
         };
+        if !self.is_authority && !is_complete && matches!(next, Move::Read | Move::GapThenRest) {
+            return Look::Deep(None);
+        }
+        reader.asked = None;
         let run = match next {
             Move::Read => history.read(&reader.keys, reader.place.offset, limit, out),
             Move::ReadLatest => history.read_latest(&reader.keys, reader.place.offset, limit, out),
@@ -490,46 +496,12 @@ impl Log {
             Move::GapThenLatest => return state.gap(reader, GapReason::Lag, true),
             Move::Disconnect => return Look::Disconnect,
         };
-        self.advance(&mut state, reader, &run, next, waker)
-    }
-
-    /// Moves the reader behind what it got.
-    fn advance(
-        &self,
-        state: &mut State,
-        reader: &mut Reader,
-        run: &Run,
-        next: Move,
-        waker: Option<&Waker>,
-    ) -> Look {
-        match run.last {
-            Some(last) if run.is_cut => {
-                reader.place.move_to(last);
-                reader.place.seen = match (next, reader.place.seen) {
-                    (Move::Read, Some(seen)) => Some(Seen {
-                        events: seen.events + run.count.events,
-                        bytes: seen.bytes + run.count.bytes,
-                    }),
-                    _ => None,
-                };
-                Look::Frames
-            }
-            // Nothing more: the place behind the head is as good as the last frame's, and stays provable for longer.
-            Some(_) => {
-                reader.place = state.head_place(&reader.keys);
-                Look::Frames
-            }
-            None => {
-                if reader.place.offset != state.history.head() || reader.place.seen.is_none() {
-                    reader.place = state.head_place(&reader.keys);
-                }
-                reader.was_live = true;
-                if let Some(waker) = waker {
-                    state.register(reader, waker);
-                }
-                Look::CaughtUp
-            }
+        if run.last.is_none()
+            && let Some(waker) = waker
+        {
+            state.register(reader, waker, &mut stale);
         }
+        advance(&state, reader, &run, next)
     }
 
     /// Checks that the reader's place is one of this history; notes that, or says what to do instead.
@@ -564,8 +536,10 @@ impl Log {
 
     /// Makes the reader wake for its topics, a kick or the end while it waits for something else. False at the end.
     pub(crate) fn wait(&self, reader: &mut Reader, waker: &Waker) -> bool {
+        // Declared before the guard, so dropped after it.
+        let mut stale = Vec::new();
         let mut state = lock(&self.state);
-        state.register(reader, waker);
+        state.register(reader, waker, &mut stale);
         !state.is_closed
     }
 
@@ -575,11 +549,42 @@ impl Log {
         if tickets.is_empty() {
             return;
         }
+        // Declared before the guard, so dropped after it.
+        let mut stale = Vec::new();
         let mut state = lock(&self.state);
         for (key, ticket) in reader.keys.iter().zip(tickets) {
             if let Some(ticket) = ticket {
-                state.shell(*key).waiting.cancel(ticket);
+                state.shell(*key).waiting.cancel(ticket, &mut stale);
             }
+        }
+    }
+}
+
+/// Moves the reader behind what it got.
+fn advance(state: &State, reader: &mut Reader, run: &Run, next: Move) -> Look {
+    match run.last {
+        Some(last) if run.is_cut => {
+            reader.place.move_to(last);
+            reader.place.seen = match (next, reader.place.seen) {
+                (Move::Read, Some(seen)) => Some(Seen {
+                    events: seen.events + run.count.events,
+                    bytes: seen.bytes + run.count.bytes,
+                }),
+                _ => None,
+            };
+            Look::Frames
+        }
+        // Nothing more: the place behind the head is as good as the last frame's, and stays provable for longer.
+        Some(_) => {
+            reader.place = state.head_place(&reader.keys);
+            Look::Frames
+        }
+        None => {
+            if reader.place.offset != state.history.head() || reader.place.seen.is_none() {
+                reader.place = state.head_place(&reader.keys);
+            }
+            reader.was_live = true;
+            Look::CaughtUp
         }
     }
 }

@@ -170,7 +170,7 @@ impl Watch {
     }
 
     /// Appends the topics to which something was published since they were last reported, each once; pending while
-    /// there are none. A closed log makes all its topics dirty.
+    /// there are none. A kick, a reset and the end of the log make all topics dirty.
     ///
     /// Take the tokens first and read the topics after that: what is published in between makes them dirty again.
     pub fn poll_dirty(&mut self, cx: &mut Context<'_>, out: &mut Vec<WatchToken>) -> Poll<()> {

@@ -9,8 +9,8 @@ use std::time::Duration;
 /// With a durable broker this is just the part that readers share in memory; how long events live is the broker's
 /// setting.
 ///
-/// Age is looked at when something is published, opened or read anew, so a log in which nothing happens keeps its last
-/// events longer.
+/// Age is looked at when something is published and when a subscription begins, so a log in which nothing happens keeps
+/// its last events longer.
 ///
 /// ```
 /// use bellwether_topics::{Retention, Topics};

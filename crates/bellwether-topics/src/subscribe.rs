@@ -154,10 +154,11 @@ impl Subscribe {
 
         let keys: Box<[_]> = self.topics.iter().map(|topic| topic.key).collect();
         let log = &self.node.log;
+        log.trim(Instant::now());
         let mut begin = Begin::Look;
         let place = match &self.start {
             Start::Latest => log.head_place(&keys),
-            Start::Floor if log.is_authority() => log.floor_place(&keys, Instant::now()),
+            Start::Floor if log.is_authority() => log.floor_place(&keys),
             Start::Floor => {
                 begin = Begin::AtFloor;
                 Place::chosen(Epoch(0), Offset::ZERO)

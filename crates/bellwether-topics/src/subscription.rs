@@ -211,10 +211,13 @@ impl Subscription {
                 Step::Ask => {
                     let Some(answer) = self.poll_deep(cx) else {
                         // Meanwhile a kick or the end has to wake it.
-                        if self.node.log.wait(&mut self.reader, cx.waker()) {
+                        let is_open = self.node.log.wait(&mut self.reader, cx.waker());
+                        if is_open && !self.seat.is_kicked() {
                             return Poll::Pending;
                         }
-                        self.close(CloseReason::Stopping);
+                        if !is_open {
+                            self.close(CloseReason::Stopping);
+                        }
                         continue;
                     };
                     if let Some(count) = self.take_answer(answer, out) {
@@ -345,6 +348,8 @@ impl Subscription {
         };
         match look {
             Look::Frames => self.delivered(start, out),
+            // A kick marks the seat and then wakes whoever waits; it may have done both just before the waker was there.
+            Look::CaughtUp if self.seat.is_kicked() => self.close(CloseReason::Kicked),
             Look::CaughtUp => Step::CaughtUp,
             Look::Gap(gap) => Step::Some(self.tell(gap, out)),
             Look::Disconnect => self.close(CloseReason::TooSlow),

@@ -33,13 +33,21 @@ pub(crate) struct Wakes(Vec<Option<Waker>>);
 
 impl Waiting {
     /// Makes sure that the reader is woken by the next publish. A reader has one slot however often it asks.
-    pub(crate) fn register(&mut self, ticket: &mut Option<Ticket>, waker: &Waker) {
+    ///
+    /// What it replaces goes to `stale`, to be dropped outside of the lock: with some executors the last waker owns the
+    /// task, and the task a subscription, whose drop takes the lock.
+    pub(crate) fn register(
+        &mut self,
+        ticket: &mut Option<Ticket>,
+        waker: &Waker,
+        stale: &mut Vec<Waker>,
+    ) {
         if let Some(ticket) = ticket
             && ticket.round == self.round
             && let Some(Some(known)) = self.slots.get_mut(ticket.slot as usize)
         {
             if !known.will_wake(waker) {
-                known.clone_from(waker);
+                stale.push(std::mem::replace(known, waker.clone()));
             }
             return;
         }
@@ -60,12 +68,13 @@ impl Waiting {
     }
 
     /// Takes a reader's waker off the list, if it is still on it.
-    pub(crate) fn cancel(&mut self, ticket: Ticket) {
+    pub(crate) fn cancel(&mut self, ticket: Ticket, stale: &mut Vec<Waker>) {
         if ticket.round == self.round
             && let Some(slot) = self.slots.get_mut(ticket.slot as usize)
-            && slot.take().is_some()
+            && let Some(waker) = slot.take()
         {
             self.free.push(ticket.slot);
+            stale.push(waker);
         }
     }
 
@@ -151,11 +160,13 @@ impl Bell {
 
     /// Takes the topics that have something new, or notes whom to wake. Returns whether there were any.
     pub(crate) fn take(&self, waker: &Waker, out: &mut Vec<u32>) -> bool {
+        // Declared before the guard, so dropped after it.
+        let _stale;
         let mut state = lock(&self.0);
         if state.dirty.is_empty() {
-            match &mut state.waker {
-                Some(known) if known.will_wake(waker) => {}
-                known => *known = Some(waker.clone()),
+            let is_known = matches!(&state.waker, Some(known) if known.will_wake(waker));
+            if !is_known {
+                _stale = state.waker.replace(waker.clone());
             }
             return false;
         }
@@ -186,15 +197,15 @@ mod tests {
         let mut waiting = Waiting::default();
         let (mut first, mut second) = (None, None);
         for _ in 0..3 {
-            waiting.register(&mut first, Waker::noop());
-            waiting.register(&mut second, Waker::noop());
+            waiting.register(&mut first, Waker::noop(), &mut Vec::new());
+            waiting.register(&mut second, Waker::noop(), &mut Vec::new());
         }
         assert_eq!(waiting.len(), 2);
-        waiting.cancel(first.unwrap());
-        waiting.cancel(first.unwrap());
+        waiting.cancel(first.unwrap(), &mut Vec::new());
+        waiting.cancel(first.unwrap(), &mut Vec::new());
         assert_eq!(waiting.len(), 1);
         let mut third = None;
-        waiting.register(&mut third, Waker::noop());
+        waiting.register(&mut third, Waker::noop(), &mut Vec::new());
         assert_eq!(waiting.slots.len(), 2, "a free slot is used again");
     }
 
@@ -202,18 +213,18 @@ mod tests {
     fn a_ticket_of_an_earlier_round_is_void() {
         let mut waiting = Waiting::default();
         let (mut first, mut second) = (None, None);
-        waiting.register(&mut first, Waker::noop());
+        waiting.register(&mut first, Waker::noop(), &mut Vec::new());
         let mut wakes = Wakes::default();
         waiting.drain(&mut wakes);
         assert_eq!(wakes.len(), 1);
-        waiting.register(&mut second, Waker::noop());
-        waiting.cancel(first.unwrap());
+        waiting.register(&mut second, Waker::noop(), &mut Vec::new());
+        waiting.cancel(first.unwrap(), &mut Vec::new());
         assert_eq!(
             waiting.len(),
             1,
             "the slot belongs to the second reader now"
         );
-        waiting.register(&mut first, Waker::noop());
+        waiting.register(&mut first, Waker::noop(), &mut Vec::new());
         assert_eq!(waiting.len(), 2);
     }
 }

@@ -1,0 +1,236 @@
+//! The log's wake-ups in every interleaving of a few threads, with at most two preemptions unless
+//! `LOOM_MAX_PREEMPTIONS` says otherwise.
+//!
+//! A lost wake-up shows as a deadlock, which loom reports; the order and the number of events are checked here.
+
+use std::future::poll_fn;
+use std::sync::Arc;
+use std::task::Poll;
+use std::time::{Duration, Instant};
+
+use loom::future::block_on;
+use loom::thread;
+
+use crate::cursor::Epoch;
+use crate::frame::Draft;
+use crate::history::{History, Limit, Proof, TopicKey};
+use crate::log::{Log, Look, Reader};
+use crate::policy::Policy;
+use crate::retention::Retention;
+use crate::waiting::{Bell, Watcher};
+use crate::window::Window;
+
+fn explore(model: impl Fn() + Send + Sync + 'static) {
+    let mut builder = loom::model::Builder::new();
+    builder.preemption_bound = builder.preemption_bound.or(Some(2));
+    builder.check(model);
+}
+
+struct Topic {
+    key: TopicKey,
+    name: Arc<str>,
+}
+
+fn log(max_events: usize) -> Arc<Log> {
+    let retention = Retention::new().max_events(max_events);
+    Arc::new(Log::new(
+        History::new(Epoch(1), Proof::Derived(7), retention),
+        Window::new(Duration::from_secs(60), 8),
+        true,
+    ))
+}
+
+fn open(log: &Log, name: &str) -> Topic {
+    let (key, name) = log.open_topic(name, 8, Instant::now()).unwrap();
+    Topic { key, name }
+}
+
+fn publish(log: &Log, topic: &Topic) {
+    let draft = Draft::of_encoded(b"data: x\n\n", None);
+    let now = Instant::now();
+    drop(
+        log.append(topic.key, &topic.name, draft, None, now)
+            .unwrap()
+            .wakes,
+    );
+}
+
+fn reader(log: &Log, topics: &[&Topic], policy: Policy) -> Reader {
+    let keys: Box<[_]> = topics.iter().map(|topic| topic.key).collect();
+    let place = log.head_place(&keys);
+    Reader::new(keys, place, policy)
+}
+
+enum Got {
+    Offsets(Vec<u64>),
+    Lost(u64),
+    Closed,
+}
+
+/// Waits for what comes next.
+fn next(log: &Log, reader: &mut Reader) -> Got {
+    const LIMIT: Limit = Limit {
+        events: 8,
+        bytes: 4096,
+    };
+    block_on(poll_fn(|cx| {
+        let mut offsets = Vec::new();
+        let look = log.look(reader, LIMIT, Some(cx.waker()), |frame| {
+            offsets.push(frame.cursor().offset.low());
+        });
+        match look {
+            Look::Frames => Poll::Ready(Got::Offsets(offsets)),
+            Look::CaughtUp => Poll::Pending,
+            Look::Gap(gap) => Poll::Ready(Got::Lost(gap.lost().unwrap())),
+            Look::Closed => Poll::Ready(Got::Closed),
+            other => panic!("unexpected: {other:?}"),
+        }
+    }))
+}
+
+#[test]
+fn a_reader_gets_each_event_once_and_in_order_whenever_it_is_published() {
+    explore(|| {
+        let log = log(8);
+        let topic = open(&log, "a");
+        let mut reader = reader(&log, &[&topic], Policy::disconnect());
+        let publisher = thread::spawn({
+            let log = log.clone();
+            move || {
+                publish(&log, &topic);
+                publish(&log, &topic);
+            }
+        });
+        let mut got = Vec::new();
+        while got.len() < 2 {
+            if let Got::Offsets(offsets) = next(&log, &mut reader) {
+                got.extend(offsets);
+            }
+        }
+        assert_eq!(got, [1, 2]);
+        publisher.join().unwrap();
+    });
+}
+
+#[test]
+fn a_reader_of_two_topics_misses_neither() {
+    explore(|| {
+        let log = log(8);
+        let (a, b) = (open(&log, "a"), open(&log, "b"));
+        let mut reader = reader(&log, &[&a, &b], Policy::disconnect());
+        let publishers = [a, b].map(|topic| {
+            let log = log.clone();
+            thread::spawn(move || publish(&log, &topic))
+        });
+        let mut got = Vec::new();
+        while got.len() < 2 {
+            if let Got::Offsets(offsets) = next(&log, &mut reader) {
+                got.extend(offsets);
+            }
+        }
+        assert_eq!(got, [1, 2]);
+        for publisher in publishers {
+            publisher.join().unwrap();
+        }
+    });
+}
+
+#[test]
+fn what_is_trimmed_before_it_is_read_is_told_as_lost() {
+    explore(|| {
+        let log = log(1);
+        let topic = open(&log, "a");
+        let mut reader = reader(&log, &[&topic], Policy::skip_to_latest());
+        let publisher = thread::spawn({
+            let log = log.clone();
+            move || {
+                for _ in 0..3 {
+                    publish(&log, &topic);
+                }
+            }
+        });
+        let (mut last, mut count) = (0, 0);
+        while count < 3 {
+            match next(&log, &mut reader) {
+                Got::Offsets(offsets) => {
+                    for offset in offsets {
+                        assert_eq!(
+                            offset,
+                            count + 1,
+                            "neither a hole nor a double after {last}"
+                        );
+                        last = offset;
+                        count += 1;
+                    }
+                }
+                Got::Lost(lost) => count += lost,
+                Got::Closed => unreachable!(),
+            }
+        }
+        assert_eq!(count, 3);
+        publisher.join().unwrap();
+    });
+}
+
+#[test]
+fn a_watch_hears_of_every_topic() {
+    explore(|| {
+        let log = log(8);
+        let bell = Arc::new(Bell::default());
+        let topics = [open(&log, "a"), open(&log, "b")];
+        for (token, topic) in topics.iter().enumerate() {
+            let watcher = Watcher {
+                bell: bell.clone(),
+                token: token as u32,
+            };
+            log.watch(topic.key, watcher);
+        }
+        let mut readers = topics
+            .each_ref()
+            .map(|topic| reader(&log, &[topic], Policy::disconnect()));
+        let publisher = thread::spawn({
+            let log = log.clone();
+            move || {
+                publish(&log, &topics[0]);
+                publish(&log, &topics[1]);
+                publish(&log, &topics[0]);
+            }
+        });
+        let mut got = 0;
+        while got < 3 {
+            let dirty = block_on(poll_fn(|cx| {
+                let mut dirty = Vec::new();
+                match bell.take(cx.waker(), &mut dirty) {
+                    true => Poll::Ready(dirty),
+                    false => Poll::Pending,
+                }
+            }));
+            for token in dirty {
+                let limit = Limit {
+                    events: 8,
+                    bytes: 4096,
+                };
+                log.look(&mut readers[token as usize], limit, None, |_| got += 1);
+            }
+        }
+        publisher.join().unwrap();
+    });
+}
+
+#[test]
+fn the_end_of_the_log_wakes_a_reader_that_waits() {
+    explore(|| {
+        let log = log(8);
+        let topic = open(&log, "a");
+        let mut reader = reader(&log, &[&topic], Policy::disconnect());
+        let closer = thread::spawn({
+            let log = log.clone();
+            move || {
+                publish(&log, &topic);
+                drop(log.close());
+            }
+        });
+        while !matches!(next(&log, &mut reader), Got::Closed) {}
+        closer.join().unwrap();
+    });
+}
