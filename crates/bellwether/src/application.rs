@@ -155,13 +155,18 @@ where
         <L::Service as Service<Request>>::Error: Into<std::convert::Infallible> + 'static,
         <L::Service as Service<Request>>::Future: Send + 'static,
     {
-        self.parts.wraps.push(Box::new(move |router| router.layer(layer)));
+        self.parts
+            .wraps
+            .push(Box::new(move |router| router.layer(layer)));
         self
     }
 
     /// Gives the shared state that handlers take as `State<S>`.
     pub fn state(self, state: S) -> Application {
-        Application { router: self.router.with_state(state), parts: self.parts }
+        Application {
+            router: self.router.with_state(state),
+            parts: self.parts,
+        }
     }
 
     /// Serves the files below `directory` where no route matches. Default: none.
@@ -186,7 +191,10 @@ where
     /// Sets what holds for every stream unless its response says otherwise.
     pub fn streams(mut self, defaults: StreamDefaults) -> Self {
         let show_error_details = self.parts.defaults.show_error_details;
-        self.parts.defaults = StreamDefaults { show_error_details, ..defaults };
+        self.parts.defaults = StreamDefaults {
+            show_error_details,
+            ..defaults
+        };
         self
     }
 
@@ -279,7 +287,10 @@ impl Application {
 
     /// The router with everything around it, and what the server needs.
     pub(crate) fn split(self) -> Result<(Router, Parts)> {
-        let Self { mut router, mut parts } = self;
+        let Self {
+            mut router,
+            mut parts,
+        } = self;
         if let Some(path) = &parts.health {
             router = router.route(path, health::readiness(|| Lifecycle::current().is_ready()));
         }

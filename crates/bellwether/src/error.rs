@@ -38,7 +38,11 @@ enum Kind {
 impl Error {
     /// The caller's settings cannot be used.
     pub(crate) fn configuration(message: impl Into<String>, source: Option<BoxError>) -> Self {
-        Self { kind: Kind::Configuration, message: message.into(), source }
+        Self {
+            kind: Kind::Configuration,
+            message: message.into(),
+            source,
+        }
     }
 
     /// The environment refused something.
@@ -47,12 +51,20 @@ impl Error {
             io::ErrorKind::AddrInUse => Kind::AddressInUse,
             _ => Kind::Io,
         };
-        Self { kind, message: message.into(), source: Some(source.into()) }
+        Self {
+            kind,
+            message: message.into(),
+            source: Some(source.into()),
+        }
     }
 
     /// A start or stop hook of the application has failed.
     pub(crate) fn hook(message: impl Into<String>, source: Option<BoxError>) -> Self {
-        Self { kind: Kind::Hook, message: message.into(), source }
+        Self {
+            kind: Kind::Hook,
+            message: message.into(),
+            source,
+        }
     }
 
     /// Whether a setting cannot be used: a missing directory, an unreadable certificate, a port

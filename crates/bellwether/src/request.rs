@@ -52,9 +52,6 @@ pub struct Request {
     asker: Asker,
 }
 
-
-
-
 impl Request {
     /// Whether the client has left.
     ///
@@ -67,7 +64,9 @@ impl Request {
     /// Resolves when the client has left: the awaitable form of
     /// [`is_disconnected`](Self::is_disconnected). It does not hold the request.
     pub fn disconnected(&self) -> Disconnected {
-        Disconnected { left: self.asker.left() }
+        Disconnected {
+            left: self.asker.left(),
+        }
     }
 
     /// The id after which the client wants to go on; see [`LastEventId`].
@@ -144,10 +143,17 @@ impl<S: Sync> FromRequest<S> for Request {
 
     async fn from_request(request: axum::extract::Request, _: &S) -> Result<Self, Infallible> {
         let (parts, body) = request.into_parts();
-        let presence = parts.extensions.get::<PresenceLink>().and_then(PresenceLink::upgrade);
+        let presence = parts
+            .extensions
+            .get::<PresenceLink>()
+            .and_then(PresenceLink::upgrade);
         // Without a link nobody will ever say that the client has left.
         let presence = presence.unwrap_or_else(Arc::<Presence>::default);
-        Ok(Self { parts, body: body.into(), asker: Asker::new(presence) })
+        Ok(Self {
+            parts,
+            body: body.into(),
+            asker: Asker::new(presence),
+        })
     }
 }
 
@@ -218,7 +224,11 @@ pub(crate) fn last_event_id(headers: &HeaderMap, uri: &Uri) -> Option<String> {
         None => {
             let query: axum::extract::Query<Vec<(String, String)>> =
                 axum::extract::Query::try_from_uri(uri).ok()?;
-            query.0.into_iter().find(|(name, _)| QUERY_NAMES.contains(&&**name))?.1
+            query
+                .0
+                .into_iter()
+                .find(|(name, _)| QUERY_NAMES.contains(&&**name))?
+                .1
         }
     };
     (id.len() <= MAX_LAST_EVENT_ID_BYTES).then_some(id)

@@ -87,7 +87,12 @@ impl Application {
             }
         };
         let served = tokio::spawn(async move { prepared.serve(asked, |_, _| {}).await.map(drop) });
-        Ok(Running { address, lifecycle, stop, served })
+        Ok(Running {
+            address,
+            lifecycle,
+            stop,
+            served,
+        })
     }
 
     /// Where the application listens when nobody hands it a listener.
@@ -193,9 +198,16 @@ impl Prepared {
             error_page::warn_if_public(parts.defaults.show_error_details, address);
         }
         for hook in parts.on_start.drain(..) {
-            hook().await.map_err(|e| Error::hook("start the application", Some(e)))?;
+            hook()
+                .await
+                .map_err(|e| Error::hook("start the application", Some(e)))?;
         }
-        Ok(Self { router, parts, listener, lifecycle })
+        Ok(Self {
+            router,
+            parts,
+            listener,
+            lifecycle,
+        })
     }
 
     /// Serves until `stop` is ready, drains, and runs the stop hooks.
@@ -204,15 +216,32 @@ impl Prepared {
         stop: impl Future<Output = ()>,
         on_drain: impl FnOnce(u64, Duration),
     ) -> Result<DrainReport> {
-        let Self { router, parts, listener, lifecycle } = self;
-        let Parts { limits, timeouts, drain, on_stop, .. } = parts;
+        let Self {
+            router,
+            parts,
+            listener,
+            lifecycle,
+        } = self;
+        let Parts {
+            limits,
+            timeouts,
+            drain,
+            on_stop,
+            ..
+        } = parts;
         let (notice, window) = (drain.notice, drain.window);
         let stop = async {
             stop.await;
             lifecycle.retire();
             tokio::time::sleep(notice).await;
         };
-        let server = Server { router, lifecycle: lifecycle.clone(), limits, timeouts, drain };
+        let server = Server {
+            router,
+            lifecycle: lifecycle.clone(),
+            limits,
+            timeouts,
+            drain,
+        };
         let mut serving = std::pin::pin!(server.run(listener));
         let report = tokio::select! {
             report = &mut serving => report,
@@ -282,7 +311,11 @@ fn environment_address() -> Result<String> {
     };
     // An IPv6 address needs brackets before a port.
     let needs_brackets = host.contains(':') && !host.starts_with('[');
-    Ok(if needs_brackets { format!("[{host}]:{port}") } else { format!("{host}:{port}") })
+    Ok(if needs_brackets {
+        format!("[{host}]:{port}")
+    } else {
+        format!("{host}:{port}")
+    })
 }
 
 /// Prints on standard output. A closed output is no reason to stop serving.

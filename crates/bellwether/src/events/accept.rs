@@ -9,7 +9,11 @@ pub(super) fn accepts_event_stream(headers: &HeaderMap) -> bool {
     let mut any = false;
     for value in headers.get_all(ACCEPT) {
         let Ok(value) = value.to_str() else { continue };
-        for range in value.split(',').map(str::trim).filter(|range| !range.is_empty()) {
+        for range in value
+            .split(',')
+            .map(str::trim)
+            .filter(|range| !range.is_empty())
+        {
             any = true;
             let mut parts = range.split(';').map(str::trim);
             let specificity = match parts.next().unwrap_or_default() {
@@ -32,7 +36,10 @@ pub(super) fn accepts_event_stream(headers: &HeaderMap) -> bool {
 fn is_zero_weight(parameter: &str) -> bool {
     parameter.split_once('=').is_some_and(|(name, weight)| {
         name.trim().eq_ignore_ascii_case("q")
-            && weight.trim().parse::<f32>().is_ok_and(|weight| weight <= 0.0)
+            && weight
+                .trim()
+                .parse::<f32>()
+                .is_ok_and(|weight| weight <= 0.0)
     })
 }
 

@@ -62,7 +62,10 @@ pub(crate) struct EventBody {
 enum Phase {
     Open,
     /// The error is told; what is left is to cut, once the bytes are out.
-    Failed { flushes: u64, at: Instant },
+    Failed {
+        flushes: u64,
+        at: Instant,
+    },
     Ended,
 }
 
@@ -138,8 +141,9 @@ impl EventBody {
     fn fill(&mut self, cx: &mut Context<'_>, out: &mut Vec<u8>) -> Option<BoxError> {
         let source = self.source.as_mut()?;
         let start = out.len();
-        let polled =
-            catch_unwind(AssertUnwindSafe(|| source.as_mut().poll_fill(cx, out, FRAME_BYTES)));
+        let polled = catch_unwind(AssertUnwindSafe(|| {
+            source.as_mut().poll_fill(cx, out, FRAME_BYTES)
+        }));
         let filling = match polled {
             Ok(filling) => filling,
             Err(panic) => {
@@ -195,7 +199,10 @@ impl EventBody {
         let _ = event.map(|event| event.encode_into(out));
         self.guard.close_for(CloseReason::Error);
         let flushes = self.guard.connection().map_or(0, |c| c.flushes());
-        self.phase = Phase::Failed { flushes, at: Instant::now() };
+        self.phase = Phase::Failed {
+            flushes,
+            at: Instant::now(),
+        };
     }
 
     /// Logs the error with its causes, once.
@@ -232,7 +239,10 @@ impl EventBody {
     /// Appends everything that is due; leaves `out` empty when nothing is.
     fn poll_open(&mut self, cx: &mut Context<'_>, out: &mut Vec<u8>) {
         out.append(&mut self.primed);
-        if self.stop_moment().is_some_and(|moment| moment <= Instant::now()) {
+        if self
+            .stop_moment()
+            .is_some_and(|moment| moment <= Instant::now())
+        {
             self.say_goodbye(out);
             return;
         }
@@ -243,8 +253,11 @@ impl EventBody {
             return;
         }
         if !out.is_empty() {
-            self.next_beat =
-                self.options.keep_alive.as_ref().map(|k| Instant::now() + k.interval);
+            self.next_beat = self
+                .options
+                .keep_alive
+                .as_ref()
+                .map(|k| Instant::now() + k.interval);
         } else if self.phase == Phase::Open {
             self.poll_idle(cx, out);
         }
@@ -258,7 +271,9 @@ impl EventBody {
                 None if self.stopped.as_mut().poll(cx).is_ready() => continue,
                 None => None,
             };
-            let Some(due) = [stop, self.next_beat].into_iter().flatten().min() else { return };
+            let Some(due) = [stop, self.next_beat].into_iter().flatten().min() else {
+                return;
+            };
             let timer = match &mut self.timer {
                 Some(timer) => {
                     // A timer that fires early is set anew below; so traffic, which moves the
@@ -291,11 +306,17 @@ impl EventBody {
     /// Waits until the last words of a failed stream are out: hyper throws away what it has not
     /// yet written when a body fails.
     fn poll_last_words(&mut self, cx: &mut Context<'_>, flushes: u64, at: Instant) -> Poll<()> {
-        if self.guard.connection().is_some_and(|c| c.has_flushed_since(flushes, cx)) {
+        if self
+            .guard
+            .connection()
+            .is_some_and(|c| c.has_flushed_since(flushes, cx))
+        {
             return Poll::Ready(());
         }
         let due = at + LAST_WORDS;
-        let timer = self.timer.get_or_insert_with(|| Box::pin(tokio::time::sleep_until(due)));
+        let timer = self
+            .timer
+            .get_or_insert_with(|| Box::pin(tokio::time::sleep_until(due)));
         if timer.deadline() != due {
             timer.as_mut().reset(due);
         }
@@ -306,12 +327,16 @@ impl EventBody {
     /// in which `is_disconnected()` is true; any other is dropped where it stands.
     fn retire(&mut self) {
         self.presence.leave();
-        let Some(mut source) = self.source.take() else { return };
+        let Some(mut source) = self.source.take() else {
+            return;
+        };
         let grace = self.options.leave_grace;
         if grace.is_zero() || !self.presence.has_askers() {
             return;
         }
-        let Ok(runtime) = tokio::runtime::Handle::try_current() else { return };
+        let Ok(runtime) = tokio::runtime::Handle::try_current() else {
+            return;
+        };
         let lifecycle = self.guard.lifecycle();
         let leaving = Streams::leave(lifecycle);
         let farewell = async move {
@@ -321,7 +346,9 @@ impl EventBody {
                 tracing::debug!(target: "bellwether::stream", "generator dropped after its moment");
             }
         };
-        lifecycle.tracker().spawn_on(lifecycle.scope(farewell), &runtime);
+        lifecycle
+            .tracker()
+            .spawn_on(lifecycle.scope(farewell), &runtime);
     }
 }
 

@@ -39,7 +39,10 @@ impl Exchange {
     ///
     /// The whole answer, where the handler is not needed for it: 406 for a client that takes no
     /// event stream, 204 for one that was told that the stream is finished, the head for `HEAD`.
-    #[expect(clippy::result_large_err, reason = "the answer is used up by the only caller")]
+    #[expect(
+        clippy::result_large_err,
+        reason = "the answer is used up by the only caller"
+    )]
     pub(crate) fn open(request: &mut Request) -> Result<Self, Response> {
         let exchange = Self::watch(request);
         if let Some(answer) = exchange.refusal() {
@@ -56,7 +59,9 @@ impl Exchange {
     /// Looks at a request before a handler that may answer anything.
     pub(crate) fn watch(request: &mut Request) -> Self {
         let extensions = request.extensions();
-        let linked = extensions.get::<PresenceLink>().and_then(PresenceLink::upgrade);
+        let linked = extensions
+            .get::<PresenceLink>()
+            .and_then(PresenceLink::upgrade);
         let connection = extensions.get::<Arc<ConnectionState>>().cloned();
         let defaults = extensions.get::<Arc<StreamDefaults>>().cloned();
         let path = match extensions.get::<MatchedPath>() {
@@ -65,7 +70,9 @@ impl Exchange {
         };
         let presence = linked.unwrap_or_else(|| {
             let presence = Arc::<Presence>::default();
-            request.extensions_mut().insert(PresenceLink::new(&presence));
+            request
+                .extensions_mut()
+                .insert(PresenceLink::new(&presence));
             presence
         });
         Self {
@@ -87,7 +94,8 @@ impl Exchange {
         let mut response = Response::new(Body::empty());
         set_event_stream_headers(response.headers_mut());
         let options = self.options(Overrides::default());
-        self.send(response, Box::pin(StreamSource::new(stream)), options).await
+        self.send(response, Box::pin(StreamSource::new(stream)), options)
+            .await
     }
 
     /// Completes a response that may carry pending events; any other passes as it is.
@@ -95,7 +103,9 @@ impl Exchange {
         let Some(slot) = response.extensions_mut().remove::<PendingEvents>() else {
             return response;
         };
-        let Some(Pending::Source(source, overrides)) = slot.take() else { return response };
+        let Some(Pending::Source(source, overrides)) = slot.take() else {
+            return response;
+        };
         if let Some(answer) = self.refusal() {
             return answer;
         }
@@ -135,7 +145,10 @@ impl Exchange {
     }
 
     /// The body of the events, primed; or the answer that tells why there are none.
-    #[expect(clippy::result_large_err, reason = "the answer is used up by the only callers")]
+    #[expect(
+        clippy::result_large_err,
+        reason = "the answer is used up by the only callers"
+    )]
     async fn body(
         self,
         source: Pin<Box<dyn Source>>,
@@ -164,8 +177,12 @@ impl Exchange {
 pub(crate) async fn complete(mut request: Request, next: Next) -> Response {
     let exchange = Exchange::watch(&mut request);
     let mut response = next.run(request).await;
-    let Some(slot) = response.extensions_mut().remove::<PendingEvents>() else { return response };
-    let Some(Pending::Source(source, overrides)) = slot.take() else { return response };
+    let Some(slot) = response.extensions_mut().remove::<PendingEvents>() else {
+        return response;
+    };
+    let Some(Pending::Source(source, overrides)) = slot.take() else {
+        return response;
+    };
     if let Some(answer) = exchange.refusal() {
         return answer;
     }
@@ -190,8 +207,17 @@ pub(crate) async fn answer(router: Router, request: Request) -> Response {
 /// The headers of every event stream. `no-transform` keeps proxies from compressing it,
 /// `X-Accel-Buffering` keeps nginx from buffering it.
 pub(super) fn set_event_stream_headers(headers: &mut HeaderMap) {
-    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/event-stream"));
-    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store, no-transform"));
+    headers.insert(
+        header::CONTENT_TYPE,
+        HeaderValue::from_static("text/event-stream"),
+    );
+    headers.insert(
+        header::CACHE_CONTROL,
+        HeaderValue::from_static("no-store, no-transform"),
+    );
     headers.insert("x-accel-buffering", HeaderValue::from_static("no"));
-    headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    headers.insert(
+        header::X_CONTENT_TYPE_OPTIONS,
+        HeaderValue::from_static("nosniff"),
+    );
 }

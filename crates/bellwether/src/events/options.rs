@@ -143,9 +143,10 @@ impl StreamDefaults {
     /// The options of a stream whose response sets nothing.
     pub(crate) fn options(&self) -> StreamOptions {
         StreamOptions {
-            keep_alive: self
-                .keep_alive
-                .map(|interval| KeepAlive { interval, beat: KeepAlive::COMMENT }),
+            keep_alive: self.keep_alive.map(|interval| KeepAlive {
+                interval,
+                beat: KeepAlive::COMMENT,
+            }),
             retry: None,
             finish: false,
             on_stop: OnStop::default(),

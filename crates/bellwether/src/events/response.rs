@@ -95,8 +95,13 @@ impl ServerEventsResponse {
         V::Error: fmt::Display,
     {
         let fixed = |name: &HeaderName| {
-            [header::CONTENT_TYPE, header::CONNECTION, header::TRANSFER_ENCODING, header::UPGRADE]
-                .contains(name)
+            [
+                header::CONTENT_TYPE,
+                header::CONNECTION,
+                header::TRANSFER_ENCODING,
+                header::UPGRADE,
+            ]
+            .contains(name)
                 || name == "keep-alive"
         };
         let mistake = match (name.try_into(), value.try_into()) {
@@ -130,7 +135,8 @@ impl ServerEventsResponse {
         match event.encode() {
             Ok(beat) => self.overrides.keep_alive = Some(Some(KeepAlive { interval, beat })),
             Err(error) => {
-                self.mistake.get_or_insert(format!("the keep-alive event: {error}"));
+                self.mistake
+                    .get_or_insert(format!("the keep-alive event: {error}"));
             }
         }
         self

@@ -89,7 +89,11 @@ where
                 },
             }
         };
-        Filling { filled, events, asked: take_asked() }
+        Filling {
+            filled,
+            events,
+            asked: take_asked(),
+        }
     }
 
     fn poll_discard(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {

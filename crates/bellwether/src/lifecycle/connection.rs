@@ -38,7 +38,11 @@ impl ConnectionState {
     pub(crate) fn note_flushed(&self) {
         self.flushes.fetch_add(1, Ordering::AcqRel);
         if self.is_streaming() {
-            let waiter = self.flush_waiter.lock().unwrap_or_else(PoisonError::into_inner).take();
+            let waiter = self
+                .flush_waiter
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .take();
             if let Some(waker) = waiter {
                 waker.wake();
             }
@@ -55,8 +59,10 @@ impl ConnectionState {
         if self.flushes() != since {
             return true;
         }
-        *self.flush_waiter.lock().unwrap_or_else(PoisonError::into_inner) =
-            Some(cx.waker().clone());
+        *self
+            .flush_waiter
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner) = Some(cx.waker().clone());
         // A flush between the first look and the registration would otherwise be missed.
         self.flushes() != since
     }

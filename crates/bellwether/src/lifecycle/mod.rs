@@ -17,7 +17,7 @@ pub(crate) use presence::{Asker, Presence, PresenceLink};
 pub(crate) use scope::{Scoped, take_asked};
 pub use signals::shutdown_signal;
 pub(crate) use signals::{first_signal, watch_signals};
-pub use stopping::{Stopping, is_stopping, stopping};
 pub(crate) use stopping::{DrainPlan, Lifecycle};
+pub use stopping::{Stopping, is_stopping, stopping};
 pub use streams::{CloseReason, StreamCounts};
 pub(crate) use streams::{StreamGuard, Streams};

@@ -19,7 +19,9 @@ thread_local! {
 
 /// The lifecycle of the server whose task is being polled, or the process's own.
 pub(super) fn current() -> Lifecycle {
-    CURRENT.with_borrow(Clone::clone).unwrap_or_else(Lifecycle::process)
+    CURRENT
+        .with_borrow(Clone::clone)
+        .unwrap_or_else(Lifecycle::process)
 }
 
 /// Notes that the running code asked whether a stop has begun.
@@ -67,7 +69,9 @@ struct Entered {
 
 impl Entered {
     fn new(lifecycle: Lifecycle) -> Self {
-        Self { outer: CURRENT.replace(Some(lifecycle)) }
+        Self {
+            outer: CURRENT.replace(Some(lifecycle)),
+        }
     }
 }
 

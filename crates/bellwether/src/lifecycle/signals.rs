@@ -18,13 +18,17 @@ use super::Lifecycle;
 pub(crate) fn watch_signals(last_resort: Option<Duration>) -> oneshot::Receiver<&'static str> {
     let (first, told) = oneshot::channel();
     let watch = move || {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build();
         match runtime {
             Ok(runtime) => runtime.block_on(watch(first, last_resort)),
             Err(error) => tracing::warn!(%error, "signals cannot be received: {ADVICE}"),
         }
     };
-    let thread = std::thread::Builder::new().name("bellwether-signals".into()).spawn(watch);
+    let thread = std::thread::Builder::new()
+        .name("bellwether-signals".into())
+        .spawn(watch);
     if let Err(error) = thread {
         tracing::warn!(%error, "signals cannot be received: {ADVICE}");
     }

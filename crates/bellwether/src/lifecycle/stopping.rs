@@ -49,7 +49,9 @@ pub fn is_stopping() -> bool {
 /// ```
 pub fn stopping() -> Stopping {
     scope::note_asked();
-    Stopping { stopped: scope::current().stopping() }
+    Stopping {
+        stopped: scope::current().stopping(),
+    }
 }
 
 pin_project! {
@@ -210,7 +212,11 @@ mod tests {
     use super::*;
 
     fn plan(streams: u64) -> DrainPlan {
-        DrainPlan { began: Instant::now(), window: Duration::from_secs(10), streams }
+        DrainPlan {
+            began: Instant::now(),
+            window: Duration::from_secs(10),
+            streams,
+        }
     }
 
     #[test]

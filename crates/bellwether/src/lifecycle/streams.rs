@@ -30,8 +30,13 @@ pub enum CloseReason {
 
 impl CloseReason {
     /// Every reason, in the order of [`StreamCounts`].
-    pub const ALL: [Self; 5] =
-        [Self::Finished, Self::ClientLeft, Self::TooSlow, Self::Stopping, Self::Error];
+    pub const ALL: [Self; 5] = [
+        Self::Finished,
+        Self::ClientLeft,
+        Self::TooSlow,
+        Self::Stopping,
+        Self::Error,
+    ];
 
     /// The name used in logs and as the `reason` label of metrics.
     #[must_use]
@@ -92,7 +97,12 @@ impl Streams {
         let closed = std::array::from_fn(|i| self.closed[i].load(Ordering::Acquire));
         let opened = self.opened.load(Ordering::Acquire);
         let open = opened - closed.iter().sum::<u64>();
-        StreamCounts { open, opened, leaving: self.leaving.load(Ordering::Acquire), closed }
+        StreamCounts {
+            open,
+            opened,
+            leaving: self.leaving.load(Ordering::Acquire),
+            closed,
+        }
     }
 
     /// A generator is given its moment; the count falls when the value is dropped.
@@ -162,7 +172,15 @@ impl StreamGuard {
             connection.begin_streaming();
         }
         tracing::info!(target: "bellwether::stream", path = &*path, "stream opened");
-        Self { lifecycle, connection, path, opened: Instant::now(), reason: None, events: 0, bytes: 0 }
+        Self {
+            lifecycle,
+            connection,
+            path,
+            opened: Instant::now(),
+            reason: None,
+            events: 0,
+            bytes: 0,
+        }
     }
 
     /// The server's life that this stream is part of.

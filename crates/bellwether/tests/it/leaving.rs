@@ -29,7 +29,12 @@ fn quiet() -> ServerEventsResponse {
 /// Waits until the one open stream is closed for this reason.
 async fn closed_for(running: &Running, reason: CloseReason) {
     eventually("the stream to close", SOON, || running.streams().open == 0).await;
-    assert_eq!(running.streams().closed(reason), 1, "{:?}", running.streams());
+    assert_eq!(
+        running.streams().closed(reason),
+        1,
+        "{:?}",
+        running.streams()
+    );
 }
 
 async fn open(address: SocketAddr) -> RawClient {
@@ -102,7 +107,10 @@ async fn a_reader_that_reads_nothing_is_cut_as_too_slow() {
         .route(("/", get(flood)));
     let (running, address) = serve(application).await;
     let client = RawClient::connect_and_get(address, "/").await;
-    eventually("the cut", SOON, || running.streams().closed(CloseReason::TooSlow) == 1).await;
+    eventually("the cut", SOON, || {
+        running.streams().closed(CloseReason::TooSlow) == 1
+    })
+    .await;
     assert_eq!(running.streams().open, 0);
     drop(client);
 }
@@ -181,10 +189,17 @@ async fn whatever_way_five_thousand_clients_leave_every_count_returns_to_zero() 
     })
     .await;
     let streams = running.streams();
-    let closed: u64 = CloseReason::ALL.iter().map(|reason| streams.closed(*reason)).sum();
+    let closed: u64 = CloseReason::ALL
+        .iter()
+        .map(|reason| streams.closed(*reason))
+        .sum();
     assert_eq!(closed, streams.opened);
     assert!(streams.opened >= (CLIENTS / 2) as u64, "{streams:?}");
-    assert_eq!(cleaned.load(Ordering::SeqCst), streams.opened, "each generator has cleaned up");
+    assert_eq!(
+        cleaned.load(Ordering::SeqCst),
+        streams.opened,
+        "each generator has cleaned up"
+    );
     running.stop().await.unwrap();
 }
 
@@ -205,7 +220,10 @@ fn run(command: &str) -> Result<(), String> {
     if output.status.success() {
         return Ok(());
     }
-    Err(format!("{command}: {}", String::from_utf8_lossy(&output.stderr).trim()))
+    Err(format!(
+        "{command}: {}",
+        String::from_utf8_lossy(&output.stderr).trim()
+    ))
 }
 
 impl Apart {
@@ -217,13 +235,22 @@ impl Apart {
             here: "10.213.7.1",
             there: "10.213.7.2",
         };
-        let Self { name, device, here, there } = &apart;
+        let Self {
+            name,
+            device,
+            here,
+            there,
+        } = &apart;
         run("command -v ip && command -v iptables")
             .map_err(|_| "the commands ip and iptables are not both here".to_owned())?;
         run(&format!("ip netns add {name}"))?;
-        run(&format!("ip link add {device} type veth peer name {device}p"))?;
+        run(&format!(
+            "ip link add {device} type veth peer name {device}p"
+        ))?;
         run(&format!("ip link set {device}p netns {name}"))?;
-        run(&format!("ip addr add {here}/30 dev {device} && ip link set {device} up"))?;
+        run(&format!(
+            "ip addr add {here}/30 dev {device} && ip link set {device} up"
+        ))?;
         run(&format!("ip -n {name} addr add {there}/30 dev {device}p"))?;
         run(&format!("ip -n {name} link set {device}p up"))?;
         run(&format!("ip netns exec {name} iptables -L -n"))?;
@@ -284,6 +311,9 @@ async fn a_client_that_vanished_behind_dropped_packets_is_noticed_within_its_tim
     run(&format!("ip netns exec {name} iptables -I OUTPUT -j DROP")).unwrap();
     // Under the defaults this bound is a minute.
     let bound = (keep_alive + silence).mul_f64(1.3) + Duration::from_secs(3);
-    eventually("the vanished client to be noticed", bound, || running.streams().open == 0).await;
+    eventually("the vanished client to be noticed", bound, || {
+        running.streams().open == 0
+    })
+    .await;
     client.kill().await.unwrap();
 }

@@ -47,22 +47,35 @@ fn blocks() -> impl Stream<Item = ServerSentEvent> {
 /// The child's whole program; nothing where it is run as a test.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn child() {
-    let Ok(role) = std::env::var(ROLE) else { return };
+    let Ok(role) = std::env::var(ROLE) else {
+        return;
+    };
     let drain = match role.as_str() {
         "impatient" => Drain::default()
             .window(Duration::from_millis(100))
             .deadline(Duration::from_millis(200))
             .last_resort(Duration::from_millis(300)),
-        _ => Drain::default().window(Duration::from_secs(600)).deadline(Duration::from_secs(600)),
+        _ => Drain::default()
+            .window(Duration::from_secs(600))
+            .deadline(Duration::from_secs(600)),
     };
-    let application = Application::new().drain(drain).route(asks).route(stays).route(blocks);
+    let application = Application::new()
+        .drain(drain)
+        .route(asks)
+        .route(stays)
+        .route(blocks);
     application.run().await.unwrap();
 }
 
 fn command(role: &str, port: &str) -> Command {
     let mut command = Command::new(std::env::current_exe().unwrap());
     command
-        .args(["--exact", "process::child", "--nocapture", "--test-threads=1"])
+        .args([
+            "--exact",
+            "process::child",
+            "--nocapture",
+            "--test-threads=1",
+        ])
         .env(ROLE, role)
         .env("PORT", port)
         .env_remove("HOST");
@@ -125,14 +138,23 @@ async fn the_process_ends_even_if_a_thread_of_it_never_does() {
 #[tokio::test]
 async fn the_first_line_tells_the_address_and_a_taken_port_tells_what_to_do() {
     let program = start("patient").await;
-    assert!(program.url().starts_with("http://127.0.0.1:"), "bound to loopback unless told");
+    assert!(
+        program.url().starts_with("http://127.0.0.1:"),
+        "bound to loopback unless told"
+    );
     let port = program.addr().rsplit(':').next().unwrap().to_owned();
     let told = complaint(&port).await;
-    assert!(told.contains(&format!("127.0.0.1:{port}")) && told.contains("PORT="), "{told}");
+    assert!(
+        told.contains(&format!("127.0.0.1:{port}")) && told.contains("PORT="),
+        "{told}"
+    );
 }
 
 #[tokio::test]
 async fn a_port_that_is_no_number_is_told_as_it_was_found() {
     let told = complaint("80a").await;
-    assert!(told.contains("PORT must be a number from 0 to 65535: found `80a`"), "{told}");
+    assert!(
+        told.contains("PORT must be a number from 0 to 65535: found `80a`"),
+        "{told}"
+    );
 }

@@ -20,12 +20,10 @@ const SOON: Duration = Duration::from_secs(5);
 
 /// Says something every few milliseconds and never asks.
 fn chatter() -> impl Stream<Item = ServerSentEvent> {
-    stream!(
-        for i in 0u64.. {
-            yield ServerSentEvent::text("x".repeat(500)).id(i);
-            sleep(Duration::from_millis(7)).await;
-        }
-    )
+    stream!(for i in 0u64.. {
+        yield ServerSentEvent::text("x".repeat(500)).id(i);
+        sleep(Duration::from_millis(7)).await;
+    })
 }
 
 fn drain(window: u64, deadline: u64) -> Drain {
@@ -37,15 +35,23 @@ fn drain(window: u64, deadline: u64) -> Drain {
 /// The retry that ends the stream; what comes before it is whole events.
 fn farewell(body: &[u8]) -> u64 {
     let text = std::str::from_utf8(body).unwrap();
-    assert!(text.ends_with("\n\n"), "ends on an event boundary: {text:?}");
+    assert!(
+        text.ends_with("\n\n"),
+        "ends on an event boundary: {text:?}"
+    );
     let last = text.trim_end().rsplit("\n\n").next().unwrap();
-    last.strip_prefix("retry: ").expect("told when to come back").parse().unwrap()
+    last.strip_prefix("retry: ")
+        .expect("told when to come back")
+        .parse()
+        .unwrap()
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_stop_ends_every_stream_on_an_event_boundary_and_tells_each_its_own_time_to_come_back() {
     const STREAMS: usize = 200;
-    let application = Application::new().drain(drain(10_000, 15_000)).route(("/", get(chatter)));
+    let application = Application::new()
+        .drain(drain(10_000, 15_000))
+        .route(("/", get(chatter)));
     let (running, address) = serve(application).await;
     let mut clients = Vec::new();
     for _ in 0..STREAMS {
@@ -75,7 +81,11 @@ async fn a_stop_ends_every_stream_on_an_event_boundary_and_tells_each_its_own_ti
         last = last.max(at);
     }
     stop.await.unwrap().unwrap();
-    assert!(retries.len() > STREAMS / 2, "spread: {} different times", retries.len());
+    assert!(
+        retries.len() > STREAMS / 2,
+        "spread: {} different times",
+        retries.len()
+    );
     // 200 ends a second: the streams spread over a second of the window, and not all at once.
     assert!(last > Duration::from_millis(500), "{last:?}");
 }
@@ -87,7 +97,9 @@ async fn one_open_stream_does_not_hold_up_the_stop() {
     client.read_head().await;
     client.next_event().await.unwrap();
     let within = tokio::time::timeout(SOON, running.stop()).await;
-    within.expect("well before the window of ten seconds is over").unwrap();
+    within
+        .expect("well before the window of ten seconds is over")
+        .unwrap();
     assert_eq!(client.read_to_end().await.1, BodyEnd::Clean);
 }
 
@@ -97,23 +109,27 @@ async fn without_streams_the_stop_is_at_once() {
     // A connection that is kept alive is no reason to wait.
     let mut idle = RawClient::connect_and_get(address, "/missing").await;
     idle.read_head().await;
-    tokio::time::timeout(SOON, running.stop()).await.expect("no wait").unwrap();
-    assert!(TcpStream::connect(address).await.is_err(), "nobody listens any more");
+    tokio::time::timeout(SOON, running.stop())
+        .await
+        .expect("no wait")
+        .unwrap();
+    assert!(
+        TcpStream::connect(address).await.is_err(),
+        "nobody listens any more"
+    );
 }
 
 #[tokio::test]
 async fn a_generator_that_asks_whether_to_stop_ends_by_itself_with_its_last_words() {
     let asks = || {
-        stream!(
-            loop {
-                if is_stopping() {
-                    yield ServerSentEvent::text("last words");
-                    break;
-                }
-                yield ServerSentEvent::text("one");
-                sleep(Duration::from_millis(300)).await;
+        stream!(loop {
+            if is_stopping() {
+                yield ServerSentEvent::text("last words");
+                break;
             }
-        )
+            yield ServerSentEvent::text("one");
+            sleep(Duration::from_millis(300)).await;
+        })
     };
     let awaits = || {
         stream!(
@@ -123,7 +139,9 @@ async fn a_generator_that_asks_whether_to_stop_ends_by_itself_with_its_last_word
             yield ServerSentEvent::text("last words");
         )
     };
-    let application = Application::new().route(("/asks", get(asks))).route(("/awaits", get(awaits)));
+    let application = Application::new()
+        .route(("/asks", get(asks)))
+        .route(("/awaits", get(awaits)));
     let (running, address) = serve(application).await;
     let mut clients = Vec::new();
     for path in ["/asks", "/awaits"] {
@@ -146,13 +164,13 @@ async fn a_generator_that_asks_whether_to_stop_ends_by_itself_with_its_last_word
 #[tokio::test]
 async fn a_stream_that_must_finish_is_let_finish() {
     let answer = || {
-        let words = stream!(
-            for word in ["one", "two", "three"] {
-                yield word;
-                sleep(Duration::from_millis(200)).await;
-            }
-        );
-        ServerEventsResponse::new(words).on_stop(OnStop::LetFinish).finish()
+        let words = stream!(for word in ["one", "two", "three"] {
+            yield word;
+            sleep(Duration::from_millis(200)).await;
+        });
+        ServerEventsResponse::new(words)
+            .on_stop(OnStop::LetFinish)
+            .finish()
     };
     let (running, address) = serve(Application::new().route(("/", get(answer)))).await;
     let mut client = RawClient::connect_and_get(address, "/").await;
@@ -161,7 +179,10 @@ async fn a_stream_that_must_finish_is_let_finish() {
     let stop = tokio::spawn(running.stop());
     assert_eq!(client.next_event().await.unwrap().data, "two");
     assert_eq!(client.next_event().await.unwrap().data, "three");
-    assert_eq!(client.next_event().await.unwrap().event, "bellwether.finished");
+    assert_eq!(
+        client.next_event().await.unwrap().event,
+        "bellwether.finished"
+    );
     assert_eq!(client.read_to_end().await.1, BodyEnd::Clean);
     stop.await.unwrap().unwrap();
 }
@@ -175,7 +196,9 @@ async fn a_stream_that_asks_but_stays_is_ended_when_the_window_closes() {
             sleep(Duration::from_millis(10)).await;
         })
     };
-    let application = Application::new().drain(drain(400, 10_000)).route(("/", get(stays)));
+    let application = Application::new()
+        .drain(drain(400, 10_000))
+        .route(("/", get(stays)));
     let (running, address) = serve(application).await;
     let mut client = RawClient::connect_and_get(address, "/").await;
     client.read_head().await;
@@ -196,19 +219,27 @@ async fn what_ignores_the_stop_is_cut_at_the_deadline() {
         });
         StreamedContent::new("text/plain", bytes)
     };
-    let application = Application::new().drain(drain(50, 300)).route(("/", get(endless)));
+    let application = Application::new()
+        .drain(drain(50, 300))
+        .route(("/", get(endless)));
     let (running, address) = serve(application).await;
     let mut client = RawClient::connect_and_get(address, "/").await;
     client.read_head().await;
     client.read_body_chunk().await.unwrap();
-    tokio::time::timeout(SOON, running.stop()).await.expect("cut").unwrap();
+    tokio::time::timeout(SOON, running.stop())
+        .await
+        .expect("cut")
+        .unwrap();
     assert_ne!(client.read_to_end().await.1, BodyEnd::Clean);
 }
 
 #[tokio::test]
 async fn readiness_is_false_first_and_accepting_stops_when_the_notice_is_over() {
     let drain = Drain::default().notice(Duration::from_millis(500));
-    let application = Application::new().drain(drain).health("/ready").route(("/", get(chatter)));
+    let application = Application::new()
+        .drain(drain)
+        .health("/ready")
+        .route(("/", get(chatter)));
     let (running, address) = serve(application).await;
     let probe = || async move {
         let mut probe = RawClient::connect_and_get(address, "/ready").await;
@@ -221,14 +252,20 @@ async fn readiness_is_false_first_and_accepting_stops_when_the_notice_is_over() 
     let stop = tokio::spawn(running.stop());
     tokio::task::yield_now().await;
     assert_eq!(probe().await, (503, Bytes::from_static(b"stopping")));
-    client.next_event().await.expect("streams go on during the notice");
+    client
+        .next_event()
+        .await
+        .expect("streams go on during the notice");
     stop.await.unwrap().unwrap();
     assert!(TcpStream::connect(address).await.is_err());
 }
 
 #[tokio::test]
 async fn hooks_run_before_the_first_connection_and_after_the_last_stream() {
-    let (started, stopped) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicBool::new(false)));
+    let (started, stopped) = (
+        Arc::new(AtomicBool::new(false)),
+        Arc::new(AtomicBool::new(false)),
+    );
     let (on_start, on_stop) = (Arc::clone(&started), Arc::clone(&stopped));
     let application = Application::new()
         .on_start(move || async move {
@@ -259,7 +296,10 @@ async fn a_hook_that_fails_is_told_and_keeps_no_other_from_running() {
         });
     let error = serve(application).await.0.stop().await.unwrap_err();
     assert!(error.is_hook());
-    assert!(format!("{error:?}").ends_with("the cache could not be written"), "{error:?}");
+    assert!(
+        format!("{error:?}").ends_with("the cache could not be written"),
+        "{error:?}"
+    );
     assert!(ran.load(Ordering::SeqCst));
 }
 

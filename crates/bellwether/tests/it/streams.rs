@@ -159,7 +159,7 @@ async fn a_client_that_does_not_accept_event_streams_gets_406() {
 async fn an_error_before_the_first_event_reaches_the_client_with_its_real_status() {
     let fails = || {
         stream!(
-            tokio::task::yield_now().await;
+            sleep(Duration::from_millis(1)).await;
             yield Err::<ServerSentEvent, HttpError>(HttpError::new(StatusCode::FORBIDDEN, "not yours"));
         )
     };
@@ -229,7 +229,7 @@ async fn an_error_after_the_first_event_is_told_in_band_and_cuts_the_stream() {
     let fails = || {
         stream!(
             yield Ok(ServerSentEvent::text("one").id(1u64));
-            tokio::task::yield_now().await;
+            sleep(Duration::from_millis(1)).await;
             yield Err(std::io::Error::other("disk 7 is on fire"));
         )
     };
@@ -327,7 +327,7 @@ async fn a_panic_of_a_generator_is_an_error_of_its_stream() {
     let later = || {
         stream!(
             yield ServerSentEvent::text("one");
-            tokio::task::yield_now().await;
+            sleep(Duration::from_millis(1)).await;
             yield boom();
         )
     };
@@ -445,9 +445,7 @@ async fn traffic_puts_the_keep_alive_off() {
 
 #[tokio::test(start_paused = true)]
 async fn a_keep_alive_can_be_an_event_or_off() {
-    let beat = ServerSentEvent::new()
-        .event(event_name!("heartbeat"))
-        .data("");
+    let beat = ServerSentEvent::text("").event(event_name!("heartbeat"));
     let router =
         app!(move || ServerEventsResponse::new(silent())
             .keep_alive_event(Duration::from_secs(5), &beat));
