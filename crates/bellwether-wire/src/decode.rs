@@ -220,10 +220,8 @@ impl Decoder {
         let mut line = std::mem::take(&mut self.connection.line);
         line.extend_from_slice(piece);
         self.read_line(&line);
-        if line.capacity() <= KEPT_LINE_BYTES {
-            line.clear();
-            self.connection.line = line;
-        }
+        self.connection.line = line;
+        self.connection.clear_line();
     }
 
     /// Interprets one line that is not blank, given without its break.
@@ -332,6 +330,14 @@ impl Connection {
         found
     }
 
+    /// Empties the line buffer for the next line, and gives it back if it has become large.
+    fn clear_line(&mut self) {
+        if self.line.capacity() > KEPT_LINE_BYTES {
+            self.line = Vec::new();
+        }
+        self.line.clear();
+    }
+
     /// Keeps a piece of a line whose end has not come.
     fn keep(&mut self, piece: &[u8]) {
         self.line_bytes += piece.len();
@@ -354,7 +360,7 @@ impl Connection {
         {
             self.block.push_data(value);
             self.is_data_line = true;
-            self.line.clear();
+            self.clear_line();
         } else if self.line.is_empty() {
             self.line.extend_from_slice(piece);
         }
@@ -453,8 +459,18 @@ mod tests {
         );
         assert_eq!(decoder.connection.line.as_ptr(), buffer);
 
+        let comment = [b":".as_slice(), &[b'x'; 1_000_000], b"\ndata\n\n"].concat();
+        assert_eq!(decode_in_pieces(&mut decoder, &comment, 4096), 1);
+        assert!(decoder.connection.line.capacity() <= KEPT_LINE_BYTES);
+
         let long = [b"data: ".as_slice(), &[b'x'; 1_000_000], b"\n\n"].concat();
-        assert_eq!(decode_in_pieces(&mut decoder, &long, 4096), 1);
+        let (mut start, mut rest) = long.split_at(3);
+        assert_eq!(decoder.decode(&mut start), Ok(None));
+        assert!(decoder.decode(&mut rest).unwrap().is_some());
+        let (mut start, mut middle) = long.split_at(3);
+        middle = middle.strip_suffix(b"\n\n").unwrap();
+        assert_eq!(decoder.decode(&mut start), Ok(None));
+        assert_eq!(decoder.decode(&mut middle), Ok(None));
         assert!(decoder.connection.line.capacity() <= KEPT_LINE_BYTES);
     }
 
