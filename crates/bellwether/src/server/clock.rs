@@ -4,6 +4,8 @@
 //! deadline, keeps one timer for that, and asks again when the timer fires. Moving a deadline
 //! forward therefore touches no timer, and an open event stream with nothing to write has none.
 
+use std::time::Duration;
+
 use tokio::time::Instant;
 
 use super::limits::Timeouts;
@@ -12,6 +14,7 @@ use super::limits::Timeouts;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Phase {
     /// The TLS handshake runs.
+    #[cfg(feature = "tls")]
     Handshake { since: Instant },
     /// The head of a request is awaited or arriving.
     Head { since: Instant },
@@ -28,6 +31,7 @@ enum Phase {
 /// What a late connection is late with.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Late {
+    #[cfg(feature = "tls")]
     Handshake,
     Head,
     Idle,
@@ -39,6 +43,7 @@ impl Late {
     /// The name used in logs and as the `reason` label of metrics.
     pub(super) fn as_str(self) -> &'static str {
         match self {
+            #[cfg(feature = "tls")]
             Self::Handshake => "handshake_timeout",
             Self::Head => "head_timeout",
             Self::Idle => "idle",
@@ -49,7 +54,7 @@ impl Late {
 }
 
 /// How long a client may take to answer an HTTP/2 goodbye; a second is many round trips.
-const GOODBYE: std::time::Duration = std::time::Duration::from_secs(1);
+const GOODBYE: Duration = Duration::from_secs(1);
 
 /// What one connection is doing and since when.
 #[derive(Debug, Clone, Copy)]
@@ -61,6 +66,7 @@ pub(super) struct Clock {
 
 impl Clock {
     /// A connection that was accepted now and begins with a TLS handshake.
+    #[cfg(feature = "tls")]
     pub(super) fn handshake(now: Instant) -> Self {
         Self {
             phase: Phase::Handshake { since: now },
@@ -132,6 +138,7 @@ impl Clock {
         // A time so long that no clock reaches it is no deadline.
         let after = |since: Instant, time, late| since.checked_add(time).map(|at| (at, late));
         let phase = match self.phase {
+            #[cfg(feature = "tls")]
             Phase::Handshake { since } => after(since, timeouts.tls_handshake, Late::Handshake),
             Phase::Head { since } => after(since, timeouts.head, Late::Head),
             Phase::Idle { since } => after(since, timeouts.idle, Late::Idle),
@@ -157,8 +164,6 @@ impl Clock {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use super::*;
 
     const SECOND: Duration = Duration::from_secs(1);

@@ -32,6 +32,10 @@ type Http2 = http2::Connection<TokioIo<Io>, Requests, StreamExecutor>;
 type Handshake = (Pin<Box<tokio_rustls::Accept<Socket>>>, Permit);
 
 /// How far a connection has come.
+#[expect(
+    clippy::large_enum_variant,
+    reason = "HTTP/1 is the usual case, a box would cost more"
+)]
 enum Stage {
     #[cfg(feature = "tls")]
     Handshake(Handshake),
@@ -144,7 +148,7 @@ impl Future for Connection {
             }
             End::Late(late) => {
                 if late == Late::Write {
-                    this.pulse.state.note_timed_out();
+                    this.pulse.note_timed_out();
                 }
                 tracing::debug!(?peer, reason = late.as_str(), "connection closed");
             }

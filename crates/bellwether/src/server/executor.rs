@@ -1,24 +1,31 @@
-//! Runs the requests of an HTTP/2 connection, each as a task of its own.
+//! Runs the requests of an HTTP/2 connection, each as a task of its own, and ends those whose
+//! client takes nothing.
+//!
+//! HTTP/2 has a window for each stream. A client that closes one and keeps answering pings stalls
+//! that stream only; the socket does not know of it.
 
 use std::future::Future;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::Pin;
 use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+
+use pin_project_lite::pin_project;
+use tokio::time::{Instant, Sleep};
 
 use super::Shared;
-use super::pulse::Pulse;
+use super::pulse::{Http2Stream, Pulse};
 
 /// Spawns hyper's HTTP/2 streams within the server's scope and accounts.
 #[derive(Clone)]
 pub(super) struct StreamExecutor {
     shared: Arc<Shared>,
-    _pulse: Arc<Pulse>,
+    pulse: Arc<Pulse>,
 }
 
 impl StreamExecutor {
     pub(super) fn new(shared: Arc<Shared>, pulse: Arc<Pulse>) -> Self {
-        Self {
-            shared,
-            _pulse: pulse,
-        }
+        Self { shared, pulse }
     }
 }
 
@@ -26,8 +33,58 @@ impl<F> hyper::rt::Executor<F> for StreamExecutor
 where
     F: Future<Output = ()> + Send + 'static,
 {
-    fn execute(&self, stream: F) {
+    fn execute(&self, task: F) {
+        let stream = self.pulse.take_http2_stream();
+        let task = StreamTask {
+            task,
+            stream,
+            shared: Arc::clone(&self.shared),
+            timer: None,
+        };
         let lifecycle = &self.shared.lifecycle;
-        lifecycle.tracker().spawn(lifecycle.scope(stream));
+        lifecycle.tracker().spawn(lifecycle.scope(task));
+    }
+}
+
+pin_project! {
+    /// One HTTP/2 stream. Dropping the task resets the stream.
+    struct StreamTask<F> {
+        #[pin]
+        task: F,
+        stream: Option<Arc<Http2Stream>>,
+        shared: Arc<Shared>,
+        // Runs while the client's window keeps the body from going on.
+        timer: Option<Pin<Box<Sleep>>>,
+    }
+}
+
+impl<F: Future<Output = ()>> Future for StreamTask<F> {
+    type Output = ();
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        let this = self.project();
+        // After a panic the task is only dropped, so no broken state of it can be seen.
+        match catch_unwind(AssertUnwindSafe(|| this.task.poll(cx))) {
+            Ok(Poll::Pending) => {}
+            Ok(Poll::Ready(())) => return Poll::Ready(()),
+            Err(_) => {
+                tracing::error!("stream closed by a panic");
+                return Poll::Ready(());
+            }
+        }
+        let Some(stream) = this.stream.as_ref().filter(|stream| stream.has_unsent()) else {
+            *this.timer = None;
+            return Poll::Pending;
+        };
+        let Some(due) = Instant::now().checked_add(this.shared.timeouts.write_stall) else {
+            return Poll::Pending;
+        };
+        let timer = this
+            .timer
+            .get_or_insert_with(|| Box::pin(tokio::time::sleep_until(due)));
+        ready!(timer.as_mut().poll(cx));
+        stream.state.note_timed_out();
+        tracing::debug!(reason = "too_slow", "stream closed");
+        Poll::Ready(())
     }
 }

@@ -124,14 +124,14 @@ impl Io {
             match self.ahead.fill(&mut self.transport, cx) {
                 Poll::Pending => return Ok(()),
                 Poll::Ready(Ok(0)) => {
-                    self.pulse.state.note_gone();
+                    self.pulse.note_gone();
                     return Err(io::Error::new(
                         io::ErrorKind::ConnectionAborted,
                         "the client has closed the connection",
                     ));
                 }
                 Poll::Ready(Ok(_)) if self.ahead.waiting().len() > MAX_AHEAD_BYTES => {
-                    self.pulse.state.note_gone();
+                    self.pulse.note_gone();
                     return Err(io::Error::new(
                         io::ErrorKind::ConnectionAborted,
                         "the client sent too much while it was being streamed to",
@@ -218,7 +218,7 @@ impl AsyncRead for Io {
             this.ahead.take_into(buf);
         }
         if buf.filled().len() == before {
-            this.pulse.state.note_gone();
+            this.pulse.note_gone();
         } else if this.protocol == Protocol::Http1 {
             this.pulse.note(Clock::bytes_read);
         }

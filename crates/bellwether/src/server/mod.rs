@@ -81,23 +81,6 @@ struct Shared {
 }
 
 impl Server {
-    /// A server for `router`; nothing is opened yet.
-    pub(crate) fn new(
-        router: Router,
-        lifecycle: Lifecycle,
-        limits: Limits,
-        timeouts: Timeouts,
-        drain: Drain,
-    ) -> Self {
-        Self {
-            router,
-            lifecycle,
-            limits,
-            timeouts,
-            drain,
-        }
-    }
-
     /// Accepts and serves until the lifecycle's stop begins, then drains.
     ///
     /// Whoever begins the stop passes the drain's window to it; the deadline is kept here. When
@@ -105,14 +88,18 @@ impl Server {
     /// is no error to return.
     pub(crate) async fn run(self, listener: Listener) -> DrainReport {
         let drain = self.drain;
-        let shared = Arc::new(self.share(&listener));
+        let shared = self.share();
+        #[cfg(feature = "tls")]
+        let shared = Shared {
+            tls: listener.tls().cloned(),
+            ..shared
+        };
+        let shared = Arc::new(shared);
         accept::run(&shared, listener).await;
         finish(&shared, drain).await
     }
 
-    fn share(self, listener: &Listener) -> Shared {
-        #[cfg(not(feature = "tls"))]
-        let _ = listener;
+    fn share(self) -> Shared {
         let files = open_files(self.limits.raises_file_limit);
         let http1 = http1(&self.limits);
         let mut http1_once = http1.clone();
@@ -127,7 +114,7 @@ impl Server {
             http1,
             http1_once,
             #[cfg(feature = "tls")]
-            tls: listener.tls().cloned(),
+            tls: None,
         }
     }
 }

@@ -44,15 +44,18 @@ pub(super) struct Permits {
     refusals: Arc<Semaphore>,
     addresses: Option<Arc<Addresses>>,
     meters: Meters,
+    #[cfg(test)]
+    total: usize,
 }
 
 impl Permits {
     /// The places that `limits` give to a process that may open `files` files.
     pub(super) fn new(limits: &Limits, files: usize, meters: Meters) -> Self {
         let connections = limits.max_connections.unwrap_or(files / 5 * 4);
+        let connections = connections.min(Semaphore::MAX_PERMITS);
         let refusals = limits.max_refusals.min(files / 10);
         Self {
-            connections: Arc::new(Semaphore::new(connections.min(Semaphore::MAX_PERMITS))),
+            connections: Arc::new(Semaphore::new(connections)),
             refusals: Arc::new(Semaphore::new(refusals)),
             addresses: limits.max_connections_per_address.map(|limit| {
                 Arc::new(Addresses {
@@ -61,6 +64,8 @@ impl Permits {
                 })
             }),
             meters,
+            #[cfg(test)]
+            total: connections,
         }
     }
 
@@ -105,6 +110,12 @@ impl Permits {
     #[cfg(test)]
     pub(super) fn free(&self) -> usize {
         self.connections.available_permits()
+    }
+
+    /// All places.
+    #[cfg(test)]
+    pub(super) fn total(&self) -> usize {
+        self.total
     }
 }
 

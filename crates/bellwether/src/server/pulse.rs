@@ -6,7 +6,7 @@
 use std::io;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::task::{Context, Poll, Waker};
 
 use tokio::time::Instant;
@@ -18,7 +18,7 @@ use super::permits::Refusal;
 
 /// The shared facts of one connection.
 pub(super) struct Pulse {
-    /// What the event bodies of the connection see.
+    /// What the event body of an HTTP/1 connection sees. Streams of HTTP/2 have one each.
     pub(super) state: Arc<ConnectionState>,
     pub(super) peer: Option<SocketAddr>,
     /// Why this connection is only told to go away.
@@ -33,7 +33,35 @@ pub(super) struct Pulse {
 
 struct Inner {
     clock: Clock,
+    http2: Option<Box<Http2>>,
     upgraded: Option<Box<Upgraded>>,
+}
+
+/// The streams of an HTTP/2 connection.
+#[derive(Default)]
+struct Http2 {
+    open: Vec<Weak<Http2Stream>>,
+    /// The one whose task hyper spawns next.
+    next: Option<Arc<Http2Stream>>,
+}
+
+/// What the task of one HTTP/2 stream and its bodies tell each other.
+#[derive(Default)]
+pub(super) struct Http2Stream {
+    /// What the event body of this stream sees.
+    pub(super) state: Arc<ConnectionState>,
+    /// The body has handed over a piece and was not asked for the next one since.
+    has_unsent: AtomicBool,
+}
+
+impl Http2Stream {
+    pub(super) fn set_unsent(&self, has_unsent: bool) {
+        self.has_unsent.store(has_unsent, Ordering::Release);
+    }
+
+    pub(super) fn has_unsent(&self) -> bool {
+        self.has_unsent.load(Ordering::Acquire)
+    }
 }
 
 /// A socket that left HTTP. Its connection's task stays behind to cut it when the server ends.
@@ -64,6 +92,7 @@ impl Pulse {
             has_upgraded: AtomicBool::new(false),
             inner: Mutex::new(Inner {
                 clock,
+                http2: None,
                 upgraded: None,
             }),
         }
@@ -87,10 +116,47 @@ impl Pulse {
     /// Settles what an error of the socket means for the streams on it.
     pub(super) fn failed(&self, error: &io::Error) {
         if error.kind() == io::ErrorKind::TimedOut {
-            self.state.note_timed_out();
+            self.note_timed_out();
         } else {
-            self.state.note_gone();
+            self.note_gone();
         }
+    }
+
+    /// The client has closed or reset the connection.
+    pub(super) fn note_gone(&self) {
+        self.for_each_state(ConnectionState::note_gone);
+    }
+
+    /// The client takes nothing any more.
+    pub(super) fn note_timed_out(&self) {
+        self.for_each_state(ConnectionState::note_timed_out);
+    }
+
+    fn for_each_state(&self, note: impl Fn(&ConnectionState)) {
+        note(&self.state);
+        if let Some(http2) = &self.inner().http2 {
+            http2
+                .open
+                .iter()
+                .filter_map(Weak::upgrade)
+                .for_each(|stream| note(&stream.state));
+        }
+    }
+
+    /// A request has come on an HTTP/2 connection; hyper spawns its task next.
+    pub(super) fn open_http2_stream(&self) -> Arc<Http2Stream> {
+        let stream = Arc::<Http2Stream>::default();
+        let mut inner = self.inner();
+        let http2 = inner.http2.get_or_insert_default();
+        http2.open.retain(|stream| stream.strong_count() > 0);
+        http2.open.push(Arc::downgrade(&stream));
+        http2.next = Some(Arc::clone(&stream));
+        stream
+    }
+
+    /// The stream whose task is being spawned.
+    pub(super) fn take_http2_stream(&self) -> Option<Arc<Http2Stream>> {
+        self.inner().http2.as_mut()?.next.take()
     }
 
     pub(super) fn set_body_open(&self, is_open: bool) {

@@ -21,7 +21,7 @@ use tokio::time::{Instant, Sleep};
 use crate::events;
 
 use super::Shared;
-use super::pulse::{OpenRequest, Pulse};
+use super::pulse::{Http2Stream, OpenRequest, Pulse};
 use super::refusal;
 
 /// The service that hyper calls for each request of one connection.
@@ -62,21 +62,25 @@ impl hyper::service::Service<Request<Incoming>> for Requests {
 
     fn call(&self, request: Request<Incoming>) -> Self::Future {
         let open = OpenRequest::begin(&self.pulse);
+        let is_http1 = request.version() < Version::HTTP_2;
+        let http2 = (!is_http1).then(|| self.pulse.open_http2_stream());
         if let Some(response) = self.verdict(&request) {
-            let response = response.map(|body| AnswerBody { body, _open: open });
+            let response = response.map(|body| AnswerBody {
+                body,
+                http2,
+                _open: open,
+            });
             return Box::pin(std::future::ready(Ok(response)));
         }
         let router = self.shared.router.clone();
         let pulse = Arc::clone(&self.pulse);
-        let (is_http1, is_connect) = (
-            request.version() < Version::HTTP_2,
-            request.method() == Method::CONNECT,
-        );
+        let is_connect = request.method() == Method::CONNECT;
         let late = Arc::<AtomicBool>::default();
         let time = self.shared.timeouts.body_read;
         let mut request = request.map(|body| request_body(body, is_http1, time, &pulse, &late));
         let extensions = request.extensions_mut();
-        extensions.insert(Arc::clone(&pulse.state));
+        let state = http2.as_ref().map_or(&pulse.state, |stream| &stream.state);
+        extensions.insert(Arc::clone(state));
         if let Some(peer) = pulse.peer {
             extensions.insert(ConnectInfo(peer));
         }
@@ -95,7 +99,11 @@ impl hyper::service::Service<Request<Incoming>> for Requests {
             {
                 pulse.note_upgrade();
             }
-            Ok(response.map(|body| AnswerBody { body, _open: open }))
+            Ok(response.map(|body| AnswerBody {
+                body,
+                http2,
+                _open: open,
+            }))
         })
     }
 }
@@ -204,6 +212,7 @@ impl Drop for OpenBody {
 /// A response body that ends its request's account when hyper drops it.
 pub(super) struct AnswerBody {
     body: Body,
+    http2: Option<Arc<Http2Stream>>,
     _open: OpenRequest,
 }
 
@@ -215,7 +224,11 @@ impl http_body::Body for AnswerBody {
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
-        Pin::new(&mut self.body).poll_frame(cx)
+        let polled = Pin::new(&mut self.body).poll_frame(cx);
+        if let Some(stream) = &self.http2 {
+            stream.set_unsent(matches!(polled, Poll::Ready(Some(Ok(_)))));
+        }
+        polled
     }
 
     fn is_end_stream(&self) -> bool {
