@@ -189,12 +189,9 @@ where
     }
 
     /// Sets what holds for every stream unless its response says otherwise.
-    pub fn streams(mut self, defaults: StreamDefaults) -> Self {
-        let show_error_details = self.parts.defaults.show_error_details;
-        self.parts.defaults = StreamDefaults {
-            show_error_details,
-            ..defaults
-        };
+    pub fn streams(mut self, mut defaults: StreamDefaults) -> Self {
+        defaults.show_error_details = self.parts.defaults.show_error_details;
+        self.parts.defaults = defaults;
         self
     }
 

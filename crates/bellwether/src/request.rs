@@ -26,7 +26,7 @@ const MAX_LAST_EVENT_ID_BYTES: usize = 256;
 /// items thrown away, and [`is_disconnected`](Self::is_disconnected) is true, so that its
 /// clean-up code runs.
 ///
-/// The client's leaving is known to handlers made by [`bellwether::get`](crate::get) and its
+/// The client's leaving is known to handlers made by [`bellwether::get`](fn@crate::get) and its
 /// siblings and to every handler of an [`Application`](crate::Application).
 ///
 /// ```

@@ -145,10 +145,6 @@ impl Exchange {
     }
 
     /// The body of the events, primed; or the answer that tells why there are none.
-    #[expect(
-        clippy::result_large_err,
-        reason = "the answer is used up by the only callers"
-    )]
     async fn body(
         self,
         source: Pin<Box<dyn Source>>,

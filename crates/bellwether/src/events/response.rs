@@ -30,7 +30,7 @@ use crate::lifecycle::{Lifecycle, StreamGuard};
 /// `X-Content-Type-Options: nosniff`) are always there.
 ///
 /// It is an `IntoResponse` and so works in any axum app. Returned from a handler that
-/// [`bellwether::get`](crate::get) made, or served by an [`Application`](crate::Application), it
+/// [`bellwether::get`](fn@crate::get) made, or served by an [`Application`](crate::Application), it
 /// also waits for the first item (so that an early error has its real status), answers 406 and,
 /// after [`finish`](Self::finish), 204.
 ///

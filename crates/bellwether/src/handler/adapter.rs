@@ -11,7 +11,7 @@ use crate::events::IntoEvent;
 /// Makes an axum handler of a function that streams events.
 ///
 /// Use it where axum's own methods want a handler: `get(page).post(events(progress))`,
-/// `Router::fallback(events(f))`. [`get`](crate::get) and its siblings need no wrapper. It takes what
+/// `Router::fallback(events(f))`. [`get`](fn@crate::get) and its siblings need no wrapper. It takes what
 /// [`Handler`] describes, so handlers that do not stream pass through it too.
 ///
 /// ```
