@@ -3,11 +3,13 @@
 #![allow(clippy::unwrap_used)]
 
 mod attributes;
+mod defaults;
 mod handlers;
 mod leaving;
 mod pages;
 mod process;
 mod programs;
+mod serving;
 mod stopping;
 mod streams;
 mod support;

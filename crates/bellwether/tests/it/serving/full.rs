@@ -1,0 +1,112 @@
+//! A full server: what the next client is told, and when there is room again.
+
+use std::net::SocketAddr;
+
+use bellwether::Limits;
+use bellwether_testkit::{BodyEnd, PATIENCE, RawClient, within};
+use tokio::net::{TcpSocket, TcpStream};
+
+use super::{application, expect_numbers};
+use crate::support::serve;
+
+/// The status of a plain request on a connection of its own.
+async fn status(address: SocketAddr) -> u16 {
+    let mut client = RawClient::connect(address).await;
+    client.get("/", &[("accept", "*/*")]).await;
+    client.read_head().await.status
+}
+
+#[tokio::test]
+async fn a_full_server_tells_an_event_source_when_to_come_back_and_others_that_it_is_full() {
+    let (_running, address) =
+        serve(application().limits(Limits::default().max_connections(1))).await;
+    let mut first = RawClient::connect_and_get(address, "/count").await;
+    first.read_head().await;
+    let mut next = 0;
+    expect_numbers(&mut first, &mut next, 1).await;
+
+    let mut source = RawClient::connect_and_get(address, "/count").await;
+    let head = source.read_head().await;
+    assert_eq!(head.status, 200);
+    assert_eq!(head.header("content-type"), Some("text/event-stream"));
+    assert_eq!(head.header("connection"), Some("close"));
+    let (body, end) = source.read_to_end().await;
+    let text = String::from_utf8(body.to_vec()).unwrap();
+    let millis = text
+        .strip_prefix("retry: ")
+        .and_then(|text| text.strip_suffix("\n\n"));
+    let millis: u64 = millis
+        .unwrap_or_else(|| panic!("found {text:?}"))
+        .parse()
+        .unwrap();
+    assert!((15_000..=45_000).contains(&millis));
+    assert_eq!(end, BodyEnd::Clean);
+    source.closed().await;
+
+    let mut other = RawClient::connect(address).await;
+    other.get("/", &[("accept", "*/*")]).await;
+    let head = other.read_head().await;
+    assert_eq!(head.status, 503);
+    assert_eq!(head.header("connection"), Some("close"));
+    let seconds: u64 = head.header("retry-after").unwrap().parse().unwrap();
+    assert!((15..=45).contains(&seconds));
+    other.closed().await;
+
+    // Nobody was put out for them.
+    expect_numbers(&mut first, &mut next, 5).await;
+}
+
+#[tokio::test]
+async fn a_place_is_free_again_when_its_client_has_left() {
+    let (_running, address) =
+        serve(application().limits(Limits::default().max_connections(1))).await;
+    for _ in 0..20 {
+        let mut client = RawClient::connect(address).await;
+        let served = async {
+            loop {
+                client.get("/count", &[]).await;
+                if client.read_head().await.header("connection").is_none() {
+                    break;
+                }
+                // Refused: the one before has not quite left yet.
+                client = RawClient::connect(address).await;
+            }
+        };
+        within(PATIENCE, served).await.unwrap();
+        client.next_event().await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn beyond_the_refusals_a_connection_is_closed_without_a_word() {
+    let limits = Limits::default().max_connections(0).max_refusals(1);
+    let (_running, address) = serve(application().limits(limits)).await;
+    let _silent = RawClient::connect(address).await;
+    let mut client = RawClient::connect(address).await;
+    client.closed().await;
+    assert!(client.raw().is_empty());
+}
+
+#[tokio::test]
+async fn one_address_has_no_more_than_its_places_and_others_are_unaffected() {
+    let limits = Limits::default().max_connections_per_address(2);
+    let (_running, address) = serve(application().limits(limits)).await;
+    let mut held = Vec::new();
+    for _ in 0..2 {
+        let mut client = RawClient::connect_and_get(address, "/count").await;
+        assert_eq!(client.read_head().await.status, 200);
+        held.push(client);
+    }
+    assert_eq!(status(address).await, 503);
+    if cfg!(target_os = "linux") {
+        let socket = TcpSocket::new_v4().unwrap();
+        socket.bind("127.0.0.2:0".parse().unwrap()).unwrap();
+        let stream: TcpStream = socket.connect(address).await.unwrap();
+        let mut other = RawClient::over(stream);
+        other.get("/", &[("accept", "*/*")]).await;
+        assert_eq!(other.read_head().await.status, 200);
+    }
+    drop(held);
+    let free = async { while status(address).await != 200 {} };
+    within(PATIENCE, free).await.unwrap();
+}
