@@ -4,6 +4,7 @@
 
 mod attributes;
 mod defaults;
+mod defaults;
 mod handlers;
 mod leaving;
 mod pages;
