@@ -24,6 +24,8 @@ use super::permits::{Permit, Refusal};
 use super::pulse::Pulse;
 use super::service::Requests;
 use super::socket::{Socket, Transport};
+#[cfg(target_os = "linux")]
+use crate::{engine::Arrival, events::Offer};
 
 type Http1 = http1::UpgradeableConnection<TokioIo<Io>, Requests>;
 type Http2 = http2::Connection<TokioIo<Io>, Requests, StreamExecutor>;
@@ -53,6 +55,9 @@ enum Stage {
 enum End {
     /// HTTP says that it is done.
     Done,
+    /// The socket is the delivery engine's.
+    #[cfg(target_os = "linux")]
+    TakenOver,
     /// The client closed it before its first request, or broke HTTP.
     Failed(Failure),
     Late(Late),
@@ -138,6 +143,8 @@ impl Future for Connection {
         let this = self.project();
         let peer = this.pulse.peer;
         match end {
+            #[cfg(target_os = "linux")]
+            End::TakenOver => {}
             End::Done => tracing::debug!(?peer, "connection closed"),
             End::Stopped => tracing::debug!(?peer, "connection closed by the stop"),
             End::Failed(Failure::Io(error)) => {
@@ -160,6 +167,7 @@ impl Future for Connection {
         }
         // The bodies of the connection are dropped here, after their reason was settled.
         *this.stage = Stage::Ended;
+        this.pulse.drop_offer();
         *this.timer = None;
         Poll::Ready(())
     }
@@ -232,10 +240,19 @@ impl Connection {
                     Ok(protocol) => this.stage.open(protocol, this.shared, this.pulse),
                     Err(error) => return Poll::Ready(End::Failed(Failure::Io(error))),
                 },
-                Stage::Http1(http1) => match ready!(Pin::new(http1).poll(cx)) {
-                    Ok(()) if this.pulse.has_upgraded() => *this.stage = Stage::Upgraded,
-                    Ok(()) => return Poll::Ready(End::Done),
-                    Err(error) => return Poll::Ready(End::Failed(Failure::Http(error))),
+                Stage::Http1(http1) => match Pin::new(http1).poll(cx) {
+                    Poll::Pending => {
+                        #[cfg(target_os = "linux")]
+                        if let Some(offer) = this.pulse.take_offer() {
+                            return Poll::Ready(this.stage.hand_over(offer, this.shared));
+                        }
+                        return Poll::Pending;
+                    }
+                    Poll::Ready(result) => match result {
+                        Ok(()) if this.pulse.has_upgraded() => *this.stage = Stage::Upgraded,
+                        Ok(()) => return Poll::Ready(End::Done),
+                        Err(error) => return Poll::Ready(End::Failed(Failure::Http(error))),
+                    },
                 },
                 Stage::Http2(http2) => {
                     return Pin::new(http2.as_mut())
@@ -283,8 +300,8 @@ impl Stage {
     /// Hands the opened connection to hyper.
     fn open(&mut self, protocol: Protocol, shared: &Arc<Shared>, pulse: &Arc<Pulse>) {
         if let Self::Opening(io) = std::mem::replace(self, Self::Ended) {
+            let requests = Requests::new(Arc::clone(shared), Arc::clone(pulse), io.is_plain_tcp());
             let io = TokioIo::new(io.speaks(protocol));
-            let requests = Requests::new(Arc::clone(shared), Arc::clone(pulse));
             *self = match protocol {
                 Protocol::Http1 => {
                     let keep_alive = pulse.refusal.is_none();
@@ -302,6 +319,23 @@ impl Stage {
                 }
             };
         }
+    }
+
+    /// Takes the connection apart and gives its socket to the delivery engine.
+    #[cfg(target_os = "linux")]
+    fn hand_over(&mut self, offer: Offer, shared: &Shared) -> End {
+        if let Self::Http1(http1) = std::mem::replace(self, Self::Ended)
+            && let Some(parts) = http1.into_parts()
+            && let Some((socket, permit, ahead)) = parts.io.into_inner().into_socket()
+        {
+            shared.engine.take(Arrival {
+                offer,
+                socket,
+                permit,
+                stray: parts.read_buf.len() + ahead,
+            });
+        }
+        End::TakenOver
     }
 
     /// Goes on over TLS, with the protocol that was negotiated, if one was.

@@ -35,7 +35,8 @@ pub(super) enum Protocol {
 pub(super) struct Io {
     transport: Transport,
     pulse: Arc<Pulse>,
-    _permit: Permit,
+    permit: Permit,
+    _end: NotesEnd,
     ahead: Ahead,
     protocol: Protocol,
     /// Hyper's last read found nothing, so it will be woken by whatever comes.
@@ -81,14 +82,28 @@ impl Io {
     pub(super) fn new(transport: Transport, pulse: Arc<Pulse>, permit: Permit) -> Self {
         Self {
             transport,
+            _end: NotesEnd(Arc::clone(&pulse)),
             pulse,
-            _permit: permit,
+            permit,
             ahead: Ahead::default(),
             protocol: Protocol::Http1,
             is_read_armed: false,
             is_stalled: false,
             written: 0,
         }
+    }
+
+    /// Whether the socket can be taken out: what is written to it is what the client gets.
+    pub(super) fn is_plain_tcp(&self) -> bool {
+        self.transport.is_plain_tcp()
+    }
+
+    /// The socket and its place, and how many bytes were read ahead.
+    #[cfg(target_os = "linux")]
+    pub(super) fn into_socket(self) -> Option<(std::net::TcpStream, Permit, usize)> {
+        let ahead = self.ahead.waiting().len();
+        let socket = self.transport.into_std()?;
+        Some((socket, self.permit, ahead))
     }
 
     /// Settles the protocol that the client speaks.
@@ -273,10 +288,13 @@ impl AsyncWrite for Io {
     }
 }
 
-impl Drop for Io {
+/// Tells the task that stayed behind when an upgraded socket is closed.
+struct NotesEnd(Arc<Pulse>);
+
+impl Drop for NotesEnd {
     fn drop(&mut self) {
-        if self.pulse.has_upgraded() {
-            self.pulse.note_closed();
+        if self.0.has_upgraded() {
+            self.0.note_closed();
         }
     }
 }

@@ -11,6 +11,7 @@ use std::task::{Context, Poll, Waker};
 
 use tokio::time::Instant;
 
+use crate::events::Offer;
 use crate::lifecycle::ConnectionState;
 
 use super::clock::Clock;
@@ -27,6 +28,7 @@ pub(super) struct Pulse {
     body_open: AtomicBool,
     has_refused: AtomicBool,
     has_upgraded: AtomicBool,
+    has_offer: AtomicBool,
     /// Guards the clock and the wakers of an upgraded socket; never held across a poll.
     inner: Mutex<Inner>,
 }
@@ -35,6 +37,8 @@ struct Inner {
     clock: Clock,
     http2: Option<Box<Http2>>,
     upgraded: Option<Box<Upgraded>>,
+    /// A stream for the delivery engine, and how often the socket had been flushed when it was offered.
+    offer: Option<Box<(Offer, u64)>>,
 }
 
 /// The streams of an HTTP/2 connection.
@@ -90,10 +94,12 @@ impl Pulse {
             body_open: AtomicBool::new(false),
             has_refused: AtomicBool::new(false),
             has_upgraded: AtomicBool::new(false),
+            has_offer: AtomicBool::new(false),
             inner: Mutex::new(Inner {
                 clock,
                 http2: None,
                 upgraded: None,
+                offer: None,
             }),
         }
     }
@@ -173,6 +179,34 @@ impl Pulse {
 
     pub(super) fn has_refused(&self) -> bool {
         self.has_refused.load(Ordering::Acquire)
+    }
+
+    /// The body of the answer being given leaves its stream to the delivery engine.
+    pub(super) fn note_offer(&self, offer: Offer) {
+        let flushes = self.state.flushes();
+        self.inner().offer = Some(Box::new((offer, flushes)));
+        self.has_offer.store(true, Ordering::Release);
+    }
+
+    /// The stream for the delivery engine, once everything before it has left: the head of its answer.
+    #[cfg(target_os = "linux")]
+    pub(super) fn take_offer(&self) -> Option<Offer> {
+        if !self.has_offer.load(Ordering::Acquire) {
+            return None;
+        }
+        let offer = {
+            let mut inner = self.inner();
+            let flushes = self.state.flushes();
+            inner.offer.take_if(|offer| offer.1 != flushes)?
+        };
+        self.has_offer.store(false, Ordering::Release);
+        Some(offer.0)
+    }
+
+    /// The connection ends: so does a stream that nobody has taken.
+    pub(super) fn drop_offer(&self) {
+        let offer = self.inner().offer.take();
+        drop(offer);
     }
 
     /// The answer being given hands the socket over to another protocol.

@@ -29,11 +29,17 @@ use super::refusal;
 pub(super) struct Requests {
     shared: Arc<Shared>,
     pulse: Arc<Pulse>,
+    /// The socket is one that the delivery engine can take.
+    can_take_over: bool,
 }
 
 impl Requests {
-    pub(super) fn new(shared: Arc<Shared>, pulse: Arc<Pulse>) -> Self {
-        Self { shared, pulse }
+    pub(super) fn new(shared: Arc<Shared>, pulse: Arc<Pulse>, can_take_over: bool) -> Self {
+        Self {
+            shared,
+            pulse,
+            can_take_over: can_take_over && cfg!(target_os = "linux"),
+        }
     }
 
     /// The answer that the head alone calls for.
@@ -68,6 +74,7 @@ impl hyper::service::Service<Request<Incoming>> for Requests {
             let response = response.map(|body| AnswerBody {
                 body,
                 http2,
+                engine: None,
                 _open: open,
             });
             return Box::pin(std::future::ready(Ok(response)));
@@ -75,6 +82,10 @@ impl hyper::service::Service<Request<Incoming>> for Requests {
         let router = self.shared.router.clone();
         let pulse = Arc::clone(&self.pulse);
         let is_connect = request.method() == Method::CONNECT;
+        let can_take_over = self.can_take_over
+            && request.version() == Version::HTTP_11
+            && !is_connect
+            && request.method() != Method::HEAD;
         let late = Arc::<AtomicBool>::default();
         let time = self.shared.timeouts.body_read;
         let mut request = request.map(|body| request_body(body, is_http1, time, &pulse, &late));
@@ -99,9 +110,11 @@ impl hyper::service::Service<Request<Incoming>> for Requests {
             {
                 pulse.note_upgrade();
             }
+            let engine = (can_take_over && is_chunked(&response)).then_some(pulse);
             Ok(response.map(|body| AnswerBody {
                 body,
                 http2,
+                engine,
                 _open: open,
             }))
         })
@@ -112,6 +125,18 @@ fn status(status: StatusCode) -> Response {
     let mut response = Response::new(Body::empty());
     *response.status_mut() = status;
     response
+}
+
+/// Whether hyper sends an answer of unknown length on HTTP/1.1 as chunks, with no more than that to its framing.
+fn is_chunked(response: &Response) -> bool {
+    let status = response.status();
+    let headers = response.headers();
+    !status.is_informational()
+        && status != StatusCode::NO_CONTENT
+        && status != StatusCode::NOT_MODIFIED
+        && !headers.contains_key(header::CONTENT_LENGTH)
+        && !headers.contains_key(header::TRANSFER_ENCODING)
+        && !headers.contains_key(header::TRAILER)
 }
 
 /// The length of a request's target as it was written, near enough for a limit.
@@ -213,6 +238,8 @@ impl Drop for OpenBody {
 pub(super) struct AnswerBody {
     body: Body,
     http2: Option<Arc<Http2Stream>>,
+    /// Until the first poll, if the delivery engine may take the stream over then.
+    engine: Option<Arc<Pulse>>,
     _open: OpenRequest,
 }
 
@@ -224,6 +251,16 @@ impl http_body::Body for AnswerBody {
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
+        if let Some(pulse) = self.engine.take()
+            // What comes then belongs to the request.
+            && !pulse.is_body_open()
+        {
+            let (polled, offer) = events::poll_for_takeover(&mut self.body, cx);
+            if let Some(offer) = offer {
+                pulse.note_offer(offer);
+            }
+            return polled;
+        }
         let polled = Pin::new(&mut self.body).poll_frame(cx);
         if let Some(stream) = &self.http2 {
             stream.set_unsent(matches!(polled, Poll::Ready(Some(Ok(_)))));
