@@ -4,6 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::{Instant, SystemTime};
 
+use crate::clock;
 use crate::cursor::{Cursor, Epoch, Offset};
 use crate::error::{Error, Kind};
 use crate::frame::Frame;
@@ -154,7 +155,7 @@ impl Subscribe {
 
         let keys: Box<[_]> = self.topics.iter().map(|topic| topic.key).collect();
         let log = &self.node.log;
-        log.trim(Instant::now());
+        log.trim(clock::now());
         let mut begin = Begin::Look;
         let place = match &self.start {
             Start::Latest => log.head_place(&keys),

@@ -16,6 +16,7 @@ use std::time::{Duration, Instant};
 use futures_core::Stream;
 use tokio::time::Sleep;
 
+use crate::clock;
 use crate::deep::{self, Answer, Question};
 use crate::frame::Frame;
 use crate::gap::{Gap, GapReason};
@@ -240,7 +241,7 @@ impl Subscription {
             bytes: max_bytes,
         };
         let expires_at = self.extras.as_ref().and_then(|extras| extras.expires_at);
-        if self.closed.is_none() && expires_at.is_some_and(|at| at <= Instant::now()) {
+        if self.closed.is_none() && expires_at.is_some_and(|at| at <= clock::now()) {
             self.close(CloseReason::Expired);
         }
         loop {
@@ -390,7 +391,8 @@ impl Subscription {
         };
         let metrics = &self.node.metrics;
         metrics.delivered.increment(count as u64);
-        metrics.lag.record(oldest.entered_at().elapsed());
+        let lag = clock::now().saturating_duration_since(oldest.entered_at());
+        metrics.lag.record(lag);
         Step::Some(count)
     }
 
