@@ -1,8 +1,8 @@
 //! The table in `docs/defaults.md` and the code say the same, in both directions.
 //!
 //! What has a setter is read from the `Debug` of a default value or from a response. What is fixed
-//! is read from the source, because nothing public shows it: each numeric constant, duration and
-//! `DEFAULT_…` text of the framework outside of tests is a row. So are the settings of topics and of
+//! is read from the source, because nothing public shows it: each constant of the framework that is
+//! a time or, by its name, a bound, a rate or a default, is a row. So are the settings of topics and of
 //! the client, which the framework does not import.
 
 use std::collections::BTreeMap;
@@ -151,8 +151,11 @@ fn add_response(values: &mut Values) {
     for (name, value) in options {
         let (name, value) = match (&*name, value) {
             // What an application sets has a row as its setter.
-            ("keep_alive" | "interval" | "beat" | "head_wait" | "leave_grace", _)
-            | ("show_error_details", _) => continue,
+            (
+                "keep_alive" | "interval" | "beat" | "head_wait" | "leave_grace"
+                | "show_error_details",
+                _,
+            ) => continue,
             ("error_name", value) => (
                 "error_event_name",
                 value.split('"').nth(1).unwrap().to_owned(),
@@ -257,10 +260,7 @@ fn add_constants(values: &mut Values) {
             if line.trim().starts_with("pub const") {
                 continue;
             }
-            let is_value = matches!(kind, "Duration" | "usize" | "u64" | "u32" | "u16" | "i32")
-                || kind.contains("Range")
-                || name.starts_with("DEFAULT_");
-            if is_value {
+            if is_bound(name, kind) {
                 let value = evaluated(expression, &here);
                 here.insert(name.to_owned(), value.clone());
                 values.insert(format!("{file}: {name}"), value);
@@ -302,6 +302,17 @@ fn source(file: &str) -> String {
     let end = text.find("#[cfg(test)]\nmod tests {");
     let end = end.or_else(|| text.find("#[cfg(test)]\n#[allow(clippy::unwrap_used)]\nmod tests {"));
     text[..end.unwrap_or(text.len())].to_owned()
+}
+
+/// Whether a constant is a time, a bound, a rate or a default, and no detail of an algorithm.
+fn is_bound(name: &str, kind: &str) -> bool {
+    kind == "Duration"
+        || ["MAX_", "MIN_", "DEFAULT_", "BACKLOG"]
+            .iter()
+            .any(|word| name.starts_with(word))
+        || ["_BYTES", "_MILLIS", "_PER_SECOND"]
+            .iter()
+            .any(|word| name.ends_with(word))
 }
 
 /// Name, type and expression of a line that is a whole constant.
