@@ -4,6 +4,7 @@
 //! that breaks HTTP, panics with a message that says what was awaited and what had arrived.
 //! Deadlines run on the machine's clock, so they neither fire nor hang when a test pauses tokio's.
 
+pub mod broker_contract;
 mod browser;
 mod chunks;
 mod client;

@@ -5,11 +5,12 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use tokio::sync::Semaphore;
 
 use crate::broker::{Broker, BrokerError, BrokerFuture, Page, ReadRequest};
+use crate::clock;
 use crate::cursor::{Cursor, Offset};
 use crate::frame::{Draft, Frame};
 use crate::gap::{Gap, GapReason};
@@ -148,7 +149,7 @@ fn judge(page: Page, topics: &[Arc<str>], place: Place) -> Answer {
     if let Some(reason) = lost {
         return gap(reason, &page);
     }
-    let now = Instant::now();
+    let now = clock::now();
     let mut end = None;
     let mut frames = VecDeque::new();
     let later = page.records.into_iter();

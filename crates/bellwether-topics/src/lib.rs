@@ -40,6 +40,7 @@
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
 pub mod broker;
+mod clock;
 mod config;
 mod conflation;
 mod cursor;

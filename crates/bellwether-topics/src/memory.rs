@@ -13,6 +13,7 @@ use tokio::sync::Notify;
 use crate::broker::{
     Bounds, Broker, BrokerError, BrokerFuture, NewRecord, Page, ReadRequest, Record, Stored, Tail,
 };
+use crate::clock;
 use crate::cursor::{Cursor, Epoch, Offset};
 use crate::sync::{Mutex, lock};
 use crate::window::Window;
@@ -171,7 +172,9 @@ impl State {
             .take(request.max_records)
             .take_while(|record| {
                 let is_free = bytes == 0 || record.offset == request.from;
-                bytes += record.event.len();
+                if record.offset > request.from {
+                    bytes += record.event.len();
+                }
                 is_free || bytes <= request.max_bytes
             })
             .cloned()
@@ -193,7 +196,7 @@ impl Broker for Memory {
         Box::pin(async move {
             let mut state = lock(&self.0.state);
             state.check()?;
-            let now = Instant::now();
+            let now = clock::now();
             let stored = records
                 .iter()
                 .map(|record| Ok(state.append(record, now)))

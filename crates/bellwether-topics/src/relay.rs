@@ -9,7 +9,8 @@ use std::time::{Duration, Instant};
 use tokio::sync::{mpsc, oneshot};
 
 use crate::broker::{Broker, BrokerError, NewRecord, Page};
-use crate::cursor::{Cursor, Offset};
+use crate::clock;
+use crate::cursor::{Cursor, Epoch, Offset};
 use crate::deep::{BROKER_TIMEOUT, Backoff, in_time};
 use crate::error::{Error, Kind};
 use crate::frame::Draft;
@@ -38,7 +39,7 @@ pub(crate) async fn append_all(
 ) {
     let mut batch = Vec::new();
     while queue.recv_many(&mut batch, MAX_BATCH).await > 0 {
-        let now = tokio::time::Instant::now().into_std();
+        let now = clock::now();
         let mut records = Vec::with_capacity(batch.len());
         let mut answers = Vec::with_capacity(batch.len());
         for pending in batch.drain(..) {
@@ -120,21 +121,32 @@ async fn follow_once(
     log: &Log,
     mut heard: impl FnMut(tokio::time::Instant),
 ) -> Result<(), BrokerError> {
-    let (_, from, _) = log.head();
+    let (epoch, from, _) = log.head();
+    // A tail that begins beyond the log's end, or in another log, may have no way to say so.
+    let bounds = in_time(broker.bounds()).await?;
+    if bounds.epoch != epoch || bounds.head < from {
+        begin_anew(log, bounds.epoch, bounds.head);
+        return Ok(());
+    }
     let mut tail = in_time(broker.tail(from)).await?;
     let mut is_first = true;
     loop {
         let page = in_time(tail.next()).await?;
         heard(tokio::time::Instant::now());
         if !continues(log, &page, is_first) {
-            // Readers find their places unproven, and ask the broker about them.
-            let tag = (page.head == Offset::ZERO).then_some(0);
-            wake::ring(log.reset(page.epoch, page.head, tag));
+            begin_anew(log, page.epoch, page.head);
             return Ok(());
         }
         is_first = false;
         take(log, page);
     }
+}
+
+/// Forgets what this node holds and goes on at the log's present end. Readers then find their places unproven, and ask
+/// the broker about them.
+fn begin_anew(log: &Log, epoch: Epoch, head: Offset) {
+    let tag = (head == Offset::ZERO).then_some(0);
+    wake::ring(log.reset(epoch, head, tag));
 }
 
 /// Whether a page continues what this node holds.
@@ -163,7 +175,7 @@ fn continues(log: &Log, page: &Page, is_first: bool) -> bool {
 
 fn take(log: &Log, page: Page) {
     let (epoch, head, _) = log.head();
-    let now = Instant::now();
+    let now = clock::now();
     let new = page.records.into_iter();
     let frames: Vec<_> = new
         .filter(|record| record.offset > head)

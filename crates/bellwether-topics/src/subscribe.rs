@@ -4,6 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::{Instant, SystemTime};
 
+use crate::clock;
 use crate::cursor::{Epoch, Offset};
 use crate::error::{Error, Kind};
 use crate::frame::Frame;
@@ -164,7 +165,7 @@ impl Subscribe {
 
         let keys: Box<[_]> = self.topics.iter().map(|topic| topic.key).collect();
         let log = &self.node.log;
-        log.trim(Instant::now());
+        log.trim(clock::now());
         let (begin, place) = match &self.start {
             Start::Unchosen => (Begin::Unchosen, log.head_place(&keys)),
             Start::Now => (Begin::Look, log.head_place(&keys)),

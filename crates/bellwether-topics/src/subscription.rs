@@ -16,6 +16,7 @@ use std::time::{Duration, Instant};
 use futures_core::Stream;
 use tokio::time::Sleep;
 
+use crate::clock;
 use crate::cursor::{Cursor, Epoch, Offset};
 use crate::deep::{self, Answer, Question};
 use crate::frame::Frame;
@@ -254,7 +255,7 @@ impl Subscription {
             events: MAX_EVENTS_PER_LOOK,
             bytes: max_bytes,
         };
-        if self.closed.is_none() && self.expires_at().is_some_and(|at| at <= Instant::now()) {
+        if self.closed.is_none() && self.expires_at().is_some_and(|at| at <= clock::now()) {
             self.close(CloseReason::Expired);
         }
         loop {
@@ -429,7 +430,8 @@ impl Subscription {
         };
         let metrics = &self.node.metrics;
         metrics.delivered.increment(count as u64);
-        metrics.lag.record(oldest.entered_at().elapsed());
+        let lag = clock::now().saturating_duration_since(oldest.entered_at());
+        metrics.lag.record(lag);
         Step::Some(count)
     }
 

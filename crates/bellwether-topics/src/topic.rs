@@ -22,6 +22,7 @@ use tokio::sync::oneshot;
 use tokio::time::Sleep;
 
 use crate::broker::NewRecord;
+use crate::clock;
 use crate::cursor::Cursor;
 use crate::error::{Error, Kind};
 use crate::frame::{Draft, draft_of_event};
@@ -152,7 +153,7 @@ impl Topic {
             let appended = self
                 .node
                 .log
-                .append(self.pin.key, name, draft, key, Instant::now())
+                .append(self.pin.key, name, draft, key, clock::now())
                 .map_err(|LogClosed| Kind::Closed)?;
             wake::ring(appended.wakes);
             if appended.is_new {
@@ -171,7 +172,7 @@ impl Topic {
                 idempotency_key: options.idempotency_key.map(Arc::from),
                 conflation_key: options.conflation_key.map(Arc::from),
             },
-            deadline: Instant::now() + timeout,
+            deadline: clock::now() + timeout,
             answer,
         };
         let publishes = lock(&remote.publishes);

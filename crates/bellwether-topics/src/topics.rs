@@ -2,13 +2,13 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Instant;
 
 use serde::Serialize;
 use tokio::sync::{Semaphore, mpsc};
 use tokio::task::JoinHandle;
 
 use crate::broker::Broker;
+use crate::clock;
 use crate::config::{Config, TopicsBuilder};
 use crate::cursor::{Cursor, Epoch};
 use crate::error::{Error, Kind};
@@ -186,7 +186,7 @@ impl Topics {
         let opened = self
             .node
             .log
-            .open_topic(name, config.max_topics, Instant::now());
+            .open_topic(name, config.max_topics, clock::now());
         let (key, name) = opened.ok_or(Kind::Limit {
             what: "topics",
             max: config.max_topics,

@@ -54,6 +54,8 @@ mod error;
 mod error_page;
 mod events;
 mod files;
+#[cfg(doctest)]
+mod guide;
 mod handler;
 mod health;
 mod http_error;

@@ -1,5 +1,9 @@
 //! Each example, started as a user starts it, gives what its first lines promise.
 
+mod browser;
+mod browser_events;
+mod browser_page;
+mod browser_restart;
 mod feeds;
 mod llm_tokens;
 mod long_polling;

@@ -1,3 +1,18 @@
 //! The tests of this crate from outside, as one program.
 
 #![allow(clippy::unwrap_used)]
+#![allow(
+    clippy::print_stdout,
+    reason = "randomised runs print their seed and their figures"
+)]
+
+mod checker;
+mod contract;
+mod cursors;
+mod grants;
+mod nodes;
+mod policies;
+mod publish;
+mod shared;
+mod stress;
+mod watch;

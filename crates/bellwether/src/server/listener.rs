@@ -376,3 +376,48 @@ impl Drop for SocketFile {
 pub(super) fn ip(peer: Option<SocketAddr>) -> Option<IpAddr> {
     peer.map(|peer| peer.ip())
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    #[cfg(target_os = "linux")]
+    #[tokio::test]
+    async fn accepted_sockets_have_the_options_of_the_listener() {
+        let (limits, timeouts) = (Limits::default(), Timeouts::default());
+        let listener = Listener::tcp("127.0.0.1:0").await.unwrap();
+        listener.prepare(&limits, &timeouts);
+        let address = listener.address().socket_addr().unwrap();
+        let _client = tokio::net::TcpStream::connect(address).await.unwrap();
+        let (socket, peer) = listener.accept(&limits, &timeouts).await.unwrap();
+        let socket = SockRef::from(socket.tcp().unwrap());
+        assert!(peer.is_some());
+        assert!(socket.tcp_nodelay().unwrap());
+        assert!(socket.keepalive().unwrap());
+        assert_eq!(socket.tcp_keepalive_time().unwrap(), timeouts.peer_silence);
+        assert_eq!(
+            socket.tcp_user_timeout().unwrap(),
+            Some(timeouts.peer_silence)
+        );
+        assert_eq!(socket.tcp_notsent_lowat().unwrap(), 32 * 1024);
+    }
+
+    #[test]
+    fn only_loopback_and_unix_sockets_are_local() {
+        for (address, is_local) in [
+            ("127.0.0.1:1", true),
+            ("127.8.0.1:1", true),
+            ("[::1]:1", true),
+            ("[::ffff:127.0.0.1]:1", true),
+            ("0.0.0.0:1", false),
+            ("[::]:1", false),
+            ("192.0.2.1:1", false),
+        ] {
+            let address = ListenerAddress::Tcp(address.parse().unwrap());
+            assert_eq!(address.is_local(), is_local, "{address}");
+        }
+        #[cfg(unix)]
+        assert!(ListenerAddress::Unix(None).is_local());
+    }
+}

@@ -70,6 +70,15 @@ macro_rules! on_stream {
 }
 
 impl Socket {
+    /// The TCP stream, to look at its options.
+    #[cfg(test)]
+    pub(super) fn tcp(&self) -> Option<&TcpStream> {
+        match &self.kind {
+            Kind::Tcp(stream) => Some(stream),
+            _ => None,
+        }
+    }
+
     fn count(&mut self, written: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
         if let Poll::Ready(Ok(bytes)) = &written {
             self.written = self.written.wrapping_add(*bytes as u64);

@@ -1,8 +1,9 @@
 //! The table in `docs/defaults.md` and the code say the same, in both directions.
 //!
 //! What has a setter is read from the `Debug` of a default value or from a response. What is fixed
-//! is read from the source, because nothing public shows it: each numeric constant, duration and
-//! `DEFAULT_…` text outside of tests is a row.
+//! is read from the source, because nothing public shows it: each constant of the framework that is
+//! a time or, by its name, a bound, a rate or a default, is a row. So are the settings of topics and of
+//! the client, which the framework does not import.
 
 use std::collections::BTreeMap;
 use std::fmt::Debug;
@@ -93,6 +94,8 @@ fn code() -> Values {
     rename_what_is_set_under_another_name(&mut values);
     add_response(&mut values);
     add_constants(&mut values);
+    add_topics(&mut values);
+    add_client(&mut values);
     values
 }
 
@@ -142,26 +145,101 @@ fn add_response(values: &mut Values) {
         values.insert(format!("header: {name}"), value);
     }
 
-    let source = source("events/options.rs");
-    let fields = source.split_once("fn options(&self)").unwrap().1;
-    let fields = fields.split_once("\n    }\n").unwrap().0;
-    for line in fields.lines().map(str::trim) {
-        let Some((name, value)) = line.trim_end_matches(',').split_once(": ") else {
-            continue;
-        };
-        // What an application sets has a row as its setter.
-        if value.starts_with("self.") || value.starts_with("KeepAlive") {
-            continue;
-        }
-        let (name, value) = match (name, value) {
-            ("on_stop", "OnStop::default()") => (name, format!("{:?}", OnStop::default())),
-            ("error_name", _) => ("error_event_name", value.split('"').nth(1).unwrap().into()),
-            (_, "None") => (name, "none".into()),
-            (_, "false") => (name, "off".into()),
-            _ => (name, value.to_owned()),
+    let on_stop = format!("{:?}", OnStop::default());
+    values.insert("ServerEventsResponse::on_stop".into(), on_stop);
+    let options = literal("bellwether/src/events/options.rs", "-> StreamOptions {");
+    for (name, value) in options {
+        let (name, value) = match (&*name, value) {
+            // What an application sets has a row as its setter.
+            (
+                "keep_alive" | "interval" | "beat" | "head_wait" | "leave_grace"
+                | "show_error_details",
+                _,
+            ) => continue,
+            ("error_name", value) => (
+                "error_event_name",
+                value.split('"').nth(1).unwrap().to_owned(),
+            ),
+            (name, value) => (name, value),
         };
         values.insert(format!("ServerEventsResponse::{name}"), value);
     }
+}
+
+fn add_topics(values: &mut Values) {
+    let files = [
+        ("TopicsBuilder", "config.rs", "impl Default for Config {"),
+        ("Retention", "retention.rs", "pub const fn new() -> Self {"),
+        ("Policy", "policy.rs", "const fn new("),
+    ];
+    for (owner, file, before) in files {
+        for (name, value) in literal(&format!("bellwether-topics/src/{file}"), before) {
+            let name = match &*name {
+                "total" => "max_subscribers",
+                "per_topic" => "max_subscribers_per_topic",
+                name => name,
+            };
+            if !name.starts_with("on_") {
+                values.insert(format!("{owner}::{name}"), value);
+            }
+        }
+    }
+    for (file, name) in [("cursor", "MAX_CURSOR_BYTES"), ("topic", "MAX_KEY_BYTES")] {
+        let text = read(&format!("bellwether-topics/src/{file}.rs"));
+        let found = text.lines().filter_map(constant);
+        let (_, _, value) = found.into_iter().find(|found| found.0 == name).unwrap();
+        values.insert(format!("topics: {name}"), value.to_owned());
+    }
+}
+
+fn add_client(values: &mut Values) {
+    let settings = literal("bellwether-client/src/builder.rs", "settings: Settings {");
+    let retry = literal(
+        "bellwether-client/src/backoff.rs",
+        "impl Default for Retry {",
+    );
+    let settings = settings
+        .into_iter()
+        .map(|field| ("EventSourceBuilder", field));
+    let retry = retry.into_iter().map(|field| ("Retry", field));
+    for (owner, (name, value)) in settings.chain(retry) {
+        // A setter that says the opposite.
+        let (name, value) = match (&*name, &*value) {
+            ("reconnects", "on") => ("once", "off"),
+            ("has_jitter", "on") => ("no_jitter", "off"),
+            (_, "GAP_EVENT_NAME") => (&*name, "bellwether.gap"),
+            (name, value) => (name, value),
+        };
+        values.insert(format!("{owner}::{name}"), value.to_owned());
+    }
+}
+
+/// The fields of the struct that is written out in the block which begins with `before`.
+///
+/// Fields that are the default of another type are left out: that type has its own rows.
+fn literal(file: &str, before: &str) -> Vec<(String, String)> {
+    let text = read(file);
+    let start = text.find(before).unwrap_or_else(|| {
+        panic!("{file} has no `{before}` any more: tell this test where its defaults are")
+    });
+    let mut depth = 0;
+    let mut fields = Vec::new();
+    for line in text[start..].lines() {
+        depth += line.matches('{').count();
+        depth -= line.matches('}').count();
+        if depth == 0 {
+            break;
+        }
+        let field = line.trim().strip_suffix(',').unwrap_or_default();
+        if let Some((name, value)) = field.split_once(": ")
+            && !value.ends_with("::default()")
+            && !value.ends_with("::new()")
+        {
+            fields.push((name.to_owned(), evaluated(value, &Values::new())));
+        }
+    }
+    assert!(!fields.is_empty(), "{file}: no fields after `{before}`");
+    fields
 }
 
 /// Adds the constants of the sources, and the limits given to hyper as plain numbers.
@@ -173,7 +251,7 @@ fn add_constants(values: &mut Values) {
         let file = path.strip_prefix(&folder).unwrap();
         let file = file.to_str().unwrap().replace('\\', "/");
         let text = source(&file);
-        let mut here = BTreeMap::new();
+        let mut here = Values::new();
         for line in text.lines() {
             let Some((name, kind, expression)) = constant(line) else {
                 continue;
@@ -182,10 +260,7 @@ fn add_constants(values: &mut Values) {
             if line.trim().starts_with("pub const") {
                 continue;
             }
-            let is_value = matches!(kind, "Duration" | "usize" | "u64" | "u32" | "u16" | "i32")
-                || kind.contains("Range")
-                || name.starts_with("DEFAULT_");
-            if is_value {
+            if is_bound(name, kind) {
                 let value = evaluated(expression, &here);
                 here.insert(name.to_owned(), value.clone());
                 values.insert(format!("{file}: {name}"), value);
@@ -215,12 +290,29 @@ fn collect(folder: &Path, files: &mut Vec<PathBuf>) {
     }
 }
 
-/// A file of the crate without the tests at its end.
+/// A file below `crates`.
+fn read(file: &str) -> String {
+    let path = root().join("crates").join(file);
+    fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+}
+
+/// A file of the framework without the tests at its end.
 fn source(file: &str) -> String {
-    let text = fs::read_to_string(root().join("crates/bellwether/src").join(file)).unwrap();
+    let text = read(&format!("bellwether/src/{file}"));
     let end = text.find("#[cfg(test)]\nmod tests {");
     let end = end.or_else(|| text.find("#[cfg(test)]\n#[allow(clippy::unwrap_used)]\nmod tests {"));
     text[..end.unwrap_or(text.len())].to_owned()
+}
+
+/// Whether a constant is a time, a bound, a rate or a default, and no detail of an algorithm.
+fn is_bound(name: &str, kind: &str) -> bool {
+    kind == "Duration"
+        || ["MAX_", "MIN_", "DEFAULT_", "BACKLOG"]
+            .iter()
+            .any(|word| name.starts_with(word))
+        || ["_BYTES", "_MILLIS", "_PER_SECOND"]
+            .iter()
+            .any(|word| name.ends_with(word))
 }
 
 /// Name, type and expression of a line that is a whole constant.
@@ -235,24 +327,39 @@ fn constant(line: &str) -> Option<(&str, &str, &str)> {
     Some((name, kind, expression.strip_suffix(';')?))
 }
 
-/// The value of a constant's expression: products of numbers and names, durations, ranges, texts.
-fn evaluated(expression: &str, known: &BTreeMap<String, String>) -> String {
-    let argument = |function: &str| {
+/// The value of an expression: products and shifts of numbers and names, durations, ranges, texts.
+fn evaluated(expression: &str, known: &Values) -> String {
+    let inside = |function: &str| {
         let rest = expression.strip_prefix(function)?.strip_prefix('(')?;
-        rest.strip_suffix(')')?.parse::<u64>().ok()
+        rest.strip_suffix(')')
     };
-    if let Some(seconds) = argument("Duration::from_secs") {
+    if let Some(value) = inside("Some") {
+        return evaluated(value, known);
+    }
+    if let Some(seconds) = inside("Duration::from_secs").and_then(|e| number(e, known)) {
         return format!("{:?}", Duration::from_secs(seconds));
     }
-    if let Some(millis) = argument("Duration::from_millis") {
+    if let Some(millis) = inside("Duration::from_millis").and_then(|e| number(e, known)) {
         return format!("{:?}", Duration::from_millis(millis));
+    }
+    match expression {
+        "None" | "u64::MAX" => "none".into(),
+        "true" => "on".into(),
+        "false" => "off".into(),
+        _ => match number(expression, known) {
+            Some(number) => number.to_string(),
+            None => expression.trim_matches('"').to_owned(),
+        },
+    }
+}
+
+fn number(expression: &str, known: &Values) -> Option<u64> {
+    if let Some((number, bits)) = expression.split_once(" << ") {
+        return Some(number.parse::<u64>().ok()? << bits.parse::<u32>().ok()?);
     }
     let factors = expression.split(" * ").map(|factor| {
         let factor = known.get(factor).map_or(factor, String::as_str);
         factor.replace('_', "").parse::<u64>().ok()
     });
-    match factors.product::<Option<u64>>() {
-        Some(number) => number.to_string(),
-        None => expression.trim_matches('"').to_owned(),
-    }
+    factors.product()
 }

@@ -4,9 +4,9 @@
 
 mod attributes;
 mod defaults;
-mod defaults;
 mod handlers;
 mod leaving;
+mod links;
 mod pages;
 mod process;
 mod programs;

@@ -1,0 +1,290 @@
+//! [`Error`]: why a stream ended, why a connection did, or what one event was not.
+
+use std::fmt;
+use std::time::Duration;
+
+use bellwether_wire::DecodeError;
+use bytes::Bytes;
+use http::{HeaderMap, StatusCode};
+
+use crate::gap::Gap;
+use crate::transport::TransportError;
+
+/// An error of any type, as transports and token providers have them.
+pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
+
+/// What went wrong, to be asked.
+///
+/// An `Err` of an [`EventSource`](crate::EventSource) is its end: [`is_closed`](Self::is_closed) is true and the stream
+/// is over. In [`Waiting`](crate::Waiting) it is the reason of a reconnect that follows. From
+/// [`Messages`](crate::Messages) come two kinds more that end nothing: data that is no such value, and gaps.
+///
+/// ```
+/// let error = bellwether_client::EventSource::new("ftp://example.com/").unwrap_err();
+/// assert!(error.is_invalid());
+/// assert_eq!(
+///     error.to_string(),
+///     "cannot connect to \"ftp://example.com/\": an absolute URL with http or https is needed"
+/// );
+/// ```
+#[derive(Debug)]
+pub struct Error {
+    kind: Box<Kind>,
+    is_closed: bool,
+}
+
+#[derive(Debug)]
+pub(crate) enum Kind {
+    /// Blame: the caller.
+    Url {
+        found: String,
+        wanted: &'static str,
+    },
+    Header {
+        found: String,
+    },
+    /// Blame: the server, which answered something else than a stream.
+    Refused(Refusal),
+    Redirect {
+        status: StatusCode,
+        headers: HeaderMap,
+        why: &'static str,
+    },
+    /// Blame: the network, or whoever cut the stream.
+    Transport(TransportError),
+    Timeout {
+        what: &'static str,
+        after: Duration,
+    },
+    Coding(std::io::Error),
+    Token(BoxError),
+    Limit(DecodeError),
+    GaveUp {
+        failures: u32,
+        last: Option<Error>,
+    },
+    Json {
+        event: String,
+        source: serde_json::Error,
+    },
+    Gap(Gap),
+}
+
+/// A response that is no event stream.
+#[derive(Debug)]
+pub(crate) struct Refusal {
+    pub(crate) status: StatusCode,
+    pub(crate) headers: HeaderMap,
+    pub(crate) body_start: Bytes,
+    pub(crate) why: RefusedFor,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum RefusedFor {
+    Status,
+    ContentType,
+    Encoding,
+}
+
+impl Error {
+    /// The stream is over: no item follows this one.
+    pub fn is_closed(&self) -> bool {
+        self.is_closed
+    }
+
+    /// The URL, a header or a setting cannot be used: the caller's mistake.
+    pub fn is_invalid(&self) -> bool {
+        matches!(*self.kind, Kind::Url { .. } | Kind::Header { .. })
+    }
+
+    /// The server answered with another status than 200; [`status`](Self::status) says which.
+    pub fn is_status(&self) -> bool {
+        matches!(&*self.kind, Kind::Refused(refusal) if refusal.why == RefusedFor::Status)
+    }
+
+    /// The server answered with 204: it has nothing more to send, and asks its clients not to come back.
+    pub fn is_finished(&self) -> bool {
+        self.is_status() && self.status() == Some(StatusCode::NO_CONTENT)
+    }
+
+    /// The server answered with 200, but with another content type than `text/event-stream`.
+    pub fn is_content_type(&self) -> bool {
+        matches!(&*self.kind, Kind::Refused(refusal) if refusal.why == RefusedFor::ContentType)
+    }
+
+    /// A redirect leads nowhere, to where a client must not follow, or there are too many.
+    pub fn is_redirect(&self) -> bool {
+        matches!(*self.kind, Kind::Redirect { .. })
+    }
+
+    /// Nothing came in time: no head of a response, or no byte of an open stream.
+    pub fn is_timeout(&self) -> bool {
+        matches!(*self.kind, Kind::Timeout { .. })
+    }
+
+    /// The network failed: no connection, or one that broke. The source says how.
+    pub fn is_transport(&self) -> bool {
+        matches!(*self.kind, Kind::Transport(_))
+    }
+
+    /// The body's content coding is broken, or is none that was asked for.
+    pub fn is_encoding(&self) -> bool {
+        match &*self.kind {
+            Kind::Coding(_) => true,
+            Kind::Refused(refusal) => refusal.why == RefusedFor::Encoding,
+            _ => false,
+        }
+    }
+
+    /// A line or an event is beyond the [`Limits`](crate::Limits).
+    pub fn is_limit(&self) -> bool {
+        matches!(*self.kind, Kind::Limit(_))
+    }
+
+    /// The token provider failed; the source is its error.
+    pub fn is_token(&self) -> bool {
+        matches!(*self.kind, Kind::Token(_))
+    }
+
+    /// The number of failures that [`Retry::max_failures`](crate::Retry::max_failures) allows is reached; the source is the last of them.
+    pub fn has_given_up(&self) -> bool {
+        matches!(*self.kind, Kind::GaveUp { .. })
+    }
+
+    /// The data of one event is not the JSON of the wanted type. The stream goes on.
+    pub fn is_json(&self) -> bool {
+        matches!(*self.kind, Kind::Json { .. })
+    }
+
+    /// History was lost, where [`Messages`](crate::Messages) has no other way to say so. The stream goes on.
+    pub fn gap(&self) -> Option<&Gap> {
+        match &*self.kind {
+            Kind::Gap(gap) => Some(gap),
+            _ => None,
+        }
+    }
+
+    /// The status of the response, if there was one that is no stream; after giving up, that of the last.
+    pub fn status(&self) -> Option<StatusCode> {
+        match &*self.kind {
+            Kind::Refused(refusal) => Some(refusal.status),
+            Kind::Redirect { status, .. } => Some(*status),
+            Kind::GaveUp { last, .. } => last.as_ref()?.status(),
+            _ => None,
+        }
+    }
+
+    /// The header fields of that response.
+    pub fn headers(&self) -> Option<&HeaderMap> {
+        match &*self.kind {
+            Kind::Refused(refusal) => Some(&refusal.headers),
+            Kind::Redirect { headers, .. } => Some(headers),
+            Kind::GaveUp { last, .. } => last.as_ref()?.headers(),
+            _ => None,
+        }
+    }
+
+    /// The start of that response's body, at most 8 KiB, decompressed: APIs say there what is wrong.
+    pub fn body_start(&self) -> Option<&Bytes> {
+        match &*self.kind {
+            Kind::Refused(refusal) => Some(&refusal.body_start),
+            Kind::GaveUp { last, .. } => last.as_ref()?.body_start(),
+            _ => None,
+        }
+    }
+
+    /// The same error, as the last item of a stream.
+    pub(crate) fn closed(mut self) -> Self {
+        self.is_closed = true;
+        self
+    }
+}
+
+impl From<Kind> for Error {
+    fn from(kind: Kind) -> Self {
+        Self {
+            kind: Box::new(kind),
+            is_closed: false,
+        }
+    }
+}
+
+impl From<DecodeError> for Error {
+    fn from(error: DecodeError) -> Self {
+        Kind::Limit(error).into()
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &*self.kind {
+            Kind::Url { found, wanted } => {
+                write!(f, "cannot connect to {found:?}: {wanted} is needed")
+            }
+            Kind::Header { found } => write!(f, "cannot send the header field {found:?}"),
+            Kind::Refused(refusal) => refusal.fmt(f),
+            Kind::Redirect { status, why, .. } => {
+                write!(f, "cannot follow the redirect with status {status}: {why}")
+            }
+            Kind::Transport(error) if error.is_cut() => f.write_str("the event stream was cut"),
+            Kind::Transport(_) => f.write_str("cannot reach the server"),
+            Kind::Timeout { what, after } => write!(f, "{what} within {after:?}"),
+            Kind::Coding(_) => f.write_str("cannot decompress the event stream"),
+            Kind::Token(_) => f.write_str("cannot get a token for the request"),
+            Kind::Limit(error) => error.fmt(f),
+            Kind::GaveUp { failures, .. } => {
+                write!(f, "gave up after {failures} failures in a row")
+            }
+            Kind::Json { event, .. } => write!(f, "cannot read the data of an event {event:?}"),
+            Kind::Gap(gap) => gap.fmt(f),
+        }
+    }
+}
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let field = |name| {
+            let value = self.headers.get(name).map(|value| value.as_bytes());
+            value.unwrap_or_default().escape_ascii().to_string()
+        };
+        match self.why {
+            RefusedFor::Status if self.status == StatusCode::NO_CONTENT => {
+                f.write_str("the server has no more events: it answered with status 204")
+            }
+            RefusedFor::Status => write!(
+                f,
+                "the server refused the event stream: found status {}, 200 is allowed",
+                self.status
+            ),
+            RefusedFor::ContentType => write!(
+                f,
+                "the server did not answer with an event stream: found content type \"{}\", text/event-stream is allowed",
+                field(http::header::CONTENT_TYPE)
+            ),
+            RefusedFor::Encoding => write!(
+                f,
+                "cannot read the event stream: found content encoding \"{}\", which was not asked for",
+                field(http::header::CONTENT_ENCODING)
+            ),
+        }
+    }
+}
+
+impl std::error::Error for Error {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match &*self.kind {
+            Kind::Transport(error) => Some(error),
+            Kind::Coding(error) => Some(error),
+            Kind::Token(error) => Some(&**error),
+            Kind::GaveUp { last, .. } => last.as_ref().map(|error| error as _),
+            Kind::Json { source, .. } => Some(source),
+            _ => None,
+        }
+    }
+}
+
+// A stream's error crosses tasks.
+const _: () = {
+    const fn is_portable<T: Send + Sync + 'static>() {}
+    is_portable::<Error>();
+};

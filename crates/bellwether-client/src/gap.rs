@@ -1,0 +1,118 @@
+//! [`Gap`]: history that the server says is lost, read from `event: bellwether.gap`.
+
+use std::fmt;
+
+use bellwether_wire::{EventId, EventName, event_name};
+use serde::Deserialize;
+
+/// The name under which Bellwether's servers tell a gap.
+pub(crate) const GAP_EVENT_NAME: EventName = event_name!("bellwether.gap");
+
+/// History that this client does not get.
+///
+/// It stands where the missing events would: what came before it is whole, and what comes after it is whole again. A
+/// client that keeps state fetches it anew. The next reconnect resumes behind the gap.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Gap {
+    /// Why.
+    pub reason: GapReason,
+    /// What the server understood as the place to resume from, cut and cleaned by it.
+    pub asked: Option<String>,
+    /// Up to this place of the log, records may be gone. An offset is a number, or two joined by `-`.
+    pub floor: Option<String>,
+    /// The last record of the log.
+    pub head: Option<String>,
+    /// How many events are lost, where the server knows.
+    pub lost: Option<u64>,
+    /// Where the stream goes on, as the new last event id.
+    pub last_event_id: EventId,
+}
+
+/// Why history is lost.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum GapReason {
+    /// What the client asked for is no cursor of the server's.
+    Unknown,
+    /// The cursor belongs to another history of the log: it was made anew.
+    Epoch,
+    /// The log no longer keeps all that came after the cursor.
+    Trimmed,
+    /// The log lost its end, and with it the record that the cursor names.
+    Regressed,
+    /// This client was too slow, and the server's policy is to skip.
+    Lag,
+    /// A reason that this version does not know, as it was sent.
+    Other(String),
+}
+
+impl fmt::Display for GapReason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Unknown => "unknown",
+            Self::Epoch => "epoch",
+            Self::Trimmed => "trimmed",
+            Self::Regressed => "regressed",
+            Self::Lag => "lag",
+            Self::Other(name) => name,
+        })
+    }
+}
+
+impl fmt::Display for Gap {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.lost {
+            Some(lost) => write!(f, "the server has lost {lost} events: {}", self.reason),
+            None => write!(f, "the server has lost events: {}", self.reason),
+        }
+    }
+}
+
+/// The data as it comes over the wire.
+#[derive(Deserialize)]
+struct Told {
+    reason: String,
+    asked: Option<String>,
+    floor: Option<Offset>,
+    head: Option<Offset>,
+    lost: Option<u64>,
+}
+
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum Offset {
+    Number(u64),
+    Pair(String),
+}
+
+impl Offset {
+    fn into_text(self) -> String {
+        match self {
+            Self::Number(number) => number.to_string(),
+            Self::Pair(pair) => pair,
+        }
+    }
+}
+
+impl Gap {
+    /// Reads the data of a gap event; `None` if it is none, and then it is an event like any other.
+    pub(crate) fn read(data: &str, last_event_id: &EventId) -> Option<Self> {
+        let told: Told = serde_json::from_str(data).ok()?;
+        Some(Self {
+            reason: match told.reason.as_str() {
+                "unknown" => GapReason::Unknown,
+                "epoch" => GapReason::Epoch,
+                "trimmed" => GapReason::Trimmed,
+                "regressed" => GapReason::Regressed,
+                "lag" => GapReason::Lag,
+                _ => GapReason::Other(told.reason),
+            },
+            asked: told.asked,
+            floor: told.floor.map(Offset::into_text),
+            head: told.head.map(Offset::into_text),
+            lost: told.lost,
+            last_event_id: last_event_id.clone(),
+        })
+    }
+}

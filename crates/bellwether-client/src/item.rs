@@ -1,0 +1,113 @@
+//! [`Item`]: what an event source yields: messages, gaps, and how its connection fares.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bellwether_wire::{EventId, EventName};
+use http::{HeaderMap, Uri};
+use serde::de::DeserializeOwned;
+
+use crate::error::{Error, Kind};
+use crate::gap::Gap;
+
+/// One thing that has happened, in order.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum Item {
+    /// A request is on its way.
+    Connecting,
+    /// The server has answered with a stream.
+    Open(Opened),
+    /// An event.
+    Message(Message),
+    /// Events are lost, in this place.
+    Gap(Gap),
+    /// The connection is over, and the next attempt is decided on.
+    Waiting(Waiting),
+    /// The stream is over as wished: [`close`](crate::EventSource::close) was called, or the one answer of
+    /// [`once`](crate::EventSourceBuilder::once) is complete. Nothing follows.
+    Closed,
+}
+
+/// An event as it was received.
+///
+/// `T` is the data: text, or with [`messages`](crate::EventSource::messages) what was read from its JSON.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Message<T = String> {
+    /// The event's name; `message` if it has none.
+    pub event: EventName,
+    /// The data.
+    pub data: T,
+    /// The last id that the server has set, with this event or before it; empty if there is none.
+    pub last_event_id: EventId,
+    /// The origin of the stream's URL after redirects, such as `https://example.com`; empty with
+    /// [`read_events`](crate::read_events), which does not know it.
+    pub origin: Arc<str>,
+}
+
+impl Message {
+    /// Reads the data as JSON.
+    ///
+    /// # Errors
+    ///
+    /// The data is no JSON, or not of this type: [`Error::is_json`].
+    pub fn json<T: DeserializeOwned>(self) -> Result<Message<T>, Error> {
+        match serde_json::from_str(&self.data) {
+            Ok(data) => Ok(Message {
+                event: self.event,
+                data,
+                last_event_id: self.last_event_id,
+                origin: self.origin,
+            }),
+            Err(source) => Err(Kind::Json {
+                event: self.event.as_str().to_owned(),
+                source,
+            }
+            .into()),
+        }
+    }
+
+    pub(crate) fn new(message: bellwether_wire::Message, origin: &Arc<str>) -> Self {
+        Self {
+            event: message.event,
+            data: message.data,
+            last_event_id: message.last_event_id,
+            origin: Arc::clone(origin),
+        }
+    }
+}
+
+/// The head of the response that opened the stream.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Opened {
+    /// Where the stream comes from, after redirects.
+    pub url: Uri,
+    /// The header fields of the response.
+    pub headers: HeaderMap,
+}
+
+/// A reconnect that is to come.
+#[derive(Debug)]
+#[non_exhaustive]
+pub struct Waiting {
+    /// How long until then, from the end of the connection on.
+    pub delay: Duration,
+    /// Why; `None` if the server ended the stream in good order.
+    pub cause: Option<Error>,
+}
+
+/// What an event source is about at the moment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum State {
+    /// Not asked for an item yet, or a request is on its way.
+    Connecting,
+    /// The stream is open.
+    Open,
+    /// Between two connections.
+    Waiting,
+    /// Over for good.
+    Closed,
+}

@@ -1,0 +1,199 @@
+//! [`read_events`]: the events of one body, without any connecting.
+
+use std::fmt;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+
+use bellwether_wire::{Decoder, Limits};
+use bytes::{Buf, Bytes};
+use futures_core::Stream;
+use http_body::Frame;
+use pin_project_lite::pin_project;
+use serde::de::DeserializeOwned;
+
+use crate::error::{BoxError, Error, Kind};
+use crate::item::Message;
+use crate::transport::TransportError;
+
+/// Reads the events of a response body that any HTTP client got: hyper, reqwest, or a test.
+///
+/// Looks at nothing but the bytes: status and content type are the caller's to check, and the body must not be
+/// compressed any more. Ends with the body; an event that is not finished by then is discarded, as the standard says.
+///
+/// ```
+/// use bellwether_client::read_events;
+/// use http_body_util::Full;
+///
+/// # tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(async {
+/// let body = Full::new(&b"data: Hel\n\ndata: lo\n\ndata: [DONE]\n\n"[..]);
+/// let mut events = read_events(body).until_data("[DONE]");
+/// let mut answer = String::new();
+/// while let Some(event) = events.next().await {
+///     answer += &event?.data;
+/// }
+/// assert_eq!(answer, "Hello");
+/// # Ok::<(), bellwether_client::Error>(())
+/// # }).unwrap();
+/// ```
+pub fn read_events<B>(body: B) -> Events<B>
+where
+    B: http_body::Body,
+    B::Error: Into<BoxError>,
+{
+    Events {
+        body,
+        decoder: Decoder::new(),
+        chunk: Bytes::new(),
+        origin: Arc::from(""),
+        until_data: None,
+        is_over: false,
+    }
+}
+
+/// Reads the events of a stream of byte pieces, as [`read_events`] does those of a body.
+pub fn read_event_bytes<S, D, E>(pieces: S) -> Events<Pieces<S>>
+where
+    S: Stream<Item = Result<D, E>>,
+    D: Buf,
+    E: Into<BoxError>,
+{
+    read_events(Pieces { pieces })
+}
+
+pin_project! {
+    /// From [`read_events`] and [`read_event_bytes`]: a stream of messages.
+    ///
+    /// An `Err` is the last item: the body broke off ([`Error::is_transport`]), or is beyond the limits
+    /// ([`Error::is_limit`]). Afterwards it yields `None`.
+    pub struct Events<B> {
+        #[pin]
+        body: B,
+        decoder: Decoder,
+        chunk: Bytes,
+        origin: Arc<str>,
+        until_data: Option<String>,
+        is_over: bool,
+    }
+}
+
+impl<B> Events<B> {
+    /// Sets how long a line and how large an event may be. Default 4 MiB each. Call it before the first event.
+    #[must_use]
+    pub fn limits(mut self, limits: Limits) -> Self {
+        self.decoder = Decoder::with_limits(limits);
+        self
+    }
+
+    /// Ends before the event with exactly this data, such as `[DONE]`, even if the body goes on.
+    #[must_use]
+    pub fn until_data(mut self, data: impl Into<String>) -> Self {
+        self.until_data = Some(data.into());
+        self
+    }
+
+    /// The last event id so far; empty if there is none.
+    pub fn last_event_id(&self) -> &str {
+        self.decoder.last_event_id()
+    }
+}
+
+impl<B> Events<B>
+where
+    B: http_body::Body + Unpin,
+    B::Error: Into<BoxError>,
+{
+    /// The next event; `None` after the end. Cancel-safe. A body that is not `Unpin` is pinned first, by `Box::pin`.
+    ///
+    /// # Errors
+    ///
+    /// See [`Events`].
+    pub async fn next(&mut self) -> Option<Result<Message, Error>> {
+        std::future::poll_fn(|cx| Pin::new(&mut *self).poll_next(cx)).await
+    }
+
+    /// The next event with its data read as JSON; `None` after the end. Cancel-safe.
+    ///
+    /// # Errors
+    ///
+    /// As [`next`](Self::next), and [`Error::is_json`], after which the stream goes on.
+    pub async fn next_json<T: DeserializeOwned>(&mut self) -> Option<Result<Message<T>, Error>> {
+        let message = self.next().await?;
+        Some(message.and_then(Message::json))
+    }
+}
+
+impl<B> Stream for Events<B>
+where
+    B: http_body::Body,
+    B::Error: Into<BoxError>,
+{
+    type Item = Result<Message, Error>;
+
+    fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        let mut this = self.project();
+        loop {
+            if *this.is_over {
+                return Poll::Ready(None);
+            }
+            let mut input = &this.chunk[..];
+            let decoded = this.decoder.decode(&mut input);
+            let used = this.chunk.len() - input.len();
+            this.chunk.advance(used);
+            match decoded {
+                Ok(Some(message)) if Some(&message.data) == this.until_data.as_ref() => {
+                    *this.is_over = true;
+                }
+                Ok(Some(message)) => {
+                    return Poll::Ready(Some(Ok(Message::new(message, this.origin))));
+                }
+                Ok(None) => match ready!(this.body.as_mut().poll_frame(cx)) {
+                    None => *this.is_over = true,
+                    Some(Ok(frame)) => {
+                        if let Ok(mut data) = frame.into_data() {
+                            *this.chunk = data.copy_to_bytes(data.remaining());
+                        }
+                    }
+                    Some(Err(error)) => {
+                        *this.is_over = true;
+                        let cut = Kind::Transport(TransportError::cut(error.into()));
+                        return Poll::Ready(Some(Err(Error::from(cut).closed())));
+                    }
+                },
+                Err(error) => {
+                    *this.is_over = true;
+                    return Poll::Ready(Some(Err(Error::from(error).closed())));
+                }
+            }
+        }
+    }
+}
+
+impl<B> fmt::Debug for Events<B> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Events").finish_non_exhaustive()
+    }
+}
+
+pin_project! {
+    /// A stream of byte pieces as a body.
+    #[derive(Debug)]
+    pub struct Pieces<S> {
+        #[pin]
+        pieces: S,
+    }
+}
+
+impl<S, D, E> http_body::Body for Pieces<S>
+where
+    S: Stream<Item = Result<D, E>>,
+    D: Buf,
+{
+    type Data = D;
+    type Error = E;
+
+    fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<D>, E>>> {
+        let piece = ready!(self.project().pieces.poll_next(cx));
+        Poll::Ready(piece.map(|piece| piece.map(Frame::data)))
+    }
+}
