@@ -552,7 +552,7 @@ impl DrainPlan {
     }
 }
 
-pub(crate) fn write_retry(out: &mut Vec<u8>, delay: Duration) {
+fn write_retry(out: &mut Vec<u8>, delay: Duration) {
     // An event that holds only a delay always encodes.
     let _ = ServerSentEvent::new().retry(delay).encode_into(out);
 }
