@@ -1,9 +1,13 @@
 //! Each example, started as a user starts it, gives what its first lines promise.
 
+mod broadcast;
 mod browser;
 mod browser_events;
 mod browser_page;
 mod browser_restart;
+mod browser_topics;
+mod chat;
+mod dashboard;
 mod feeds;
 mod llm_tokens;
 mod long_polling;
