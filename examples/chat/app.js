@@ -25,6 +25,7 @@ $("text").addEventListener("keydown", (event) => {
 });
 // A name after the # enters at once, and a reload keeps it.
 if (location.hash.length > 1) enter(decodeURIComponent(location.hash.slice(1)));
+else $("name").focus();
 
 function enter(name) {
   if (!name) return;

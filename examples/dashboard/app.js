@@ -12,7 +12,7 @@ const $ = (id) => document.getElementById(id);
 const goods = new Map();
 let made = 0;
 let read = 0;
-let spared = 0;
+let skipped = 0;
 let isStale = false;
 let recent = [];
 
@@ -59,7 +59,7 @@ function take({ good, price, number }) {
   // The snapshot may be newer than the first events after its place.
   if (number <= known.number) return;
   made += number - known.number;
-  spared += number - known.number - 1;
+  skipped += number - known.number - 1;
   read += 1;
   known.number = number;
   known.prices.push([number, price]);
@@ -83,7 +83,7 @@ function draw() {
   recent = [...recent, read].slice(-1000 / DRAW_MS - 1);
   $("made").textContent = made.toLocaleString("en");
   $("read").textContent = read.toLocaleString("en");
-  $("spared").textContent = spared.toLocaleString("en");
+  $("skipped").textContent = skipped.toLocaleString("en");
   $("rate").textContent = (read - recent[0]).toLocaleString("en");
   if (!isStale || document.hidden) return;
   isStale = false;
@@ -98,14 +98,15 @@ function drawGood({ card, price, change, line, area, prices, number }) {
   card.dataset.way = percent < 0 ? "down" : "up";
 
   // Always the same prices are drawn, so that the line moves without trembling.
-  const drawn = prices.filter(([i], at) => i % STEP === 0 || at === prices.length - 1);
+  const drawn = prices.filter(([i], at) => i % STEP === 0 || at === 0 || at === prices.length - 1);
   const low = Math.min(...drawn.map(([, price]) => price));
   const high = Math.max(...drawn.map(([, price]) => price));
-  const x = (i) => (WIDTH - ((number - i) * WIDTH) / (KEPT - 1)).toFixed(1);
+  const first = prices[0][0];
+  const x = (i) => (((i - first) * WIDTH) / (number - first || 1)).toFixed(1);
   const y = (price) => (HEIGHT - 6 - ((price - low) / (high - low || 1)) * (HEIGHT - 10)).toFixed(1);
   const points = drawn.map(([i, price]) => `${x(i)} ${y(price)}`).join("L");
   line.setAttribute("d", `M${points}`);
-  area.setAttribute("d", `M${points}V${HEIGHT}H${x(drawn[0][0])}Z`);
+  area.setAttribute("d", `M${points}V${HEIGHT}H0Z`);
 }
 
 function show(state, text) {

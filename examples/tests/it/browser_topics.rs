@@ -181,7 +181,7 @@ async fn the_dashboard_shows_prices_as_they_come_also_after_a_restart() {
     .await;
     // Each is the newest number, or was replaced by it.
     tab.wait_until(
-        "made == read + spared && Number($('made').textContent.replaceAll(',', '')) > 240",
+        "made == read + skipped && Number($('made').textContent.replaceAll(',', '')) > 240",
     )
     .await;
 
