@@ -37,6 +37,8 @@ impl Cable {
                     };
                     let passed = tokio::io::copy_bidirectional(&mut browser, &mut server);
                     tokio::select! {
+                        // A cut cable passes nothing on.
+                        biased;
                         _ = watched.wait_for(|is_whole| !is_whole) => {}
                         _ = passed => {}
                     }
