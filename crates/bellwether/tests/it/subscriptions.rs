@@ -824,3 +824,65 @@ async fn a_stop_ends_five_hundred_subscriptions_on_event_boundaries_each_with_it
         publisher.abort();
     }
 }
+
+#[tokio::test]
+async fn history_that_only_the_broker_has_is_replayed_without_a_seam() {
+    for path in Path::BOTH {
+        let broker = bellwether_topics::Memory::default();
+        let node = async || {
+            Topics::builder()
+                .retention(Retention::default().max_events(16))
+                .open(Arc::new(broker.clone()))
+                .await
+                .unwrap()
+        };
+        let here = node().await;
+        let news = here.topic("news").unwrap();
+        let first = news.publish(&ServerSentEvent::text("0")).unwrap();
+        let first = first.await.unwrap().to_string();
+        for i in 1..700 {
+            let published = news.publish(&ServerSentEvent::text(i.to_string()));
+            if i % 100 == 99 {
+                published.unwrap().await.unwrap();
+            }
+        }
+        let there = node().await;
+        let topic = there.topic("news").unwrap();
+        let (running, address) = serve_topic(path, &topic).await;
+        let mut clients = Vec::new();
+        for _ in 0..10 {
+            let mut client = RawClient::connect(address).await;
+            client.get("/", &[("last-event-id", &first)]).await;
+            client.read_head().await;
+            clients.push(client);
+        }
+        for i in 700..720 {
+            let event = ServerSentEvent::text(i.to_string());
+            news.publish(&event).unwrap().await.unwrap();
+        }
+        for client in &mut clients {
+            for i in 1..720 {
+                let event = client.next_event().await.unwrap();
+                assert_eq!(
+                    (event.event.as_str(), event.data),
+                    ("message", i.to_string())
+                );
+            }
+        }
+        // The log is replaced: everybody is told so.
+        broker.start_over();
+        for client in &mut clients {
+            let gap = client.next_event().await.unwrap();
+            assert_eq!(gap.event, "bellwether.gap", "{path:?}");
+            assert!(gap.data.contains("\"epoch\""), "{}", gap.data);
+        }
+        let event = ServerSentEvent::text("after");
+        news.publish(&event).unwrap().await.unwrap();
+        for client in &mut clients {
+            assert_eq!(client.next_event().await.unwrap().data, "after");
+        }
+        assert_eq!(running.streams().engine, path.taken(10));
+        drop(clients);
+        closed_for(&running, CloseReason::ClientLeft).await;
+    }
+}
