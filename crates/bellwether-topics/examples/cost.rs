@@ -64,13 +64,12 @@ fn main() -> Result<(), Error> {
     let topic = topics().topic("t")?;
     measure("publish with an idempotency key", EVENTS, {
         let mut number = 0_u64;
-        let topic = topic.clone();
-        let event = event.clone();
+        let (topic, event) = (&topic, &event);
         move || {
             timed(|| {
                 for _ in 0..EVENTS {
                     number += 1;
-                    let _ = black_box(topic.publish_with_key(&number.to_string(), &event));
+                    let _ = black_box(topic.publish_with_key(&number.to_string(), event));
                 }
             })
         }
