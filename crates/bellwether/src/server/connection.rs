@@ -17,11 +17,12 @@ use tokio::time::{Instant, Sleep};
 use tokio_util::sync::WaitForCancellationFutureOwned;
 
 use super::Shared;
+use super::carry;
 use super::clock::{Clock, Late};
 use super::executor::StreamExecutor;
 use super::io::{Io, Protocol};
 use super::permits::{Permit, Refusal};
-use super::pulse::Pulse;
+use super::pulse::{Handover, Pulse};
 use super::service::Requests;
 use super::socket::{Socket, Transport};
 
@@ -49,7 +50,6 @@ enum Stage {
 }
 
 /// Why a connection ended.
-#[derive(Debug)]
 enum End {
     /// HTTP says that it is done.
     Done,
@@ -60,6 +60,8 @@ enum End {
     Stopped,
     /// The stop's deadline has passed.
     Cut,
+    /// An event stream goes on in a task of its own, without hyper.
+    HandedOver(Box<Handover>),
     Panicked,
 }
 
@@ -112,6 +114,26 @@ impl Connection {
         Self::at(Stage::Opening(io), shared, pulse, stopping)
     }
 
+    /// A connection whose first answer was an event stream that has ended; `ahead` has come since.
+    fn again(
+        shared: Arc<Shared>,
+        transport: Transport,
+        ahead: Vec<u8>,
+        peer: Option<std::net::SocketAddr>,
+        permit: Permit,
+    ) -> Self {
+        let now = Instant::now();
+        let stopping = shared.lifecycle.stopping();
+        let clock = if ahead.is_empty() {
+            Clock::idle(now)
+        } else {
+            Clock::head(now)
+        };
+        let pulse = Arc::new(Pulse::new(clock, peer, None));
+        let io = Io::new(transport, Arc::clone(&pulse), permit).with_ahead(ahead);
+        Self::at(Stage::Opening(io), shared, pulse, stopping)
+    }
+
     fn at(
         stage: Stage,
         shared: Arc<Shared>,
@@ -128,6 +150,19 @@ impl Connection {
             stopping,
         }
     }
+}
+
+/// Goes on with a connection that an event stream has given back.
+pub(super) fn spawn_again(
+    shared: &Arc<Shared>,
+    transport: Transport,
+    ahead: Vec<u8>,
+    peer: Option<std::net::SocketAddr>,
+    permit: Permit,
+) {
+    let connection = Connection::again(Arc::clone(shared), transport, ahead, peer, permit);
+    let lifecycle = &shared.lifecycle;
+    lifecycle.tracker().spawn(lifecycle.scope(connection));
 }
 
 impl Future for Connection {
@@ -155,6 +190,10 @@ impl Future for Connection {
             End::Cut => {
                 this.pulse.cut_upgraded();
                 tracing::debug!(?peer, "connection cut at the drain deadline");
+            }
+            End::HandedOver(handover) => {
+                let state = Arc::clone(&this.pulse.state);
+                carry::spawn(this.shared, state, peer, *handover);
             }
             End::Panicked => tracing::error!(?peer, "connection closed by a panic"),
         }
@@ -232,11 +271,17 @@ impl Connection {
                     Ok(protocol) => this.stage.open(protocol, this.shared, this.pulse),
                     Err(error) => return Poll::Ready(End::Failed(Failure::Io(error))),
                 },
-                Stage::Http1(http1) => match ready!(Pin::new(http1).poll(cx)) {
-                    Ok(()) if this.pulse.has_upgraded() => *this.stage = Stage::Upgraded,
-                    Ok(()) => return Poll::Ready(End::Done),
-                    Err(error) => return Poll::Ready(End::Failed(Failure::Http(error))),
-                },
+                Stage::Http1(http1) => {
+                    let polled = Pin::new(http1).poll(cx);
+                    if let Some(handover) = this.pulse.take_handover() {
+                        return Poll::Ready(End::HandedOver(handover));
+                    }
+                    match ready!(polled) {
+                        Ok(()) if this.pulse.has_upgraded() => *this.stage = Stage::Upgraded,
+                        Ok(()) => return Poll::Ready(End::Done),
+                        Err(error) => return Poll::Ready(End::Failed(Failure::Http(error))),
+                    }
+                }
                 Stage::Http2(http2) => {
                     return Pin::new(http2.as_mut())
                         .poll(cx)

@@ -9,12 +9,14 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::task::{Context, Poll, Waker};
 
+use axum::body::Body;
 use tokio::time::Instant;
 
 use crate::lifecycle::ConnectionState;
 
 use super::clock::Clock;
-use super::permits::Refusal;
+use super::permits::{Permit, Refusal};
+use super::socket::Transport;
 
 /// The shared facts of one connection.
 pub(super) struct Pulse {
@@ -27,6 +29,9 @@ pub(super) struct Pulse {
     body_open: AtomicBool,
     has_refused: AtomicBool,
     has_upgraded: AtomicBool,
+    /// The head of an event stream lies in hyper's buffer: once it is out, the socket is taken.
+    handover_due: AtomicBool,
+    handover_declined: AtomicBool,
     /// Guards the clock and the wakers of an upgraded socket; never held across a poll.
     inner: Mutex<Inner>,
 }
@@ -35,6 +40,17 @@ struct Inner {
     clock: Clock,
     http2: Option<Box<Http2>>,
     upgraded: Option<Box<Upgraded>>,
+    offered: Option<(Body, bool)>,
+    handed_over: Option<Box<Handover>>,
+}
+
+/// An event stream on its way out of hyper.
+pub(super) struct Handover {
+    pub(super) transport: Transport,
+    pub(super) permit: Permit,
+    pub(super) body: Body,
+    /// Whether the client may send another request when the stream has ended.
+    pub(super) keeps_alive: bool,
 }
 
 /// The streams of an HTTP/2 connection.
@@ -90,10 +106,14 @@ impl Pulse {
             body_open: AtomicBool::new(false),
             has_refused: AtomicBool::new(false),
             has_upgraded: AtomicBool::new(false),
+            handover_due: AtomicBool::new(false),
+            handover_declined: AtomicBool::new(false),
             inner: Mutex::new(Inner {
                 clock,
                 http2: None,
                 upgraded: None,
+                offered: None,
+                handed_over: None,
             }),
         }
     }
@@ -173,6 +193,65 @@ impl Pulse {
 
     pub(super) fn has_refused(&self) -> bool {
         self.has_refused.load(Ordering::Acquire)
+    }
+
+    /// Keeps the body of an event stream until its head is out.
+    pub(super) fn offer(&self, body: Body, keeps_alive: bool) {
+        self.handover_declined.store(false, Ordering::Release);
+        self.inner().offered = Some((body, keeps_alive));
+    }
+
+    /// Hyper asks for the body, so the head is in its buffer.
+    pub(super) fn note_head(&self) {
+        self.handover_due.store(true, Ordering::Release);
+    }
+
+    /// Whether the socket is to be taken when everything is written.
+    pub(super) fn is_handover_due(&self) -> bool {
+        self.handover_due.load(Ordering::Acquire)
+    }
+
+    /// The stream stays with hyper after all.
+    pub(super) fn decline_handover(&self) {
+        self.handover_due.store(false, Ordering::Release);
+        self.handover_declined.store(true, Ordering::Release);
+    }
+
+    /// The offered body, for hyper, if the handover was declined.
+    pub(super) fn take_declined(&self) -> Option<Body> {
+        if !self.handover_declined.load(Ordering::Acquire) {
+            return None;
+        }
+        self.inner().offered.take().map(|(body, _)| body)
+    }
+
+    /// The socket, with everything written that hyper had to write.
+    pub(super) fn hand_over(&self, transport: Transport, permit: Permit) {
+        let mut inner = self.inner();
+        if let Some((body, keeps_alive)) = inner.offered.take() {
+            let handover = Handover {
+                transport,
+                permit,
+                body,
+                keeps_alive,
+            };
+            inner.handed_over = Some(Box::new(handover));
+        }
+    }
+
+    /// What was handed over, for the task of the connection.
+    pub(super) fn take_handover(&self) -> Option<Box<Handover>> {
+        if !self.is_handover_due() {
+            return None;
+        }
+        self.inner().handed_over.take()
+    }
+
+    /// Hyper has no more use for the answer; a body that was never handed over goes with it.
+    pub(super) fn withdraw(&self) {
+        // Dropped outside the lock: a body runs code of others when it ends.
+        let offered = self.inner().offered.take();
+        drop(offered);
     }
 
     /// The answer being given hands the socket over to another protocol.

@@ -13,7 +13,7 @@ use axum::body::Body;
 use axum::extract::ConnectInfo;
 use axum::response::Response;
 use bytes::Bytes;
-use http::{HeaderValue, Method, Request, StatusCode, Uri, Version, header};
+use http::{HeaderMap, HeaderValue, Method, Request, StatusCode, Uri, Version, header};
 use http_body::{Frame, SizeHint};
 use hyper::body::Incoming;
 use tokio::time::{Instant, Sleep};
@@ -63,10 +63,13 @@ impl hyper::service::Service<Request<Incoming>> for Requests {
     fn call(&self, request: Request<Incoming>) -> Self::Future {
         let open = OpenRequest::begin(&self.pulse);
         let is_http1 = request.version() < Version::HTTP_2;
+        // HTTP/1.0 knows no chunks; hyper frames its streams by the end of the connection.
+        let is_http11 = request.version() == Version::HTTP_11;
+        let keeps_alive = !asks_to_close(request.headers());
         let http2 = (!is_http1).then(|| self.pulse.open_http2_stream());
         if let Some(response) = self.verdict(&request) {
             let response = response.map(|body| AnswerBody {
-                body,
+                body: Answer::Body(body),
                 http2,
                 _open: open,
             });
@@ -99,10 +102,19 @@ impl hyper::service::Service<Request<Incoming>> for Requests {
             {
                 pulse.note_upgrade();
             }
-            Ok(response.map(|body| AnswerBody {
-                body,
-                http2,
-                _open: open,
+            let takes_over = is_http11 && pulse.state.is_streaming() && !pulse.is_body_open();
+            Ok(response.map(|body| {
+                let body = if takes_over {
+                    pulse.offer(body, keeps_alive);
+                    Answer::Offered(pulse)
+                } else {
+                    Answer::Body(body)
+                };
+                AnswerBody {
+                    body,
+                    http2,
+                    _open: open,
+                }
             }))
         })
     }
@@ -120,6 +132,16 @@ fn target_bytes(uri: &Uri) -> usize {
         .authority()
         .map_or(0, |authority| authority.as_str().len());
     authority + uri.path_and_query().map_or(0, |path| path.as_str().len())
+}
+
+/// Whether the client wants the connection closed after the answer.
+fn asks_to_close(headers: &HeaderMap) -> bool {
+    headers
+        .get_all(header::CONNECTION)
+        .iter()
+        .filter_map(|value| value.to_str().ok())
+        .flat_map(|value| value.split(','))
+        .any(|option| option.trim().eq_ignore_ascii_case("close"))
 }
 
 fn request_body(
@@ -211,9 +233,24 @@ impl Drop for OpenBody {
 
 /// A response body that ends its request's account when hyper drops it.
 pub(super) struct AnswerBody {
-    body: Body,
+    body: Answer,
     http2: Option<Arc<Http2Stream>>,
     _open: OpenRequest,
+}
+
+/// Who has the body.
+enum Answer {
+    Body(Body),
+    /// The connection, which takes it over from hyper once the head is out.
+    Offered(Arc<Pulse>),
+}
+
+impl Drop for Answer {
+    fn drop(&mut self) {
+        if let Self::Offered(pulse) = self {
+            pulse.withdraw();
+        }
+    }
 }
 
 impl http_body::Body for AnswerBody {
@@ -224,7 +261,18 @@ impl http_body::Body for AnswerBody {
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
-        let polled = Pin::new(&mut self.body).poll_frame(cx);
+        if let Answer::Offered(pulse) = &self.body
+            && let Some(body) = pulse.take_declined()
+        {
+            self.body = Answer::Body(body);
+        }
+        let polled = match &mut self.body {
+            Answer::Body(body) => Pin::new(body).poll_frame(cx),
+            Answer::Offered(pulse) => {
+                pulse.note_head();
+                return Poll::Pending;
+            }
+        };
         if let Some(stream) = &self.http2 {
             stream.set_unsent(matches!(polled, Poll::Ready(Some(Ok(_)))));
         }
@@ -232,10 +280,16 @@ impl http_body::Body for AnswerBody {
     }
 
     fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
+        match &self.body {
+            Answer::Body(body) => body.is_end_stream(),
+            Answer::Offered(_) => false,
+        }
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.body.size_hint()
+        match &self.body {
+            Answer::Body(body) => body.size_hint(),
+            Answer::Offered(_) => SizeHint::default(),
+        }
     }
 }
