@@ -71,13 +71,9 @@ pub use events::{
 };
 pub use handler::{Adapter, Handler, events};
 pub use http_error::HttpError;
-pub use lifecycle::{
-    CloseReason, Stopping, StreamCounts, is_stopping, shutdown_signal, stopping,
-};
+pub use lifecycle::{CloseReason, Stopping, StreamCounts, is_stopping, shutdown_signal, stopping};
 pub use request::{Disconnected, LastEventId, Request};
-pub use routing::{
-    IntoRoute, Route, any, delete, get, head, on, options, patch, post, put,
-};
+pub use routing::{IntoRoute, Route, any, delete, get, head, on, options, patch, post, put};
 pub use running::Running;
 #[cfg(feature = "tls")]
 pub use server::Tls;
