@@ -61,7 +61,7 @@ async fn credentials_never_reach_another_origin() {
         let mut origin = String::new();
         while let Some(Ok(item)) = source.next().await {
             if let Item::Message(message) = item {
-                origin = message.origin.to_string();
+                origin = message.origin().to_owned();
             }
         }
         assert_eq!(

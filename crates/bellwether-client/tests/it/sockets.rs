@@ -45,6 +45,26 @@ async fn over_tcp_a_stream_survives_cuts_resets_and_refusals() {
     );
 }
 
+#[cfg(feature = "reqwest")]
+#[tokio::test]
+async fn reqwest_carries_the_same_streams_and_leaves_redirects_to_the_source() {
+    let there = ScriptedServer::new([Answer::event_stream().send("data: 1\n\n").cut()]);
+    let location = format!("http://{}/x", there.listen().await);
+    let here = ScriptedServer::new([Answer::redirect(302, &location)]);
+    let transport = bellwether_client::transport::ReqwestTransport::new(reqwest::Client::builder());
+    let mut source = EventSource::builder(format!("http://{}/", here.listen().await))
+        .transport(transport.unwrap())
+        .header("x-api-key", "secret")
+        .once()
+        .build()
+        .unwrap();
+    let items = all(&mut source).await;
+    assert_eq!(items[2], message("1", ""));
+    assert_eq!(items[3], Seen::Error("the event stream was cut".into()));
+    assert_eq!(here.requests()[0].header("x-api-key"), Some("secret"));
+    assert_eq!(there.requests()[0].header("x-api-key"), None);
+}
+
 #[tokio::test]
 async fn localhost_is_found_whichever_family_listens() {
     let server = ScriptedServer::new([Answer::event_stream().send("data: 1\n\n")]);
@@ -135,10 +155,9 @@ async fn serve(acceptor: TlsAcceptor, io: tokio::io::DuplexStream) -> io::Result
             request.version(),
             request.uri().path()
         );
-        let response = http::Response::builder()
+        http::Response::builder()
             .header("content-type", "text/event-stream")
-            .body(Full::new(Bytes::from(data)));
-        response
+            .body(Full::new(Bytes::from(data)))
     });
     let io = TokioIo::new(stream);
     let served = match is_http2 {

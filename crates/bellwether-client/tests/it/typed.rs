@@ -90,11 +90,11 @@ async fn typed_messages_go_on_over_bad_data_gaps_and_reconnects_and_tell_the_end
     ]);
     let mut prices = source(&server).build().unwrap().messages::<Price>();
     let price = prices.next().await.unwrap().unwrap();
+    assert_eq!(price.origin(), "http://example.com");
     assert_eq!(
         (price.event.as_str(), price.data),
         ("price", Price { cents: 5 })
     );
-    assert_eq!(price.origin.as_ref(), "http://example.com");
 
     let error = prices.next().await.unwrap().unwrap_err();
     assert!(error.is_json() && !error.is_closed(), "{error}");

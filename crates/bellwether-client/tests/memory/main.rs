@@ -212,7 +212,7 @@ fn endless_redirects_hold_nothing() {
 fn check_bombs(encoding: Encoding, compress: impl Fn(&[u8]) -> Vec<u8>, window: usize) {
     let answer = |plain: &[u8]| {
         let small = compress(plain);
-        assert!(small.len() < plain.len() / 200, "{} bytes", small.len());
+        assert!(small.len() < plain.len() / 100, "{} bytes", small.len());
         Answer::event_stream()
             .header("content-encoding", encoding.as_str())
             .send(small)

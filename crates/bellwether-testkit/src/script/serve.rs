@@ -36,6 +36,7 @@ pub(super) fn reset(stream: TcpStream) {
     socket2::SockRef::from(&stream)
         .set_linger(Some(Duration::ZERO))
         .expect("a connected socket takes options");
+    drop(stream);
 }
 
 pub(super) async fn serve(mut stream: impl Resettable, presence: Presence) {
