@@ -3,6 +3,8 @@
 //! Deadlines to the second are tested beside the code, on paused time.
 
 mod abuse;
+#[cfg(target_os = "linux")]
+mod files;
 mod full;
 #[cfg(unix)]
 mod handed_over;
