@@ -48,6 +48,7 @@ impl Path {
     }
 }
 
+#[allow(clippy::needless_pass_by_value, reason = "the calls read better")]
 pub(crate) fn publish(topic: &Topic, text: impl ToString) {
     topic
         .publish(&ServerSentEvent::text(text.to_string()))
@@ -379,9 +380,11 @@ async fn a_subscription_ends_when_its_time_is_over_whether_or_not_something_is_p
             let mut client = open(address, &running).await;
             let began = Instant::now();
             let publisher = tokio::spawn(async move {
-                while busy {
-                    publish(&news, "tick");
-                    tokio::time::sleep(Duration::from_millis(5)).await;
+                if busy {
+                    loop {
+                        publish(&news, "tick");
+                        tokio::time::sleep(Duration::from_millis(5)).await;
+                    }
                 }
             });
             while client.next_event().await.is_ok() {}
@@ -562,12 +565,12 @@ async fn keep_alives_come_while_nothing_is_sent_and_traffic_puts_them_off() {
 async fn a_task_that_asks_is_told_that_the_client_of_a_subscription_has_left() {
     for path in Path::BOTH {
         let (_, news) = news();
-        let (told, mut tells) = tokio::sync::mpsc::unbounded_channel();
+        let (told, mut tells) = tokio::sync::mpsc::channel(1);
         let handler = move |request: Request| {
             let told = told.clone();
             tokio::spawn(async move {
                 request.disconnected().await;
-                told.send(()).unwrap();
+                told.send(()).await.unwrap();
             });
             Ok::<_, HttpError>(news.subscribe().open()?)
         };
