@@ -167,8 +167,8 @@ impl Checker {
             if self.partial.ends_with(b"\n\n") {
                 self.judge();
                 self.partial.clear();
-            } else if first == b'\n' && self.partial.starts_with(b":") {
-                // A keep-alive may be a line alone.
+            } else if self.partial == b"\n" || first == b'\n' && self.partial.starts_with(b":") {
+                // A comment is done with its line, whether or not a blank line follows.
                 self.partial.clear();
             } else if self.partial.len() > MAX_PIECE_BYTES {
                 return Err("an event without an end".to_owned());
@@ -180,9 +180,6 @@ impl Checker {
     /// A block that did not come in one piece, or not as expected.
     fn judge(&mut self) {
         let block = self.partial.as_slice();
-        if block == b"\n\n" || block.starts_with(b":") {
-            return;
-        }
         let number = block
             .strip_prefix(BEFORE)
             .and_then(|rest| rest.strip_suffix(AFTER))

@@ -160,10 +160,7 @@ mod tests {
         assert_eq!(retry.delay(0, Some(10 * SECOND), None, 0.0), 10 * SECOND);
         assert_eq!(retry.delay(0, Some(10 * SECOND), None, 1.0), 11 * SECOND);
         assert_eq!(
-            retry
-                .clone()
-                .no_jitter()
-                .delay(0, Some(10 * SECOND), None, 1.0),
+            retry.no_jitter().delay(0, Some(10 * SECOND), None, 1.0),
             10 * SECOND
         );
     }

@@ -274,6 +274,15 @@ impl EventSourceBuilder {
         ))
     }
 
+    // For the fuzz target and simulations, which drive the machine by themselves.
+    #[doc(hidden)]
+    pub fn into_machine(self, seed: u64) -> Result<Machine, Error> {
+        match self.error {
+            Some(error) => Err(error),
+            None => Ok(Machine::new(self.settings, seed)),
+        }
+    }
+
     fn refuse(mut self, found: String) -> Self {
         let error = Kind::Header { found };
         self.error.get_or_insert_with(|| error.into());

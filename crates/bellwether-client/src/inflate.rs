@@ -354,6 +354,15 @@ mod tests {
         }
     }
 
+    #[cfg(feature = "brotli")]
+    #[test]
+    fn what_few_bytes_grow_into_comes_out_whole_without_further_bytes() {
+        // 1 MiB of one letter, as the crate `brotli` writes it with quality 5 and a flush.
+        let coded = b"\xab\xff\xff\x07\x40\x02\x2f\x1e\x0b\x24\xf7\xfe\xc1\x00";
+        let all = inflate(Encoding::Brotli, &[coded.to_vec()], usize::MAX);
+        assert_eq!(all[0].len(), 1 << 20);
+    }
+
     #[test]
     fn members_of_gzip_follow_each_other() {
         let member = |text: &[u8]| {

@@ -41,9 +41,16 @@ pub struct Message<T = String> {
     pub data: T,
     /// The last id that the server has set, with this event or before it; empty if there is none.
     pub last_event_id: EventId,
+    /// Shared by all messages of a connection; without one, there is no count to keep for each message.
+    origin: Option<Arc<str>>,
+}
+
+impl<T> Message<T> {
     /// The origin of the stream's URL after redirects, such as `https://example.com`; empty with
     /// [`read_events`](crate::read_events), which does not know it.
-    pub origin: Arc<str>,
+    pub fn origin(&self) -> &str {
+        self.origin.as_deref().unwrap_or_default()
+    }
 }
 
 impl Message {
@@ -68,12 +75,13 @@ impl Message {
         }
     }
 
-    pub(crate) fn new(message: bellwether_wire::Message, origin: &Arc<str>) -> Self {
+    #[inline]
+    pub(crate) fn new(message: bellwether_wire::Message, origin: Option<&Arc<str>>) -> Self {
         Self {
             event: message.event,
             data: message.data,
             last_event_id: message.last_event_id,
-            origin: Arc::clone(origin),
+            origin: origin.cloned(),
         }
     }
 }

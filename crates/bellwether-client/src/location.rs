@@ -13,8 +13,9 @@ pub(crate) fn resolve(base: &Uri, location: &[u8]) -> Option<Uri> {
     let reference = sendable(location.trim_ascii());
     let (scheme, authority) = (base.scheme_str()?, base.authority()?);
     if let Some(end) = scheme_end(&reference) {
+        // Without the slashes, `http` would take the scheme for a host.
+        reference[end..].strip_prefix("://")?;
         let absolute: Uri = reference.parse().ok()?;
-        absolute.authority()?;
         return with_clean_path(&reference[..end], absolute.authority()?.as_str(), &absolute);
     }
     if let Some(rest) = reference.strip_prefix("//") {

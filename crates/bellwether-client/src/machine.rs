@@ -238,7 +238,7 @@ impl Machine {
                     };
                     let item = match gap {
                         Some(gap) => Item::Gap(gap),
-                        None => Item::Message(Message::new(message, origin)),
+                        None => Item::Message(Message::new(message, Some(origin))),
                     };
                     self.items.push_back(Ok(item));
                 }

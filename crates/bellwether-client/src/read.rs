@@ -2,7 +2,6 @@
 
 use std::fmt;
 use std::pin::Pin;
-use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use bellwether_wire::{Decoder, Limits};
@@ -45,7 +44,6 @@ where
         body,
         decoder: Decoder::new(),
         chunk: Bytes::new(),
-        origin: Arc::from(""),
         until_data: None,
         is_over: false,
     }
@@ -71,7 +69,6 @@ pin_project! {
         body: B,
         decoder: Decoder,
         chunk: Bytes,
-        origin: Arc<str>,
         until_data: Option<String>,
         is_over: bool,
     }
@@ -145,7 +142,7 @@ where
                     *this.is_over = true;
                 }
                 Ok(Some(message)) => {
-                    return Poll::Ready(Some(Ok(Message::new(message, this.origin))));
+                    return Poll::Ready(Some(Ok(Message::new(message, None))));
                 }
                 Ok(None) => match ready!(this.body.as_mut().poll_frame(cx)) {
                     None => *this.is_over = true,

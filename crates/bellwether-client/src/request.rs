@@ -210,6 +210,11 @@ mod tests {
         assert_eq!(request.headers()["last-event-id"], "7");
         assert_eq!(request.body(), "{}");
 
+        // A hop within the other origin is no way back to trust.
+        let further = follow(there.clone(), 307, "/further").unwrap();
+        let request = further.request(&template, "7");
+        assert!(!request.headers().contains_key("authorization"));
+
         let back = follow(there, 307, "https://a.example/x/y").unwrap();
         let request = back.request(&template, "");
         assert!(!request.headers().contains_key("authorization"));

@@ -11,6 +11,7 @@ mod client;
 mod head;
 mod patience;
 mod program;
+mod script;
 mod skip;
 
 pub use browser::{Browser, BrowserError, Tab};
@@ -18,4 +19,5 @@ pub use client::{BodyEnd, RawClient};
 pub use head::Head;
 pub use patience::{PATIENCE, eventually, within};
 pub use program::{Program, example_path};
+pub use script::{Answer, Pipe, ScriptedServer, SeenRequest};
 pub use skip::{REQUIRE_TOOLS, or_skip};

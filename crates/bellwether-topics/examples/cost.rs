@@ -47,6 +47,13 @@ fn topics() -> Topics {
     Topics::builder().retention(retention).build()
 }
 
+/// The memory of this process, where the system tells it in pages of 4 KiB.
+fn resident_bytes() -> Option<usize> {
+    let pages = std::fs::read_to_string("/proc/self/statm").ok()?;
+    let pages: usize = pages.split(' ').nth(1)?.parse().ok()?;
+    Some(pages * 4096)
+}
+
 fn main() -> Result<(), Error> {
     let event = ServerSentEvent::text("x".repeat(100));
 
@@ -57,13 +64,12 @@ fn main() -> Result<(), Error> {
     let topic = topics().topic("t")?;
     measure("publish with an idempotency key", EVENTS, {
         let mut number = 0_u64;
-        let topic = topic.clone();
-        let event = event.clone();
+        let (topic, event) = (&topic, &event);
         move || {
             timed(|| {
                 for _ in 0..EVENTS {
                     number += 1;
-                    let _ = black_box(topic.publish_with_key(&number.to_string(), &event));
+                    let _ = black_box(topic.publish_with_key(&number.to_string(), event));
                 }
             })
         }
@@ -101,10 +107,18 @@ fn main() -> Result<(), Error> {
     );
 
     let topic = topics().topic("t")?;
+    let before = resident_bytes();
     let mut readers: Vec<_> = (0..READERS)
         .map(|_| topic.subscribe().open())
         .collect::<Result<_, _>>()?;
     let mut out = Vec::with_capacity(64);
+    for reader in &mut readers {
+        black_box(poll(reader, &mut out).is_pending());
+    }
+    if let (Some(before), Some(after)) = (before, resident_bytes()) {
+        let each = after.saturating_sub(before) / READERS;
+        println!("a reader that waits, resident memory, {each} bytes");
+    }
     for (batch, name) in [(1, "one at a time"), (16, "16 at a time")] {
         measure(
             &format!("delivery by poll_frames to 10,000 readers, {name}"),

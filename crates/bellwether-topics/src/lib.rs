@@ -32,7 +32,7 @@
 //! All topics of a [`Topics`] share one log. An event is encoded once, with its id in it, into a [`Frame`]. A
 //! [`Subscription`] is a [`Cursor`] over the log and holds no queue, so a slow reader costs what an idle one costs, and
 //! delays nobody; what happens when the log moves past it says its [`Policy`]. Where the log has to outlive the process
-//! or to be shared by several, it lives in a [`Broker`].
+//! or to be shared by several, it lives in a [`Broker`](broker::Broker).
 //!
 //! Pure and without a clock: `cursor`, `history`, `conflation`, `policy`, `window`, `waiting`. The lock is in `log`;
 //! around it `topics`, `topic`, `subscription`; towards a broker `relay` and `deep`.
@@ -68,10 +68,8 @@ mod waiting;
 mod wake;
 mod window;
 
-pub use bellwether_wire as wire;
 pub use bellwether_wire::ServerSentEvent;
 
-pub use crate::broker::{Broker, BrokerError};
 pub use crate::config::TopicsBuilder;
 pub use crate::cursor::{Cursor, Epoch, MAX_CURSOR_BYTES, Offset, ParseCursorError};
 pub use crate::error::Error;

@@ -222,7 +222,7 @@ impl fmt::Debug for Topic {
 ///
 /// ```
 /// use bellwether_topics::Topics;
-/// use bellwether_topics::wire::event_name;
+/// use bellwether_wire::event_name;
 ///
 /// #[derive(serde::Serialize)]
 /// struct Price { cents: u32 }

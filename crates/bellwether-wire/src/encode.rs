@@ -9,7 +9,7 @@ use bytes::Bytes;
 use memchr::memchr2;
 
 use crate::error::EncodeError;
-use crate::event::{Data, ServerSentEvent};
+use crate::event::{Data, Rest, ServerSentEvent};
 
 impl ServerSentEvent {
     /// The event as it goes over the wire, in a buffer of its own.
@@ -40,6 +40,29 @@ impl ServerSentEvent {
             Data::Failed(error) => return Err(EncodeError::from(error.clone())),
         };
         out.reserve(self.size_hint());
+        if let Some(rest) = &self.rest {
+            rest.encode_into(out);
+        }
+        if let Some(data) = data {
+            write_data(data, out);
+        }
+        if data.is_some() || self.rest.as_ref().is_some_and(|rest| rest.has_heading()) {
+            out.push(b'\n');
+        }
+        Ok(())
+    }
+
+    /// The exact size if comment and data are one line each, too little by a few bytes per further line.
+    fn size_hint(&self) -> usize {
+        let data = self
+            .data_text()
+            .map_or(0, |text| "data: \n".len() + text.len());
+        data + self.rest.as_ref().map_or(0, |rest| rest.size_hint()) + 1
+    }
+}
+
+impl Rest {
+    fn encode_into(&self, out: &mut Vec<u8>) {
         if let Some(comment) = &self.comment {
             write_comment(comment.as_bytes(), out);
         }
@@ -56,37 +79,16 @@ impl ServerSentEvent {
                 out,
             );
         }
-        if let Some(data) = data {
-            write_data(data, out);
-        }
-        if data.is_some() || self.has_heading() {
-            out.push(b'\n');
-        }
-        Ok(())
     }
 
-    /// The exact size if comment and data are one line each, too little by a few bytes per further line.
     fn size_hint(&self) -> usize {
-        let data = self
-            .data_text()
-            .map_or(0, |text| "data: \n".len() + text.len());
-        if self.comment.is_none() && !self.has_heading() {
-            return data + 1;
-        }
-        data + self
-            .comment
-            .as_ref()
-            .map_or(0, |text| ": \n".len() + text.len())
-            + self
-                .name
-                .as_ref()
-                .map_or(0, |name| "event: \n".len() + name.as_bytes().len())
-            + self
-                .id
-                .as_ref()
-                .map_or(0, |id| "id: \n".len() + id.as_bytes().len())
+        let comment = self.comment.as_ref();
+        let name = self.name.as_ref();
+        let id = self.id.as_ref();
+        comment.map_or(0, |text| ": \n".len() + text.len())
+            + name.map_or(0, |name| "event: \n".len() + name.as_bytes().len())
+            + id.map_or(0, |id| "id: \n".len() + id.as_bytes().len())
             + self.retry.map_or(0, |_| "retry: 2147483647\n".len())
-            + 1
     }
 }
 
@@ -150,11 +152,8 @@ pub fn encode_json_into<T: serde::Serialize + ?Sized>(
     };
     block.out.extend_from_slice(b"data: ");
     let json_start = block.out.len();
-    crate::json::write(value, block.out)?;
-    let json = block.out.get(json_start..).unwrap_or_default();
-    if memchr2(b'\r', b'\n', json).is_some() {
-        // Serde's own output has no line break, but a `RawValue` may be pretty-printed.
-        let json = json.to_vec();
+    if crate::json::write(value, &mut *block.out)?.has_line_break {
+        let json = block.out.split_off(json_start);
         block.out.truncate(block.start);
         write_data(&json, block.out);
     } else {

@@ -28,12 +28,18 @@ pub(crate) const MAX_RETRY_MS: u32 = i32::MAX as u32;
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct ServerSentEvent {
     pub(crate) data: Data,
+    // Boxed, as most events are data alone: they are moved a lot, and smaller is faster.
+    pub(crate) rest: Option<Box<Rest>>,
+}
+
+/// What an event has besides data. Invariant: one of the fields is set, since only the setters make one.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(crate) struct Rest {
     pub(crate) name: Option<EventName>,
     pub(crate) id: Option<EventId>,
     /// Milliseconds, at most `MAX_RETRY_MS`.
     pub(crate) retry: Option<u32>,
-    // Boxed as it is rare: the event is moved a lot, and smaller is faster.
-    pub(crate) comment: Option<Box<Text>>,
+    pub(crate) comment: Option<Text>,
 }
 
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -116,14 +122,14 @@ impl ServerSentEvent {
     /// Sets the name under which the browser dispatches the event; without one it is `message`.
     #[must_use]
     pub fn event(mut self, name: EventName) -> Self {
-        self.name = Some(name);
+        self.rest_mut().name = Some(name);
         self
     }
 
     /// Sets the id, which the browser sends back as `Last-Event-ID` when it reconnects. Integers are ids too.
     #[must_use]
     pub fn id(mut self, id: impl Into<EventId>) -> Self {
-        self.id = Some(id.into());
+        self.rest_mut().id = Some(id.into());
         self
     }
 
@@ -134,14 +140,14 @@ impl ServerSentEvent {
     #[must_use]
     pub fn retry(mut self, delay: Duration) -> Self {
         let millis = u32::try_from(delay.as_millis()).unwrap_or(u32::MAX);
-        self.retry = Some(millis.min(MAX_RETRY_MS));
+        self.rest_mut().retry = Some(millis.min(MAX_RETRY_MS));
         self
     }
 
     /// Sets the comment, which no browser shows to scripts. It may have several lines and may be empty.
     #[must_use]
     pub fn comment(mut self, text: impl Into<Text>) -> Self {
-        self.comment = Some(Box::new(text.into()));
+        self.rest_mut().comment = Some(text.into());
         self
     }
 
@@ -152,23 +158,23 @@ impl ServerSentEvent {
 
     /// The name, if set.
     pub fn event_name(&self) -> Option<&EventName> {
-        self.name.as_ref()
+        self.rest.as_ref()?.name.as_ref()
     }
 
     /// The id, if set.
     pub fn event_id(&self) -> Option<&EventId> {
-        self.id.as_ref()
+        self.rest.as_ref()?.id.as_ref()
     }
 
     /// The delay before the next reconnect as it is sent, if set: whole milliseconds, no more than 2³¹ − 1.
     pub fn retry_delay(&self) -> Option<Duration> {
-        self.retry
-            .map(|millis| Duration::from_millis(millis.into()))
+        let millis = self.rest.as_ref()?.retry?;
+        Some(Duration::from_millis(millis.into()))
     }
 
     /// The comment, if set.
     pub fn comment_text(&self) -> Option<&str> {
-        self.comment.as_ref().map(|text| text.as_str())
+        self.rest.as_ref()?.comment.as_ref().map(Text::as_str)
     }
 
     /// Why the value given to [`json`](Self::json) is no JSON, if so.
@@ -182,12 +188,11 @@ impl ServerSentEvent {
 
     /// Whether no field is set, so that the event encodes to no bytes.
     pub fn is_empty(&self) -> bool {
-        matches!(self.data, Data::None) && self.comment.is_none() && !self.has_heading()
+        matches!(self.data, Data::None) && self.rest.is_none()
     }
 
-    /// Whether there is a name, an id or a retry delay.
-    pub(crate) fn has_heading(&self) -> bool {
-        self.name.is_some() || self.id.is_some() || self.retry.is_some()
+    fn rest_mut(&mut self) -> &mut Rest {
+        self.rest.get_or_insert_default()
     }
 
     pub(crate) fn data_text(&self) -> Option<&Text> {
@@ -200,6 +205,13 @@ impl ServerSentEvent {
     }
 }
 
+impl Rest {
+    /// Whether there is a name, an id or a retry delay, and so more than a comment.
+    pub(crate) fn has_heading(&self) -> bool {
+        self.name.is_some() || self.id.is_some() || self.retry.is_some()
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -207,7 +219,7 @@ mod tests {
     #[test]
     fn an_event_stays_small() {
         assert!(
-            size_of::<ServerSentEvent>() <= 144,
+            size_of::<ServerSentEvent>() <= 48,
             "{}",
             size_of::<ServerSentEvent>()
         );

@@ -5,11 +5,13 @@
 //! serde_json refuses such floats there itself.
 
 use std::fmt;
+use std::io;
 use std::sync::Arc;
 
+use memchr::memchr2;
 use serde::ser::{self, Serialize, Serializer};
 
-use crate::text::Text;
+use crate::text::{INLINE_BYTES, Text};
 
 /// A value that cannot be written as JSON, with the reason.
 ///
@@ -29,27 +31,109 @@ impl fmt::Display for JsonError {
 
 impl std::error::Error for JsonError {}
 
-/// Appends the value as compact JSON; after an error, `out` holds an unfinished part of it.
-pub(crate) fn write<T: Serialize + ?Sized>(value: &T, out: &mut Vec<u8>) -> Result<(), JsonError> {
-    value
-        .serialize(Finite(&mut serde_json::Serializer::new(out)))
-        .map_err(|error| JsonError {
-            reason: error.to_string().into(),
-        })
+/// What is known of JSON that has been written.
+pub(crate) struct Written {
+    /// serde_json's own output is one line, but a `RawValue` may be pretty-printed.
+    pub(crate) has_line_break: bool,
 }
 
-/// JSON up to this length is written to a buffer that is given back at once, so that what stays has its exact size.
+/// Appends the value as compact JSON; after an error, `out` holds an unfinished part of it.
+pub(crate) fn write<T: Serialize + ?Sized>(
+    value: &T,
+    out: impl io::Write,
+) -> Result<Written, JsonError> {
+    let mut written = Written {
+        has_line_break: false,
+    };
+    let mut serializer = serde_json::Serializer::with_formatter(out, Compact(&mut written));
+    match value.serialize(Finite(&mut serializer)) {
+        Ok(()) => Ok(written),
+        Err(error) => Err(JsonError {
+            reason: error.to_string().into(),
+        }),
+    }
+}
+
+/// Compact JSON, which is what a `Formatter` writes by itself; looks for line breaks where alone there can be some.
+struct Compact<'a>(&'a mut Written);
+
+impl serde_json::ser::Formatter for Compact<'_> {
+    fn write_raw_fragment<W: io::Write + ?Sized>(
+        &mut self,
+        writer: &mut W,
+        fragment: &str,
+    ) -> io::Result<()> {
+        self.0.has_line_break |= memchr2(b'\r', b'\n', fragment.as_bytes()).is_some();
+        writer.write_all(fragment.as_bytes())
+    }
+}
+
+/// The value as compact JSON. If it is short, one allocation stays; if it is very short, none is made.
+pub(crate) fn to_text<T: Serialize + ?Sized>(value: &T) -> Result<Text, JsonError> {
+    let mut out = Growing {
+        short: [0; INLINE_BYTES],
+        short_len: 0,
+        long: Vec::new(),
+    };
+    write(value, &mut out)?;
+    Ok(if out.long.is_empty() {
+        Text::from_utf8_inline(out.short, out.short_len)
+    } else if out.long.len() <= SHORT_BYTES {
+        Text::from_utf8_slice(&out.long)
+    } else {
+        Text::from_utf8_vec(out.long)
+    })
+}
+
+/// JSON up to this length leaves its buffer for an allocation of its exact size.
 const SHORT_BYTES: usize = 128;
 
-/// The value as compact JSON. If it is short, one allocation stays; if it is very short, none.
-pub(crate) fn to_text<T: Serialize + ?Sized>(value: &T) -> Result<Text, JsonError> {
-    let mut out = Vec::with_capacity(SHORT_BYTES);
-    write(value, &mut out)?;
-    Ok(if out.len() <= SHORT_BYTES {
-        Text::from_utf8_slice(&out)
-    } else {
-        Text::from_utf8_vec(out)
-    })
+/// The capacity of the first buffer: what does not fit into the value is rarely just a little longer.
+const FIRST_LONG_BYTES: usize = 256;
+
+/// JSON that is being written: in the bytes of the later text as long as it fits, then in a buffer on the heap.
+struct Growing {
+    short: [u8; INLINE_BYTES],
+    short_len: usize,
+    /// Everything, once it holds anything.
+    long: Vec<u8>,
+}
+
+impl io::Write for Growing {
+    // serde_json writes many tiny pieces: a character, a key, a number.
+    #[inline]
+    fn write_all(&mut self, piece: &[u8]) -> io::Result<()> {
+        let end = self.short_len + piece.len();
+        match self.short.get_mut(self.short_len..end) {
+            Some(room) if self.long.is_empty() => {
+                room.copy_from_slice(piece);
+                self.short_len = end;
+            }
+            _ => self.push_long(piece),
+        }
+        Ok(())
+    }
+
+    #[inline]
+    fn write(&mut self, piece: &[u8]) -> io::Result<usize> {
+        self.write_all(piece)?;
+        Ok(piece.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl Growing {
+    fn push_long(&mut self, piece: &[u8]) {
+        if self.long.is_empty() {
+            self.long.reserve(FIRST_LONG_BYTES);
+            let short = self.short.get(..self.short_len).unwrap_or_default();
+            self.long.extend_from_slice(short);
+        }
+        self.long.extend_from_slice(piece);
+    }
 }
 
 /// A serializer, or a part of one, that refuses floats which are no number.

@@ -105,6 +105,15 @@ impl Text {
         }
     }
 
+    /// Takes bytes that the caller knows to be UTF-8 up to this length.
+    #[cfg(feature = "json")]
+    pub(crate) fn from_utf8_inline(bytes: [u8; INLINE_BYTES], len: usize) -> Self {
+        debug_assert!(std::str::from_utf8(bytes.get(..len).unwrap_or(b"\xff")).is_ok());
+        // No truncation, as no caller has more than `INLINE_BYTES`.
+        let len = len.min(INLINE_BYTES) as u8;
+        Self(Repr::Inline { len, bytes })
+    }
+
     /// Text of any bytes, invalid sequences replaced by U+FFFD as the UTF-8 decoder of WHATWG Encoding does.
     pub(crate) fn from_utf8_lossy(bytes: &[u8]) -> Self {
         Self::from(String::from_utf8_lossy(bytes))

@@ -382,3 +382,24 @@ fn a_large_event_stays_until_the_next_one() {
     world.apply(&append(1));
     assert_eq!(world.read(&keys, 0, 9).0, [2]);
 }
+
+#[test]
+fn reading_begins_right_after_any_place_in_a_list_of_any_length() {
+    let mut world = World::new(Retention::new());
+    let keys = [world.held[0].unwrap()];
+    for length in 1..=130_u64 {
+        // Every other offset belongs to another topic, so that places fall between frames as well.
+        for topic in [0, 1] {
+            world.apply(&Op::Append {
+                topic,
+                key: 0,
+                bytes: 1,
+            });
+        }
+        for after in 0..=2 * length {
+            let expected = after / 2 * 2 + 1 + 2 * (after % 2);
+            let (got, _) = world.read(&keys, after, 1);
+            assert_eq!(got.first(), (expected < 2 * length).then_some(&expected));
+        }
+    }
+}

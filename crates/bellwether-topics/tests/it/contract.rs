@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use bellwether_testkit::broker_contract::{self, BrokerFactory};
-use bellwether_topics::{Broker, Memory};
+use bellwether_topics::Memory;
+use bellwether_topics::broker::Broker;
 
 struct MemoryFactory;
 

@@ -101,9 +101,7 @@ fn old_events_go_by_age() {
 fn a_typed_topic_publishes_json_with_its_name() {
     let topics = Topics::new();
     let plain = topics.typed::<Price>("prices").unwrap();
-    let named = plain
-        .clone()
-        .named(bellwether_topics::wire::event_name!("price"));
+    let named = plain.clone().named(bellwether_wire::event_name!("price"));
     plain.publish(&Price { cents: 108 }).unwrap();
     named.publish_with_key("k", &Price { cents: 109 }).unwrap();
     named.publish_with_key("k", &Price { cents: 109 }).unwrap();

@@ -28,7 +28,7 @@ use super::reader::{
 };
 use super::slots::{Id, Slots};
 use super::wheel::{Tick, Wheel};
-use crate::events::{StreamOptions, SubscriptionEnd, end_of, log_failure, panic_error};
+use crate::events::{READING, StreamOptions, SubscriptionEnd, end_of, log_failure, panic_error};
 use crate::lifecycle::CloseReason;
 use crate::server::Permit;
 
@@ -60,7 +60,24 @@ struct Closing {
     _permit: Permit,
     unsent: Option<Unsent>,
     stray: usize,
+    /// From the last byte to the end of our side.
+    pause: Duration,
+    is_shut: bool,
     alarm: Tick,
+}
+
+impl Closing {
+    /// Everything is out. The end of our side comes next; tells how long to wait then.
+    fn said_all(&mut self) -> Duration {
+        self.unsent = None;
+        if !self.pause.is_zero() {
+            return std::mem::take(&mut self.pause);
+        }
+        // A socket that is gone already is found out by a look at it.
+        let _ = self.socket.shutdown(Shutdown::Write);
+        self.is_shut = true;
+        LINGER
+    }
 }
 
 /// The task of one shard. Resolves when the server has stopped and nobody is left.
@@ -264,7 +281,7 @@ impl Shard {
         end.write(self.rules.lifecycle.plan(), &mut words);
         append_chunk(&words, &mut out);
         out.extend_from_slice(LAST_CHUNK);
-        self.close(id, out, end.reason, now);
+        self.close(id, out, end.reason, Duration::ZERO, now);
     }
 
     /// Tells an error and cuts the stream: the last chunk does not come.
@@ -275,12 +292,19 @@ impl Shard {
             reader.options.write_error(error, &mut words);
         }
         append_chunk(&words, &mut out);
-        self.close(id, out, CloseReason::Error, now);
+        self.close(id, out, CloseReason::Error, READING, now);
     }
 
     /// Ends a stream with these last words. Its socket stays until they are out and the client has closed its side, for a
     /// bounded time: closed at once, unread bytes of the client would make it a reset, which can overtake the words.
-    fn close(&mut self, id: Id, words: Vec<u8>, reason: CloseReason, now: Instant) {
+    fn close(
+        &mut self,
+        id: Id,
+        words: Vec<u8>,
+        reason: CloseReason,
+        pause: Duration,
+        now: Instant,
+    ) {
         let Some(Slot::Reading(reader)) = self.slots.get_mut(id) else {
             return;
         };
@@ -311,29 +335,31 @@ impl Shard {
                 is_watched_for_writing,
                 ..
             } = reader;
+            let_go((subscription, guard, presence));
             // What fails here fails again when the socket is looked at, which frees it.
             let is_out = unsent.flush(&socket, now).unwrap_or(false);
+            let mut closing = Closing {
+                socket,
+                _permit: permit,
+                unsent: Some(unsent),
+                stray: 0,
+                pause,
+                is_shut: false,
+                alarm: Tick::NEVER,
+            };
             let patience = if is_out {
-                let _ = socket.shutdown(Shutdown::Write);
-                LINGER
+                closing.said_all()
             } else {
                 if !is_watched_for_writing {
-                    let _ = poller.watch_writable(&socket, id);
+                    let _ = poller.watch_writable(&closing.socket, id);
                 }
                 rules.write_stall
             };
-            let_go((subscription, guard, presence));
-            let alarm = now
-                .checked_add(patience)
-                .map_or(Tick::NEVER, |at| wheel.tick_of(at));
-            wheel.remind(alarm, id);
-            Slot::Closing(Closing {
-                socket,
-                _permit: permit,
-                unsent: (!is_out).then_some(unsent),
-                stray: 0,
-                alarm,
-            })
+            if let Some(at) = now.checked_add(patience) {
+                closing.alarm = wheel.tick_of(at);
+                wheel.remind(closing.alarm, id);
+            }
+            Slot::Closing(closing)
         });
     }
 
@@ -405,9 +431,7 @@ impl Shard {
                 };
                 match flushed {
                     Ok(true) if !is_over => {
-                        closing.unsent = None;
-                        let _ = closing.socket.shutdown(Shutdown::Write);
-                        closing.alarm = self.wheel.tick_of(now + LINGER);
+                        closing.alarm = self.wheel.tick_of(now + closing.said_all());
                         self.wheel.remind(closing.alarm, id);
                     }
                     Ok(_) if !is_over => {}
@@ -453,7 +477,14 @@ impl Shard {
                 }
                 self.schedule(id);
             }
-            Some(Slot::Closing(closing)) if closing.alarm == tick => drop(self.slots.remove(id)),
+            Some(Slot::Closing(closing)) if closing.alarm == tick => {
+                if closing.unsent.is_some() || closing.is_shut {
+                    drop(self.slots.remove(id));
+                } else {
+                    closing.alarm = self.wheel.tick_of(now + closing.said_all());
+                    self.wheel.remind(closing.alarm, id);
+                }
+            }
             _ => {}
         }
     }

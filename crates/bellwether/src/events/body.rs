@@ -40,8 +40,12 @@ pub(super) const FINISHED: &str = "bellwether.finished";
 /// WebKit lose the id of a block without data.
 const FINISHED_EVENT: &[u8] = b"event: bellwether.finished\nid: bellwether.finished\ndata: \n\n";
 
-/// How long a failed stream waits for its last words to leave before it is cut.
+/// How long a failed stream waits for its last words to leave.
 const LAST_WORDS: Duration = Duration::from_millis(100);
+
+/// How long the cut waits after the last words: a browser that finds both at once drops what it
+/// has not yet handed to the page.
+pub(crate) const READING: Duration = Duration::from_millis(100);
 
 /// The body of one event stream.
 pub(crate) struct EventBody {
@@ -80,10 +84,14 @@ struct EventStream {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Phase {
     Open,
-    /// The error is told; what is left is to cut, once the bytes are out.
+    /// The error is told, but its bytes may not be out yet.
     Failed {
         flushes: u64,
         at: Instant,
+    },
+    /// What is left is to cut, once the client has had time to read.
+    Told {
+        cut_at: Instant,
     },
     Ended,
 }
@@ -417,7 +425,10 @@ impl EventStream {
         {
             return Poll::Ready(());
         }
-        let due = at + LAST_WORDS;
+        self.poll_timer(cx, at + LAST_WORDS)
+    }
+
+    fn poll_timer(&mut self, cx: &mut Context<'_>, due: Instant) -> Poll<()> {
         let timer = self
             .timer
             .get_or_insert_with(|| Box::pin(tokio::time::sleep_until(due)));
@@ -490,6 +501,13 @@ impl EventStream {
                 Phase::Ended if this.primed.is_empty() => return Poll::Ready(None),
                 Phase::Failed { flushes, at } if this.primed.is_empty() => {
                     ready!(this.poll_last_words(cx, flushes, at));
+                    this.phase = Phase::Told {
+                        cut_at: Instant::now() + READING,
+                    };
+                    continue;
+                }
+                Phase::Told { cut_at } => {
+                    ready!(this.poll_timer(cx, cut_at));
                     this.phase = Phase::Ended;
                     return Poll::Ready(Some(Err("the event stream has failed".into())));
                 }

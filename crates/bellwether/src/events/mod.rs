@@ -18,7 +18,7 @@ mod source;
 mod subscription;
 mod takeover;
 
-pub(crate) use body::log_failure;
+pub(crate) use body::{READING, log_failure};
 pub(crate) use exchange::{Exchange, answer, complete};
 pub(crate) use failure::panic_error;
 pub use item::{EventBuffer, IntoEvent};

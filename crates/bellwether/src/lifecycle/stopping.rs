@@ -241,6 +241,6 @@ mod tests {
         assert!(one.scope(async { is_stopping() }).await);
         assert!(!other.scope(async { is_stopping() }).await);
         assert!(!is_stopping());
-        one.scope(stopping()).await;
+        one.scope(async { stopping().await }).await;
     }
 }

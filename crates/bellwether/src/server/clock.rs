@@ -82,6 +82,14 @@ impl Clock {
         }
     }
 
+    /// A connection that has had an answer and waits for the next request.
+    pub(super) fn idle(now: Instant) -> Self {
+        Self {
+            phase: Phase::Idle { since: now },
+            stalled: None,
+        }
+    }
+
     /// Bytes have come. On HTTP/1 the first one after an answer begins the next head.
     pub(super) fn bytes_read(&mut self, now: Instant) {
         if let Phase::Idle { .. } = self.phase {

@@ -17,15 +17,14 @@ use tokio::time::{Instant, Sleep};
 use tokio_util::sync::WaitForCancellationFutureOwned;
 
 use super::Shared;
+use super::carry;
 use super::clock::{Clock, Late};
 use super::executor::StreamExecutor;
 use super::io::{Io, Protocol};
 use super::permits::{Permit, Refusal};
-use super::pulse::Pulse;
+use super::pulse::{Handover, Pulse};
 use super::service::Requests;
 use super::socket::{Socket, Transport};
-#[cfg(target_os = "linux")]
-use crate::{engine::Arrival, events::Offer};
 
 type Http1 = http1::UpgradeableConnection<TokioIo<Io>, Requests>;
 type Http2 = http2::Connection<TokioIo<Io>, Requests, StreamExecutor>;
@@ -51,13 +50,9 @@ enum Stage {
 }
 
 /// Why a connection ended.
-#[derive(Debug)]
 enum End {
     /// HTTP says that it is done.
     Done,
-    /// The socket is the delivery engine's.
-    #[cfg(target_os = "linux")]
-    TakenOver,
     /// The client closed it before its first request, or broke HTTP.
     Failed(Failure),
     Late(Late),
@@ -65,6 +60,8 @@ enum End {
     Stopped,
     /// The stop's deadline has passed.
     Cut,
+    /// An event stream goes on in a task of its own, without hyper.
+    HandedOver(Box<Handover>),
     Panicked,
 }
 
@@ -117,6 +114,26 @@ impl Connection {
         Self::at(Stage::Opening(io), shared, pulse, stopping)
     }
 
+    /// A connection whose first answer was an event stream that has ended; `ahead` has come since.
+    fn again(
+        shared: Arc<Shared>,
+        transport: Transport,
+        ahead: Vec<u8>,
+        peer: Option<std::net::SocketAddr>,
+        permit: Permit,
+    ) -> Self {
+        let now = Instant::now();
+        let stopping = shared.lifecycle.stopping();
+        let clock = if ahead.is_empty() {
+            Clock::idle(now)
+        } else {
+            Clock::head(now)
+        };
+        let pulse = Arc::new(Pulse::new(clock, peer, None));
+        let io = Io::new(transport, Arc::clone(&pulse), permit).with_ahead(ahead);
+        Self::at(Stage::Opening(io), shared, pulse, stopping)
+    }
+
     fn at(
         stage: Stage,
         shared: Arc<Shared>,
@@ -135,6 +152,19 @@ impl Connection {
     }
 }
 
+/// Goes on with a connection that an event stream has given back.
+pub(super) fn spawn_again(
+    shared: &Arc<Shared>,
+    transport: Transport,
+    ahead: Vec<u8>,
+    peer: Option<std::net::SocketAddr>,
+    permit: Permit,
+) {
+    let connection = Connection::again(Arc::clone(shared), transport, ahead, peer, permit);
+    let lifecycle = &shared.lifecycle;
+    lifecycle.tracker().spawn(lifecycle.scope(connection));
+}
+
 impl Future for Connection {
     type Output = ();
 
@@ -143,8 +173,6 @@ impl Future for Connection {
         let this = self.project();
         let peer = this.pulse.peer;
         match end {
-            #[cfg(target_os = "linux")]
-            End::TakenOver => {}
             End::Done => tracing::debug!(?peer, "connection closed"),
             End::Stopped => tracing::debug!(?peer, "connection closed by the stop"),
             End::Failed(Failure::Io(error)) => {
@@ -163,11 +191,14 @@ impl Future for Connection {
                 this.pulse.cut_upgraded();
                 tracing::debug!(?peer, "connection cut at the drain deadline");
             }
+            End::HandedOver(handover) => {
+                let state = Arc::clone(&this.pulse.state);
+                carry::spawn(this.shared, state, peer, *handover);
+            }
             End::Panicked => tracing::error!(?peer, "connection closed by a panic"),
         }
         // The bodies of the connection are dropped here, after their reason was settled.
         *this.stage = Stage::Ended;
-        this.pulse.drop_offer();
         *this.timer = None;
         Poll::Ready(())
     }
@@ -240,20 +271,17 @@ impl Connection {
                     Ok(protocol) => this.stage.open(protocol, this.shared, this.pulse),
                     Err(error) => return Poll::Ready(End::Failed(Failure::Io(error))),
                 },
-                Stage::Http1(http1) => match Pin::new(http1).poll(cx) {
-                    Poll::Pending => {
-                        #[cfg(target_os = "linux")]
-                        if let Some(offer) = this.pulse.take_offer() {
-                            return Poll::Ready(this.stage.hand_over(offer, this.shared));
-                        }
-                        return Poll::Pending;
+                Stage::Http1(http1) => {
+                    let polled = Pin::new(http1).poll(cx);
+                    if let Some(handover) = this.pulse.take_handover() {
+                        return Poll::Ready(End::HandedOver(handover));
                     }
-                    Poll::Ready(result) => match result {
+                    match ready!(polled) {
                         Ok(()) if this.pulse.has_upgraded() => *this.stage = Stage::Upgraded,
                         Ok(()) => return Poll::Ready(End::Done),
                         Err(error) => return Poll::Ready(End::Failed(Failure::Http(error))),
-                    },
-                },
+                    }
+                }
                 Stage::Http2(http2) => {
                     return Pin::new(http2.as_mut())
                         .poll(cx)
@@ -300,8 +328,8 @@ impl Stage {
     /// Hands the opened connection to hyper.
     fn open(&mut self, protocol: Protocol, shared: &Arc<Shared>, pulse: &Arc<Pulse>) {
         if let Self::Opening(io) = std::mem::replace(self, Self::Ended) {
-            let requests = Requests::new(Arc::clone(shared), Arc::clone(pulse), io.is_plain_tcp());
             let io = TokioIo::new(io.speaks(protocol));
+            let requests = Requests::new(Arc::clone(shared), Arc::clone(pulse));
             *self = match protocol {
                 Protocol::Http1 => {
                     let keep_alive = pulse.refusal.is_none();
@@ -319,23 +347,6 @@ impl Stage {
                 }
             };
         }
-    }
-
-    /// Takes the connection apart and gives its socket to the delivery engine.
-    #[cfg(target_os = "linux")]
-    fn hand_over(&mut self, offer: Offer, shared: &Shared) -> End {
-        if let Self::Http1(http1) = std::mem::replace(self, Self::Ended)
-            && let Some(parts) = http1.into_parts()
-            && let Some((socket, permit, ahead)) = parts.io.into_inner().into_socket()
-        {
-            shared.engine.take(Arrival {
-                offer,
-                socket,
-                permit,
-                stray: parts.read_buf.len() + ahead,
-            });
-        }
-        End::TakenOver
     }
 
     /// Goes on over TLS, with the protocol that was negotiated, if one was.

@@ -33,10 +33,10 @@ pub(super) enum Protocol {
 
 /// A socket with its permit, reporting to the connection's [`Pulse`].
 pub(super) struct Io {
-    transport: Transport,
+    /// The socket, until it is handed over; what hyper does after that stays pending, since hyper
+    /// is dropped as soon as it returns.
+    transport: Option<(Transport, Permit)>,
     pulse: Arc<Pulse>,
-    permit: Permit,
-    _end: NotesEnd,
     ahead: Ahead,
     protocol: Protocol,
     /// Hyper's last read found nothing, so it will be woken by whatever comes.
@@ -81,10 +81,8 @@ impl Ahead {
 impl Io {
     pub(super) fn new(transport: Transport, pulse: Arc<Pulse>, permit: Permit) -> Self {
         Self {
-            transport,
-            _end: NotesEnd(Arc::clone(&pulse)),
+            transport: Some((transport, permit)),
             pulse,
-            permit,
             ahead: Ahead::default(),
             protocol: Protocol::Http1,
             is_read_armed: false,
@@ -93,17 +91,10 @@ impl Io {
         }
     }
 
-    /// Whether the socket can be taken out: what is written to it is what the client gets.
-    pub(super) fn is_plain_tcp(&self) -> bool {
-        self.transport.is_plain_tcp()
-    }
-
-    /// The socket and its place, and how many bytes were read ahead.
-    #[cfg(target_os = "linux")]
-    pub(super) fn into_socket(self) -> Option<(std::net::TcpStream, Permit, usize)> {
-        let ahead = self.ahead.waiting().len();
-        let socket = self.transport.into_std()?;
-        Some((socket, self.permit, ahead))
+    /// With bytes that came before.
+    pub(super) fn with_ahead(mut self, bytes: Vec<u8>) -> Self {
+        self.ahead.bytes = bytes;
+        self
     }
 
     /// Settles the protocol that the client speaks.
@@ -118,7 +109,10 @@ impl Io {
             if let Some(protocol) = protocol_of(self.ahead.waiting()) {
                 return Poll::Ready(Ok(protocol));
             }
-            if ready!(self.ahead.fill(&mut self.transport, cx))? == 0 {
+            let Some((transport, _)) = &mut self.transport else {
+                return Poll::Pending;
+            };
+            if ready!(self.ahead.fill(transport, cx))? == 0 {
                 return Poll::Ready(Err(io::ErrorKind::UnexpectedEof.into()));
             }
         }
@@ -135,8 +129,11 @@ impl Io {
         {
             return Ok(());
         }
+        let Some((transport, _)) = &mut self.transport else {
+            return Ok(());
+        };
         loop {
-            match self.ahead.fill(&mut self.transport, cx) {
+            match self.ahead.fill(transport, cx) {
                 Poll::Pending => return Ok(()),
                 Poll::Ready(Ok(0)) => {
                     self.pulse.note_gone();
@@ -169,7 +166,10 @@ impl Io {
         cx: &mut Context<'_>,
     ) -> Poll<io::Result<T>> {
         // A TLS session takes bytes into its own buffer: only what the socket took is progress.
-        let written = self.transport.written();
+        let written = match &self.transport {
+            Some((transport, _)) => transport.written(),
+            None => self.written,
+        };
         let has_advanced = std::mem::replace(&mut self.written, written) != written;
         match &result {
             Poll::Pending => {
@@ -218,7 +218,10 @@ impl AsyncRead for Io {
         let before = buf.filled().len();
         if this.ahead.waiting().is_empty() {
             this.check_upgraded(Direction::Read, cx)?;
-            match Pin::new(&mut this.transport).poll_read(cx, buf) {
+            let Some((transport, _)) = &mut this.transport else {
+                return Poll::Pending;
+            };
+            match Pin::new(transport).poll_read(cx, buf) {
                 Poll::Pending => {
                     this.is_read_armed = true;
                     return Poll::Pending;
@@ -249,7 +252,10 @@ impl AsyncWrite for Io {
     ) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
         this.check_upgraded(Direction::Write, cx)?;
-        let result = Pin::new(&mut this.transport).poll_write(cx, buf);
+        let Some((transport, _)) = &mut this.transport else {
+            return Poll::Pending;
+        };
+        let result = Pin::new(transport).poll_write(cx, buf);
         this.wrote(result, false, cx)
     }
 
@@ -260,22 +266,42 @@ impl AsyncWrite for Io {
     ) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
         this.check_upgraded(Direction::Write, cx)?;
-        let result = Pin::new(&mut this.transport).poll_write_vectored(cx, bufs);
+        let Some((transport, _)) = &mut this.transport else {
+            return Poll::Pending;
+        };
+        let result = Pin::new(transport).poll_write_vectored(cx, bufs);
         this.wrote(result, false, cx)
     }
 
     fn is_write_vectored(&self) -> bool {
-        self.transport.is_write_vectored()
+        self.transport
+            .as_ref()
+            .is_some_and(|(transport, _)| transport.is_write_vectored())
     }
 
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
         this.check_upgraded(Direction::Write, cx)?;
-        let result = Pin::new(&mut this.transport).poll_flush(cx);
+        let Some((transport, _)) = &mut this.transport else {
+            return Poll::Pending;
+        };
+        let result = Pin::new(transport).poll_flush(cx);
         ready!(this.wrote(result, true, cx))?;
         // On HTTP/2 a flush tells nothing about one stream's bytes.
         if this.protocol == Protocol::Http1 {
             this.pulse.state.note_flushed();
+        }
+        // The head of an event stream is out: hyper has done its part.
+        if this.pulse.is_handover_due() {
+            // Hyper reads whenever its buffer is empty. If it did not, a further request waits
+            // there, and hyper has to stay for it.
+            if !this.is_read_armed || !this.ahead.waiting().is_empty() {
+                this.pulse.decline_handover();
+                cx.waker().wake_by_ref();
+            } else if let Some((transport, permit)) = this.transport.take() {
+                this.pulse.hand_over(transport, permit);
+                return Poll::Ready(Ok(()));
+            }
         }
         Poll::Ready(this.watch(cx))
     }
@@ -283,18 +309,18 @@ impl AsyncWrite for Io {
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
         this.check_upgraded(Direction::Write, cx)?;
-        let result = Pin::new(&mut this.transport).poll_shutdown(cx);
+        let Some((transport, _)) = &mut this.transport else {
+            return Poll::Pending;
+        };
+        let result = Pin::new(transport).poll_shutdown(cx);
         this.wrote(result, true, cx)
     }
 }
 
-/// Tells the task that stayed behind when an upgraded socket is closed.
-struct NotesEnd(Arc<Pulse>);
-
-impl Drop for NotesEnd {
+impl Drop for Io {
     fn drop(&mut self) {
-        if self.0.has_upgraded() {
-            self.0.note_closed();
+        if self.pulse.has_upgraded() {
+            self.pulse.note_closed();
         }
     }
 }

@@ -5,6 +5,7 @@
 //! who is late. What a request means is the router's business.
 
 mod accept;
+mod carry;
 mod clock;
 mod connection;
 mod executor;

@@ -9,13 +9,14 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::task::{Context, Poll, Waker};
 
+use axum::body::Body;
 use tokio::time::Instant;
 
-use crate::events::Offer;
 use crate::lifecycle::ConnectionState;
 
 use super::clock::Clock;
-use super::permits::Refusal;
+use super::permits::{Permit, Refusal};
+use super::socket::Transport;
 
 /// The shared facts of one connection.
 pub(super) struct Pulse {
@@ -28,7 +29,9 @@ pub(super) struct Pulse {
     body_open: AtomicBool,
     has_refused: AtomicBool,
     has_upgraded: AtomicBool,
-    has_offer: AtomicBool,
+    /// The head of an event stream lies in hyper's buffer: once it is out, the socket is taken.
+    handover_due: AtomicBool,
+    handover_declined: AtomicBool,
     /// Guards the clock and the wakers of an upgraded socket; never held across a poll.
     inner: Mutex<Inner>,
 }
@@ -37,8 +40,17 @@ struct Inner {
     clock: Clock,
     http2: Option<Box<Http2>>,
     upgraded: Option<Box<Upgraded>>,
-    /// A stream for the delivery engine, and how often the socket had been flushed when it was offered.
-    offer: Option<Box<(Offer, u64)>>,
+    offered: Option<(Body, bool)>,
+    handed_over: Option<Box<Handover>>,
+}
+
+/// An event stream on its way out of hyper.
+pub(super) struct Handover {
+    pub(super) transport: Transport,
+    pub(super) permit: Permit,
+    pub(super) body: Body,
+    /// Whether the client may send another request when the stream has ended.
+    pub(super) keeps_alive: bool,
 }
 
 /// The streams of an HTTP/2 connection.
@@ -94,12 +106,14 @@ impl Pulse {
             body_open: AtomicBool::new(false),
             has_refused: AtomicBool::new(false),
             has_upgraded: AtomicBool::new(false),
-            has_offer: AtomicBool::new(false),
+            handover_due: AtomicBool::new(false),
+            handover_declined: AtomicBool::new(false),
             inner: Mutex::new(Inner {
                 clock,
                 http2: None,
                 upgraded: None,
-                offer: None,
+                offered: None,
+                handed_over: None,
             }),
         }
     }
@@ -181,32 +195,63 @@ impl Pulse {
         self.has_refused.load(Ordering::Acquire)
     }
 
-    /// The body of the answer being given leaves its stream to the delivery engine.
-    pub(super) fn note_offer(&self, offer: Offer) {
-        let flushes = self.state.flushes();
-        self.inner().offer = Some(Box::new((offer, flushes)));
-        self.has_offer.store(true, Ordering::Release);
+    /// Keeps the body of an event stream until its head is out.
+    pub(super) fn offer(&self, body: Body, keeps_alive: bool) {
+        self.handover_declined.store(false, Ordering::Release);
+        self.inner().offered = Some((body, keeps_alive));
     }
 
-    /// The stream for the delivery engine, once everything before it has left: the head of its answer.
-    #[cfg(target_os = "linux")]
-    pub(super) fn take_offer(&self) -> Option<Offer> {
-        if !self.has_offer.load(Ordering::Acquire) {
+    /// Hyper asks for the body, so the head is in its buffer.
+    pub(super) fn note_head(&self) {
+        self.handover_due.store(true, Ordering::Release);
+    }
+
+    /// Whether the socket is to be taken when everything is written.
+    pub(super) fn is_handover_due(&self) -> bool {
+        self.handover_due.load(Ordering::Acquire)
+    }
+
+    /// The stream stays with hyper after all.
+    pub(super) fn decline_handover(&self) {
+        self.handover_due.store(false, Ordering::Release);
+        self.handover_declined.store(true, Ordering::Release);
+    }
+
+    /// The offered body, for hyper, if the handover was declined.
+    pub(super) fn take_declined(&self) -> Option<Body> {
+        if !self.handover_declined.load(Ordering::Acquire) {
             return None;
         }
-        let offer = {
-            let mut inner = self.inner();
-            let flushes = self.state.flushes();
-            inner.offer.take_if(|offer| offer.1 != flushes)?
-        };
-        self.has_offer.store(false, Ordering::Release);
-        Some(offer.0)
+        self.inner().offered.take().map(|(body, _)| body)
     }
 
-    /// The connection ends: so does a stream that nobody has taken.
-    pub(super) fn drop_offer(&self) {
-        let offer = self.inner().offer.take();
-        drop(offer);
+    /// The socket, with everything written that hyper had to write.
+    pub(super) fn hand_over(&self, transport: Transport, permit: Permit) {
+        let mut inner = self.inner();
+        if let Some((body, keeps_alive)) = inner.offered.take() {
+            let handover = Handover {
+                transport,
+                permit,
+                body,
+                keeps_alive,
+            };
+            inner.handed_over = Some(Box::new(handover));
+        }
+    }
+
+    /// What was handed over, for the task of the connection.
+    pub(super) fn take_handover(&self) -> Option<Box<Handover>> {
+        if !self.is_handover_due() {
+            return None;
+        }
+        self.inner().handed_over.take()
+    }
+
+    /// Hyper has no more use for the answer; a body that was never handed over goes with it.
+    pub(super) fn withdraw(&self) {
+        // Dropped outside the lock: a body runs code of others when it ends.
+        let offered = self.inner().offered.take();
+        drop(offered);
     }
 
     /// The answer being given hands the socket over to another protocol.

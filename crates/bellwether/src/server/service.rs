@@ -13,7 +13,7 @@ use axum::body::Body;
 use axum::extract::ConnectInfo;
 use axum::response::Response;
 use bytes::Bytes;
-use http::{HeaderValue, Method, Request, StatusCode, Uri, Version, header};
+use http::{HeaderMap, HeaderValue, Method, Request, StatusCode, Uri, Version, header};
 use http_body::{Frame, SizeHint};
 use hyper::body::Incoming;
 use tokio::time::{Instant, Sleep};
@@ -29,17 +29,11 @@ use super::refusal;
 pub(super) struct Requests {
     shared: Arc<Shared>,
     pulse: Arc<Pulse>,
-    /// The socket is one that the delivery engine can take.
-    can_take_over: bool,
 }
 
 impl Requests {
-    pub(super) fn new(shared: Arc<Shared>, pulse: Arc<Pulse>, can_take_over: bool) -> Self {
-        Self {
-            shared,
-            pulse,
-            can_take_over: can_take_over && cfg!(target_os = "linux"),
-        }
+    pub(super) fn new(shared: Arc<Shared>, pulse: Arc<Pulse>) -> Self {
+        Self { shared, pulse }
     }
 
     /// The answer that the head alone calls for.
@@ -69,12 +63,14 @@ impl hyper::service::Service<Request<Incoming>> for Requests {
     fn call(&self, request: Request<Incoming>) -> Self::Future {
         let open = OpenRequest::begin(&self.pulse);
         let is_http1 = request.version() < Version::HTTP_2;
+        // HTTP/1.0 knows no chunks; hyper frames its streams by the end of the connection.
+        let is_http11 = request.version() == Version::HTTP_11;
+        let keeps_alive = !asks_to_close(request.headers());
         let http2 = (!is_http1).then(|| self.pulse.open_http2_stream());
         if let Some(response) = self.verdict(&request) {
             let response = response.map(|body| AnswerBody {
-                body,
+                body: Answer::Body(body),
                 http2,
-                engine: None,
                 _open: open,
             });
             return Box::pin(std::future::ready(Ok(response)));
@@ -82,10 +78,6 @@ impl hyper::service::Service<Request<Incoming>> for Requests {
         let router = self.shared.router.clone();
         let pulse = Arc::clone(&self.pulse);
         let is_connect = request.method() == Method::CONNECT;
-        let can_take_over = self.can_take_over
-            && request.version() == Version::HTTP_11
-            && !is_connect
-            && request.method() != Method::HEAD;
         let late = Arc::<AtomicBool>::default();
         let time = self.shared.timeouts.body_read;
         let mut request = request.map(|body| request_body(body, is_http1, time, &pulse, &late));
@@ -110,12 +102,22 @@ impl hyper::service::Service<Request<Incoming>> for Requests {
             {
                 pulse.note_upgrade();
             }
-            let engine = (can_take_over && is_chunked(&response)).then_some(pulse);
-            Ok(response.map(|body| AnswerBody {
-                body,
-                http2,
-                engine,
-                _open: open,
+            let takes_over = is_http11
+                && pulse.state.is_streaming()
+                && !pulse.is_body_open()
+                && is_chunked(&response);
+            Ok(response.map(|body| {
+                let body = if takes_over {
+                    pulse.offer(body, keeps_alive);
+                    Answer::Offered(pulse)
+                } else {
+                    Answer::Body(body)
+                };
+                AnswerBody {
+                    body,
+                    http2,
+                    _open: open,
+                }
             }))
         })
     }
@@ -127,7 +129,15 @@ fn status(status: StatusCode) -> Response {
     response
 }
 
-/// Whether hyper sends an answer of unknown length on HTTP/1.1 as chunks, with no more than that to its framing.
+/// The length of a request's target as it was written, near enough for a limit.
+fn target_bytes(uri: &Uri) -> usize {
+    let authority = uri
+        .authority()
+        .map_or(0, |authority| authority.as_str().len());
+    authority + uri.path_and_query().map_or(0, |path| path.as_str().len())
+}
+
+/// Whether hyper sends an answer of unknown length on HTTP/1.1 as chunks, with nothing else to its framing.
 fn is_chunked(response: &Response) -> bool {
     let status = response.status();
     let headers = response.headers();
@@ -139,12 +149,14 @@ fn is_chunked(response: &Response) -> bool {
         && !headers.contains_key(header::TRAILER)
 }
 
-/// The length of a request's target as it was written, near enough for a limit.
-fn target_bytes(uri: &Uri) -> usize {
-    let authority = uri
-        .authority()
-        .map_or(0, |authority| authority.as_str().len());
-    authority + uri.path_and_query().map_or(0, |path| path.as_str().len())
+/// Whether the client wants the connection closed after the answer.
+fn asks_to_close(headers: &HeaderMap) -> bool {
+    headers
+        .get_all(header::CONNECTION)
+        .iter()
+        .filter_map(|value| value.to_str().ok())
+        .flat_map(|value| value.split(','))
+        .any(|option| option.trim().eq_ignore_ascii_case("close"))
 }
 
 fn request_body(
@@ -236,11 +248,24 @@ impl Drop for OpenBody {
 
 /// A response body that ends its request's account when hyper drops it.
 pub(super) struct AnswerBody {
-    body: Body,
+    body: Answer,
     http2: Option<Arc<Http2Stream>>,
-    /// Until the first poll, if the delivery engine may take the stream over then.
-    engine: Option<Arc<Pulse>>,
     _open: OpenRequest,
+}
+
+/// Who has the body.
+enum Answer {
+    Body(Body),
+    /// The connection, which takes it over from hyper once the head is out.
+    Offered(Arc<Pulse>),
+}
+
+impl Drop for Answer {
+    fn drop(&mut self) {
+        if let Self::Offered(pulse) = self {
+            pulse.withdraw();
+        }
+    }
 }
 
 impl http_body::Body for AnswerBody {
@@ -251,17 +276,18 @@ impl http_body::Body for AnswerBody {
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
-        if let Some(pulse) = self.engine.take()
-            // What comes then belongs to the request.
-            && !pulse.is_body_open()
+        if let Answer::Offered(pulse) = &self.body
+            && let Some(body) = pulse.take_declined()
         {
-            let (polled, offer) = events::poll_for_takeover(&mut self.body, cx);
-            if let Some(offer) = offer {
-                pulse.note_offer(offer);
-            }
-            return polled;
+            self.body = Answer::Body(body);
         }
-        let polled = Pin::new(&mut self.body).poll_frame(cx);
+        let polled = match &mut self.body {
+            Answer::Body(body) => Pin::new(body).poll_frame(cx),
+            Answer::Offered(pulse) => {
+                pulse.note_head();
+                return Poll::Pending;
+            }
+        };
         if let Some(stream) = &self.http2 {
             stream.set_unsent(matches!(polled, Poll::Ready(Some(Ok(_)))));
         }
@@ -269,10 +295,16 @@ impl http_body::Body for AnswerBody {
     }
 
     fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
+        match &self.body {
+            Answer::Body(body) => body.is_end_stream(),
+            Answer::Offered(_) => false,
+        }
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.body.size_hint()
+        match &self.body {
+            Answer::Body(body) => body.size_hint(),
+            Answer::Offered(_) => SizeHint::default(),
+        }
     }
 }

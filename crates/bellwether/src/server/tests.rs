@@ -78,8 +78,8 @@ fn hello() -> Router {
 }
 
 /// A route that streams what the test sends.
-fn feed() -> (Router, mpsc::UnboundedSender<&'static str>) {
-    let (sender, receiver) = mpsc::unbounded_channel::<&'static str>();
+fn feed() -> (Router, mpsc::Sender<&'static str>) {
+    let (sender, receiver) = mpsc::channel::<&'static str>(1);
     let receiver = Arc::new(tokio::sync::Mutex::new(receiver));
     let route = crate::get(move || {
         let receiver = Arc::clone(&receiver);
@@ -205,7 +205,7 @@ async fn a_stream_without_events_has_no_deadline() {
     ask(&mut client).await;
     read_until(&mut client, "text/event-stream").await;
     tokio::time::sleep(SECOND * 3600 * 24 / 100).await;
-    events.send("late").unwrap();
+    events.send("late").await.unwrap();
     read_until(&mut client, "data: late\n").await;
 }
 
@@ -341,7 +341,7 @@ async fn what_ignores_the_stop_is_cut_at_the_deadline() {
 
 #[tokio::test(start_paused = true)]
 async fn an_upgraded_connection_keeps_its_place_and_is_cut_at_the_deadline() {
-    let (closed, mut was_closed) = mpsc::unbounded_channel::<()>();
+    let (closed, mut was_closed) = mpsc::channel::<()>(1);
     let upgrade = move |mut request: axum::extract::Request| {
         let closed = closed.clone();
         async move {
@@ -352,7 +352,7 @@ async fn an_upgraded_connection_keeps_its_place_and_is_cut_at_the_deadline() {
                 let mut space = [0; 16];
                 // Ends with the error of the cut.
                 while io.read(&mut space).await.is_ok_and(|count| count > 0) {}
-                closed.send(()).unwrap();
+                closed.send(()).await.unwrap();
             });
             http::Response::builder()
                 .status(101)

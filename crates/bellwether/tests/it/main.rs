@@ -1,6 +1,6 @@
 //! The integration tests of `bellwether`, one binary.
 
-#![allow(clippy::unwrap_used)]
+#![allow(clippy::print_stdout, clippy::unwrap_used)]
 
 mod attributes;
 mod defaults;

@@ -3,6 +3,8 @@
 //! Deadlines to the second are tested beside the code, on paused time.
 
 mod abuse;
+#[cfg(target_os = "linux")]
+mod files;
 mod full;
 #[cfg(unix)]
 mod handed_over;
@@ -10,7 +12,7 @@ mod http1;
 mod http2;
 mod panics;
 #[cfg(feature = "tls")]
-mod tls;
+pub(crate) mod tls;
 
 use std::time::Duration;
 

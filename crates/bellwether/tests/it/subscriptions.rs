@@ -48,6 +48,7 @@ impl Path {
     }
 }
 
+#[allow(clippy::needless_pass_by_value, reason = "the calls read better")]
 pub(crate) fn publish(topic: &Topic, text: impl ToString) {
     topic
         .publish(&ServerSentEvent::text(text.to_string()))
@@ -379,9 +380,11 @@ async fn a_subscription_ends_when_its_time_is_over_whether_or_not_something_is_p
             let mut client = open(address, &running).await;
             let began = Instant::now();
             let publisher = tokio::spawn(async move {
-                while busy {
-                    publish(&news, "tick");
-                    tokio::time::sleep(Duration::from_millis(5)).await;
+                if busy {
+                    loop {
+                        publish(&news, "tick");
+                        tokio::time::sleep(Duration::from_millis(5)).await;
+                    }
                 }
             });
             while client.next_event().await.is_ok() {}
@@ -562,12 +565,12 @@ async fn keep_alives_come_while_nothing_is_sent_and_traffic_puts_them_off() {
 async fn a_task_that_asks_is_told_that_the_client_of_a_subscription_has_left() {
     for path in Path::BOTH {
         let (_, news) = news();
-        let (told, mut tells) = tokio::sync::mpsc::unbounded_channel();
+        let (told, mut tells) = tokio::sync::mpsc::channel(1);
         let handler = move |request: Request| {
             let told = told.clone();
             tokio::spawn(async move {
                 request.disconnected().await;
-                told.send(()).unwrap();
+                told.send(()).await.unwrap();
             });
             Ok::<_, HttpError>(news.subscribe().open()?)
         };
@@ -822,5 +825,67 @@ async fn a_stop_ends_five_hundred_subscriptions_on_event_boundaries_each_with_it
         );
         assert_eq!(topics.subscriber_count(), 0);
         publisher.abort();
+    }
+}
+
+#[tokio::test]
+async fn history_that_only_the_broker_has_is_replayed_without_a_seam() {
+    for path in Path::BOTH {
+        let broker = bellwether_topics::Memory::default();
+        let node = async || {
+            Topics::builder()
+                .retention(Retention::default().max_events(16))
+                .open(Arc::new(broker.clone()))
+                .await
+                .unwrap()
+        };
+        let here = node().await;
+        let news = here.topic("news").unwrap();
+        let first = news.publish(&ServerSentEvent::text("0")).unwrap();
+        let first = first.await.unwrap().to_string();
+        for i in 1..700 {
+            let published = news.publish(&ServerSentEvent::text(i.to_string()));
+            if i % 100 == 99 {
+                published.unwrap().await.unwrap();
+            }
+        }
+        let there = node().await;
+        let topic = there.topic("news").unwrap();
+        let (running, address) = serve_topic(path, &topic).await;
+        let mut clients = Vec::new();
+        for _ in 0..10 {
+            let mut client = RawClient::connect(address).await;
+            client.get("/", &[("last-event-id", &first)]).await;
+            client.read_head().await;
+            clients.push(client);
+        }
+        for i in 700..720 {
+            let event = ServerSentEvent::text(i.to_string());
+            news.publish(&event).unwrap().await.unwrap();
+        }
+        for client in &mut clients {
+            for i in 1..720 {
+                let event = client.next_event().await.unwrap();
+                assert_eq!(
+                    (event.event.as_str(), event.data),
+                    ("message", i.to_string())
+                );
+            }
+        }
+        // The log is replaced: everybody is told so.
+        broker.start_over();
+        for client in &mut clients {
+            let gap = client.next_event().await.unwrap();
+            assert_eq!(gap.event, "bellwether.gap", "{path:?}");
+            assert!(gap.data.contains("\"epoch\""), "{}", gap.data);
+        }
+        let event = ServerSentEvent::text("after");
+        news.publish(&event).unwrap().await.unwrap();
+        for client in &mut clients {
+            assert_eq!(client.next_event().await.unwrap().data, "after");
+        }
+        assert_eq!(running.streams().engine, path.taken(10));
+        drop(clients);
+        closed_for(&running, CloseReason::ClientLeft).await;
     }
 }

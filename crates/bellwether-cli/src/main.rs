@@ -1,0 +1,87 @@
+//! The `bellwether` command: reads, writes, follows, sends and measures event streams.
+//!
+//! One file per command. Each turns its arguments into work and gives back how the process ends; what it decides is in
+//! plain functions without I/O. Data goes to standard output, all else to standard error.
+
+#![cfg_attr(test, allow(clippy::unwrap_used))]
+
+mod bench;
+mod decode;
+mod encode;
+mod listen;
+mod send;
+
+mod clock;
+mod compact;
+mod exit;
+mod input;
+mod line;
+mod lines;
+mod message;
+mod show;
+mod target;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+/// Server-sent events on the command line: read, write, follow, send, measure.
+#[derive(Debug, Parser)]
+#[command(
+    name = "bellwether",
+    version,
+    propagate_version = true,
+    arg_required_else_help = true,
+    after_help = "Exit codes: 0 ended as asked, 1 refused or failed, 2 wrong usage, 3 no connection, 130 Ctrl-C."
+)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    Decode(decode::Arguments),
+    Encode(encode::Arguments),
+    Listen(listen::Arguments),
+    Send(send::Arguments),
+    Bench(bench::Arguments),
+}
+
+fn main() -> ExitCode {
+    let result = match Cli::parse().command {
+        Command::Decode(arguments) => decode::run(&arguments),
+        Command::Encode(arguments) => encode::run(&arguments),
+        Command::Listen(arguments) => listen::run(&arguments),
+        Command::Send(arguments) => send::run(&arguments),
+        Command::Bench(arguments) => bench::run(&arguments),
+    };
+    match result {
+        Ok(code) => code,
+        Err(failure) => failure.tell(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_arguments_of_all_commands_fit_together() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn every_command_shows_examples_in_its_help() {
+        for command in Cli::command().get_subcommands() {
+            let help = command.get_after_help().map(ToString::to_string);
+            let name = command.get_name();
+            assert!(
+                help.unwrap_or_default().contains("Examples:\n  "),
+                "{name} has none"
+            );
+        }
+    }
+}

@@ -1,0 +1,16 @@
+//! The built command: bytes in, bytes out, exit codes.
+
+#![allow(clippy::unwrap_used)]
+
+mod bench;
+mod decode;
+mod encode;
+mod listen;
+mod round_trip;
+mod send;
+mod support;
+
+// The loader of the vectors is the wire crate's.
+#[allow(dead_code)]
+#[path = "../../../bellwether-wire/tests/it/vectors.rs"]
+mod wire_vectors;
