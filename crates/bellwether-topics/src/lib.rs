@@ -79,7 +79,7 @@ pub use crate::log::{AfterGap, Place};
 pub use crate::memory::Memory;
 pub use crate::policy::{Policy, Slow};
 pub use crate::presence::{CloseReason, Subscriber};
-pub use crate::reader::{LogReader, Read, Watch, WatchToken};
+pub use crate::reader::{LogReader, Read, TopicId, Watch, WatchToken};
 pub use crate::retention::Retention;
 pub use crate::subscribe::Subscribe;
 pub use crate::subscription::{Delivery, Subscription, Taken};

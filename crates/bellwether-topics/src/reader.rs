@@ -41,7 +41,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use crate::frame::Frame;
-use crate::history::Limit;
+use crate::history::{Limit, TopicKey};
 use crate::log::{Look, Place, Reader};
 use crate::policy::Policy;
 use crate::topic::Topic;
@@ -73,7 +73,23 @@ pub enum Read {
     Closed,
 }
 
+/// Which topic it is: the same for every handle to one topic, as long as there is one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct TopicId {
+    /// The address of the log, which is not given to another while a handle lives.
+    log: usize,
+    key: TopicKey,
+}
+
 impl Topic {
+    /// A key for tables of topics.
+    pub fn id(&self) -> TopicId {
+        TopicId {
+            log: Arc::as_ptr(&self.pin.log).addr(),
+            key: self.pin.key,
+        }
+    }
+
     /// A reader of this topic for a server that shares what it reads, beginning at the log's head.
     pub fn reader(&self) -> LogReader {
         let keys = Box::from([self.pin.key]);

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::{Instant, SystemTime};
 
 use crate::clock;
-use crate::cursor::{Cursor, Epoch, Offset};
+use crate::cursor::{Epoch, Offset};
 use crate::error::{Error, Kind};
 use crate::frame::Frame;
 use crate::log::{AfterGap, Place, Reader};
@@ -35,7 +35,8 @@ pub struct Subscribe {
 
 #[derive(Debug)]
 enum Start {
-    Latest,
+    Unchosen,
+    Now,
     Floor,
     After(String),
 }
@@ -48,7 +49,7 @@ impl Subscribe {
             node,
             topics,
             error: None,
-            start: Start::Latest,
+            start: Start::Unchosen,
             filter: None,
             subject: None,
             expires_at: None,
@@ -71,6 +72,15 @@ impl Subscribe {
         if let Some(text) = last_event_id.into().filter(|text| !text.is_empty()) {
             self.start = Start::After(text.to_owned());
         }
+        self
+    }
+
+    /// Begins with the next event published, whatever the client had before.
+    ///
+    /// Without it, a server may still take up the stream after the client's `Last-Event-ID`
+    /// ([`Subscription::resume_after`]).
+    pub fn from_now(mut self) -> Self {
+        self.start = Start::Now;
         self
     }
 
@@ -156,21 +166,12 @@ impl Subscribe {
         let keys: Box<[_]> = self.topics.iter().map(|topic| topic.key).collect();
         let log = &self.node.log;
         log.trim(clock::now());
-        let mut begin = Begin::Look;
-        let place = match &self.start {
-            Start::Latest => log.head_place(&keys),
-            Start::Floor if log.is_authority() => log.floor_place(&keys),
-            Start::Floor => {
-                begin = Begin::AtFloor;
-                Place::chosen(Epoch(0), Offset::ZERO)
-            }
-            Start::After(text) => match text.parse::<Cursor>() {
-                Ok(cursor) => Place::asked(cursor),
-                Err(_) => {
-                    begin = Begin::Unknown;
-                    Place::chosen(Epoch(0), Offset::ZERO)
-                }
-            },
+        let (begin, place) = match &self.start {
+            Start::Unchosen => (Begin::Unchosen, log.head_place(&keys)),
+            Start::Now => (Begin::Look, log.head_place(&keys)),
+            Start::Floor if log.is_authority() => (Begin::Look, log.floor_place(&keys)),
+            Start::Floor => (Begin::AtFloor, Place::chosen(Epoch(0), Offset::ZERO)),
+            Start::After(text) => Begin::after(text),
         };
         let mut reader = Reader::new(keys, place, self.policy);
         reader.after_gap = self.after_gap;

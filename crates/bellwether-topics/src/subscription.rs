@@ -17,6 +17,7 @@ use futures_core::Stream;
 use tokio::time::Sleep;
 
 use crate::clock;
+use crate::cursor::{Cursor, Epoch, Offset};
 use crate::deep::{self, Answer, Question};
 use crate::frame::Frame;
 use crate::gap::{Gap, GapReason};
@@ -25,6 +26,7 @@ use crate::log::{AfterGap, Look, Place, Reader};
 use crate::policy::{Policy, Slow};
 use crate::presence::{CloseReason, Seat, Subscriber};
 use crate::subscribe::Filter;
+use crate::topic::Topic;
 use crate::topics::{Node, Pin};
 
 /// The most events that one call hands out, so that the log's lock is never held for long.
@@ -85,12 +87,25 @@ pub enum Taken {
 /// How a subscription begins.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Begin {
+    /// With a look after its place, which nobody chose: the log's head, until
+    /// [`resume_after`](Subscription::resume_after) says something else.
+    Unchosen,
     /// With a look after its place.
     Look,
     /// With a gap: what was asked for is no cursor.
     Unknown,
     /// At the broker's floor.
     AtFloor,
+}
+
+impl Begin {
+    /// After the event of this id, and at which place that is.
+    pub(crate) fn after(last_event_id: &str) -> (Self, Place) {
+        match last_event_id.parse::<Cursor>() {
+            Ok(cursor) => (Self::Look, Place::asked(cursor)),
+            Err(_) => (Self::Unknown, Place::chosen(Epoch(0), Offset::ZERO)),
+        }
+    }
 }
 
 /// What most subscriptions do not have.
@@ -240,8 +255,7 @@ impl Subscription {
             events: MAX_EVENTS_PER_LOOK,
             bytes: max_bytes,
         };
-        let expires_at = self.extras.as_ref().and_then(|extras| extras.expires_at);
-        if self.closed.is_none() && expires_at.is_some_and(|at| at <= clock::now()) {
+        if self.closed.is_none() && self.expires_at().is_some_and(|at| at <= clock::now()) {
             self.close(CloseReason::Expired);
         }
         loop {
@@ -263,6 +277,32 @@ impl Subscription {
     /// How long the client should wait before it comes back, if it was too slow.
     pub fn retry_delay(&self) -> Option<Duration> {
         (self.closed == Some(CloseReason::TooSlow)).then(|| self.reader.policy.retry_delay())
+    }
+
+    /// Begins after the event of this id, if the subscription has not begun yet and nobody chose where it is to begin.
+    ///
+    /// For a server that knows what the client sent as `Last-Event-ID`: the text is treated as
+    /// [`Subscribe::after`](crate::Subscribe::after) treats it, and a start that the application chose wins.
+    pub fn resume_after(&mut self, last_event_id: &str) {
+        if self.begin == Begin::Unchosen && self.closed.is_none() && !last_event_id.is_empty() {
+            let (begin, place) = Begin::after(last_event_id);
+            self.begin = begin;
+            self.reader.place = place;
+            self.reader.asked = Some(last_event_id.to_owned());
+        }
+    }
+
+    /// The topics that it reads.
+    pub fn topics(&self) -> impl Iterator<Item = Topic> + '_ {
+        self.topics.iter().map(|pin| Topic {
+            node: self.node.clone(),
+            pin: pin.clone(),
+        })
+    }
+
+    /// When the right to read ends, if it does and the subscription is open.
+    pub fn expires_at(&self) -> Option<Instant> {
+        self.extras.as_ref().and_then(|extras| extras.expires_at)
     }
 
     /// Who reads what, and since when.
@@ -295,6 +335,7 @@ impl Subscription {
     /// Says that the reader has got everything of its topic up to here by other means: from a
     /// [`LogReader`](crate::LogReader) of the same topic that started at this reader's place.
     pub fn set_place(&mut self, place: Place, delivered: usize) {
+        self.begin = Begin::Look;
         self.reader.place = place;
         self.reader.was_live = true;
         self.node.metrics.delivered.increment(delivered as u64);
@@ -304,12 +345,7 @@ impl Subscription {
     /// topics. For a server that writes shared bytes without polling each reader; [`try_frames`](Self::try_frames)
     /// then closes it.
     pub fn is_revoked(&self, now: Instant) -> bool {
-        self.seat.is_kicked()
-            || self
-                .extras
-                .as_ref()
-                .and_then(|extras| extras.expires_at)
-                .is_some_and(|at| at <= now)
+        self.seat.is_kicked() || self.expires_at().is_some_and(|at| at <= now)
     }
 
     // --- One look ---
@@ -343,9 +379,12 @@ impl Subscription {
                 self.node.log.gap(&mut self.reader, GapReason::Unknown)
             }
             Begin::Unknown => Look::Deep(Some(GapReason::Unknown)),
-            Begin::Look => self.node.log.look(&mut self.reader, limit, waker, |frame| {
-                out.push(Delivery::Event(frame.clone()));
-            }),
+            Begin::Look | Begin::Unchosen => {
+                self.begin = Begin::Look;
+                self.node.log.look(&mut self.reader, limit, waker, |frame| {
+                    out.push(Delivery::Event(frame.clone()));
+                })
+            }
         };
         match look {
             Look::Frames => self.delivered(start, out),

@@ -97,10 +97,7 @@ impl HttpError {
         };
         let (status, message) = match Self::find(error.as_ref()) {
             Some(inner) => (inner.status, inner.message.clone()),
-            None => (
-                StatusCode::INTERNAL_SERVER_ERROR,
-                Cow::Owned(error.to_string()),
-            ),
+            None => (status_of(error.as_ref()), Cow::Owned(error.to_string())),
         };
         let source = if status.is_client_error() {
             Some(error)
@@ -161,6 +158,18 @@ impl HttpError {
             std::iter::successors(source, |&error| error.source()).map(ToString::to_string),
         );
         chain
+    }
+}
+
+/// The status of an error that is none of ours to name: that of a subscription that could not be opened or an event that
+/// could not be published is in its questions; any other is a 500.
+fn status_of(error: &(dyn StdError + 'static)) -> StatusCode {
+    match error.downcast_ref::<bellwether_topics::Error>() {
+        Some(error) if error.is_invalid() => StatusCode::BAD_REQUEST,
+        Some(error) if error.is_limit() || error.is_closed() || error.is_unavailable() => {
+            StatusCode::SERVICE_UNAVAILABLE
+        }
+        _ => StatusCode::INTERNAL_SERVER_ERROR,
     }
 }
 

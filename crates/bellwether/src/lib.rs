@@ -35,6 +35,7 @@
 //! | status, headers, keep-alive of a stream | [`ServerEventsResponse`] |
 //! | to know that the client has left | [`Request::is_disconnected`] |
 //! | to know that the server is stopping | [`is_stopping`], [`stopping`] |
+//! | to publish once to many readers, who resume exactly | [`Topics`], [`Topic`], [`Subscription`] |
 //! | the id after which a client goes on | [`LastEventId`] |
 //! | errors with a status | [`HttpError`] |
 //! | one more route in an axum app | [`get`](fn@get) returns axum's `MethodRouter`; [`shutdown_signal`] |
@@ -47,6 +48,8 @@
 //! | `tls` | no | HTTPS by rustls (ring), HTTP/2 by ALPN |
 
 mod application;
+#[cfg(target_os = "linux")]
+mod engine;
 mod error;
 mod error_page;
 mod events;
@@ -86,6 +89,10 @@ pub use routing::__private;
 pub use async_stream::{stream, try_stream};
 pub use axum::{BoxError, Json};
 pub use bellwether_macros::{delete, get, patch, post, put};
+pub use bellwether_topics::{
+    AfterGap, Cursor, Delivery, Frame, Gap, GapReason, Policy, PublishOptions, Published,
+    Retention, Slow, Subscribe, Subscription, Topic, Topics, TypedTopic,
+};
 pub use bellwether_wire::{
     EventId, EventName, FieldError, JsonError, ServerSentEvent, event_id, event_name,
 };

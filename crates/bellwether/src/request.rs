@@ -207,6 +207,13 @@ impl LastEventId {
     }
 }
 
+impl<'a> From<&'a LastEventId> for Option<&'a str> {
+    /// So that `topic.subscribe().after(&last)` reads well.
+    fn from(last: &'a LastEventId) -> Self {
+        last.as_deref()
+    }
+}
+
 impl<S: Sync> FromRequestParts<S> for LastEventId {
     type Rejection = Infallible;
 
@@ -218,8 +225,14 @@ impl<S: Sync> FromRequestParts<S> for LastEventId {
 /// The header wins over the query. Bytes that are not UTF-8 are replaced, as everywhere in the
 /// format, so that a foreign id is unknown rather than an error.
 pub(crate) fn last_event_id(headers: &HeaderMap, uri: &Uri) -> Option<String> {
+    sent_last_event_id(headers, uri).filter(|id| id.len() <= MAX_LAST_EVENT_ID_BYTES)
+}
+
+/// As [`last_event_id`], but for an id that is too long: that is cut to something that nobody gave it, so that whoever
+/// resumes knows that there was one.
+pub(crate) fn sent_last_event_id(headers: &HeaderMap, uri: &Uri) -> Option<String> {
     const QUERY_NAMES: [&str; 3] = ["last_event_id", "lastEventId", "evs_last_event_id"];
-    let id = match headers.get("last-event-id") {
+    let mut id = match headers.get("last-event-id") {
         Some(value) => String::from_utf8_lossy(value.as_bytes()).into_owned(),
         None => {
             let query: axum::extract::Query<Vec<(String, String)>> =
@@ -231,5 +244,9 @@ pub(crate) fn last_event_id(headers: &HeaderMap, uri: &Uri) -> Option<String> {
                 .1
         }
     };
-    (id.len() <= MAX_LAST_EVENT_ID_BYTES).then_some(id)
+    if id.len() > MAX_LAST_EVENT_ID_BYTES {
+        id = id.chars().take(MAX_LAST_EVENT_ID_BYTES).collect();
+        id.push_str("...");
+    }
+    Some(id)
 }

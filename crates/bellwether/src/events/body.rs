@@ -14,6 +14,7 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use axum::BoxError;
+use bellwether_topics::Subscription;
 use bellwether_wire::ServerSentEvent;
 use bytes::Bytes;
 use http_body::Frame;
@@ -23,8 +24,11 @@ use tokio_util::sync::WaitForCancellationFutureOwned;
 use super::failure::{Chain, panic_error};
 use super::options::{OnStop, StreamOptions};
 use super::source::{Filled, Source};
-use crate::error_page;
-use crate::lifecycle::{CloseReason, DrainPlan, Presence, StreamGuard, Streams};
+use super::subscription::{SubscriptionEnd, first_retry};
+use super::takeover::{self, Offer};
+use crate::lifecycle::{
+    CloseReason, DrainPlan, Presence, PresenceGuard, StreamGuard, StreamPath, Streams,
+};
 
 /// A frame is handed over when it holds this many bytes or the source waits.
 const FRAME_BYTES: usize = 16 * 1024;
@@ -41,12 +45,27 @@ const LAST_WORDS: Duration = Duration::from_millis(100);
 
 /// How long the cut waits after the last words: a browser that finds both at once drops what it
 /// has not yet handed to the page.
-const READING: Duration = Duration::from_millis(100);
+pub(crate) const READING: Duration = Duration::from_millis(100);
 
 /// The body of one event stream.
 pub(crate) struct EventBody {
+    /// None once the delivery engine has the stream.
+    stream: Option<Box<EventStream>>,
+    state: BodyState,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum BodyState {
+    /// Only there to be polled once; see [`takeover`].
+    Measuring,
+    Unpolled,
+    Polled,
+}
+
+/// What a body does: everything but being one.
+struct EventStream {
     source: Option<Pin<Box<dyn Source>>>,
-    options: Box<StreamOptions>,
+    options: Arc<StreamOptions>,
     guard: StreamGuard,
     presence: Arc<Presence>,
     /// Encoded before the body was first polled: the initial `retry`, and the first items.
@@ -84,8 +103,75 @@ impl EventBody {
         guard: StreamGuard,
         presence: Arc<Presence>,
     ) -> Self {
+        Self {
+            stream: Some(Box::new(EventStream::new(source, options, guard, presence))),
+            state: BodyState::Unpolled,
+        }
+    }
+
+    /// A body without a stream that says how far it is from the call that polls it.
+    pub(super) fn measuring() -> Self {
+        Self {
+            stream: None,
+            state: BodyState::Measuring,
+        }
+    }
+
+    /// Polls the source until it has given something, at most for the head's wait.
+    ///
+    /// # Errors
+    ///
+    /// The source failed before its first event: the response can still have a real status.
+    pub(crate) async fn prime(&mut self) -> Result<(), BoxError> {
+        match &mut self.stream {
+            Some(stream) => stream.prime().await,
+            None => Ok(()),
+        }
+    }
+
+    /// Logs the error with its causes, once.
+    pub(super) fn log_failure(&self, error: &BoxError) {
+        if let Some(stream) = &self.stream {
+            stream.log_failure(error);
+        }
+    }
+
+    /// Gives the stream to the delivery engine if the server's call allows it and nothing is in between.
+    #[inline(never)]
+    fn give_up(&mut self, distance: Option<usize>) {
+        if self.state == BodyState::Measuring {
+            takeover::note_distance(distance);
+            return;
+        }
+        self.state = BodyState::Polled;
+        let Some(mut stream) = self.stream.take() else {
+            return;
+        };
+        let is_bare = distance.is_some_and(takeover::is_bare);
+        match stream.take_subscription(is_bare) {
+            Some(subscription) => takeover::offer(stream.into_offer(subscription)),
+            None => {
+                Streams::note_path(StreamPath::Body);
+                self.stream = Some(stream);
+            }
+        }
+    }
+}
+
+impl EventStream {
+    fn new(
+        mut source: Pin<Box<dyn Source>>,
+        mut options: StreamOptions,
+        guard: StreamGuard,
+        presence: Arc<Presence>,
+    ) -> Self {
         let mut primed = Vec::new();
-        if let Some(delay) = options.retry {
+        if source.as_mut().subscription().is_some() {
+            source.as_mut().name_gaps(options.gap_name.as_ref());
+            options.retry.get_or_insert_with(first_retry);
+        }
+        // Said once; without it many streams have the same options.
+        if let Some(delay) = options.retry.take() {
             write_retry(&mut primed, delay);
         }
         // A random first phase keeps streams that were opened together from beating together.
@@ -95,7 +181,7 @@ impl EventBody {
         let stopped = Box::pin(guard.lifecycle().stopping());
         Self {
             source: Some(source),
-            options: Box::new(options),
+            options: Arc::new(options),
             guard,
             presence,
             primed,
@@ -108,12 +194,32 @@ impl EventBody {
         }
     }
 
-    /// Polls the source until it has given something, at most for the head's wait.
-    ///
-    /// # Errors
-    ///
-    /// The source failed before its first event: the response can still have a real status.
-    pub(crate) async fn prime(&mut self) -> Result<(), BoxError> {
+    /// The subscription, if this stream is one that the delivery engine can take.
+    fn take_subscription(&mut self, is_bare: bool) -> Option<Subscription> {
+        if !is_bare || !self.options.engine || self.phase != Phase::Open {
+            return None;
+        }
+        self.source.as_mut()?.as_mut().subscription()?.take()
+    }
+
+    fn into_offer(self, subscription: Subscription) -> Offer {
+        Offer {
+            subscription,
+            options: self.options,
+            guard: self.guard,
+            presence: PresenceGuard::of(self.presence),
+            primed: self.primed,
+            share: self.share,
+            next_beat: self.next_beat,
+        }
+    }
+
+    async fn prime(&mut self) -> Result<(), BoxError> {
+        // A subscription has no early error to tell.
+        let source = self.source.as_mut();
+        if source.is_some_and(|source| source.as_mut().subscription().is_some()) {
+            return Ok(());
+        }
         let before = self.primed.len();
         let wait = self.options.head_wait;
         let mut failed = None;
@@ -168,11 +274,23 @@ impl EventBody {
                 self.end(out);
                 None
             }
+            Filled::Closed(end) => {
+                self.source = None;
+                self.close(end, out);
+                None
+            }
             Filled::Failed(error) => {
                 self.source = None;
                 Some(error)
             }
         }
+    }
+
+    /// The subscription was closed.
+    fn close(&mut self, end: SubscriptionEnd, out: &mut Vec<u8>) {
+        self.phase = Phase::Ended;
+        end.write(self.guard.lifecycle().plan(), out);
+        self.guard.close_for(end.reason);
     }
 
     /// The source has ended: by itself, or because it noticed the stop.
@@ -195,16 +313,7 @@ impl EventBody {
     /// The source has failed: tell it in band, then cut.
     fn fail(&mut self, error: &BoxError, out: &mut Vec<u8>) {
         self.log_failure(error);
-        let event = match (&self.options.error_event, &self.options.error_name) {
-            (Some(make), _) => Some(make(error)),
-            (None, Some(name)) => {
-                let (_, data) = error_page::in_band(error, self.options.show_error_details);
-                Some(ServerSentEvent::json(data).event(name.clone()))
-            }
-            (None, None) => None,
-        };
-        // An error event that cannot be encoded is left out; the cut tells enough.
-        let _ = event.map(|event| event.encode_into(out));
+        self.options.write_error(error, out);
         self.guard.close_for(CloseReason::Error);
         let flushes = self.guard.connection().map_or(0, |c| c.flushes());
         self.phase = Phase::Failed {
@@ -214,13 +323,8 @@ impl EventBody {
     }
 
     /// Logs the error with its causes, once.
-    pub(super) fn log_failure(&self, error: &BoxError) {
-        tracing::error!(
-            target: "bellwether::stream",
-            path = self.guard.path(),
-            error = %Chain(error),
-            "stream failed"
-        );
+    fn log_failure(&self, error: &BoxError) {
+        log_failure(&self.guard, error);
     }
 
     /// When the stop ends this stream, once a stop has begun.
@@ -372,6 +476,26 @@ impl http_body::Body for EventBody {
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
         let this = self.get_mut();
+        if this.state != BodyState::Polled {
+            this.give_up(takeover::distance());
+        }
+        match &mut this.stream {
+            Some(stream) => stream.poll_frame(cx),
+            // The engine's; this body is dropped before long.
+            None => Poll::Pending,
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.stream
+            .as_ref()
+            .is_some_and(|s| s.phase == Phase::Ended && s.primed.is_empty())
+    }
+}
+
+impl EventStream {
+    fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+        let this = self;
         loop {
             match this.phase {
                 Phase::Ended if this.primed.is_empty() => return Poll::Ready(None),
@@ -406,22 +530,40 @@ impl http_body::Body for EventBody {
             }
         }
     }
-
-    fn is_end_stream(&self) -> bool {
-        self.phase == Phase::Ended && self.primed.is_empty()
-    }
 }
 
 impl Drop for EventBody {
     fn drop(&mut self) {
-        self.retire();
+        if let Some(stream) = &mut self.stream {
+            stream.retire();
+        }
+    }
+}
+
+/// Logs the error of a stream with its causes.
+pub(crate) fn log_failure(guard: &StreamGuard, error: &BoxError) {
+    tracing::error!(
+        target: "bellwether::stream",
+        path = guard.path(),
+        error = %Chain(error),
+        "stream failed"
+    );
+}
+
+impl SubscriptionEnd {
+    /// Appends when to come back, if that is to be said.
+    pub(crate) fn write(&self, plan: Option<&DrainPlan>, out: &mut Vec<u8>) {
+        let of_plan = || plan.map(DrainPlan::retry);
+        if let Some(delay) = self.retry.or_else(of_plan) {
+            write_retry(out, delay);
+        }
     }
 }
 
 impl DrainPlan {
     /// A time to come back for one stream: never the same for all, so that whoever takes the
     /// reconnects is not met by all in one moment.
-    fn retry(&self) -> Duration {
+    pub(crate) fn retry(&self) -> Duration {
         const SOONEST: Duration = Duration::from_secs(1);
         let range = self.spread().max(Duration::from_secs(2));
         SOONEST + range.mul_f64(fastrand::f64())

@@ -16,16 +16,18 @@ use super::accept::accepts_event_stream;
 use super::body::{EventBody, FINISHED};
 use super::item::IntoEvent;
 use super::options::{StreamDefaults, StreamOptions};
-use super::response::{Overrides, Pending, PendingEvents};
-use super::source::{Source, StreamSource};
+use super::response::{EventsBody, Overrides, Pending, PendingEvents};
+use super::source::Source;
+use super::subscription::source_of;
 use crate::http_error::HttpError;
 use crate::lifecycle::{ConnectionState, Lifecycle, Presence, PresenceLink, StreamGuard};
-use crate::request::last_event_id;
+use crate::request::sent_last_event_id;
 
 /// What has to be known of a request to answer it with events.
 pub(crate) struct Exchange {
     acceptable: bool,
-    finished: bool,
+    /// The id after which the client wants to go on, cut to a length at which it is none of ours.
+    last_event_id: Option<String>,
     presence: Arc<Presence>,
     connection: Option<Arc<ConnectionState>>,
     defaults: Option<Arc<StreamDefaults>>,
@@ -77,7 +79,7 @@ impl Exchange {
         });
         Self {
             acceptable: accepts_event_stream(request.headers()),
-            finished: last_event_id(request.headers(), request.uri()).as_deref() == Some(FINISHED),
+            last_event_id: sent_last_event_id(request.headers(), request.uri()),
             presence,
             connection,
             defaults,
@@ -94,8 +96,7 @@ impl Exchange {
         let mut response = Response::new(Body::empty());
         set_event_stream_headers(response.headers_mut());
         let options = self.options(Overrides::default());
-        self.send(response, Box::pin(StreamSource::new(stream)), options)
-            .await
+        self.send(response, source_of(stream), options).await
     }
 
     /// Completes a response that may carry pending events; any other passes as it is.
@@ -119,7 +120,8 @@ impl Exchange {
             let message = "this resource is an event stream: accept text/event-stream";
             return Some(HttpError::new(StatusCode::NOT_ACCEPTABLE, message).into_response());
         }
-        self.finished.then(|| {
+        let is_finished = self.last_event_id.as_deref() == Some(FINISHED);
+        is_finished.then(|| {
             let no_store = [(header::CACHE_CONTROL, HeaderValue::from_static("no-store"))];
             (StatusCode::NO_CONTENT, no_store).into_response()
         })
@@ -139,7 +141,7 @@ impl Exchange {
         options: StreamOptions,
     ) -> Response {
         match self.body(source, options).await {
-            Ok(body) => response.map(|_| Body::new(body)),
+            Ok(body) => response.map(|_| Body::new(EventsBody::Events(body))),
             Err(answer) => answer,
         }
     }
@@ -147,10 +149,15 @@ impl Exchange {
     /// The body of the events, primed; or the answer that tells why there are none.
     async fn body(
         self,
-        source: Pin<Box<dyn Source>>,
+        mut source: Pin<Box<dyn Source>>,
         options: StreamOptions,
     ) -> Result<EventBody, Response> {
         let is_application = self.defaults.is_some();
+        if let Some(Some(subscription)) = source.as_mut().subscription()
+            && let Some(id) = &self.last_event_id
+        {
+            subscription.resume_after(id);
+        }
         let guard = StreamGuard::open(Lifecycle::current(), self.connection, self.path);
         let mut body = EventBody::new(source, options, guard, self.presence);
         match body.prime().await {

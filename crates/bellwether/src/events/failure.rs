@@ -7,7 +7,7 @@ use std::fmt;
 use axum::BoxError;
 
 /// The error of a generator that panicked.
-pub(super) fn panic_error(panic: &(dyn Any + Send)) -> BoxError {
+pub(crate) fn panic_error(panic: &(dyn Any + Send)) -> BoxError {
     let message = panic
         .downcast_ref::<&str>()
         .map(|text| (*text).to_owned())

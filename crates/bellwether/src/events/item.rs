@@ -58,6 +58,11 @@ impl<'a> EventBuffer<'a> {
         Ok(event.encode_into(self.bytes)?)
     }
 
+    /// Appends an event that is encoded already.
+    pub(crate) fn push_encoded(&mut self, event: &[u8]) {
+        self.bytes.extend_from_slice(event);
+    }
+
     /// Appends an event whose data is `value` as JSON and that has nothing else.
     ///
     /// # Errors

@@ -15,9 +15,16 @@ mod options;
 mod response;
 mod sender;
 mod source;
+mod subscription;
+mod takeover;
 
+pub(crate) use body::{READING, log_failure};
 pub(crate) use exchange::{Exchange, answer, complete};
+pub(crate) use failure::panic_error;
 pub use item::{EventBuffer, IntoEvent};
+pub(crate) use options::StreamOptions;
 pub use options::{OnStop, StreamDefaults};
 pub use response::ServerEventsResponse;
 pub use sender::{EventSender, events_from};
+pub(crate) use subscription::{SubscriptionEnd, end_of, write_gap};
+pub(crate) use takeover::{Offer, poll as poll_for_takeover};

@@ -19,7 +19,8 @@ use super::body::EventBody;
 use super::exchange::set_event_stream_headers;
 use super::item::IntoEvent;
 use super::options::{ErrorEvent, KeepAlive, OnStop, StreamDefaults, StreamOptions};
-use super::source::{Source, StreamSource};
+use super::source::Source;
+use super::subscription::source_of;
 use crate::http_error::HttpError;
 use crate::lifecycle::{Lifecycle, StreamGuard};
 
@@ -66,7 +67,7 @@ impl ServerEventsResponse {
         S::Item: IntoEvent,
     {
         Self {
-            source: Box::pin(StreamSource::new(events)),
+            source: source_of(events),
             status: StatusCode::OK,
             headers: HeaderMap::new(),
             mistake: None,
@@ -149,7 +150,8 @@ impl ServerEventsResponse {
     }
 
     /// Tells the client at the beginning how long to wait before it reconnects, to the
-    /// millisecond. Default: nothing is said, and browsers wait about 3 s.
+    /// millisecond. Default: for a subscription a random time from 2 to 4 s, so that the clients of a server that was
+    /// killed do not all come back at once; for anything else nothing is said, and browsers wait about 3 s.
     pub fn retry(mut self, delay: Duration) -> Self {
         self.overrides.retry = Some(delay);
         self
@@ -179,6 +181,19 @@ impl ServerEventsResponse {
     /// would reach a browser's handler for connection errors.
     pub fn error_event_name(mut self, name: EventName) -> Self {
         self.overrides.error_name = Some(Some(name));
+        self
+    }
+
+    /// Renames the event that tells a subscription's reader of lost history ([`Gap`](crate::Gap)). Default:
+    /// `bellwether.gap`.
+    pub fn gap_event_name(mut self, name: EventName) -> Self {
+        self.overrides.gap_name = Some(Some(name));
+        self
+    }
+
+    /// Does not tell of lost history. Readers then cannot know that something is missing.
+    pub fn no_gap_event(mut self) -> Self {
+        self.overrides.gap_name = Some(None);
         self
     }
 
@@ -225,7 +240,7 @@ impl IntoResponse for ServerEventsResponse {
             return HttpError::from_boxed(mistake.into()).into_response();
         }
         let pending = PendingEvents::new(Pending::Source(self.source, self.overrides));
-        let mut response = Response::new(Body::new(LazyBody::Pending(pending.clone())));
+        let mut response = Response::new(Body::new(EventsBody::Pending(pending.clone())));
         *response.status_mut() = self.status;
         set_event_stream_headers(response.headers_mut());
         response.headers_mut().extend(self.headers);
@@ -245,6 +260,7 @@ pub(super) struct Overrides {
     leave_grace: Option<Duration>,
     error_name: Option<Option<EventName>>,
     error_event: Option<ErrorEvent>,
+    gap_name: Option<Option<EventName>>,
 }
 
 impl Overrides {
@@ -261,6 +277,8 @@ impl Overrides {
             error_name: self.error_name.unwrap_or(base.error_name),
             error_event: self.error_event,
             show_error_details: base.show_error_details,
+            gap_name: self.gap_name.unwrap_or(base.gap_name),
+            engine: base.engine,
         }
     }
 }
@@ -294,16 +312,21 @@ impl PendingEvents {
     }
 }
 
-/// The body that finds its events when it is first polled: completed by an exchange, or, under a
-/// foreign router, as the handler gave them.
-enum LazyBody {
+/// The only body of ours that goes into a response: events, or the place where they are found when it is first polled,
+/// completed by an exchange, or, under a foreign router, as the handler gave them.
+pub(super) enum EventsBody {
     Pending(PendingEvents),
     Events(EventBody),
     /// The events went into another response.
     Taken,
 }
 
-impl LazyBody {
+impl EventsBody {
+    /// See [`takeover`](super::takeover).
+    pub(super) fn measuring() -> Self {
+        Self::Events(EventBody::measuring())
+    }
+
     fn events(pending: &PendingEvents) -> Self {
         match pending.take() {
             Some(Pending::Body(body)) => Self::Events(body),
@@ -317,7 +340,7 @@ impl LazyBody {
     }
 }
 
-impl http_body::Body for LazyBody {
+impl http_body::Body for EventsBody {
     type Data = Bytes;
     type Error = BoxError;
 

@@ -4,10 +4,13 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use axum::BoxError;
+use bellwether_topics::Subscription;
+use bellwether_wire::EventName;
 use futures_core::Stream;
 use pin_project_lite::pin_project;
 
 use super::item::{EventBuffer, IntoEvent};
+use super::subscription::SubscriptionEnd;
 use crate::lifecycle::take_asked;
 
 /// How one filling of a buffer ended.
@@ -19,6 +22,8 @@ pub(crate) enum Filled {
     Full,
     /// The source has come to its end.
     Ended,
+    /// The subscription behind the source was closed.
+    Closed(SubscriptionEnd),
     /// The source has failed; it is not polled again.
     Failed(BoxError),
 }
@@ -46,6 +51,14 @@ pub(crate) trait Source: Send {
 
     /// Polls on and throws away what comes; ready when the source has come to its end.
     fn poll_discard(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()>;
+
+    /// The subscription, if the source is one. The delivery engine takes it out.
+    fn subscription(self: Pin<&mut Self>) -> Option<&mut Option<Subscription>> {
+        None
+    }
+
+    /// Sets the name under which gaps are told, `None` for not at all.
+    fn name_gaps(self: Pin<&mut Self>, _: Option<&EventName>) {}
 }
 
 pin_project! {

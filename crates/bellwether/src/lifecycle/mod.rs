@@ -13,11 +13,11 @@ mod stopping;
 mod streams;
 
 pub(crate) use connection::ConnectionState;
-pub(crate) use presence::{Asker, Presence, PresenceLink};
+pub(crate) use presence::{Asker, Presence, PresenceGuard, PresenceLink};
 pub(crate) use scope::{Scoped, take_asked};
 pub use signals::shutdown_signal;
 pub(crate) use signals::{first_signal, watch_signals};
 pub(crate) use stopping::{DrainPlan, Lifecycle};
 pub use stopping::{Stopping, is_stopping, stopping};
 pub use streams::{CloseReason, StreamCounts};
-pub(crate) use streams::{StreamGuard, Streams};
+pub(crate) use streams::{StreamGuard, StreamPath, Streams};

@@ -28,6 +28,24 @@ impl Presence {
     }
 }
 
+/// Notes that the client has left when it is dropped.
+#[derive(Debug)]
+pub(crate) struct PresenceGuard(Arc<Presence>);
+
+impl PresenceGuard {
+    /// A guard, unless nobody asks and nobody holds what it takes to ask later.
+    pub(crate) fn of(presence: Arc<Presence>) -> Option<Self> {
+        let is_needed = presence.has_askers() || Arc::weak_count(&presence) > 0;
+        is_needed.then_some(Self(presence))
+    }
+}
+
+impl Drop for PresenceGuard {
+    fn drop(&mut self) {
+        self.0.leave();
+    }
+}
+
 /// The way from a request's extensions to its presence, without keeping it alive.
 #[derive(Debug, Clone)]
 pub(crate) struct PresenceLink(Weak<Presence>);

@@ -20,22 +20,28 @@ pub enum CloseReason {
     Finished,
     /// The client closed or lost the connection.
     ClientLeft,
-    /// The client did not take what was sent for too long.
+    /// The client did not take what was sent for too long, or fell too far behind its topics.
     TooSlow,
     /// The server is stopping.
     Stopping,
     /// The generator failed or panicked.
     Error,
+    /// The subscription's subject was sent away ([`Topics::kick`](crate::Topics::kick)).
+    Kicked,
+    /// The subscription's time was over ([`Subscribe::expires_at`](crate::Subscribe::expires_at)).
+    Expired,
 }
 
 impl CloseReason {
     /// Every reason, in the order of [`StreamCounts`].
-    pub const ALL: [Self; 5] = [
+    pub const ALL: [Self; 7] = [
         Self::Finished,
         Self::ClientLeft,
         Self::TooSlow,
         Self::Stopping,
         Self::Error,
+        Self::Kicked,
+        Self::Expired,
     ];
 
     /// The name used in logs and as the `reason` label of metrics.
@@ -47,6 +53,8 @@ impl CloseReason {
             Self::TooSlow => "too_slow",
             Self::Stopping => "stopping",
             Self::Error => "error",
+            Self::Kicked => "kicked",
+            Self::Expired => "expired",
         }
     }
 }
@@ -67,6 +75,8 @@ pub struct StreamCounts {
     pub opened: u64,
     /// Generators whose client has left and that are given a moment for their clean-up.
     pub leaving: u64,
+    /// Streams that the delivery engine took over since the start; see [`StreamDefaults::no_engine`](crate::StreamDefaults::no_engine).
+    pub engine: u64,
     closed: [u64; CloseReason::ALL.len()],
 }
 
@@ -83,6 +93,7 @@ impl StreamCounts {
 pub(crate) struct Streams {
     opened: AtomicU64,
     leaving: AtomicU64,
+    engine: AtomicU64,
     closed: [AtomicU64; CloseReason::ALL.len()],
 }
 
@@ -101,14 +112,40 @@ impl Streams {
             open,
             opened,
             leaving: self.leaving.load(Ordering::Acquire),
+            engine: self.engine.load(Ordering::Acquire),
             closed,
         }
+    }
+
+    /// A stream is sent on this path from now on.
+    pub(crate) fn note_path(path: StreamPath) {
+        Instruments::shared().paths[path as usize].increment(1);
     }
 
     /// A generator is given its moment; the count falls when the value is dropped.
     pub(crate) fn leave(lifecycle: &Lifecycle) -> Leaving {
         lifecycle.streams().leaving.fetch_add(1, Ordering::AcqRel);
         Leaving(lifecycle.clone())
+    }
+}
+
+/// Who sends a stream.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum StreamPath {
+    /// Its own body, polled by the connection's task.
+    Body,
+    /// The delivery engine.
+    Engine,
+}
+
+impl StreamPath {
+    const ALL: [Self; 2] = [Self::Body, Self::Engine];
+
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Body => "body",
+            Self::Engine => "engine",
+        }
     }
 }
 
@@ -127,6 +164,7 @@ struct Instruments {
     open: Gauge,
     opened: Counter,
     closed: [Counter; CloseReason::ALL.len()],
+    paths: [Counter; StreamPath::ALL.len()],
     events: Counter,
     bytes: Counter,
 }
@@ -139,6 +177,8 @@ impl Instruments {
             opened: counter!("bellwether_streams_opened_total"),
             closed: CloseReason::ALL
                 .map(|r| counter!("bellwether_streams_closed_total", "reason" => r.as_str())),
+            paths: StreamPath::ALL
+                .map(|p| counter!("bellwether_streams_sent_total", "path" => p.as_str())),
             events: counter!("bellwether_events_sent_total"),
             bytes: counter!("bellwether_event_bytes_sent_total"),
         })
@@ -202,6 +242,23 @@ impl StreamGuard {
     pub(crate) fn count(&mut self, events: u64, bytes: usize) {
         self.events += events;
         self.bytes += bytes as u64;
+    }
+
+    /// The delivery engine has the stream now, without the connection that carried it, and says itself why it ends.
+    pub(crate) fn take_over(&mut self) {
+        if let Some(connection) = self.connection.take() {
+            connection.end_streaming();
+        }
+        self.lifecycle
+            .streams()
+            .engine
+            .fetch_add(1, Ordering::AcqRel);
+        Streams::note_path(StreamPath::Engine);
+    }
+
+    /// Lets streams of one route share its name.
+    pub(crate) fn path_mut(&mut self) -> &mut Arc<str> {
+        &mut self.path
     }
 
     /// Settles why the stream closes; the first reason holds.

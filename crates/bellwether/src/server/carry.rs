@@ -17,12 +17,17 @@ use std::time::Duration;
 
 use axum::body::Body;
 use bytes::Bytes;
-use http_body::Body as _;
+use http_body::{Body as _, Frame};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Instant, Sleep};
 use tokio_util::sync::WaitForCancellationFutureOwned;
 
 use crate::lifecycle::ConnectionState;
+
+#[cfg(target_os = "linux")]
+use crate::engine::Arrival;
+#[cfg(target_os = "linux")]
+use crate::events::{Offer, poll_for_takeover};
 
 use super::pulse::Handover;
 use super::socket::Transport;
@@ -49,6 +54,8 @@ pub(super) fn spawn(
     } = handover;
     let mut carry = Carry {
         body: Some(body),
+        #[cfg(target_os = "linux")]
+        may_offer: transport.is_plain_tcp(),
         transport,
         state,
         chunk: Chunk::EMPTY,
@@ -60,8 +67,21 @@ pub(super) fn spawn(
     let shared = Arc::clone(shared);
     let lifecycle = shared.lifecycle.clone();
     let run = async move {
-        let has_ended_well = (&mut carry).await;
-        if has_ended_well && keeps_alive && !shared.lifecycle.is_stopping() {
+        let end = (&mut carry).await;
+        #[cfg(target_os = "linux")]
+        if let End::Offered(offer) = end {
+            let stray = carry.ahead.len();
+            if let Some(socket) = carry.transport.into_std() {
+                shared.engine.take(Arrival {
+                    offer: *offer,
+                    socket,
+                    permit,
+                    stray,
+                });
+            }
+            return;
+        }
+        if matches!(end, End::Well) && keeps_alive && !shared.lifecycle.is_stopping() {
             let Carry {
                 transport, ahead, ..
             } = carry;
@@ -71,9 +91,23 @@ pub(super) fn spawn(
     lifecycle.tracker().spawn(lifecycle.scope(run));
 }
 
+/// How it ended.
+enum End {
+    /// With the last chunk.
+    Well,
+    /// The client left, or the stream failed.
+    Cut,
+    /// Not yet: the delivery engine takes the stream over, before anything of it was sent.
+    #[cfg(target_os = "linux")]
+    Offered(Box<Offer>),
+}
+
 /// One event stream and its socket.
 struct Carry {
     body: Option<Body>,
+    /// The body was not yet asked for anything, and the socket is one that the delivery engine can have.
+    #[cfg(target_os = "linux")]
+    may_offer: bool,
     transport: Transport,
     state: Arc<ConnectionState>,
     chunk: Chunk,
@@ -85,52 +119,74 @@ struct Carry {
     cut: Pin<Box<WaitForCancellationFutureOwned>>,
 }
 
-/// Resolves to whether the stream has ended with its last chunk.
 impl Future for Carry {
-    type Output = bool;
+    type Output = End;
 
-    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<bool> {
-        let has_ended_well = if self.cut.as_mut().poll(cx).is_ready() {
-            false
-        } else if let Err(error) = ready!(self.poll_all(cx)) {
-            self.settle(&error);
-            false
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<End> {
+        let end = if self.cut.as_mut().poll(cx).is_ready() {
+            End::Cut
         } else {
-            true
+            match ready!(self.poll_all(cx)) {
+                Ok(end) => end,
+                Err(error) => {
+                    self.settle(&error);
+                    End::Cut
+                }
+            }
         };
         // The account of the stream is settled before its socket closes.
         self.body = None;
-        Poll::Ready(has_ended_well)
+        Poll::Ready(end)
     }
 }
 
 impl Carry {
     /// Until the stream has ended and its last byte is out, or it cannot go on.
-    fn poll_all(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+    fn poll_all(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<End>> {
         self.watch(cx)?;
+        #[cfg(target_os = "linux")]
+        if std::mem::take(&mut self.may_offer)
+            && let Some(body) = &mut self.body
+        {
+            let (polled, offer) = poll_for_takeover(body, cx);
+            if let Some(offer) = offer {
+                return Poll::Ready(Ok(End::Offered(Box::new(offer))));
+            }
+            ready!(self.take_frame(polled))?;
+        }
         for _ in 0..CHUNKS_PER_POLL {
             ready!(self.poll_chunk(cx))?;
             let Some(body) = &mut self.body else {
-                return Poll::Ready(Ok(()));
+                return Poll::Ready(Ok(End::Well));
             };
-            match ready!(Pin::new(body).poll_frame(cx)) {
-                Some(Ok(frame)) => {
-                    if let Ok(data) = frame.into_data()
-                        && !data.is_empty()
-                    {
-                        self.chunk = Chunk::of(data);
-                    }
-                }
-                // Without its last chunk the client can tell the stream from a finished one.
-                Some(Err(error)) => return Poll::Ready(Err(io::Error::other(error))),
-                None => {
-                    self.body = None;
-                    self.chunk = Chunk::LAST;
-                }
-            }
+            let polled = Pin::new(body).poll_frame(cx);
+            ready!(self.take_frame(polled))?;
         }
         cx.waker().wake_by_ref();
         Poll::Pending
+    }
+
+    /// Makes a chunk of what the body gave.
+    fn take_frame(
+        &mut self,
+        polled: Poll<Option<Result<Frame<Bytes>, axum::Error>>>,
+    ) -> Poll<io::Result<()>> {
+        match ready!(polled) {
+            Some(Ok(frame)) => {
+                if let Ok(data) = frame.into_data()
+                    && !data.is_empty()
+                {
+                    self.chunk = Chunk::of(data);
+                }
+            }
+            // Without its last chunk the client can tell the stream from a finished one.
+            Some(Err(error)) => return Poll::Ready(Err(io::Error::other(error))),
+            None => {
+                self.body = None;
+                self.chunk = Chunk::LAST;
+            }
+        }
+        Poll::Ready(Ok(()))
     }
 
     /// Writes what is left of the chunk; late if the socket takes nothing for too long.

@@ -36,9 +36,12 @@ use crate::lifecycle::Lifecycle;
 
 pub use limits::{Drain, Limits, Timeouts};
 pub use listener::{Listener, ListenerAddress};
+pub(crate) use permits::Permit;
 #[cfg(feature = "tls")]
 pub use tls::Tls;
 
+#[cfg(target_os = "linux")]
+use crate::engine::{Engine, Rules};
 use executor::StreamExecutor;
 use meters::Meters;
 use permits::Permits;
@@ -77,6 +80,8 @@ struct Shared {
     http1: http1::Builder,
     /// For connections that get one answer.
     http1_once: http1::Builder,
+    #[cfg(target_os = "linux")]
+    engine: Engine,
     #[cfg(feature = "tls")]
     tls: Option<Tls>,
 }
@@ -105,13 +110,20 @@ impl Server {
         let http1 = http1(&self.limits);
         let mut http1_once = http1.clone();
         http1_once.keep_alive(false);
+        let cut = CancellationToken::new();
         Shared {
+            #[cfg(target_os = "linux")]
+            engine: Engine::new(Rules {
+                lifecycle: self.lifecycle.clone(),
+                cut: cut.clone(),
+                write_stall: self.timeouts.write_stall,
+            }),
             permits: Permits::new(&self.limits, files, Meters::new()),
             router: self.router,
             lifecycle: self.lifecycle,
             limits: self.limits,
             timeouts: self.timeouts,
-            cut: CancellationToken::new(),
+            cut,
             http1,
             http1_once,
             #[cfg(feature = "tls")]

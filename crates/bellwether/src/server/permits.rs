@@ -121,7 +121,7 @@ impl Permits {
 
 /// One place. It travels with the socket, so that an upgraded connection keeps it too.
 #[derive(Debug)]
-pub(super) struct Permit {
+pub(crate) struct Permit {
     _place: OwnedSemaphorePermit,
     _address: Option<AddressPlace>,
     /// Present if the connection counts as open.

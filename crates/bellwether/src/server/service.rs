@@ -102,7 +102,10 @@ impl hyper::service::Service<Request<Incoming>> for Requests {
             {
                 pulse.note_upgrade();
             }
-            let takes_over = is_http11 && pulse.state.is_streaming() && !pulse.is_body_open();
+            let takes_over = is_http11
+                && pulse.state.is_streaming()
+                && !pulse.is_body_open()
+                && is_chunked(&response);
             Ok(response.map(|body| {
                 let body = if takes_over {
                     pulse.offer(body, keeps_alive);
@@ -132,6 +135,18 @@ fn target_bytes(uri: &Uri) -> usize {
         .authority()
         .map_or(0, |authority| authority.as_str().len());
     authority + uri.path_and_query().map_or(0, |path| path.as_str().len())
+}
+
+/// Whether hyper sends an answer of unknown length on HTTP/1.1 as chunks, with nothing else to its framing.
+fn is_chunked(response: &Response) -> bool {
+    let status = response.status();
+    let headers = response.headers();
+    !status.is_informational()
+        && status != StatusCode::NO_CONTENT
+        && status != StatusCode::NOT_MODIFIED
+        && !headers.contains_key(header::CONTENT_LENGTH)
+        && !headers.contains_key(header::TRANSFER_ENCODING)
+        && !headers.contains_key(header::TRAILER)
 }
 
 /// Whether the client wants the connection closed after the answer.

@@ -150,6 +150,30 @@ macro_rules! on_transport {
 }
 
 impl Transport {
+    /// Whether this is a plain TCP socket, which can go its own way.
+    #[cfg(target_os = "linux")]
+    pub(super) fn is_plain_tcp(&self) -> bool {
+        matches!(
+            self,
+            Self::Plain(Socket {
+                kind: Kind::Tcp(_),
+                ..
+            })
+        )
+    }
+
+    /// The socket by itself, if it is a plain TCP socket that the runtime lets go.
+    #[cfg(target_os = "linux")]
+    pub(super) fn into_std(self) -> Option<std::net::TcpStream> {
+        match self {
+            Self::Plain(Socket {
+                kind: Kind::Tcp(stream),
+                ..
+            }) => stream.into_std().ok(),
+            _ => None,
+        }
+    }
+
     /// Bytes that the socket has taken so far.
     pub(super) fn written(&self) -> u64 {
         match self {

@@ -126,6 +126,10 @@ fn rename_what_is_set_under_another_name(values: &mut Values) {
     let details = values.remove("StreamDefaults::show_error_details").unwrap();
     values.insert("Application::show_error_details".into(), details);
 
+    let engine = values.remove("StreamDefaults::engine").unwrap();
+    let without = if engine == "on" { "off" } else { "on" };
+    values.insert("StreamDefaults::no_engine".into(), without.into());
+
     // Four fifths of the open files, as a unit test of the permits checks.
     let connections = values.get_mut("Limits::max_connections").unwrap();
     assert_eq!(connections, "none", "the limit of open files decides");
@@ -153,12 +157,16 @@ fn add_response(values: &mut Values) {
             // What an application sets has a row as its setter.
             (
                 "keep_alive" | "interval" | "beat" | "head_wait" | "leave_grace"
-                | "show_error_details",
+                | "show_error_details" | "engine",
                 _,
             ) => continue,
             ("error_name", value) => (
                 "error_event_name",
                 value.split('"').nth(1).unwrap().to_owned(),
+            ),
+            ("gap_name", value) => (
+                "gap_event_name",
+                value.replace("GAP_EVENT_NAME", "bellwether.gap"),
             ),
             (name, value) => (name, value),
         };

@@ -4,6 +4,8 @@
 
 mod attributes;
 mod defaults;
+#[cfg(target_os = "linux")]
+mod engine;
 mod handlers;
 mod leaving;
 mod links;
@@ -13,5 +15,6 @@ mod programs;
 mod serving;
 mod stopping;
 mod streams;
+mod subscriptions;
 mod support;
 mod ui;

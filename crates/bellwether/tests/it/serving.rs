@@ -12,7 +12,7 @@ mod http1;
 mod http2;
 mod panics;
 #[cfg(feature = "tls")]
-mod tls;
+pub(crate) mod tls;
 
 use std::time::Duration;
 

@@ -24,12 +24,15 @@ fn file(name: &str) -> PathBuf {
         .join(name)
 }
 
-async fn listener() -> Listener {
+pub(crate) async fn listener() -> Listener {
     let tls = Tls::from_pem_files(file("certificate.pem"), file("key.pem")).unwrap();
     Listener::tcp("127.0.0.1:0").await.unwrap().with_tls(tls)
 }
 
-async fn connect(listener: std::net::SocketAddr, alpn: &[&[u8]]) -> TlsStream<TcpStream> {
+pub(crate) async fn connect(
+    listener: std::net::SocketAddr,
+    alpn: &[&[u8]],
+) -> TlsStream<TcpStream> {
     let mut roots = RootCertStore::empty();
     roots
         .add(CertificateDer::from_pem_file(file("certificate.pem")).unwrap())

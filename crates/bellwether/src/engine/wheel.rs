@@ -1,0 +1,125 @@
+//! Deadlines of many readers in one place: a list of readers for each tick that has any. Pure.
+//!
+//! An entry is a reminder and no more: whoever is reminded looks what is really due, and enters itself anew. So a deadline
+//! that moves away, as a keep-alive does with every event, touches nothing here.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::slots::Id;
+
+/// How exact deadlines are.
+const TICK: Duration = Duration::from_millis(20);
+
+/// A moment, counted in ticks since the wheel was made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Tick(u32);
+
+impl Tick {
+    /// Later than every other.
+    pub(super) const NEVER: Self = Self(u32::MAX);
+}
+
+/// Who wants to be reminded when.
+#[derive(Debug)]
+pub(super) struct Wheel {
+    origin: Instant,
+    ticks: BTreeMap<Tick, Vec<Id>>,
+}
+
+impl Wheel {
+    pub(super) fn new(now: Instant) -> Self {
+        Self {
+            origin: now,
+            ticks: BTreeMap::new(),
+        }
+    }
+
+    /// The first tick at which this instant has come.
+    pub(super) fn tick_of(&self, instant: Instant) -> Tick {
+        let since = instant.saturating_duration_since(self.origin);
+        let ticks = since.as_nanos().div_ceil(TICK.as_nanos());
+        Tick(u32::try_from(ticks).map_or(u32::MAX - 1, |tick| tick.min(u32::MAX - 1)))
+    }
+
+    /// Reminds a reader at this tick.
+    pub(super) fn remind(&mut self, tick: Tick, id: Id) {
+        if tick != Tick::NEVER {
+            self.ticks.entry(tick).or_default().push(id);
+        }
+    }
+
+    /// Those whose tick has come, one tick at a time.
+    pub(super) fn due(&mut self, now: Instant) -> Option<(Tick, Vec<Id>)> {
+        let first = self.ticks.first_entry()?;
+        if instant_of(self.origin, *first.key()) > now {
+            return None;
+        }
+        Some(first.remove_entry())
+    }
+
+    /// When somebody is due next.
+    pub(super) fn next(&self) -> Option<Instant> {
+        let (tick, _) = self.ticks.first_key_value()?;
+        Some(instant_of(self.origin, *tick))
+    }
+}
+
+fn instant_of(origin: Instant, tick: Tick) -> Instant {
+    origin + TICK * tick.0
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn id(index: u32) -> Id {
+        Id {
+            index,
+            generation: 0,
+        }
+    }
+
+    #[test]
+    fn nobody_is_reminded_early_and_nobody_later_than_a_tick() {
+        let start = Instant::now();
+        let mut wheel = Wheel::new(start);
+        for millis in [0, 1, 19, 20, 21, 15_000] {
+            let at = start + Duration::from_millis(millis);
+            let tick = wheel.tick_of(at);
+            wheel.remind(tick, id(1));
+            let due = wheel.next().expect("somebody is due");
+            assert!(due >= at && due < at + TICK, "{millis}");
+            assert_eq!(wheel.due(due - Duration::from_nanos(1)), None);
+            assert_eq!(wheel.due(due), Some((tick, vec![id(1)])));
+        }
+        assert_eq!(wheel.next(), None);
+    }
+
+    #[test]
+    fn reminders_come_in_the_order_of_their_ticks() {
+        let start = Instant::now();
+        let mut wheel = Wheel::new(start);
+        for (millis, index) in [(100, 1), (40, 2), (100, 3)] {
+            let tick = wheel.tick_of(start + Duration::from_millis(millis));
+            wheel.remind(tick, id(index));
+        }
+        wheel.remind(Tick::NEVER, id(4));
+        let end = start + Duration::from_secs(1);
+        let mut order = Vec::new();
+        while let Some((_, ids)) = wheel.due(end) {
+            order.extend(ids.into_iter().map(|id| id.index));
+        }
+        assert_eq!(order, [2, 1, 3]);
+    }
+
+    #[test]
+    fn a_moment_beyond_every_tick_is_the_last_one() {
+        let start = Instant::now();
+        let wheel = Wheel::new(start);
+        let far = start + Duration::from_secs(60 * 60 * 24 * 365 * 10);
+        assert!(wheel.tick_of(far) < Tick::NEVER);
+    }
+}
