@@ -3,7 +3,9 @@
 use std::io::{IsTerminal, Write};
 use std::process::ExitCode;
 
-use bellwether_client::{Error, EventId, EventSource, Gap, Item, Message, Opened, Waiting};
+use bellwether_client::{
+    Error, EventId, EventSource, Gap, GapReason, Item, Message, Opened, Waiting,
+};
 use http::Method;
 use owo_colors::OwoColorize;
 
@@ -257,6 +259,7 @@ fn text(form: Form, message: &Message, now: Option<std::time::Duration>) -> Vec<
 /// What happens to the connection, told on standard error.
 struct News {
     is_quiet: bool,
+    is_from_start: bool,
     has_connected: bool,
     /// What the next request goes on after.
     last_event_id: Option<EventId>,
@@ -266,6 +269,7 @@ impl News {
     fn new(arguments: &Arguments) -> Self {
         Self {
             is_quiet: arguments.quiet,
+            is_from_start: arguments.since_start,
             has_connected: false,
             last_event_id: arguments.last_event_id.clone(),
         }
@@ -287,7 +291,12 @@ impl News {
     }
 
     fn gap(&mut self, gap: Gap) {
-        self.say(&format!("gap: {gap}"));
+        // That the server does not know the id that asks for everything is what was asked for.
+        let is_start = self.is_from_start && self.last_event_id.is_none();
+        match is_start && gap.reason == GapReason::Unknown {
+            true => self.say("from the oldest event that the server keeps"),
+            false => self.say(&format!("gap: {gap}")),
+        }
         self.last_event_id = Some(gap.last_event_id);
     }
 

@@ -12,11 +12,16 @@ use crate::error::{DecodeError, Limit};
 use crate::event::MAX_RETRY_MS;
 use crate::field::{EventId, EventName};
 use crate::limits::Limits;
+use crate::text::lossy;
 
 const BYTE_ORDER_MARK: &[u8] = "\u{feff}".as_bytes();
 
 /// A line buffer that a long line has blown up beyond this is given back.
 const KEPT_LINE_BYTES: usize = 64 * 1024;
+
+/// Data up to this size goes out as a copy of its exact size, and its buffer is there for the next event; larger data
+/// goes out in the buffer itself.
+const KEPT_DATA_BYTES: usize = 4 * 1024;
 
 /// An event as a client sees it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -166,6 +171,9 @@ impl Decoder {
                 return Err(self.fail(Limit::Line, self.limits.max_line_bytes));
             }
             if self.connection.line_bytes == 0 {
+                if let Some(message) = self.read_event(piece, input) {
+                    return Ok(Some(message));
+                }
                 self.read_line(piece);
             } else {
                 self.read_cut_line(piece);
@@ -224,6 +232,24 @@ impl Decoder {
         self.connection.clear_line();
     }
 
+    /// Reads a line of data if it is all the data of its event, since the blank line follows at once.
+    ///
+    /// That is so for most events, and then the data is copied once, to where it stays.
+    fn read_event(&mut self, line: &[u8], input: &mut &[u8]) -> Option<Message> {
+        let block = &self.connection.block;
+        if block.has_data || self.connection.after_cr {
+            return None;
+        }
+        let rest = input.strip_prefix(b"\n")?;
+        let value = value_of(line, b"data")?;
+        if value.len() + block.heading_bytes > self.limits.max_event_bytes {
+            return None;
+        }
+        *input = rest;
+        let event = self.take_heading();
+        Some(self.message(event, lossy(value).into_owned()))
+    }
+
     /// Interprets one line that is not blank, given without its break.
     fn read_line(&mut self, line: &[u8]) {
         let block = &mut self.connection.block;
@@ -237,7 +263,7 @@ impl Decoder {
             }
             Some(b'e') => {
                 if let Some(value) = value_of(line, b"event") {
-                    block.name = EventName::of_line(value);
+                    block.name.set_line(value);
                     block.measure_heading();
                 }
             }
@@ -246,7 +272,7 @@ impl Decoder {
                 if let Some(value) = value_of(line, b"id")
                     && memchr(0, value).is_none()
                 {
-                    block.id = Some(EventId::of_line(value));
+                    block.id.get_or_insert_default().set_line(value);
                     block.measure_heading();
                 }
             }
@@ -261,8 +287,19 @@ impl Decoder {
 
     /// A blank line: the id counts from now on, then the event goes out if it has data.
     fn dispatch(&mut self) -> Option<Message> {
+        let event = self.take_heading();
         let block = &mut self.connection.block;
-        let mut event = EventName::MESSAGE;
+        if !block.has_data {
+            return None;
+        }
+        block.has_data = false;
+        let data = block.take_data();
+        Some(self.message(event, data))
+    }
+
+    /// Takes the name for the event that ends here, and lets its id count.
+    fn take_heading(&mut self) -> EventName {
+        let block = &mut self.connection.block;
         if block.heading_bytes > 0 || block.id.is_some() {
             block.heading_bytes = 0;
             if let Some(id) = block.id.take() {
@@ -270,20 +307,18 @@ impl Decoder {
             }
             let name = std::mem::take(&mut block.name);
             if !name.is_empty() {
-                event = name;
+                return name;
             }
         }
-        if !block.has_data {
-            return None;
-        }
-        block.has_data = false;
-        let data = String::from_utf8(std::mem::take(&mut block.data))
-            .unwrap_or_else(|error| String::from_utf8_lossy(error.as_bytes()).into_owned());
-        Some(Message {
+        EventName::MESSAGE
+    }
+
+    fn message(&self, event: EventName, data: String) -> Message {
+        Message {
             event,
             data,
             last_event_id: self.last_event_id.clone(),
-        })
+        }
     }
 
     /// Gives up the connection and the memory that it held.
@@ -358,7 +393,8 @@ impl Connection {
             && line.starts_with(b"data:")
             && let Some(value) = value_of(line, b"data")
         {
-            self.block.push_data(value);
+            self.block.begin_data_line();
+            self.block.data.extend_from_slice(value);
             self.is_data_line = true;
             self.clear_line();
         } else if self.line.is_empty() {
@@ -379,14 +415,25 @@ impl Block {
     }
 
     fn push_data(&mut self, value: &[u8]) {
+        self.begin_data_line();
+        self.data.extend_from_slice(value);
+    }
+
+    fn take_data(&mut self) -> String {
+        if self.data.len() <= KEPT_DATA_BYTES {
+            let data = lossy(&self.data).into_owned();
+            self.data.clear();
+            return data;
+        }
+        String::from_utf8(std::mem::take(&mut self.data))
+            .unwrap_or_else(|error| String::from_utf8_lossy(error.as_bytes()).into_owned())
+    }
+
+    fn begin_data_line(&mut self) {
         if self.has_data {
             self.data.push(b'\n');
-            self.data.extend_from_slice(value);
-        } else {
-            // The buffer went out with the event before; most events have one line, and this one fits it exactly.
-            self.data = value.to_vec();
-            self.has_data = true;
         }
+        self.has_data = true;
     }
 }
 

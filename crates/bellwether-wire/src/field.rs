@@ -142,12 +142,12 @@ macro_rules! checked_text {
                 }
             }
 
-            /// Takes the value of a line that was received.
+            /// Becomes the value of a line that was received.
             ///
             /// Invariant: it is part of a line and so has no CR and LF, and the decoder ignores ids with U+0000.
-            pub(crate) fn of_line(value: &[u8]) -> Self {
+            pub(crate) fn set_line(&mut self, value: &[u8]) {
                 debug_assert!(check($field, value).is_none());
-                Self(Text::from_utf8_lossy(value))
+                self.0.set_utf8_lossy(value);
             }
 
             /// The text.

@@ -11,7 +11,7 @@ use std::sync::Arc;
 use memchr::memchr2;
 use serde::ser::{self, Serialize, Serializer};
 
-use crate::text::{INLINE_BYTES, Text};
+use crate::text::Text;
 
 /// A value that cannot be written as JSON, with the reason.
 ///
@@ -68,39 +68,34 @@ impl serde_json::ser::Formatter for Compact<'_> {
     }
 }
 
-/// The value as compact JSON. If it is short, one allocation stays; if it is very short, none is made.
+/// JSON up to this length is written on the stack first, so that what stays has its exact size.
+const SHORT_BYTES: usize = 128;
+
+/// The value as compact JSON. If it is short, that is one allocation; if it is very short, none.
 pub(crate) fn to_text<T: Serialize + ?Sized>(value: &T) -> Result<Text, JsonError> {
     let mut out = Growing {
-        short: [0; INLINE_BYTES],
+        short: [0; SHORT_BYTES],
         short_len: 0,
         long: Vec::new(),
     };
     write(value, &mut out)?;
     Ok(if out.long.is_empty() {
-        Text::from_utf8_inline(out.short, out.short_len)
-    } else if out.long.len() <= SHORT_BYTES {
-        Text::from_utf8_slice(&out.long)
+        Text::from_utf8_slice(out.short())
     } else {
         Text::from_utf8_vec(out.long)
     })
 }
 
-/// JSON up to this length leaves its buffer for an allocation of its exact size.
-const SHORT_BYTES: usize = 128;
-
-/// The capacity of the first buffer: what does not fit into the value is rarely just a little longer.
-const FIRST_LONG_BYTES: usize = 256;
-
-/// JSON that is being written: in the bytes of the later text as long as it fits, then in a buffer on the heap.
+/// JSON that is being written: on the stack as long as it fits, then on the heap.
 struct Growing {
-    short: [u8; INLINE_BYTES],
+    short: [u8; SHORT_BYTES],
     short_len: usize,
     /// Everything, once it holds anything.
     long: Vec<u8>,
 }
 
 impl io::Write for Growing {
-    // serde_json writes many tiny pieces: a character, a key, a number.
+    // serde_json writes many tiny pieces: a quotation mark, a key, a number.
     #[inline]
     fn write_all(&mut self, piece: &[u8]) -> io::Result<()> {
         let end = self.short_len + piece.len();
@@ -126,11 +121,15 @@ impl io::Write for Growing {
 }
 
 impl Growing {
+    fn short(&self) -> &[u8] {
+        self.short.get(..self.short_len).unwrap_or_default()
+    }
+
     fn push_long(&mut self, piece: &[u8]) {
         if self.long.is_empty() {
-            self.long.reserve(FIRST_LONG_BYTES);
-            let short = self.short.get(..self.short_len).unwrap_or_default();
-            self.long.extend_from_slice(short);
+            let mut long = Vec::with_capacity(2 * SHORT_BYTES);
+            long.extend_from_slice(self.short());
+            self.long = long;
         }
         self.long.extend_from_slice(piece);
     }

@@ -13,7 +13,8 @@ use bytes::Bytes;
 /// The longest text, in bytes, that is kept in the value itself instead of on the heap.
 ///
 /// It fills the room that the shared variant takes anyway.
-pub(crate) const INLINE_BYTES: usize = 38;
+pub(crate) const INLINE_BYTES: usize = INLINE_LEN as usize;
+const INLINE_LEN: u8 = 38;
 
 /// UTF-8 text that is cheap to clone: what [`ServerSentEvent::text`](crate::ServerSentEvent::text) takes.
 ///
@@ -105,18 +106,33 @@ impl Text {
         }
     }
 
-    /// Takes bytes that the caller knows to be UTF-8 up to this length.
-    #[cfg(feature = "json")]
-    pub(crate) fn from_utf8_inline(bytes: [u8; INLINE_BYTES], len: usize) -> Self {
-        debug_assert!(std::str::from_utf8(bytes.get(..len).unwrap_or(b"\xff")).is_ok());
-        // No truncation, as no caller has more than `INLINE_BYTES`.
-        let len = len.min(INLINE_BYTES) as u8;
-        Self(Repr::Inline { len, bytes })
+    /// Becomes the text of any bytes, invalid sequences replaced by U+FFFD.
+    ///
+    /// In place, since moving what has just been written in small pieces makes the processor wait.
+    pub(crate) fn set_utf8_lossy(&mut self, bytes: &[u8]) {
+        let text = lossy(bytes);
+        let Ok(len @ 0..=INLINE_LEN) = u8::try_from(text.len()) else {
+            *self = Self::from(text);
+            return;
+        };
+        self.0 = Repr::Inline {
+            len,
+            bytes: [0; INLINE_BYTES],
+        };
+        if let Repr::Inline { bytes, .. } = &mut self.0
+            && let Some(room) = bytes.get_mut(..text.len())
+        {
+            room.copy_from_slice(text.as_bytes());
+        }
     }
+}
 
-    /// Text of any bytes, invalid sequences replaced by U+FFFD as the UTF-8 decoder of WHATWG Encoding does.
-    pub(crate) fn from_utf8_lossy(bytes: &[u8]) -> Self {
-        Self::from(String::from_utf8_lossy(bytes))
+/// The bytes as text, invalid sequences replaced by U+FFFD as the UTF-8 decoder of WHATWG Encoding does.
+pub(crate) fn lossy(bytes: &[u8]) -> Cow<'_, str> {
+    // Faster than `from_utf8_lossy` for what is valid.
+    match std::str::from_utf8(bytes) {
+        Ok(text) => Cow::Borrowed(text),
+        Err(_) => String::from_utf8_lossy(bytes),
     }
 }
 

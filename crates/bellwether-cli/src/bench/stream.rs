@@ -96,6 +96,8 @@ impl Measured {
         // Held until the first answer; the semaphore is never closed.
         let mut permit = connecting.acquire().await.ok();
         while let Some(item) = self.source.next().await {
+            // A server that sends without pause must not keep this thread from its other streams.
+            tokio::task::consume_budget().await;
             let mut tally = lock(&shared.tally);
             match item {
                 Ok(Item::Message(message)) => {

@@ -57,6 +57,32 @@ async fn events_bytes_latency_and_order_are_measured() {
 }
 
 #[tokio::test]
+async fn streams_that_never_pause_leave_room_for_the_others() {
+    let (_server, url) =
+        serve(Answer::event_stream().send_forever("data: x\n\n".repeat(1000))).await;
+    let done = run(
+        &[
+            "bench",
+            &url,
+            "-n",
+            "16",
+            "--seconds",
+            "0.2",
+            "--json",
+            "-q",
+        ],
+        b"",
+    )
+    .await;
+    let report: Value = serde_json::from_str(done.text()).unwrap();
+    assert_eq!(report["opened"], 16);
+    assert!(
+        report["connect_seconds"].as_f64().unwrap() < 5.0,
+        "{report}"
+    );
+}
+
+#[tokio::test]
 async fn people_get_a_table_and_progress_on_standard_error() {
     let (_server, url) = serve(Answer::event_stream().send("data: x\n\n").hold()).await;
     let done = run(&["bench", &url, "-n", "2", "--seconds", "1.2"], b"").await;

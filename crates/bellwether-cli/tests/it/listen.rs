@@ -113,6 +113,20 @@ async fn a_gap_is_told_on_standard_error() {
 }
 
 #[tokio::test]
+async fn from_the_start_the_unknown_id_is_no_gap_and_a_later_one_is() {
+    let unknown = "event: bellwether.gap\nid: 1\ndata: {\"reason\":\"unknown\"}\n\n";
+    let answer = Answer::event_stream().send(unknown).send(unknown);
+    let (_server, url) = serve([answer]).await;
+    let done = run(&["listen", &url, "--no-reconnect", "--since-start"], b"").await;
+    let news: Vec<&str> = done.err.lines().skip(1).collect();
+    let expected = [
+        "# from the oldest event that the server keeps",
+        "# gap: the server has lost events: unknown",
+    ];
+    assert_eq!(news, expected);
+}
+
+#[tokio::test]
 async fn the_request_is_as_asked_for() {
     let (server, url) = serve([three_events()]).await;
     let arguments = [
