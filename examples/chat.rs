@@ -4,8 +4,7 @@
 
 use std::{collections::BTreeSet, sync::Arc};
 
-use axum::extract::{Path, State};
-use axum::http::StatusCode;
+use axum::{extract::Path, extract::State, http::StatusCode};
 use bellwether::{
     Application, HttpError, Json, LastEventId, Policy, PublishOptions, ServerSentEvent,
     Subscription, Topics, event_name, get, post,
@@ -18,7 +17,7 @@ struct Line {
     name: String,
     text: String,
     at: u64,
-    // Made by the page: a line that is sent again, since it may not have arrived, is said once.
+    // Made by the page, so that a line that it sends twice is said once.
     key: String,
 }
 
@@ -39,9 +38,9 @@ async fn enter(
     last: LastEventId,
 ) -> Result<Subscription, HttpError> {
     check("name", &name, 24)?;
-    let enter = room.topic("room")?.subscribe().subject(name.as_str());
+    let enter = room.topic("room")?.subscribe().from_start().after(&last);
     let enter = enter.policy(Policy::latest_per_key());
-    Ok(enter.from_start().after(&last).open()?)
+    Ok(enter.subject(name.as_str()).open()?)
 }
 
 #[post("/room", state = Topics)]
