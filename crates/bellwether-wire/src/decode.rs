@@ -522,6 +522,24 @@ mod tests {
     }
 
     #[test]
+    fn data_that_came_in_pieces_has_its_exact_size_and_leaves_the_buffer() {
+        let mut decoder = Decoder::new();
+        let mut buffers = Vec::new();
+        for _ in 0..2 {
+            assert_eq!(decoder.decode(&mut &b"data: 0123"[..]), Ok(None));
+            let message = decoder.decode(&mut &b"456\ndata: 789\n\n"[..]);
+            let data = message.unwrap().unwrap().data;
+            assert_eq!((data.as_str(), data.capacity()), ("0123456\n789", 11));
+            buffers.push(decoder.connection.block.data.as_ptr());
+        }
+        assert_eq!(buffers[0], buffers[1]);
+
+        let long = [b"data: ".as_slice(), &[b'x'; 1_000_000], b"\n\n"].concat();
+        assert_eq!(decode_in_pieces(&mut decoder, &long, 4096), 1);
+        assert_eq!(decoder.connection.block.data.capacity(), 0);
+    }
+
+    #[test]
     fn an_error_frees_what_was_held() {
         let mut decoder = Decoder::with_limits(Limits::default().max_event_bytes(1_000_000));
         let mut bytes: &[u8] = &b"data: 0123456789\n".repeat(100_000);
