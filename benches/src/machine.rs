@@ -30,6 +30,12 @@ pub(crate) fn describe() -> String {
     )
 }
 
+/// The load average over the last minute, before the benches add to it: who else is at work.
+pub(crate) fn load() -> String {
+    let loads = read("/proc/loadavg");
+    loads.split(' ').next().unwrap_or("unknown").to_owned()
+}
+
 fn read(path: &str) -> String {
     std::fs::read_to_string(path).unwrap_or_default()
 }

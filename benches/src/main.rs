@@ -1,21 +1,23 @@
 //! The benches of Bellwether: one question at a time, measured beside its peers in one run.
 //!
 //! `cargo xtask bench -- --help` says how to use it. In the order of a run: [`options`] reads the
-//! command line, a file of [`questions`] measures, [`server`] runs each of the [`peers`] as a
-//! process of its own, [`readers`] loads it and holds every byte to [`events`], [`report`] writes
-//! what came out of it. A further question or peer is one more file there and a line in its list.
+//! command line, a file of [`questions`] measures the [`field`], [`server`] runs each of the
+//! [`peers`] as a process of its own, the [`load`] checks every byte that it sends, [`report`]
+//! writes what came out of it. A further question or peer is one more file there and a line in its
+//! list.
 
-mod events;
+mod field;
+mod load;
 mod machine;
 mod options;
 mod peers;
 mod questions;
-mod readers;
 mod report;
 mod server;
 
 use std::process::ExitCode;
 
+use field::Field;
 use options::{Command, Options};
 
 /// Why something could not be measured, told to the person who wanted it.
@@ -50,8 +52,10 @@ fn measure(options: &Options) -> Result<()> {
     let pins = server::Pins::take();
     for question in &options.questions {
         eprintln!("{}: {}", question.name, question.asks);
-        let answer = (question.measure)(options, pins)?;
-        let report = report::markdown(question, &answer, options, pins);
+        let field = Field::gather(question, options, pins);
+        let load = machine::load();
+        let answer = (question.measure)(&field)?;
+        let report = report::markdown(question, &answer, &field, &load);
         println!("{report}");
         if let Some(folder) = &options.out {
             report::write(folder, question, &report, &answer)?;

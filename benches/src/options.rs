@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use crate::peers::{self, PEERS, Peer};
+use crate::peers::{FAMILIES, Peer};
 use crate::questions::{self, QUESTIONS, Question};
 
 /// What a command line asks for.
@@ -20,7 +20,9 @@ pub(crate) enum Command {
 #[derive(Debug)]
 pub(crate) struct Options {
     pub(crate) questions: Vec<&'static Question>,
-    pub(crate) peers: Vec<&'static Peer>,
+    /// Names of peers; all of them without any.
+    peers: Vec<String>,
+    pub(crate) with_python: bool,
     pub(crate) is_quick: bool,
     pub(crate) rounds: usize,
     /// No single run goes on for longer.
@@ -29,6 +31,13 @@ pub(crate) struct Options {
     pub(crate) out: Option<PathBuf>,
     /// The command as it was typed.
     pub(crate) words: String,
+}
+
+impl Options {
+    /// Whether a peer of this name is to be measured.
+    pub(crate) fn wants(&self, peer: &str) -> bool {
+        self.peers.is_empty() || self.peers.iter().any(|name| name == peer)
+    }
 }
 
 pub(crate) fn help() -> String {
@@ -41,6 +50,7 @@ on core 1. Progress goes to standard error, the tables to standard output and do
   --quick          a smoke run: one round, a tenth of the load, nothing written to docs/bench/
   --rounds N       runs of every server, interleaved; medians are reported (5)
   --peers A,B      only these servers (all)
+  --with-python    also measures a Python server, and fetches it from PyPI
   --seconds T      no single run goes on for longer (30)
   --out FOLDER     writes the reports there instead of docs/bench/
   --help           says this
@@ -52,9 +62,11 @@ Questions (all, unless some are named):
         writeln!(text, "  {:<16} {}", question.name, question.asks)
             .expect("a String takes all text");
     }
-    text.push_str("\nPeers:\n");
-    for peer in PEERS {
-        writeln!(text, "  {:<16} {}", peer.name, peer.about).expect("a String takes all text");
+    for family in FAMILIES {
+        writeln!(text, "\nPeers, {}:", family.name).expect("a String takes all text");
+        for peer in family.peers {
+            writeln!(text, "  {:<16} {}", peer.name, peer.about).expect("a String takes all text");
+        }
     }
     text
 }
@@ -67,7 +79,8 @@ Questions (all, unless some are named):
 pub(crate) fn read(arguments: &[String]) -> Result<Command, String> {
     let mut options = Options {
         questions: Vec::new(),
-        peers: PEERS.iter().collect(),
+        peers: Vec::new(),
+        with_python: false,
         is_quick: false,
         rounds: 5,
         longest_run: Duration::from_secs(30),
@@ -84,10 +97,15 @@ pub(crate) fn read(arguments: &[String]) -> Result<Command, String> {
         match word {
             "--help" | "-h" | "help" => return Ok(Command::Help),
             "serve" => {
-                let name = value()?;
-                let peer = peers::find(name).ok_or(format!("there is no peer {name:?}"))?;
+                let (family, name) = (value()?, value()?);
+                let peer = FAMILIES
+                    .iter()
+                    .find(|other| other.name == family)
+                    .and_then(|family| family.find(name));
+                let peer = peer.ok_or(format!("there is no peer {name:?} in {family:?}"))?;
                 return Ok(Command::Serve(peer));
             }
+            "--with-python" => options.with_python = true,
             "--quick" => options.is_quick = true,
             "--rounds" => rounds = Some(number(word, value()?)?),
             "--seconds" => {
@@ -95,8 +113,12 @@ pub(crate) fn read(arguments: &[String]) -> Result<Command, String> {
             }
             "--out" => options.out = Some(PathBuf::from(value()?)),
             "--peers" => {
-                let find = |name| peers::find(name).ok_or(format!("there is no peer {name:?}"));
-                options.peers = value()?.split(',').map(find).collect::<Result<_, _>>()?;
+                for name in value()?.split(',') {
+                    if !FAMILIES.iter().any(|family| family.find(name).is_some()) {
+                        return Err(format!("there is no peer {name:?}"));
+                    }
+                    options.peers.push(name.to_owned());
+                }
             }
             name => match questions::find(name) {
                 Some(question) => options.questions.push(question),
@@ -158,7 +180,11 @@ mod tests {
             panic!("no measurement")
         };
         assert_eq!(options.questions.len(), QUESTIONS.len());
-        assert_eq!(options.peers.len(), PEERS.len());
+        assert!(
+            FAMILIES
+                .iter()
+                .all(|f| f.peers.iter().all(|p| options.wants(p.name)))
+        );
         assert!(options.out.is_some());
         assert_eq!(options.words, "cargo xtask bench");
     }
@@ -169,10 +195,8 @@ mod tests {
             panic!("no measurement")
         };
         assert!(options.out.is_none());
-        assert_eq!(
-            (options.rounds, options.questions.len(), options.peers.len()),
-            (1, 1, 1)
-        );
+        assert_eq!((options.rounds, options.questions.len()), (1, 1));
+        assert!(options.wants("axum") && !options.wants("bellwether"));
     }
 
     #[test]
@@ -182,7 +206,7 @@ mod tests {
             "--rounds",
             "--rounds 0",
             "--peers axum,nobody",
-            "serve nobody",
+            "serve generator nobody",
         ] {
             assert!(read(line).is_err(), "{line}");
         }

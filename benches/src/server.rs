@@ -2,15 +2,18 @@
 
 use std::fs;
 use std::io::{BufRead, BufReader};
-use std::net::SocketAddr;
+use std::net::{SocketAddr, TcpStream};
 use std::process::{Child, Command, Stdio};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::Result;
-use crate::peers::Peer;
+use crate::peers::{Family, Peer};
 
 /// Clock ticks of `/proc/PID/stat` per second; Linux has shown 100 to programs for decades.
 const TICKS_PER_SECOND: u64 = 100;
+
+/// A server listens after this, or never.
+const LONGEST_START: Duration = Duration::from_secs(10);
 
 /// Fewer ticks say nothing about shares.
 const MIN_TICKS: u64 = 20;
@@ -76,7 +79,7 @@ impl Server {
     /// # Errors
     ///
     /// The process does not start or ends before it listens; its own words go to standard error.
-    pub(crate) fn start(peer: &Peer, pins: Pins) -> Result<Self> {
+    pub(crate) fn start(family: &Family, peer: &Peer, pins: Pins) -> Result<Self> {
         let me = std::env::current_exe()?;
         let mut command = match pins {
             Pins::Apart => {
@@ -87,7 +90,7 @@ impl Server {
             Pins::None => Command::new(me),
         };
         let mut child = command
-            .args(["serve", peer.name])
+            .args(["serve", family.name, peer.name])
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()?;
@@ -95,14 +98,26 @@ impl Server {
         if let Some(out) = child.stdout.take() {
             BufReader::new(out).read_line(&mut line)?;
         }
-        match line.trim().parse() {
-            Ok(address) => Ok(Self { child, address }),
-            Err(_) => {
-                child.kill()?;
-                child.wait()?;
-                Err(format!("{} did not start: it said {line:?}", peer.name).into())
+        let Ok(address) = line.trim().parse() else {
+            child.kill()?;
+            child.wait()?;
+            return Err(format!("{} did not start: it said {line:?}", peer.name).into());
+        };
+        let server = Self { child, address };
+        server.wait_until_it_listens(peer)?;
+        Ok(server)
+    }
+
+    /// A program that is not ours is told its address before it listens there.
+    fn wait_until_it_listens(&self, peer: &Peer) -> Result<()> {
+        let end = Instant::now() + LONGEST_START;
+        while let Err(error) = TcpStream::connect(self.address) {
+            if Instant::now() > end {
+                return Err(format!("{} does not listen: {error}", peer.name).into());
             }
+            std::thread::sleep(Duration::from_millis(20));
         }
+        Ok(())
     }
 
     /// The moment from which [`cpu_since`](Self::cpu_since) counts.

@@ -1,19 +1,20 @@
 //! The servers that are measured, each run as a process of its own.
 //!
-//! A peer serves two routes on a loopback port of the system's choice: `/generator?events=N` sends
-//! N small JSON events as fast as it can and ends, `/idle` sends one event and then stays open.
-//! All peers send keep-alives after 15 s of silence, whether that is their default or not, and run
-//! on one thread, so that a ratio compares the same service.
+//! There are two families, each with its own routes on a loopback port. The peers in
+//! [`generator`] serve `/generator?events=N`, which sends N small JSON events as fast as it can
+//! and ends, and `/idle`, which sends one event and then stays open. The peers in [`fan_out`]
+//! serve `/events`, a subscription to their one topic, and `POST /publish`, whose body is the data
+//! of one event for all subscribers. All run on one thread, so that a ratio compares the same
+//! service.
 
-mod actix;
-mod axum;
-mod bellwether;
+pub(crate) mod fan_out;
+pub(crate) mod generator;
 
 use std::io::{self, Read, Write};
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use serde::{Deserialize, Serialize};
+use crate::options::Options;
 
 /// A server that can be measured.
 #[derive(Debug)]
@@ -22,65 +23,36 @@ pub(crate) struct Peer {
     pub(crate) name: &'static str,
     /// What it is, with the calls that are used.
     pub(crate) about: &'static str,
+    /// Whether it can be measured here; else the reason why it cannot.
+    pub(crate) prepare: fn(&Options) -> Result<(), String>,
     /// Serves until the process ends.
     pub(crate) serve: fn() -> io::Result<()>,
 }
 
-/// Every peer, in the order of the tables. A further one is a file and a line here.
-pub(crate) static PEERS: &[Peer] = &[
-    Peer {
-        name: "bellwether",
-        about: "`#[get]` on a generator that yields `Json(value)`",
-        serve: bellwether::serve_json,
-    },
-    Peer {
-        name: "bellwether-event",
-        about: "the same, yielding `ServerSentEvent::json(value)`",
-        serve: bellwether::serve_events,
-    },
-    Peer {
-        name: "axum",
-        about: "axum 0.8 `Sse` with `Event::json_data` and `keep_alive`, by `axum::serve`",
-        serve: axum::serve,
-    },
-    Peer {
-        name: "axum-silent",
-        about: "axum 0.8 without the keep-alive, which is its default",
-        serve: axum::serve_silent,
-    },
-    Peer {
-        name: "actix",
-        about: "actix-web-lab 0.29 `Sse::from_infallible_stream` with `Data::new_json` and `with_keep_alive`, one worker",
-        serve: actix::serve,
-    },
-];
+/// Peers with the same routes.
+#[derive(Debug)]
+pub(crate) struct Family {
+    pub(crate) name: &'static str,
+    /// In the order of the tables.
+    pub(crate) peers: &'static [Peer],
+}
 
-/// The peer of this name.
-pub(crate) fn find(name: &str) -> Option<&'static Peer> {
-    PEERS.iter().find(|peer| peer.name == name)
+impl Family {
+    pub(crate) fn find(&self, peer: &str) -> Option<&'static Peer> {
+        self.peers.iter().find(|other| other.name == peer)
+    }
+}
+
+pub(crate) static FAMILIES: &[&Family] = &[&generator::FAMILY, &fan_out::FAMILY];
+
+/// For a peer that is part of this program.
+#[expect(clippy::unnecessary_wraps, reason = "others can be missing")]
+fn ready(_: &Options) -> Result<(), String> {
+    Ok(())
 }
 
 /// The silence after which a peer sends a keep-alive.
 const KEEP_ALIVE: Duration = Duration::from_secs(15);
-
-/// What every event carries; `events::Checker` knows its bytes.
-#[derive(Debug, Serialize)]
-struct Message {
-    i: u64,
-    msg: &'static str,
-}
-
-impl Message {
-    fn new(i: u64) -> Self {
-        Self { i, msg: "hello" }
-    }
-}
-
-/// The query of `/generator`.
-#[derive(Debug, Deserialize)]
-struct Asked {
-    events: u64,
-}
 
 /// The runtime of a peer that brings none of its own.
 fn runtime() -> io::Result<tokio::runtime::Runtime> {
@@ -89,11 +61,16 @@ fn runtime() -> io::Result<tokio::runtime::Runtime> {
         .build()
 }
 
-/// Tells the bench where this peer listens, and ends the process when the bench is gone.
-fn announce(address: SocketAddr) -> io::Result<()> {
+/// Tells the bench where this peer listens.
+fn say(address: SocketAddr) -> io::Result<()> {
     let mut out = io::stdout().lock();
     writeln!(out, "{address}")?;
-    out.flush()?;
+    out.flush()
+}
+
+/// Tells the bench where this peer listens, and ends the process when the bench is gone.
+fn announce(address: SocketAddr) -> io::Result<()> {
+    say(address)?;
     let watch = || {
         // The bench holds the other end: nothing ever comes, and an end means that it is gone.
         let _ = io::stdin().lock().read(&mut [0]);

@@ -2,15 +2,16 @@
 
 use super::Question;
 use crate::Result;
-use crate::options::Options;
-use crate::peers::Peer;
-use crate::readers::{Readers, browser_request};
+use crate::field::Field;
+use crate::load::readers::{Readers, browser_request};
+use crate::peers::{Peer, generator};
 use crate::report::{Answer, Bar, Goal, Samples};
-use crate::server::{Cpu, Pins, Server};
+use crate::server::{Cpu, Server};
 
 pub(super) const QUESTION: Question = Question {
     name: "generator",
     asks: "how many small JSON events does a handler send per second of server CPU?",
+    family: &generator::FAMILY,
     measure,
 };
 
@@ -21,22 +22,20 @@ const READERS: [u64; 3] = [1, 16, 64];
 const EVENTS: u64 = 6_000_000;
 const WARM_UP: u64 = 200_000;
 
-fn measure(options: &Options, pins: Pins) -> Result<Answer> {
-    let scale = if options.is_quick { 10 } else { 1 };
-    let mut rates = Samples::new(options, &READERS);
-    let mut kernel = Samples::new(options, &READERS);
+fn measure(field: &Field<'_>) -> Result<Answer> {
+    let mut rates = Samples::new();
+    let mut kernel = Samples::new();
     let mut notes = Vec::new();
-    for round in 1..=options.rounds {
+    for round in field.rounds() {
         for readers in READERS {
-            for peer in &options.peers {
+            for peer in &field.peers {
                 let run = format!("round {round}, {}, {}", crowd(readers), peer.name);
                 match run_once(
                     peer,
                     readers,
-                    EVENTS / scale,
-                    WARM_UP / scale,
-                    options,
-                    pins,
+                    field.scaled(EVENTS),
+                    field.scaled(WARM_UP),
+                    field,
                 ) {
                     Ok((events, cpu)) => {
                         let rate = events as f64 / cpu.total.as_secs_f64();
@@ -59,8 +58,8 @@ fn measure(options: &Options, pins: Pins) -> Result<Answer> {
             "A handler yields `{{\"i\":N,\"msg\":\"hello\"}}` in an endless hurry and ends after its share of {} events; \
              every reader checks every number. CPU is user and system time of the server process, from the \
              first connect to the last chunk, after a warm-up of {} events; each run has a fresh server.",
-            EVENTS / scale,
-            WARM_UP / scale,
+            field.scaled(EVENTS),
+            field.scaled(WARM_UP),
         ),
         heads: [
             "server",
@@ -72,13 +71,13 @@ fn measure(options: &Options, pins: Pins) -> Result<Answer> {
         ]
         .map(str::to_owned)
         .to_vec(),
-        rows: rows(options, &rates, &kernel),
+        rows: rows(field, &rates, &kernel),
         goals: READERS
             .iter()
             .flat_map(|readers| goals(&rates, *readers))
             .collect(),
         unit: "million events per second of server CPU",
-        bars: bars(options, &rates),
+        bars: bars(field, &rates),
         notes,
     })
 }
@@ -89,24 +88,23 @@ fn run_once(
     readers: u64,
     events: u64,
     warm_up: u64,
-    options: &Options,
-    pins: Pins,
+    field: &Field<'_>,
 ) -> Result<(u64, Cpu)> {
-    let server = Server::start(peer, pins)?;
-    stream(&server, 1, warm_up, options)?;
+    let server = Server::start(&generator::FAMILY, peer, field.pins)?;
+    stream(&server, 1, warm_up, field)?;
     let start = server.mark()?;
-    let events = stream(&server, readers, events / readers, options)?;
+    let events = stream(&server, readers, events / readers, field)?;
     Ok((events, server.cpu_since(start)?))
 }
 
 /// Lets each of some readers receive a whole stream; the number of events that came.
-fn stream(server: &Server, readers: u64, events: u64, options: &Options) -> Result<u64> {
+fn stream(server: &Server, readers: u64, events: u64, field: &Field<'_>) -> Result<u64> {
     let mut crowd = Readers::new()?;
     let request = browser_request(&format!("/generator?events={events}"), server.address);
     for _ in 0..readers {
         crowd.connect(server.address, &request)?;
     }
-    let is_whole = crowd.read_until(|checker| checker.is_ended(), options.longest_run)?;
+    let is_whole = crowd.read_until(|checker| checker.is_ended(), field.longest_run())?;
     let faults = crowd.faults();
     let count = crowd.events();
     if faults.any() {
@@ -119,10 +117,10 @@ fn stream(server: &Server, readers: u64, events: u64, options: &Options) -> Resu
     Ok(count)
 }
 
-fn rows(options: &Options, rates: &Samples, kernel: &Samples) -> Vec<Vec<String>> {
+fn rows(field: &Field<'_>, rates: &Samples, kernel: &Samples) -> Vec<Vec<String>> {
     let mut rows = Vec::new();
     for readers in READERS {
-        for peer in &options.peers {
+        for peer in &field.peers {
             let Some(rate) = rates.of(peer.name, readers) else {
                 continue;
             };
@@ -147,7 +145,7 @@ fn goals(rates: &Samples, readers: u64) -> Vec<Goal> {
     [("axum", 6.0), ("actix", 1.5)]
         .into_iter()
         .filter_map(|(peer, bound)| {
-            let ratio = rates.ratio("bellwether", peer, readers)?;
+            let ratio = rates.ratio(("bellwether", readers), (peer, readers))?;
             let what = format!(
                 "events per CPU second, {}, bellwether / {peer}",
                 crowd(readers)
@@ -157,10 +155,10 @@ fn goals(rates: &Samples, readers: u64) -> Vec<Goal> {
         .collect()
 }
 
-fn bars(options: &Options, rates: &Samples) -> Vec<Bar> {
+fn bars(field: &Field<'_>, rates: &Samples) -> Vec<Bar> {
     let mut bars = Vec::new();
     for readers in READERS {
-        for peer in &options.peers {
+        for peer in &field.peers {
             if let Some(rate) = rates.of(peer.name, readers) {
                 let group = crowd(readers);
                 bars.push(Bar {

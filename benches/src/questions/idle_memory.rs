@@ -4,15 +4,16 @@ use std::time::{Duration, Instant};
 
 use super::Question;
 use crate::Result;
-use crate::options::Options;
-use crate::peers::Peer;
-use crate::readers::{Readers, browser_request};
+use crate::field::Field;
+use crate::load::readers::{Readers, browser_request};
+use crate::peers::{Peer, generator};
 use crate::report::{Answer, Bar, Goal, Samples};
-use crate::server::{Pins, Server};
+use crate::server::Server;
 
 pub(super) const QUESTION: Question = Question {
     name: "idle-memory",
     asks: "how much user-space memory does an idle open stream hold?",
+    family: &generator::FAMILY,
     measure,
 };
 
@@ -26,18 +27,14 @@ const AT_ONCE: u64 = 50;
 /// Memory is read when it has not changed for this long.
 const SETTLED: Duration = Duration::from_millis(500);
 
-fn measure(options: &Options, pins: Pins) -> Result<Answer> {
-    let streams = if options.is_quick {
-        STREAMS / 10
-    } else {
-        STREAMS
-    };
-    let mut bytes = Samples::new(options, &[streams]);
+fn measure(field: &Field<'_>) -> Result<Answer> {
+    let streams = field.scaled(STREAMS);
+    let mut bytes = Samples::new();
     let mut notes = Vec::new();
-    for round in 1..=options.rounds {
-        for peer in &options.peers {
+    for round in field.rounds() {
+        for peer in &field.peers {
             let run = format!("round {round}, {}", peer.name);
-            match run_once(peer, streams, options, pins) {
+            match run_once(peer, streams, field) {
                 Ok(found) => {
                     eprintln!("  {run}: {found:.0} bytes per stream");
                     bytes.add(peer.name, streams, found);
@@ -49,7 +46,7 @@ fn measure(options: &Options, pins: Pins) -> Result<Answer> {
             }
         }
     }
-    let rows = options.peers.iter().filter_map(|peer| {
+    let rows = field.peers.iter().filter_map(|peer| {
         let sample = bytes.of(peer.name, streams)?;
         Some(vec![
             peer.name.to_owned(),
@@ -57,7 +54,7 @@ fn measure(options: &Options, pins: Pins) -> Result<Answer> {
             format!("{:.0} to {:.0}", sample.lowest(), sample.highest()),
         ])
     });
-    let bars = options.peers.iter().filter_map(|peer| {
+    let bars = field.peers.iter().filter_map(|peer| {
         let value = bytes.of(peer.name, streams)?.median() / 1024.0;
         Some(Bar {
             group: format!("{streams} streams"),
@@ -66,7 +63,7 @@ fn measure(options: &Options, pins: Pins) -> Result<Answer> {
         })
     });
     let goal = bytes
-        .ratio("bellwether", "axum", streams)
+        .ratio(("bellwether", streams), ("axum", streams))
         .map(|ratio| Goal::at_most("idle memory, bellwether / axum".to_owned(), 0.5, ratio));
     Ok(Answer {
         method: format!(
@@ -86,13 +83,13 @@ fn measure(options: &Options, pins: Pins) -> Result<Answer> {
 }
 
 /// One fresh server: the bytes that each of `streams` idle streams adds.
-fn run_once(peer: &Peer, streams: u64, options: &Options, pins: Pins) -> Result<f64> {
-    let server = Server::start(peer, pins)?;
+fn run_once(peer: &Peer, streams: u64, field: &Field<'_>) -> Result<f64> {
+    let server = Server::start(&generator::FAMILY, peer, field.pins)?;
     let mut crowd = Readers::new()?;
-    open(&mut crowd, &server, WARM_UP, options.longest_run)?;
-    let before = settled(&server, options.longest_run)?;
-    open(&mut crowd, &server, streams, options.longest_run)?;
-    let after = settled(&server, options.longest_run)?;
+    open(&mut crowd, &server, WARM_UP, field.longest_run())?;
+    let before = settled(&server, field.longest_run())?;
+    open(&mut crowd, &server, streams, field.longest_run())?;
+    let after = settled(&server, field.longest_run())?;
     let faults = crowd.faults();
     if faults.any() {
         return Err(faults.to_string().into());
@@ -115,7 +112,7 @@ fn open(crowd: &mut Readers, server: &Server, streams: u64, time: Duration) -> R
 }
 
 /// The server's memory once it stays the same, or once the time is over.
-fn settled(server: &Server, time: Duration) -> Result<u64> {
+pub(super) fn settled(server: &Server, time: Duration) -> Result<u64> {
     let end = Instant::now() + time;
     let mut last = server.memory()?;
     loop {

@@ -1,12 +1,20 @@
 //! The questions: each a file of its own that measures, and a line in the list.
 
+mod connect;
+mod fan_out;
 mod generator;
 mod idle_memory;
+mod idle_subscription;
+mod latency;
+mod stuck;
 
 use crate::Result;
-use crate::options::Options;
+use crate::field::Field;
+use crate::peers::Family;
 use crate::report::Answer;
-use crate::server::Pins;
+
+/// The data of an event in the questions about topics.
+const PAYLOAD_BYTES: usize = 100;
 
 /// Something that is asked about every peer.
 #[derive(Debug)]
@@ -15,11 +23,21 @@ pub(crate) struct Question {
     pub(crate) name: &'static str,
     /// The question itself, in one sentence.
     pub(crate) asks: &'static str,
-    pub(crate) measure: fn(&Options, Pins) -> Result<Answer>,
+    /// Who can answer it.
+    pub(crate) family: &'static Family,
+    pub(crate) measure: fn(&Field<'_>) -> Result<Answer>,
 }
 
 /// Every question, in the order of a run.
-pub(crate) static QUESTIONS: &[Question] = &[generator::QUESTION, idle_memory::QUESTION];
+pub(crate) static QUESTIONS: &[Question] = &[
+    fan_out::QUESTION,
+    latency::QUESTION,
+    stuck::QUESTION,
+    connect::QUESTION,
+    idle_subscription::QUESTION,
+    generator::QUESTION,
+    idle_memory::QUESTION,
+];
 
 /// The question of this name.
 pub(crate) fn find(name: &str) -> Option<&'static Question> {

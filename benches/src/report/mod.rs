@@ -10,8 +10,8 @@ use std::path::Path;
 pub(crate) use samples::Samples;
 
 use crate::Result;
+use crate::field::Field;
 use crate::machine;
-use crate::options::Options;
 use crate::questions::Question;
 use crate::server::Pins;
 
@@ -71,11 +71,11 @@ impl Goal {
 pub(crate) fn markdown(
     question: &Question,
     answer: &Answer,
-    options: &Options,
-    pins: Pins,
+    field: &Field<'_>,
+    load: &str,
 ) -> String {
     let mut text = String::new();
-    let pinned = match pins {
+    let pinned = match field.pins {
         Pins::Apart => "server pinned to core 0, load to core 1",
         Pins::None => "not pinned to cores",
     };
@@ -83,10 +83,10 @@ pub(crate) fn markdown(
     line(&format!("# {}\n", capitalized(question.asks)));
     line(&format!("{}\n", answer.method));
     line(&format!(
-        "Medians of {} interleaved rounds, {pinned}, loopback. {}. `{}`\n",
-        options.rounds,
+        "Medians of {} interleaved rounds, {pinned}, loopback, load average before the first {load}. {}. `{}`\n",
+        field.options.rounds,
         machine::describe(),
-        options.words
+        field.options.words
     ));
     line(&row(&answer.heads));
     line(&row(&vec!["---".to_owned(); answer.heads.len()]));
@@ -106,11 +106,17 @@ pub(crate) fn markdown(
         let verdict = if *is_met { "PASS" } else { "short" };
         line(&format!("| {what} | {bound} | {found:.2} | {verdict} |"));
     }
+    if !answer.notes.is_empty() {
+        line("");
+    }
     for note in &answer.notes {
-        line(&format!("\n- {note}"));
+        line(&format!("- {note}"));
     }
     line("\nThe servers:\n");
-    for peer in &options.peers {
+    for absent in &field.absent {
+        line(&format!("- {absent}"));
+    }
+    for peer in &field.peers {
         line(&format!("- `{}`: {}", peer.name, peer.about));
     }
     text

@@ -2,8 +2,6 @@
 
 use std::collections::HashMap;
 
-use crate::options::Options;
-
 /// The figures of a question, for each peer at each size (of readers, say).
 #[derive(Debug)]
 pub(crate) struct Samples {
@@ -15,18 +13,9 @@ pub(crate) struct Samples {
 pub(crate) struct Sample(Vec<f64>);
 
 impl Samples {
-    pub(crate) fn new(options: &Options, sizes: &[u64]) -> Self {
-        let cell = |peer| {
-            sizes
-                .iter()
-                .map(move |size| ((peer, *size), Sample::default()))
-        };
+    pub(crate) fn new() -> Self {
         Self {
-            figures: options
-                .peers
-                .iter()
-                .flat_map(|peer| cell(peer.name))
-                .collect(),
+            figures: HashMap::new(),
         }
     }
 
@@ -43,9 +32,13 @@ impl Samples {
             .filter(|sample| !sample.0.is_empty())
     }
 
-    /// One peer's median over another's.
-    pub(crate) fn ratio(&self, one: &'static str, other: &'static str, size: u64) -> Option<f64> {
-        Some(self.of(one, size)?.median() / self.of(other, size)?.median())
+    /// One peer's median at a size over another's.
+    pub(crate) fn ratio(
+        &self,
+        (one, size): (&'static str, u64),
+        (other, other_size): (&'static str, u64),
+    ) -> Option<f64> {
+        Some(self.of(one, size)?.median() / self.of(other, other_size)?.median())
     }
 }
 

@@ -1,21 +1,28 @@
-//! Checks what a reader receives: the head, the chunks, and every event's number.
+//! Checks what the reader of a generator receives: every event's number.
 //!
 //! Pure: bytes in any pieces go in, counts and faults come out. It compares whole events with the
 //! bytes that must come next, so that the load generator costs little beside the server.
 
-use std::fmt;
+use super::Faults;
+use super::framing::Framing;
 
 const BEFORE: &[u8] = b"data: {\"i\":";
 const AFTER: &[u8] = b",\"msg\":\"hello\"}\n\n";
 
-/// An event or a head of a peer is never longer than this.
+/// An event of a peer is never longer than this.
 const MAX_PIECE_BYTES: usize = 16 * 1024;
 
 /// The state of one reader's stream.
 #[derive(Debug)]
 pub(crate) struct Checker {
-    place: Place,
-    /// A head, or an event that came in pieces.
+    framing: Framing,
+    body: Body,
+}
+
+/// What is known of the events.
+#[derive(Debug)]
+struct Body {
+    /// An event that came in pieces.
     partial: Vec<u8>,
     /// The event that must come next, and its number.
     expected: Vec<u8>,
@@ -23,135 +30,49 @@ pub(crate) struct Checker {
     faults: Faults,
 }
 
-/// Where in the response the next byte stands (RFC 9112, section 7.1).
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Place {
-    Head,
-    Size(usize),
-    SizeLineEnd(usize),
-    Data(usize),
-    DataLineEnd,
-    Ended,
-}
-
-/// What was wrong with a stream; a run with any of it is void.
-#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Faults {
-    /// Numbers that were left out.
-    pub(crate) gaps: u64,
-    /// Numbers that came again.
-    pub(crate) duplicates: u64,
-    /// Blocks that are no event of ours.
-    pub(crate) foreign: u64,
-}
-
-impl Faults {
-    pub(crate) fn any(self) -> bool {
-        self != Self::default()
-    }
-
-    pub(crate) fn add(&mut self, other: Self) {
-        self.gaps += other.gaps;
-        self.duplicates += other.duplicates;
-        self.foreign += other.foreign;
-    }
-}
-
-impl fmt::Display for Faults {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self {
-            gaps,
-            duplicates,
-            foreign,
-        } = self;
-        write!(
-            f,
-            "{gaps} missing, {duplicates} duplicate, {foreign} foreign events"
-        )
-    }
-}
-
 impl Checker {
     pub(crate) fn new() -> Self {
-        let mut checker = Self {
-            place: Place::Head,
+        let mut body = Body {
             partial: Vec::new(),
             expected: Vec::new(),
             next: 0,
             faults: Faults::default(),
         };
-        checker.expect(0);
-        checker
+        body.expect(0);
+        Self {
+            framing: Framing::new(),
+            body,
+        }
     }
 
     /// The number of the next event; without faults also how many came.
     pub(crate) fn next(&self) -> u64 {
-        self.next
+        self.body.next
     }
 
     pub(crate) fn faults(&self) -> Faults {
-        self.faults
+        self.body.faults
     }
 
     /// Whether the last chunk has come.
     pub(crate) fn is_ended(&self) -> bool {
-        self.place == Place::Ended
+        self.framing.is_ended()
     }
 
     /// Takes bytes as they arrive.
     ///
     /// # Errors
     ///
-    /// The head is not that of a chunked 200, or the chunks are broken.
-    pub(crate) fn take(&mut self, mut bytes: &[u8]) -> Result<(), String> {
-        while let Some((&first, rest)) = bytes.split_first() {
-            match self.place {
-                Place::Data(left) => {
-                    let (now, later) = bytes.split_at(left.min(bytes.len()));
-                    self.payload(now)?;
-                    bytes = later;
-                    self.place = match left - now.len() {
-                        0 => Place::DataLineEnd,
-                        left => Place::Data(left),
-                    };
-                    continue;
-                }
-                Place::Head => self.head(first)?,
-                Place::Size(size) => self.place = size_after(size, first)?,
-                // The last chunk's own blank line is all that follows it: no trailers are sent.
-                Place::SizeLineEnd(0) => self.place = Place::Ended,
-                Place::SizeLineEnd(size) => self.place = Place::Data(size),
-                Place::DataLineEnd if first == b'\n' => self.place = Place::Size(0),
-                Place::DataLineEnd => {}
-                Place::Ended => {}
-            }
-            bytes = rest;
-        }
-        Ok(())
+    /// The response is no event stream, or its chunks are broken.
+    pub(crate) fn take(&mut self, bytes: &[u8]) -> Result<(), String> {
+        let Self { framing, body } = self;
+        framing.take(bytes, |bytes| body.take(bytes))
     }
+}
 
-    fn head(&mut self, byte: u8) -> Result<(), String> {
-        self.partial.push(byte);
-        if self.partial.len() > MAX_PIECE_BYTES {
-            return Err("a head without an end".to_owned());
-        }
-        if !self.partial.ends_with(b"\r\n\r\n") {
-            return Ok(());
-        }
-        let head = String::from_utf8_lossy(&self.partial).to_lowercase();
-        let is_right = head.starts_with("http/1.1 200 ")
-            && head.contains("transfer-encoding: chunked")
-            && head.contains("content-type: text/event-stream");
-        if !is_right {
-            return Err(format!("no chunked event stream: {head:?}"));
-        }
-        self.partial.clear();
-        self.place = Place::Size(0);
-        Ok(())
-    }
-
+impl Body {
     /// Bytes of the stream itself. Nearly all of them take the loop of whole events.
-    fn payload(&mut self, mut bytes: &[u8]) -> Result<(), String> {
+    fn take(&mut self, mut bytes: &[u8]) -> Result<(), String> {
         while !bytes.is_empty() {
             if self.partial.is_empty() {
                 while let Some(rest) = bytes.strip_prefix(self.expected.as_slice()) {
@@ -212,15 +133,6 @@ impl Checker {
             *digit = b'0';
         }
         self.expect(self.next);
-    }
-}
-
-/// The place after one more byte of a chunk's size line.
-fn size_after(size: usize, byte: u8) -> Result<Place, String> {
-    match (byte as char).to_digit(16) {
-        Some(digit) if size < usize::MAX >> 8 => Ok(Place::Size(size << 4 | digit as usize)),
-        None if byte == b'\r' => Ok(Place::SizeLineEnd(size)),
-        _ => Err(format!("byte {byte:#04x} in a chunk's size")),
     }
 }
 

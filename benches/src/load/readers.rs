@@ -1,4 +1,4 @@
-//! The load: many readers on one thread, each holding what it receives to its [`Checker`].
+//! Many readers of generated streams on one thread, each holding what it receives to its [`Checker`].
 
 use std::io::{ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpStream as Socket};
@@ -7,8 +7,9 @@ use std::time::{Duration, Instant};
 use mio::net::TcpStream;
 use mio::{Events, Interest, Poll, Token};
 
+use super::Faults;
+use super::events::Checker;
 use crate::Result;
-use crate::events::{Checker, Faults};
 
 /// One read takes at most this much; more than a socket holds saves nothing.
 const READ_BYTES: usize = 256 * 1024;

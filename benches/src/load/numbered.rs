@@ -1,0 +1,198 @@
+//! Checks what a subscriber receives: every event's number and size, whatever else its block says.
+//!
+//! Pure. Servers write ids, retries and comments of their own around the data, so a block is taken
+//! apart by lines; only its `data` counts.
+
+use memchr::memmem;
+
+use super::Faults;
+use super::framing::Framing;
+
+const BEFORE: &str = "{\"i\":";
+const BETWEEN: &str = ",\"x\":\"";
+const AFTER: &str = "\"}";
+
+/// No block of a peer is longer than this.
+const MAX_BLOCK_BYTES: usize = 64 * 1024;
+
+/// Data of exactly `size` bytes that carries a number; a few bytes more if the size is too small.
+pub(crate) fn payload(number: u64, size: usize) -> String {
+    let digits = number.to_string();
+    let fixed = BEFORE.len() + digits.len() + BETWEEN.len() + AFTER.len();
+    let padding = "x".repeat(size.saturating_sub(fixed));
+    format!("{BEFORE}{digits}{BETWEEN}{padding}{AFTER}")
+}
+
+/// The state of one subscriber's stream.
+#[derive(Debug)]
+pub(crate) struct Numbered {
+    framing: Framing,
+    /// A block that came in pieces.
+    partial: Vec<u8>,
+    next: u64,
+    size: usize,
+    faults: Faults,
+}
+
+impl Numbered {
+    /// A stream whose first event has the number `next`; the data of each has `size` bytes.
+    pub(crate) fn new(next: u64, size: usize) -> Self {
+        Self {
+            framing: Framing::new(),
+            partial: Vec::new(),
+            next,
+            size,
+            faults: Faults::default(),
+        }
+    }
+
+    pub(crate) fn has_head(&self) -> bool {
+        self.framing.has_head()
+    }
+
+    pub(crate) fn faults(&self) -> Faults {
+        self.faults
+    }
+
+    /// Takes bytes as they arrive, and tells the number of each event that is there whole.
+    ///
+    /// # Errors
+    ///
+    /// The response is no event stream, or a block has no end.
+    pub(crate) fn take(&mut self, bytes: &[u8], mut seen: impl FnMut(u64)) -> Result<(), String> {
+        let Self {
+            framing,
+            partial,
+            next,
+            size,
+            faults,
+        } = self;
+        framing.take(bytes, |bytes| {
+            let mut judge = |block: &[u8]| match number(block, *size) {
+                Ok(None) => {}
+                Ok(Some(number)) if number < *next => faults.duplicates += 1,
+                Ok(Some(number)) => {
+                    faults.gaps += number - *next;
+                    *next = number + 1;
+                    seen(number);
+                }
+                Err(NotOurs) => faults.foreign += 1,
+            };
+            if partial.is_empty() {
+                let rest = each_block(bytes, &mut judge);
+                partial.extend_from_slice(rest);
+            } else {
+                partial.extend_from_slice(bytes);
+                let left = each_block(partial, &mut judge).len();
+                partial.drain(..partial.len() - left);
+            }
+            if partial.len() > MAX_BLOCK_BYTES {
+                return Err("an event without an end".to_owned());
+            }
+            Ok(())
+        })
+    }
+}
+
+/// Calls `judge` with each whole block; what is left.
+fn each_block(mut bytes: &[u8], mut judge: impl FnMut(&[u8])) -> &[u8] {
+    while let Some(end) = memmem::find(bytes, b"\n\n") {
+        judge(&bytes[..end]);
+        bytes = &bytes[end + 2..];
+    }
+    bytes
+}
+
+/// A block with data that nobody published.
+struct NotOurs;
+
+/// The number in a block's data; none if it has no data.
+fn number(block: &[u8], size: usize) -> Result<Option<u64>, NotOurs> {
+    let mut found = None;
+    for line in block.split(|byte| *byte == b'\n') {
+        let Some(data) = line.strip_prefix(b"data:") else {
+            continue;
+        };
+        let data = data.strip_prefix(b" ").unwrap_or(data);
+        let digits = data.strip_prefix(BEFORE.as_bytes()).ok_or(NotOurs)?;
+        let end = memchr::memchr(b',', digits).ok_or(NotOurs)?;
+        let number = std::str::from_utf8(&digits[..end])
+            .ok()
+            .and_then(|digits| digits.parse().ok());
+        if data.len() != size || found.is_some() || !data.ends_with(AFTER.as_bytes()) {
+            return Err(NotOurs);
+        }
+        found = Some(number.ok_or(NotOurs)?);
+    }
+    Ok(found)
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use super::*;
+
+    const SIZE: usize = 100;
+
+    fn chunked(body: &str) -> String {
+        format!(
+            "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n\
+             {:x}\r\n{body}\r\n",
+            body.len()
+        )
+    }
+
+    fn raw(body: &str) -> String {
+        format!("HTTP/1.1 200 OK\r\nContent-Type: text/event-stream; charset=utf-8\r\n\r\n{body}")
+    }
+
+    fn check(text: &str, pieces: usize) -> (Vec<u64>, Faults) {
+        let mut stream = Numbered::new(0, SIZE);
+        let mut seen = Vec::new();
+        for piece in text.as_bytes().chunks(pieces) {
+            stream.take(piece, |number| seen.push(number)).unwrap();
+        }
+        (seen, stream.faults())
+    }
+
+    #[test]
+    fn events_count_however_they_are_framed_and_cut() {
+        let body = format!(
+            "retry: 2000\n\n: hi\n\n:\nid: 7\ndata: {}\n\nevent: x\ndata:{}\n\n",
+            payload(0, SIZE),
+            payload(1, SIZE)
+        );
+        for text in [chunked(&body), raw(&body)] {
+            for pieces in [1, 7, 64, usize::MAX >> 1] {
+                assert_eq!(check(&text, pieces), (vec![0, 1], Faults::default()));
+            }
+        }
+    }
+
+    #[test]
+    fn gaps_duplicates_and_strangers_are_faults() {
+        let event = |number, size| format!("data: {}\n\n", payload(number, size));
+        let body = [
+            event(0, SIZE),
+            event(3, SIZE),
+            event(2, SIZE),
+            event(4, SIZE + 1),
+            "data: 4\n\n".to_owned(),
+        ]
+        .concat();
+        let faults = Faults {
+            gaps: 2,
+            duplicates: 1,
+            foreign: 2,
+        };
+        assert_eq!(check(&chunked(&body), 50), (vec![0, 3], faults));
+    }
+
+    #[test]
+    fn data_has_the_size_that_was_asked_for() {
+        for number in [0, 9, 10, 123_456] {
+            assert_eq!(payload(number, SIZE).len(), SIZE);
+        }
+    }
+}

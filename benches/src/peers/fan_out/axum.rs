@@ -1,0 +1,41 @@
+//! axum's own `Sse` over a broadcast channel, as its users build it.
+
+use std::convert::Infallible;
+use std::io;
+
+use axum::Router;
+use axum::extract::State;
+use axum::response::IntoResponse;
+use axum::response::sse::{Event, KeepAlive, Sse};
+use axum::routing::{get, post};
+use tokio::net::TcpListener;
+use tokio::sync::broadcast::Sender;
+use tokio_stream::StreamExt as _;
+use tokio_stream::wrappers::BroadcastStream;
+
+type Channel = Sender<String>;
+
+async fn events(State(channel): State<Channel>) -> impl IntoResponse {
+    let events = BroadcastStream::new(channel.subscribe())
+        // Lagging is a gap, which the readers find.
+        .filter_map(Result::ok)
+        .map(|data| Ok::<_, Infallible>(Event::default().data(data)));
+    Sse::new(events).keep_alive(KeepAlive::new().interval(super::KEEP_ALIVE))
+}
+
+async fn publish(State(channel): State<Channel>, data: String) {
+    // Without readers nobody minds.
+    let _ = channel.send(data);
+}
+
+pub(super) fn serve() -> io::Result<()> {
+    let router = Router::new()
+        .route("/events", get(events))
+        .route("/publish", post(publish))
+        .with_state(Channel::new(super::BACKLOG));
+    super::runtime()?.block_on(async {
+        let listener = TcpListener::bind("127.0.0.1:0").await?;
+        super::announce(listener.local_addr()?)?;
+        axum::serve(listener, router).await
+    })
+}
