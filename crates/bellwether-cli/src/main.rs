@@ -1,4 +1,4 @@
-//! The `bellwether` command: reads, writes, follows, sends and measures event streams.
+//! The `bellwether` command: reads, writes, follows, sends, measures and serves event streams.
 //!
 //! One file per command. Each turns its arguments into work and gives back how the process ends; what it decides is in
 //! plain functions without I/O. Data goes to standard output, all else to standard error.
@@ -10,6 +10,7 @@ mod decode;
 mod encode;
 mod listen;
 mod send;
+mod serve;
 
 mod clock;
 mod compact;
@@ -25,7 +26,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
-/// Server-sent events on the command line: read, write, follow, send, measure.
+/// Server-sent events on the command line: read, write, follow, send, measure, serve.
 #[derive(Debug, Parser)]
 #[command(
     name = "bellwether",
@@ -46,6 +47,7 @@ enum Command {
     Listen(listen::Arguments),
     Send(send::Arguments),
     Bench(bench::Arguments),
+    Serve(serve::Arguments),
 }
 
 fn main() -> ExitCode {
@@ -55,6 +57,7 @@ fn main() -> ExitCode {
         Command::Listen(arguments) => listen::run(&arguments),
         Command::Send(arguments) => send::run(&arguments),
         Command::Bench(arguments) => bench::run(&arguments),
+        Command::Serve(arguments) => serve::run(&arguments),
     };
     match result {
         Ok(code) => code,

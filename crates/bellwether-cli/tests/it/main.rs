@@ -8,6 +8,7 @@ mod encode;
 mod listen;
 mod round_trip;
 mod send;
+mod serve;
 mod support;
 
 // The loader of the vectors is the wire crate's.
