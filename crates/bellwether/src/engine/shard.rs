@@ -17,21 +17,19 @@ use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use axum::BoxError;
-use bellwether_topics::{Delivery, Frame, Taken, Topic, TopicId, Watch, WatchToken};
+use bellwether_topics::{Delivery, Frame, Taken, TopicId, Watch, WatchToken};
 use bytes::Bytes;
 use tokio::time::{Instant, Sleep};
 use tokio_util::sync::WaitForCancellationFutureOwned;
 
 use super::Rules;
-use super::group::{Group, MAX_READ_BYTES, Member, News};
+use super::group::{Group, MAX_READ_BYTES};
 use super::mailbox::{Mailbox, Nudge};
 use super::poller::{Happened, Poller};
-use super::reader::{
-    Arrival, Gone, LAST_CHUNK, Reader, Seat, Seats, Sent, Unsent, append_chunk, discard,
-};
+use super::reader::{Gone, Reader, Sent, Unsent, append_chunk, discard};
 use super::slots::{Id, Slots};
 use super::wheel::{Tick, Wheel};
-use crate::events::{READING, StreamOptions, SubscriptionEnd, end_of, log_failure, panic_error};
+use crate::events::{StreamOptions, SubscriptionEnd};
 use crate::lifecycle::CloseReason;
 use crate::server::Permit;
 

@@ -1,6 +1,16 @@
 //! How events get from the log to the readers of a shard: walks that many share, and looks of one's own.
 
-use super::*;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use bellwether_topics::{Taken, WatchToken};
+use bytes::Bytes;
+use tokio::time::Instant;
+
+use super::{Buffers, LOOKS_PER_SEND, Looked, Shard, Slot, take};
+use crate::engine::group::{Member, News};
+use crate::engine::reader::{Gone, Sent};
+use crate::engine::slots::Id;
+use crate::events::{end_of, panic_error};
 
 impl Shard {
     /// Lets a reader read for itself in this turn or a later one.

@@ -1,6 +1,20 @@
 //! Readers of a shard that come and go: the lists they are on, and the words with which a stream ends.
 
-use super::*;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::BoxError;
+use bellwether_topics::Topic;
+use bytes::Bytes;
+use tokio::time::Instant;
+
+use super::{Closing, MAX_SHARED, Shard, Slot, let_go, number, share_path};
+use crate::engine::group::{Group, Member};
+use crate::engine::reader::{Arrival, Gone, LAST_CHUNK, Reader, Seat, Seats, Unsent, append_chunk};
+use crate::engine::slots::Id;
+use crate::engine::wheel::Tick;
+use crate::events::{READING, StreamOptions, SubscriptionEnd, log_failure};
+use crate::lifecycle::CloseReason;
 
 impl Shard {
     pub(super) fn adopt(&mut self, mut arrival: Arrival, now: Instant) {
