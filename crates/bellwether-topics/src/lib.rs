@@ -46,6 +46,7 @@ mod conflation;
 mod cursor;
 mod deep;
 mod error;
+mod few;
 mod frame;
 mod gap;
 mod history;

@@ -11,6 +11,7 @@ use std::task::Waker;
 use std::time::Instant;
 
 use crate::cursor::{Cursor, Epoch, Offset};
+use crate::few::Few;
 use crate::frame::{Draft, Frame};
 use crate::gap::{Gap, GapReason};
 use crate::history::{Anchor, History, Limit, Run, Seen, TopicKey};
@@ -98,12 +99,12 @@ pub enum AfterGap {
 /// One reader of a log: its topics, its place, its rules.
 #[derive(Debug)]
 pub(crate) struct Reader {
-    pub(crate) keys: Box<[TopicKey]>,
+    pub(crate) keys: Few<TopicKey>,
     pub(crate) place: Place,
     pub(crate) policy: Policy,
     pub(crate) after_gap: AfterGap,
     /// What the client asked for, until the first look has answered it.
-    pub(crate) asked: Option<String>,
+    pub(crate) asked: Option<Box<str>>,
     /// Whether the reader has caught up once.
     pub(crate) was_live: bool,
     /// One per topic once the reader has waited.
@@ -111,7 +112,7 @@ pub(crate) struct Reader {
 }
 
 impl Reader {
-    pub(crate) fn new(keys: Box<[TopicKey]>, place: Place, policy: Policy) -> Self {
+    pub(crate) fn new(keys: Few<TopicKey>, place: Place, policy: Policy) -> Self {
         Self {
             keys,
             place,
@@ -214,7 +215,7 @@ impl State {
         if reader.tickets.len() != reader.keys.len() {
             reader.tickets = vec![None; reader.keys.len()].into();
         }
-        for (key, ticket) in reader.keys.iter().zip(&mut reader.tickets) {
+        for (key, ticket) in reader.keys.iter().zip(reader.tickets.iter_mut()) {
             self.shell(*key).waiting.register(ticket, waker, stale);
         }
     }
@@ -246,7 +247,7 @@ impl State {
         let asked = reader
             .asked
             .take()
-            .unwrap_or_else(|| reader.place.cursor().to_string());
+            .unwrap_or_else(|| reader.place.cursor().to_string().into());
         let seen = reader.place.seen;
         let gap = self
             .history

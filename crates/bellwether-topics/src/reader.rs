@@ -40,6 +40,7 @@
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
+use crate::few::Few;
 use crate::frame::Frame;
 use crate::history::{Limit, TopicKey};
 use crate::log::{Look, Place, Reader};
@@ -92,7 +93,7 @@ impl Topic {
 
     /// A reader of this topic for a server that shares what it reads, beginning at the log's head.
     pub fn reader(&self) -> LogReader {
-        let keys = Box::from([self.pin.key]);
+        let keys = Few::One([self.pin.key]);
         let place = self.node.log.head_place(&keys);
         LogReader {
             topic: self.pin.clone(),

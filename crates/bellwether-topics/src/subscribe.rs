@@ -7,6 +7,7 @@ use std::time::{Instant, SystemTime};
 use crate::clock;
 use crate::cursor::{Epoch, Offset};
 use crate::error::{Error, Kind};
+use crate::few::Few;
 use crate::frame::Frame;
 use crate::log::{AfterGap, Place, Reader};
 use crate::policy::Policy;
@@ -163,7 +164,7 @@ impl Subscribe {
         };
         let seat = self.node.seats.take(subscriber, self.node.config.seats)?;
 
-        let keys: Box<[_]> = self.topics.iter().map(|topic| topic.key).collect();
+        let keys: Few<_> = self.topics.iter().map(|topic| topic.key).collect();
         let log = &self.node.log;
         log.trim(clock::now());
         let (begin, place) = match &self.start {
@@ -176,7 +177,7 @@ impl Subscribe {
         let mut reader = Reader::new(keys, place, self.policy);
         reader.after_gap = self.after_gap;
         if let Start::After(text) = self.start {
-            reader.asked = Some(text);
+            reader.asked = Some(text.into());
         }
         let extras = Extras::new(self.filter, self.expires_at);
         Ok(Subscription::begin(

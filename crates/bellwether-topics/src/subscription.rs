@@ -19,6 +19,7 @@ use tokio::time::Sleep;
 use crate::clock;
 use crate::cursor::{Cursor, Epoch, Offset};
 use crate::deep::{self, Answer, Question};
+use crate::few::Few;
 use crate::frame::Frame;
 use crate::gap::{Gap, GapReason};
 use crate::history::Limit;
@@ -152,7 +153,7 @@ impl Extras {
 #[must_use = "a subscription does nothing unless it is polled"]
 pub struct Subscription {
     node: Arc<Node>,
-    topics: Box<[Arc<Pin>]>,
+    topics: Few<Arc<Pin>>,
     seat: Arc<Seat>,
     reader: Reader,
     begin: Begin,
@@ -165,7 +166,7 @@ pub struct Subscription {
 impl Subscription {
     pub(crate) fn begin(
         node: Arc<Node>,
-        topics: Box<[Arc<Pin>]>,
+        topics: Few<Arc<Pin>>,
         seat: Arc<Seat>,
         reader: Reader,
         begin: Begin,
@@ -288,7 +289,7 @@ impl Subscription {
             let (begin, place) = Begin::after(last_event_id);
             self.begin = begin;
             self.reader.place = place;
-            self.reader.asked = Some(last_event_id.to_owned());
+            self.reader.asked = Some(last_event_id.into());
         }
     }
 

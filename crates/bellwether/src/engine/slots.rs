@@ -26,11 +26,16 @@ impl Id {
     }
 }
 
+/// Places of one page. The table grows by a page at a time: a list that moves when it grows would leave as much memory
+/// behind as it holds.
+const PAGE: usize = 64;
+
 /// A table with places that are used again.
 #[derive(Debug)]
 pub(super) struct Slots<T> {
-    slots: Vec<Slot<T>>,
+    pages: Vec<Vec<Slot<T>>>,
     free: Vec<u32>,
+    len: usize,
 }
 
 #[derive(Debug)]
@@ -42,75 +47,85 @@ struct Slot<T> {
 impl<T> Slots<T> {
     pub(super) fn new() -> Self {
         Self {
-            slots: Vec::new(),
+            pages: Vec::new(),
             free: Vec::new(),
+            len: 0,
         }
     }
 
     pub(super) fn len(&self) -> usize {
-        self.slots.len() - self.free.len()
+        self.len
     }
 
     pub(super) fn insert(&mut self, value: T) -> Id {
-        let index = self.free.pop().unwrap_or_else(|| {
-            self.slots.push(Slot {
-                generation: 0,
-                value: None,
-            });
-            // A process cannot have as many files.
-            u32::try_from(self.slots.len() - 1).unwrap_or(u32::MAX)
-        });
-        let slot = &mut self.slots[index as usize];
-        slot.value = Some(value);
-        Id {
-            index,
-            generation: slot.generation,
+        let index = self.free.pop().unwrap_or_else(|| self.grow());
+        self.len += 1;
+        let mut generation = 0;
+        if let Some(slot) = self.slot(index) {
+            slot.value = Some(value);
+            generation = slot.generation;
         }
+        Id { index, generation }
+    }
+
+    /// One more place, at the end.
+    fn grow(&mut self) -> u32 {
+        if self.pages.last().is_none_or(|page| page.len() == PAGE) {
+            self.pages.push(Vec::with_capacity(PAGE));
+        }
+        let before = (self.pages.len() - 1) * PAGE;
+        let page = self.pages.last_mut().expect("there is a page with room");
+        page.push(Slot {
+            generation: 0,
+            value: None,
+        });
+        // A process cannot have as many files.
+        u32::try_from(before + page.len() - 1).unwrap_or(u32::MAX)
+    }
+
+    fn slot(&mut self, index: u32) -> Option<&mut Slot<T>> {
+        let index = index as usize;
+        self.pages.get_mut(index / PAGE)?.get_mut(index % PAGE)
+    }
+
+    /// The place of this name, unless it is void.
+    fn named(&mut self, id: Id) -> Option<&mut Slot<T>> {
+        self.slot(id.index)
+            .filter(|slot| slot.generation == id.generation)
     }
 
     pub(super) fn get_mut(&mut self, id: Id) -> Option<&mut T> {
-        let slot = self.slots.get_mut(id.index as usize)?;
-        match slot.generation == id.generation {
-            true => slot.value.as_mut(),
-            false => None,
-        }
+        self.named(id)?.value.as_mut()
     }
 
     /// The present name of the value at this number.
     pub(super) fn at(&mut self, index: u32) -> Option<(Id, &mut T)> {
-        let slot = self.slots.get_mut(index as usize)?;
-        let id = Id {
-            index,
-            generation: slot.generation,
-        };
-        Some((id, slot.value.as_mut()?))
+        let slot = self.slot(index)?;
+        let generation = slot.generation;
+        Some((Id { index, generation }, slot.value.as_mut()?))
     }
 
     /// Puts what becomes of a value into its place, under the same name.
     pub(super) fn turn(&mut self, id: Id, into: impl FnOnce(T) -> T) {
-        if let Some(slot) = self.slots.get_mut(id.index as usize)
-            && slot.generation == id.generation
-        {
+        if let Some(slot) = self.named(id) {
             slot.value = slot.value.take().map(into);
         }
     }
 
     /// Takes a value out; its place is free, and its name void.
     pub(super) fn remove(&mut self, id: Id) -> Option<T> {
-        let slot = self.slots.get_mut(id.index as usize)?;
-        if slot.generation != id.generation {
-            return None;
-        }
+        let slot = self.named(id)?;
         let value = slot.value.take()?;
         slot.generation = slot.generation.wrapping_add(1);
         self.free.push(id.index);
+        self.len -= 1;
         Some(value)
     }
 
     /// The names of all values.
     pub(super) fn ids(&self) -> Vec<Id> {
-        let present = self.slots.iter().zip(0_u32..);
-        present
+        let slots = self.pages.iter().flatten().zip(0_u32..);
+        slots
             .filter(|(slot, _)| slot.value.is_some())
             .map(|(slot, index)| Id {
                 index,
@@ -123,6 +138,17 @@ impl<T> Slots<T> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn every_value_keeps_its_place_while_the_table_grows() {
+        let mut slots = Slots::new();
+        let ids: Vec<_> = (0..3 * PAGE).map(|value| slots.insert(value)).collect();
+        for (value, id) in ids.iter().enumerate() {
+            assert_eq!(slots.get_mut(*id), Some(&mut { value }));
+            assert_eq!(slots.at(id.index), Some((*id, &mut { value })));
+        }
+        assert_eq!((slots.len(), slots.ids()), (3 * PAGE, ids));
+    }
 
     #[test]
     fn a_place_that_is_used_again_has_another_name() {

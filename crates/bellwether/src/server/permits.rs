@@ -73,7 +73,7 @@ impl Permits {
     pub(super) fn admit(&self, peer: Option<IpAddr>) -> Admission {
         let address = match (&self.addresses, peer) {
             (Some(addresses), Some(peer)) => match addresses.enter(peer) {
-                Some(place) => Some(place),
+                Some(place) => Some(Box::new(place)),
                 None => return self.refuse(Refusal::Address),
             },
             _ => None,
@@ -123,7 +123,8 @@ impl Permits {
 #[derive(Debug)]
 pub(crate) struct Permit {
     _place: OwnedSemaphorePermit,
-    _address: Option<AddressPlace>,
+    /// Boxed: most servers do not count addresses.
+    _address: Option<Box<AddressPlace>>,
     /// Present if the connection counts as open.
     meters: Option<Meters>,
 }
