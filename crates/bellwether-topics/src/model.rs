@@ -12,6 +12,7 @@ use loom::future::block_on;
 use loom::thread;
 
 use crate::cursor::Epoch;
+use crate::few::Few;
 use crate::frame::Draft;
 use crate::history::{History, Limit, Proof, TopicKey};
 use crate::log::{Log, Look, Reader};
@@ -56,7 +57,7 @@ fn publish(log: &Log, topic: &Topic) {
 }
 
 fn reader(log: &Log, topics: &[&Topic], policy: Policy) -> Reader {
-    let keys: Box<[_]> = topics.iter().map(|topic| topic.key).collect();
+    let keys: Few<_> = topics.iter().map(|topic| topic.key).collect();
     let place = log.head_place(&keys);
     Reader::new(keys, place, policy)
 }
