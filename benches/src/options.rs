@@ -148,17 +148,22 @@ fn number(option: &str, text: &str) -> Result<usize, String> {
     }
 }
 
-/// The command that leads here; a reader of a report can type it.
+/// The command that leads here; a reader of a report can type it. Where the report goes is left
+/// out: it changes nothing that is measured.
 fn words(arguments: &[String]) -> String {
-    let arguments: Vec<&str> = arguments
-        .iter()
-        .map(String::as_str)
-        .filter(|word| *word != "--")
-        .collect();
-    if arguments.is_empty() {
-        return "cargo xtask bench".to_owned();
+    let mut words = vec!["cargo xtask bench"];
+    let mut arguments = arguments.iter().map(String::as_str).filter(|w| *w != "--");
+    while let Some(word) = arguments.next() {
+        if word == "--out" {
+            arguments.next();
+            continue;
+        }
+        if words.len() == 1 {
+            words.push("--");
+        }
+        words.push(word);
     }
-    format!("cargo xtask bench -- {}", arguments.join(" "))
+    words.join(" ")
 }
 
 #[cfg(test)]
@@ -197,6 +202,14 @@ mod tests {
         assert!(options.out.is_none());
         assert_eq!((options.rounds, options.questions.len()), (1, 1));
         assert!(options.wants("axum") && !options.wants("bellwether"));
+    }
+
+    #[test]
+    fn a_report_says_what_was_measured_and_not_where_it_went() {
+        let Ok(Command::Measure(options)) = read("fan-out --out somewhere --rounds 3") else {
+            panic!("no measurement")
+        };
+        assert_eq!(options.words, "cargo xtask bench -- fan-out --rounds 3");
     }
 
     #[test]

@@ -3,6 +3,9 @@
 //! A turn takes what has come, looks at the sockets, at the stop and at the deadlines, and then writes, at most
 //! [`SENDS_PER_TURN`] times, so that whatever else the runtime has to do gets its chance in between.
 
+mod delivery;
+mod lives;
+
 use std::collections::{HashMap, VecDeque};
 use std::future::Future;
 use std::io;
@@ -14,21 +17,19 @@ use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use axum::BoxError;
-use bellwether_topics::{Delivery, Frame, Taken, Topic, TopicId, Watch, WatchToken};
+use bellwether_topics::{Delivery, Frame, Taken, TopicId, Watch, WatchToken};
 use bytes::Bytes;
 use tokio::time::{Instant, Sleep};
 use tokio_util::sync::WaitForCancellationFutureOwned;
 
 use super::Rules;
-use super::group::{Group, MAX_READ_BYTES, Member, News};
+use super::group::{Group, MAX_READ_BYTES};
 use super::mailbox::{Mailbox, Nudge};
 use super::poller::{Happened, Poller};
-use super::reader::{
-    Arrival, Gone, LAST_CHUNK, Reader, Seat, Seats, Sent, Unsent, append_chunk, discard,
-};
+use super::reader::{Gone, Reader, Sent, Unsent, append_chunk, discard};
 use super::slots::{Id, Slots};
 use super::wheel::{Tick, Wheel};
-use crate::events::{READING, StreamOptions, SubscriptionEnd, end_of, log_failure, panic_error};
+use crate::events::{StreamOptions, SubscriptionEnd};
 use crate::lifecycle::CloseReason;
 use crate::server::Permit;
 
@@ -152,221 +153,6 @@ impl Shard {
             rules,
             mailbox,
         })
-    }
-
-    // --- Coming ---
-
-    fn adopt(&mut self, mut arrival: Arrival, now: Instant) {
-        let options = self.shared_options(&arrival.offer.options);
-        arrival.offer.guard.take_over();
-        share_path(&mut self.paths, arrival.offer.guard.path_mut());
-        let (reader, primed) = Reader::new(arrival, options, &self.wheel);
-        let topics: Vec<Topic> = reader.subscription.topics().collect();
-        let id = self.slots.insert(Slot::Reading(reader));
-        let mut seats = Vec::with_capacity(topics.len());
-        for (topic, nth) in topics.iter().zip(0..) {
-            let reader = id.index;
-            seats.push(self.join(topic, Member { reader, nth }));
-        }
-        let Some(Slot::Reading(reader)) = self.slots.get_mut(id) else {
-            return;
-        };
-        reader.seats = match seats[..] {
-            [seat] => Seats::One(seat),
-            _ => Seats::Many(seats.into()),
-        };
-        if let Err(error) = self.poller.add(&reader.socket, id) {
-            tracing::warn!(%error, "a socket cannot be watched");
-            self.drop_reader(id, CloseReason::Error);
-            return;
-        }
-        let out = &mut self.buffers.out;
-        out.clear();
-        append_chunk(&primed, out);
-        let sent = reader.send(out, now, |taken| Bytes::copy_from_slice(&out[taken..]));
-        self.after_send(id, sent, now);
-        self.schedule(id);
-        self.enqueue(id);
-    }
-
-    /// Streams with the same options share them.
-    fn shared_options(&mut self, options: &Arc<StreamOptions>) -> Arc<StreamOptions> {
-        let known = self.options.iter().find(|known| known.is_same(options));
-        if let Some(known) = known {
-            return Arc::clone(known);
-        }
-        if self.options.len() < MAX_SHARED {
-            self.options.push(Arc::clone(options));
-        }
-        Arc::clone(options)
-    }
-
-    /// Enters a reader in the list of one of its topics.
-    fn join(&mut self, topic: &Topic, member: Member) -> Seat {
-        let id = topic.id();
-        let token = match self.tokens.get(&id) {
-            Some(token) => *token,
-            None => {
-                let token = self.watch.add(topic);
-                if self.groups.len() <= token.index() {
-                    self.groups.resize_with(token.index() + 1, || None);
-                }
-                self.groups[token.index()] = Some(Group::new(id, topic.reader()));
-                self.tokens.insert(id, token);
-                token
-            }
-        };
-        let mut position = 0;
-        if let Some(group) = &mut self.groups[token.index()] {
-            position = number(group.members.len());
-            group.members.push(member);
-        }
-        Seat {
-            group: number(token.index()),
-            position,
-        }
-    }
-
-    // --- Going ---
-
-    /// Takes a reader off the lists of its topics.
-    fn leave(&mut self, seats: &Seats) {
-        for seat in seats.all() {
-            let Some(Some(group)) = self.groups.get_mut(seat.group as usize) else {
-                continue;
-            };
-            let position = seat.position as usize;
-            if position < group.members.len() {
-                group.members.swap_remove(position);
-            }
-            if let Some(moved) = group.members.get(position)
-                && let Some((_, Slot::Reading(reader))) = self.slots.at(moved.reader)
-                && let Some(their_seat) = reader.seats.get_mut(moved.nth)
-            {
-                their_seat.position = seat.position;
-            }
-            if group.members.is_empty() {
-                let topic = group.topic;
-                self.groups[seat.group as usize] = None;
-                if let Some(token) = self.tokens.remove(&topic) {
-                    self.watch.remove(token);
-                }
-            }
-        }
-    }
-
-    /// Lets go of a reader without a word.
-    fn drop_reader(&mut self, id: Id, reason: CloseReason) {
-        match self.slots.remove(id) {
-            Some(Slot::Reading(mut reader)) => {
-                self.leave(&reader.seats);
-                reader.guard.close_for(reason);
-                let_go(reader);
-            }
-            Some(Slot::Closing(_)) | None => {}
-        }
-    }
-
-    fn lose(&mut self, id: Id, gone: Gone) {
-        let reason = match gone {
-            Gone::Left => CloseReason::ClientLeft,
-            Gone::Silent => CloseReason::TooSlow,
-        };
-        self.drop_reader(id, reason);
-    }
-
-    /// Ends a stream in good order.
-    fn end(&mut self, id: Id, end: SubscriptionEnd, now: Instant) {
-        let (mut words, mut out) = (Vec::new(), Vec::new());
-        end.write(self.rules.lifecycle.plan(), &mut words);
-        append_chunk(&words, &mut out);
-        out.extend_from_slice(LAST_CHUNK);
-        self.close(id, out, end.reason, Duration::ZERO, now);
-    }
-
-    /// Tells an error and cuts the stream: the last chunk does not come.
-    fn fail(&mut self, id: Id, error: &BoxError, now: Instant) {
-        let (mut words, mut out) = (Vec::new(), Vec::new());
-        if let Some(Slot::Reading(reader)) = self.slots.get_mut(id) {
-            log_failure(&reader.guard, error);
-            reader.options.write_error(error, &mut words);
-        }
-        append_chunk(&words, &mut out);
-        self.close(id, out, CloseReason::Error, READING, now);
-    }
-
-    /// Ends a stream with these last words. Its socket stays until they are out and the client has closed its side, for a
-    /// bounded time: closed at once, unread bytes of the client would make it a reset, which can overtake the words.
-    fn close(
-        &mut self,
-        id: Id,
-        words: Vec<u8>,
-        reason: CloseReason,
-        pause: Duration,
-        now: Instant,
-    ) {
-        let Some(Slot::Reading(reader)) = self.slots.get_mut(id) else {
-            return;
-        };
-        let seats = std::mem::replace(&mut reader.seats, Seats::Many(Box::default()));
-        self.leave(&seats);
-        let wheel = &mut self.wheel;
-        let rules = &self.rules;
-        let poller = &self.poller;
-        self.slots.turn(id, |slot| {
-            let Slot::Reading(mut reader) = slot else {
-                return slot;
-            };
-            reader.guard.close_for(reason);
-            let bytes = match reader.unsent.take() {
-                Some(unsent) => [&unsent.bytes[..], &words].concat(),
-                None => words,
-            };
-            let mut unsent = Unsent {
-                bytes: bytes.into(),
-                since: now,
-            };
-            let Reader {
-                socket,
-                permit,
-                subscription,
-                guard,
-                presence,
-                is_watched_for_writing,
-                ..
-            } = reader;
-            let_go((subscription, guard, presence));
-            // What fails here fails again when the socket is looked at, which frees it.
-            let is_out = unsent.flush(&socket, now).unwrap_or(false);
-            let mut closing = Closing {
-                socket,
-                _permit: permit,
-                unsent: Some(unsent),
-                stray: 0,
-                pause,
-                is_shut: false,
-                alarm: Tick::NEVER,
-            };
-            let patience = if is_out {
-                closing.said_all()
-            } else {
-                if !is_watched_for_writing {
-                    let _ = poller.watch_writable(&closing.socket, id);
-                }
-                rules.write_stall
-            };
-            if let Some(at) = now.checked_add(patience) {
-                closing.alarm = wheel.tick_of(at);
-                wheel.remind(closing.alarm, id);
-            }
-            Slot::Closing(closing)
-        });
-    }
-
-    fn drop_all(&mut self, reason: CloseReason) {
-        for id in self.slots.ids() {
-            self.drop_reader(id, reason);
-        }
     }
 
     // --- Sockets ---
@@ -501,129 +287,6 @@ impl Shard {
         append_chunk(&keep_alive.beat, out);
         let sent = reader.send(out, now, |taken| Bytes::copy_from_slice(&out[taken..]));
         self.after_send(id, sent, now);
-    }
-
-    // --- Events ---
-
-    /// Lets a reader read for itself in this turn or a later one.
-    fn enqueue(&mut self, id: Id) {
-        if let Some(Slot::Reading(reader)) = self.slots.get_mut(id)
-            && !std::mem::replace(&mut reader.is_queued, true)
-        {
-            self.queue.push_back(id);
-        }
-    }
-
-    /// Lets a reader read for itself.
-    fn serve(&mut self, id: Id, budget: &mut usize, now: Instant) {
-        match self.look(id, budget, now) {
-            Looked::Waits => {}
-            Looked::Again => self.enqueue(id),
-            Looked::Blocked => self.wait_for_socket(id),
-            Looked::Gone(gone) => self.lose(id, gone),
-            Looked::Failed(error) => self.fail(id, &error, now),
-            Looked::Closed(end) => self.end(id, end, now),
-        }
-    }
-
-    fn look(&mut self, id: Id, budget: &mut usize, now: Instant) -> Looked {
-        let Buffers {
-            out, deliveries, ..
-        } = &mut self.buffers;
-        let Some(Slot::Reading(reader)) = self.slots.get_mut(id) else {
-            return Looked::Waits;
-        };
-        reader.is_queued = false;
-        if reader.unsent.is_some() && !reader.is_revoked(now) {
-            return Looked::Waits;
-        }
-        loop {
-            deliveries.clear();
-            // A filter is foreign code: its panic ends its own stream and no other.
-            let taken = catch_unwind(AssertUnwindSafe(|| {
-                take(&mut reader.subscription, &self.mailbox, id, deliveries)
-            }));
-            match taken {
-                Ok(Taken::Some(_)) => {}
-                Ok(Taken::Closed) => return Looked::Closed(end_of(&reader.subscription)),
-                Ok(_) => return Looked::Waits,
-                Err(panic) => return Looked::Failed(panic_error(&*panic)),
-            }
-            out.clear();
-            reader.encode(deliveries, out);
-            deliveries.clear();
-            if out.is_empty() {
-                continue;
-            }
-            *budget = budget.saturating_sub(1);
-            match reader.send(out, now, |taken| Bytes::copy_from_slice(&out[taken..])) {
-                Ok(Sent::All) => reader.put_off_beat(now, &self.wheel),
-                Ok(Sent::Blocked) => return Looked::Blocked,
-                Err(error) => return Looked::Gone(Gone::from(&error)),
-            }
-            if *budget == 0 {
-                return Looked::Again;
-            }
-        }
-    }
-
-    /// Goes on with the walk through a group. Whether nothing is left to do for it.
-    fn walk(&mut self, token: WatchToken, budget: &mut usize, now: Instant) -> bool {
-        loop {
-            let Some(Some(group)) = self.groups.get_mut(token.index()) else {
-                return true;
-            };
-            let Some(mut walk) = group.take_walk(&mut self.buffers.frames) else {
-                group.is_queued = false;
-                return true;
-            };
-            let mut looks = 0;
-            while walk.next > 0 {
-                if *budget == 0 {
-                    // Whoever has left meanwhile may have taken the group along.
-                    if let Some(Some(group)) = self.groups.get_mut(token.index()) {
-                        group.put_walk(walk);
-                    }
-                    return false;
-                }
-                looks += 1;
-                if looks % LOOKS_PER_SEND == 0 {
-                    *budget -= 1;
-                }
-                walk.next -= 1;
-                let member = match self.groups.get(token.index()) {
-                    Some(Some(group)) => group.members.get(walk.next).copied(),
-                    _ => return true,
-                };
-                if let Some(member) = member {
-                    self.visit(member, &walk.news, budget, now);
-                }
-            }
-        }
-    }
-
-    /// Brings the news to one reader.
-    fn visit(&mut self, member: Member, news: &News, budget: &mut usize, now: Instant) {
-        let Some((id, Slot::Reading(reader))) = self.slots.at(member.reader) else {
-            return;
-        };
-        if reader.is_revoked(now) {
-            self.enqueue(id);
-            return;
-        }
-        if reader.unsent.is_some() {
-            return;
-        }
-        match news {
-            News::Shared(shared) if reader.is_at(&shared.start) => {
-                *budget = budget.saturating_sub(1);
-                let sent = reader.send_shared(shared, now);
-                self.after_send(id, sent, now);
-            }
-            News::Shared(shared) if reader.is_at(&shared.end) => {}
-            News::None(place) if reader.is_at(place) => {}
-            _ => self.enqueue(id),
-        }
     }
 
     // --- The turn ---

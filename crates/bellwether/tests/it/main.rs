@@ -15,6 +15,7 @@ mod programs;
 mod serving;
 mod stopping;
 mod streams;
+mod subscription_ends;
 mod subscriptions;
 mod support;
 mod ui;
