@@ -1,4 +1,4 @@
-//! Which crate may import which: DESIGN.md, section 3.
+//! Which crate may import which: the table of ARCHITECTURE.md, section Layers.
 
 use crate::workspace::{self, Package};
 

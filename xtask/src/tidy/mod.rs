@@ -11,7 +11,7 @@ type Rule = (&'static str, fn() -> Vec<String>);
 
 const RULES: [Rule; 7] = [
     (
-        "crates import only what DESIGN.md section 3 allows",
+        "crates import only what ARCHITECTURE.md allows",
         edges::check,
     ),
     ("every Rust file opens with its docs", text::check_heads),
