@@ -52,9 +52,6 @@ pub(super) fn serve() -> io::Result<()> {
     Err(python.stdout(Stdio::null()).exec())
 }
 
-/// Beside the program itself, in the build's own folder.
 fn folder() -> io::Result<PathBuf> {
-    let program = std::env::current_exe()?;
-    let target = program.ancestors().nth(2).ok_or(io::ErrorKind::NotFound)?;
-    Ok(target.join("blacksheep"))
+    super::build_folder("blacksheep")
 }

@@ -7,6 +7,9 @@ mod hyper;
 mod limit;
 mod nchan;
 
+use std::io;
+use std::path::PathBuf;
+
 use super::{Family, KEEP_ALIVE, Peer, announce, ready, runtime, say};
 
 /// Events that a peer's channel holds for readers that are behind.
@@ -60,3 +63,10 @@ pub(crate) static FAMILY: Family = Family {
         },
     ],
 };
+
+/// Where a program that is not ours keeps its files: in the build's folder, beside this program.
+fn build_folder(name: &str) -> io::Result<PathBuf> {
+    let program = std::env::current_exe()?;
+    let target = program.ancestors().nth(2).ok_or(io::ErrorKind::NotFound)?;
+    Ok(target.join(name))
+}

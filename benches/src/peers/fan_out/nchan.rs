@@ -5,7 +5,7 @@ use std::fs;
 use std::io;
 use std::net::TcpListener;
 use std::os::unix::process::CommandExt as _;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Command, Stdio};
 
 use crate::options::Options;
@@ -26,7 +26,8 @@ pub(super) fn prepare(_: &Options) -> Result<(), String> {
 pub(super) fn serve() -> io::Result<()> {
     // nginx cannot say which port the system chose; this one was free a moment ago.
     let address = TcpListener::bind("127.0.0.1:0")?.local_addr()?;
-    let folder = folder()?;
+    let folder = super::build_folder("nchan")?;
+    fs::create_dir_all(&folder)?;
     let configuration = folder.join("nginx.conf");
     let mut text = format!(
         "load_module {MODULE};\n\
@@ -53,13 +54,6 @@ pub(super) fn serve() -> io::Result<()> {
     let mut nginx = ends_with_its_parent(PROGRAM);
     nginx.arg("-p").arg(&folder).arg("-c").arg(&configuration);
     Err(nginx.stdout(Stdio::null()).exec())
-}
-
-/// A folder of its own for each run.
-fn folder() -> io::Result<PathBuf> {
-    let folder = std::env::temp_dir().join(format!("bellwether-bench-{}", std::process::id()));
-    fs::create_dir_all(&folder)?;
-    Ok(folder)
 }
 
 /// Starts a program that the kernel ends when the bench is gone.
