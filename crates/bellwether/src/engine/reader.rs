@@ -14,14 +14,11 @@ use super::Rules;
 use super::group::Shared;
 use super::wheel::{Tick, Wheel};
 use crate::events::{Offer, OnStop, StreamOptions, write_gap};
-use crate::lifecycle::{DrainPlan, PresenceGuard, StreamGuard};
+use crate::lifecycle::{DrainPlan, MAX_AHEAD_BYTES, PresenceGuard, StreamGuard};
 use crate::server::Permit;
 
 /// The chunk that ends a body (RFC 9112, section 7.1).
 pub(super) const LAST_CHUNK: &[u8] = b"0\r\n\r\n";
-
-/// A client may send this much after the request whose event stream it reads.
-const MAX_STRAY_BYTES: usize = 8 * 1024;
 
 /// A stream on its way to a shard.
 pub(crate) struct Arrival {
@@ -328,7 +325,7 @@ pub(super) fn discard(
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(()),
             Err(error) => return Err(Gone::from(&error)),
         }
-        if *stray > MAX_STRAY_BYTES {
+        if *stray > MAX_AHEAD_BYTES {
             return Err(Gone::Left);
         }
     }

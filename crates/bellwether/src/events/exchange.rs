@@ -209,7 +209,7 @@ pub(crate) async fn answer(router: Router, request: Request) -> Response {
 
 /// The headers of every event stream. `no-transform` keeps proxies from compressing it,
 /// `X-Accel-Buffering` keeps nginx from buffering it.
-pub(super) fn set_event_stream_headers(headers: &mut HeaderMap) {
+pub(crate) fn set_event_stream_headers(headers: &mut HeaderMap) {
     headers.insert(
         header::CONTENT_TYPE,
         HeaderValue::from_static("text/event-stream"),

@@ -19,7 +19,7 @@ mod subscription;
 mod takeover;
 
 pub(crate) use body::{READING, log_failure};
-pub(crate) use exchange::{Exchange, answer, complete};
+pub(crate) use exchange::{Exchange, answer, complete, set_event_stream_headers};
 pub(crate) use failure::panic_error;
 pub use item::{EventBuffer, IntoEvent};
 pub(crate) use options::StreamOptions;

@@ -7,6 +7,9 @@ use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::task::{Context, Waker};
 
+/// A client may send this much after the request whose event stream it reads, whoever sends that.
+pub(crate) const MAX_AHEAD_BYTES: usize = 8 * 1024;
+
 /// Facts about one connection, shared by its io wrapper and the event bodies it carries.
 #[derive(Debug, Default)]
 pub(crate) struct ConnectionState {

@@ -12,7 +12,7 @@ mod signals;
 mod stopping;
 mod streams;
 
-pub(crate) use connection::ConnectionState;
+pub(crate) use connection::{ConnectionState, MAX_AHEAD_BYTES};
 pub(crate) use presence::{Asker, Presence, PresenceGuard, PresenceLink};
 pub(crate) use scope::{Scoped, take_asked};
 pub use signals::shutdown_signal;

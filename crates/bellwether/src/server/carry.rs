@@ -22,7 +22,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Instant, Sleep};
 use tokio_util::sync::WaitForCancellationFutureOwned;
 
-use crate::lifecycle::ConnectionState;
+use crate::lifecycle::{ConnectionState, MAX_AHEAD_BYTES};
 
 #[cfg(target_os = "linux")]
 use crate::engine::Arrival;
@@ -32,9 +32,6 @@ use crate::events::{Offer, poll_for_takeover};
 use super::pulse::Handover;
 use super::socket::Transport;
 use super::{Shared, connection};
-
-/// A client may send this much after the request whose event stream it reads.
-const MAX_STRAY_BYTES: usize = 8 * 1024;
 
 /// After so many chunks other tasks get their turn.
 const CHUNKS_PER_POLL: usize = 16;
@@ -240,7 +237,7 @@ impl Carry {
                 }
                 Poll::Ready(()) => self.ahead.extend_from_slice(buf.filled()),
             }
-            if self.ahead.len() > MAX_STRAY_BYTES {
+            if self.ahead.len() > MAX_AHEAD_BYTES {
                 return Err(io::ErrorKind::ConnectionAborted.into());
             }
         }

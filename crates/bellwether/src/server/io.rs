@@ -13,6 +13,8 @@ use std::task::{Context, Poll, ready};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
+use crate::lifecycle::MAX_AHEAD_BYTES;
+
 use super::clock::Clock;
 use super::permits::Permit;
 use super::pulse::{Direction, Pulse};
@@ -20,9 +22,6 @@ use super::socket::Transport;
 
 /// The connection preface of HTTP/2 (RFC 9113, section 3.4).
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
-
-/// A client may send this much after the request whose event stream it reads.
-const MAX_AHEAD_BYTES: usize = 8 * 1024;
 
 /// The protocol of a connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

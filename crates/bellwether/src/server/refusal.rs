@@ -6,6 +6,8 @@ use axum::body::Body;
 use axum::response::Response;
 use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 
+use crate::events::set_event_stream_headers;
+
 /// Clients come back at a moment of their own within these bounds, not all at once.
 const SOONEST: Duration = Duration::from_secs(15);
 const LATEST: Duration = Duration::from_secs(45);
@@ -18,20 +20,7 @@ pub(super) fn answer(method: &Method, headers: &HeaderMap) -> Response {
     let wait = Duration::from_millis(fastrand::u64(millis(SOONEST)..=millis(LATEST)));
     if *method == Method::GET && asks_for_events(headers) {
         let mut response = Response::new(Body::from(format!("retry: {}\n\n", millis(wait))));
-        let headers = response.headers_mut();
-        headers.insert(
-            header::CONTENT_TYPE,
-            HeaderValue::from_static("text/event-stream"),
-        );
-        headers.insert(
-            header::CACHE_CONTROL,
-            HeaderValue::from_static("no-store, no-transform"),
-        );
-        headers.insert("x-accel-buffering", HeaderValue::from_static("no"));
-        headers.insert(
-            header::X_CONTENT_TYPE_OPTIONS,
-            HeaderValue::from_static("nosniff"),
-        );
+        set_event_stream_headers(response.headers_mut());
         response
     } else {
         let mut response = Response::new(Body::from("the server is full, try again later\n"));
