@@ -86,6 +86,32 @@ pub trait Broker: fmt::Debug + Send + Sync + 'static {
     fn shutdown(&self) -> BrokerFuture<'_, ()>;
 }
 
+/// A shared broker is one too, for programs that keep a handle to theirs or choose it as they start.
+impl<B: Broker + ?Sized> Broker for Arc<B> {
+    fn append<'a>(
+        &'a self,
+        records: &'a [NewRecord],
+    ) -> BrokerFuture<'a, Vec<Result<Stored, BrokerError>>> {
+        (**self).append(records)
+    }
+
+    fn read<'a>(&'a self, request: ReadRequest<'a>) -> BrokerFuture<'a, Page> {
+        (**self).read(request)
+    }
+
+    fn tail(&self, from: Offset) -> BrokerFuture<'_, Box<dyn Tail>> {
+        (**self).tail(from)
+    }
+
+    fn bounds(&self) -> BrokerFuture<'_, Bounds> {
+        (**self).bounds()
+    }
+
+    fn shutdown(&self) -> BrokerFuture<'_, ()> {
+        (**self).shutdown()
+    }
+}
+
 /// A log being followed.
 pub trait Tail: Send {
     /// The next records, at once if there are any; an empty page after about a second of silence.

@@ -201,7 +201,7 @@ impl TopicsBuilder {
     /// # Errors
     ///
     /// The broker cannot say its bounds ([`Error::is_unavailable`]).
-    pub async fn open(self, broker: Arc<dyn Broker>) -> Result<Topics, Error> {
-        Topics::on_broker(self.config, broker).await
+    pub async fn open(self, broker: impl Broker) -> Result<Topics, Error> {
+        Topics::on_broker(self.config, Arc::new(broker)).await
     }
 }

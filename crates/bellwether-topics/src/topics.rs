@@ -112,6 +112,16 @@ impl Topics {
         }
     }
 
+    /// Topics with default settings whose log lives in a broker; [`Topics::builder`] and
+    /// [`TopicsBuilder::open`] take others.
+    ///
+    /// # Errors
+    ///
+    /// As [`TopicsBuilder::open`].
+    pub async fn with(broker: impl Broker) -> Result<Self, Error> {
+        Self::builder().open(broker).await
+    }
+
     pub(crate) async fn on_broker(config: Config, broker: Arc<dyn Broker>) -> Result<Self, Error> {
         let bounds = tokio::time::timeout(config.publish_timeout, broker.bounds())
             .await

@@ -1,6 +1,5 @@
 //! Several nodes on one log: what readers see when they move, when the broker fails, loses or forgets.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use bellwether_topics::{
@@ -17,7 +16,7 @@ async fn node(broker: &Memory) -> Topics {
 async fn node_that_keeps(broker: &Memory, max_events: usize) -> Topics {
     let retention = Retention::new().max_events(max_events);
     let builder = Topics::builder().retention(retention);
-    builder.open(Arc::new(broker.clone())).await.unwrap()
+    builder.open(broker.clone()).await.unwrap()
 }
 
 async fn publish(node: &Topics, numbers: std::ops::RangeInclusive<u64>) -> Vec<String> {
@@ -321,7 +320,7 @@ async fn closing_waits_for_what_was_handed_over_and_ends_the_readers() {
 async fn only_so_many_publishes_wait_for_the_broker() {
     let broker = Memory::default();
     let builder = Topics::builder().max_pending_publishes(3);
-    let a = builder.open(Arc::new(broker.clone())).await.unwrap();
+    let a = builder.open(broker.clone()).await.unwrap();
     let topic = a.topic("t").unwrap();
     let waiting: Vec<_> = (1..=3).map(|n| topic.publish(&event(n)).unwrap()).collect();
     assert!(topic.publish(&event(4)).unwrap_err().is_limit());

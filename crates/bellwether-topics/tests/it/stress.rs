@@ -183,12 +183,8 @@ async fn readers_that_move_between_nodes_miss_and_repeat_nothing() {
     // The second node remembers little, so that its readers often go to the broker.
     let small = bellwether_topics::Retention::new().max_events(64);
     let nodes = vec![
-        builder().open(Arc::new(broker.clone())).await.unwrap(),
-        builder()
-            .retention(small)
-            .open(Arc::new(broker))
-            .await
-            .unwrap(),
+        builder().open(broker.clone()).await.unwrap(),
+        builder().retention(small).open(broker).await.unwrap(),
     ];
     stress("two nodes, one broker", nodes).await;
 }

@@ -1,0 +1,1 @@
+//! The embedded durable broker: a log in one SQLite file.
