@@ -1,4 +1,5 @@
-//! What the tests of Bellwether's crates share: a scripted byte client, started programs, a browser.
+//! What the tests of Bellwether's crates share: a scripted byte client, started programs, servers
+//! of the machine (Redis, NATS), a browser.
 //!
 //! A dev-dependency only. Everything here is written for tests: a wait that lasts too long, or a peer
 //! that breaks HTTP, panics with a message that says what was awaited and what had arrived.
@@ -8,16 +9,22 @@ pub mod broker_contract;
 mod browser;
 mod chunks;
 mod client;
+mod daemon;
 mod head;
+mod nats_server;
 mod patience;
 mod program;
+mod redis_server;
 mod script;
 mod skip;
 
 pub use browser::{Browser, BrowserError, Tab};
 pub use client::{BodyEnd, RawClient};
+pub use daemon::DaemonMissing;
 pub use head::Head;
+pub use nats_server::NatsServer;
 pub use patience::{PATIENCE, eventually, within};
 pub use program::{Program, example_path};
+pub use redis_server::RedisServer;
 pub use script::{Answer, Pipe, ScriptedServer, SeenRequest};
 pub use skip::{REQUIRE_TOOLS, or_skip};

@@ -10,6 +10,7 @@ use tokio::io::{AsyncBufReadExt, AsyncRead, BufReader};
 use tokio::process::{Child, Command};
 use tokio::sync::watch;
 
+use crate::daemon::send_signal;
 use crate::patience::{PATIENCE, within};
 
 /// A running program that serves HTTP, with everything it has printed.
@@ -145,14 +146,7 @@ impl Program {
     /// When the program has already ended, or the system knows no such signal.
     pub async fn signal(&self, name: &str) {
         let pid = self.id().expect("a signal goes to a running program");
-        // `kill` is built into every shell; a program of that name is not everywhere.
-        let sent = Command::new("sh")
-            .arg("-c")
-            .arg(format!("kill -{name} {pid}"))
-            .status()
-            .await
-            .expect("a Unix system has a shell");
-        assert!(sent.success(), "could not send {name} to process {pid}");
+        send_signal(pid, name).await;
     }
 
     /// Waits for the program's end, for at most `deadline`.

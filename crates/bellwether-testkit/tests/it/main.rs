@@ -3,4 +3,5 @@
 
 mod browser;
 mod client;
+mod daemon;
 mod program;
