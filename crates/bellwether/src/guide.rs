@@ -18,6 +18,9 @@ mod streams {}
 #[doc = include_str!("../../../docs/guide/leaving-and-stopping.md")]
 mod leaving_and_stopping {}
 
+#[doc = include_str!("../../../docs/guide/topics.md")]
+mod topics {}
+
 #[doc = include_str!("../../../docs/guide/inside-axum.md")]
 mod inside_axum {}
 
