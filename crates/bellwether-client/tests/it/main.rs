@@ -5,7 +5,10 @@
 
 mod support;
 
+mod browser;
+mod cases;
 mod compressed;
+mod connection;
 mod one_shot;
 mod reconnecting;
 mod redirects;
