@@ -6,6 +6,7 @@ mod bench;
 mod decode;
 mod encode;
 mod listen;
+mod restart;
 mod round_trip;
 mod send;
 mod serve;

@@ -146,7 +146,11 @@ enum Part {
 pub(crate) fn connection_cases() -> Vec<Case> {
     let file = include_str!("../../vectors/connection.json");
     let cases: Vec<Value> = serde_json::from_str(file).unwrap();
-    cases.into_iter().flat_map(expand).map(Case::new).collect()
+    cases
+        .into_iter()
+        .flat_map(expand)
+        .map(|case| Case::new(&case))
+        .collect()
 }
 
 /// The wire crate's vectors as cases, each connection cut into pieces of this size. Not those about limits, which
@@ -244,7 +248,7 @@ fn replace(place: &mut Value, value: &Value) {
 }
 
 impl Case {
-    fn new(case: Value) -> Self {
+    fn new(case: &Value) -> Self {
         let raw: Raw =
             serde_json::from_value(case.clone()).unwrap_or_else(|error| panic!("{case}: {error}"));
         let expected = Outcome {
