@@ -118,6 +118,10 @@ fn enough_files() -> Result<(), String> {
     }
 }
 
+#[expect(
+    clippy::print_stdout,
+    reason = "the figures are for the person who reads the test's output"
+)]
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_thousand_clients_lose_and_repeat_nothing_when_the_server_drains_and_restarts() {
     if or_skip(enough_files()).is_none() {
