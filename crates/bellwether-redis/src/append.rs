@@ -1,0 +1,161 @@
+//! Batches of records as calls of the script that appends, and their answers.
+//!
+//! A batch is cut into runs that the server handles one after the other, each all or none: many records cost one round
+//! trip, and no run holds up the server for long. Runs go out together up to a bound in bytes, so that a batch of large
+//! events does not lie in memory twice.
+
+use std::ops::Range;
+
+use bellwether_topics::broker::{BrokerError, NewRecord, Stored};
+use bellwether_topics::{Cursor, Epoch};
+use redis::Value;
+
+use crate::builder::Settings;
+use crate::error::Failure;
+use crate::keys::Keys;
+use crate::link::checked;
+use crate::reply;
+use crate::scripts::Digests;
+
+/// The most records and bytes of one run.
+const RUN_RECORDS: usize = 256;
+const RUN_BYTES: usize = 1 << 20;
+/// The most bytes of runs that go out together.
+const SHIPMENT_BYTES: usize = 16 << 20;
+
+/// What a record weighs beside its event.
+fn weight(record: &NewRecord) -> usize {
+    let key = |key: &Option<std::sync::Arc<str>>| key.as_ref().map_or(0, |key| key.len());
+    record.event.len()
+        + record.topic.len()
+        + key(&record.idempotency_key)
+        + key(&record.conflation_key)
+}
+
+/// Cuts a batch into runs, in order.
+pub(crate) fn runs(records: &[NewRecord]) -> Vec<Range<usize>> {
+    cut(records.iter().map(weight), RUN_RECORDS, RUN_BYTES)
+}
+
+/// Groups runs that go out together, in order.
+pub(crate) fn shipments(records: &[NewRecord], runs: &[Range<usize>]) -> Vec<Range<usize>> {
+    let weigh = |run: &Range<usize>| records[run.clone()].iter().map(weight).sum();
+    cut(runs.iter().map(weigh), usize::MAX, SHIPMENT_BYTES)
+}
+
+/// Ranges of neighbours that together weigh no more than `max_bytes`, or hold a single one.
+fn cut(
+    weights: impl Iterator<Item = usize>,
+    max_count: usize,
+    max_bytes: usize,
+) -> Vec<Range<usize>> {
+    let mut ranges: Vec<Range<usize>> = Vec::new();
+    let mut bytes = 0;
+    for (index, weight) in weights.enumerate() {
+        match ranges.last_mut() {
+            Some(range) if range.len() < max_count && bytes + weight <= max_bytes => {
+                range.end = index + 1;
+                bytes += weight;
+            }
+            _ => {
+                ranges.push(index..index + 1);
+                bytes = weight;
+            }
+        }
+    }
+    ranges
+}
+
+/// Adds the call that appends one run.
+pub(crate) fn add_run(
+    commands: &mut redis::Pipeline,
+    run: &[NewRecord],
+    keys: &Keys,
+    settings: &Settings,
+    digests: &Digests,
+    is_thorough: bool,
+) {
+    let once: Vec<String> = run
+        .iter()
+        .filter_map(|record| Some(keys.once(&record.topic, record.idempotency_key.as_ref()?)))
+        .collect();
+    let command = commands.cmd("EVALSHA").arg(&digests.append);
+    command
+        .arg(2 + once.len())
+        .arg(&keys.log)
+        .arg(&keys.about)
+        .arg(&once);
+    command
+        .arg(format!("{:016x}", Epoch::random().0))
+        .arg(u8::from(is_thorough))
+        .arg(milliseconds(settings.idempotency_window).max(1))
+        .arg(if settings.is_exact { "=" } else { "~" })
+        .arg(settings.max_records)
+        .arg(settings.max_age.map_or(0, milliseconds));
+    // Lua counts from one, and two keys come first.
+    let mut places = 3_usize..;
+    for record in run {
+        let place = record.idempotency_key.as_ref().and_then(|_| places.next());
+        let conflation = record.conflation_key.as_ref();
+        command
+            .arg(&*record.topic)
+            .arg(record.tag)
+            .arg(&record.event[..])
+            .arg(conflation.map_or_else(String::new, |key| format!("+{key}")))
+            .arg(place.unwrap_or(0));
+    }
+}
+
+fn milliseconds(duration: std::time::Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}
+
+/// The answers for the records of one run: all or none were appended.
+pub(crate) fn answers(answer: Value, run: &[NewRecord]) -> Vec<Result<Stored, BrokerError>> {
+    match checked(answer).and_then(|answer| stored(answer, run)) {
+        Ok(stored) => stored.into_iter().map(Ok).collect(),
+        Err(failure) => {
+            let failure = &failure;
+            run.iter().map(|_| Err(failure.into())).collect()
+        }
+    }
+}
+
+fn stored(answer: Value, run: &[NewRecord]) -> Result<Vec<Stored>, Failure> {
+    let mut answers = reply::list(answer)?.into_iter().map(reply::bytes);
+    let missing = || Failure::Odd("not one answer for each record");
+    let epoch = reply::epoch(&answers.next().ok_or_else(missing)??)?;
+    if answers.len() != run.len() {
+        return Err(missing());
+    }
+    let stored = |(answer, record): (Result<Vec<u8>, Failure>, &NewRecord)| {
+        let answer = answer?;
+        let mut parts = answer.splitn(2, |byte| *byte == b' ');
+        let offset = reply::offset(parts.next().unwrap_or_default())?;
+        let known = parts.next().map(reply::tag).transpose()?;
+        Ok(Stored {
+            cursor: Cursor {
+                epoch,
+                offset,
+                tag: known.unwrap_or(record.tag),
+            },
+            is_duplicate: known.is_some(),
+        })
+    };
+    answers.zip(run).map(stored).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::cut;
+
+    #[test]
+    fn runs_hold_their_bounds_and_leave_nothing_out() {
+        assert_eq!(cut([].into_iter(), 3, 10), []);
+        assert_eq!(cut([1, 1, 1, 1].into_iter(), 3, 10), [0..3, 3..4]);
+        assert_eq!(
+            cut([6, 4, 1, 10, 11, 1].into_iter(), 9, 10),
+            [0..2, 2..3, 3..4, 4..5, 5..6]
+        );
+    }
+}

@@ -1,0 +1,278 @@
+//! A connection that is replaced once it is in doubt, and every call's bound in time.
+//!
+//! A call that got no answer leaves one under way, and the next call would wait behind it. So a connection that was
+//! silent or broke is never used again; one whose caller went away, or that was idle, has to answer a `PING` first.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use redis::Value;
+use redis::aio::MultiplexedConnection;
+use tokio::sync::{OnceCell, watch};
+use tokio::time::Instant;
+
+use crate::error::{Failure, Told};
+use crate::observe::Metrics;
+use crate::scripts::{self, Digests};
+
+/// A connection that was idle for so long may have been closed by the server or by something on the way.
+const MAX_IDLE: Duration = Duration::from_secs(5);
+/// How often a connection looks at the log thoroughly: whether the server still is a primary, and whether somebody has
+/// changed the stream by hand.
+pub(crate) const CHECK_INTERVAL: Duration = Duration::from_secs(1);
+/// How long a connection in doubt may take to answer a `PING`.
+const PROBE: Duration = Duration::from_millis(500);
+
+/// The server, and what all connections to it share.
+pub(crate) struct Server {
+    pub(crate) client: redis::Client,
+    /// Host and port or path, and database, without name and password.
+    pub(crate) address: String,
+    pub(crate) timeout: Duration,
+    pub(crate) metrics: Metrics,
+    /// True once the broker is shut down.
+    pub(crate) is_shut: watch::Sender<bool>,
+}
+
+impl Server {
+    /// Gives a call this long, and ends it when the broker is shut down.
+    pub(crate) async fn bounded<T>(
+        &self,
+        timeout: Duration,
+        call: impl Future<Output = Result<T, Failure>>,
+    ) -> Result<T, Failure> {
+        let mut shut = self.is_shut.subscribe();
+        tokio::select! {
+            biased;
+            // The sender lives in `self`, so this ends only by the shutdown.
+            _ = shut.wait_for(|is_shut| *is_shut) => Err(Failure::Shut),
+            result = tokio::time::timeout(timeout, call) => {
+                result.unwrap_or(Err(Failure::Silent(timeout)))
+            }
+        }
+    }
+
+    /// A new connection. Not bounded in time by itself.
+    pub(crate) async fn open(&self) -> Result<Connection, Failure> {
+        let opened = self.try_open().await;
+        match &opened {
+            Ok(_) => self.metrics.connects.increment(1),
+            Err(_) => self.metrics.connect_failed.increment(1),
+        }
+        opened
+    }
+
+    async fn try_open(&self) -> Result<Connection, Failure> {
+        let config = redis::AsyncConnectionConfig::new()
+            .set_connection_timeout(None)
+            .set_response_timeout(None);
+        let inner = self
+            .client
+            .get_multiplexed_async_connection_with_config(&config)
+            .await?;
+        Ok(Connection { inner })
+    }
+}
+
+/// A connection whose answers are taken apart by the client crate, so that a dropped call does not mix them up.
+#[derive(Clone, Debug)]
+pub(crate) struct Connection {
+    inner: MultiplexedConnection,
+}
+
+impl Connection {
+    /// Sends commands together, and gives an answer or the server's error for each.
+    pub(crate) async fn send(&self, commands: &redis::Pipeline) -> Result<Vec<Value>, Failure> {
+        let count = commands.cmd_iter().count();
+        let mut inner = self.inner.clone();
+        let answers = inner.send_packed_commands(commands, 0, count).await?;
+        match answers.len() == count {
+            true => Ok(answers),
+            false => Err(Failure::Odd("not one answer to each command")),
+        }
+    }
+
+    /// Hands the scripts over.
+    pub(crate) async fn load_scripts(&self) -> Result<Digests, Failure> {
+        let answers = self.send(&scripts::load()).await?;
+        let mut digests = answers.into_iter().map(|answer| match checked(answer)? {
+            Value::BulkString(digest) => Ok(String::from_utf8_lossy(&digest).into_owned()),
+            _ => Err(Failure::Odd("a script has no digest")),
+        });
+        let mut next = || {
+            let missing = || Err(Failure::Odd("a script has no digest"));
+            digests.next().unwrap_or_else(missing)
+        };
+        Ok(Digests {
+            append: next()?,
+            read: next()?,
+        })
+    }
+}
+
+/// The answer, unless it is the server's error.
+pub(crate) fn checked(answer: Value) -> Result<Value, Failure> {
+    match answer {
+        Value::ServerError(error) => Err(Failure::Told(Told::new(&error))),
+        answer => Ok(answer),
+    }
+}
+
+/// The way to the server for calls of one kind, over one connection at a time.
+pub(crate) struct Link {
+    server: Arc<Server>,
+    /// Guards which connection is the present one.
+    slot: Mutex<Arc<Slot>>,
+}
+
+/// A connection that is made by its first user.
+#[derive(Debug, Default)]
+struct Slot {
+    connection: OnceCell<Connection>,
+    /// Guards when the connection last answered.
+    answered_at: Mutex<Option<Instant>>,
+    /// Guards when the log was last looked at thoroughly over this connection.
+    checked_at: Mutex<Option<Instant>>,
+    /// Whether a caller went away without its answer.
+    is_in_doubt: AtomicBool,
+}
+
+impl Link {
+    pub(crate) fn new(server: Arc<Server>) -> Self {
+        Self {
+            server,
+            slot: Mutex::default(),
+        }
+    }
+
+    /// Sends commands and gives their answers, all within the server's timeout. `build` is told whether a thorough look
+    /// at the log is due, and makes the commands.
+    pub(crate) async fn send(
+        &self,
+        build: impl Fn(bool) -> redis::Pipeline + Send + Sync,
+    ) -> Result<Vec<Value>, Failure> {
+        let call = self.send_on_sound_connection(build);
+        let result = self.server.bounded(self.server.timeout, call).await;
+        if matches!(result, Err(Failure::Silent(_))) {
+            let slot = self.slot();
+            if slot.is_in_doubt.load(Ordering::Acquire) {
+                self.replace(&slot);
+            }
+        }
+        result
+    }
+
+    /// Closes the connection. The next call makes a new one.
+    pub(crate) fn close(&self) {
+        *lock(&self.slot) = Arc::default();
+    }
+
+    async fn send_on_sound_connection(
+        &self,
+        build: impl Fn(bool) -> redis::Pipeline + Send + Sync,
+    ) -> Result<Vec<Value>, Failure> {
+        let mut slot = self.slot();
+        if slot.has_to_prove_itself() && !slot.is_alive().await {
+            self.replace(&slot);
+            slot = self.slot();
+        }
+        let connect = || self.server.open();
+        let connection = slot.connection.get_or_try_init(connect).await?;
+        let is_thorough = slot.is_check_due();
+        let commands = build(is_thorough);
+        let doubt = Doubt { slot: &slot };
+        let sent = async {
+            let answers = connection.send(&commands).await?;
+            if !answers.iter().all(is_noscript) {
+                return Ok(answers);
+            }
+            // Nothing was done: this server has not seen the scripts, or was made to forget them.
+            connection.load_scripts().await?;
+            connection.send(&commands).await
+        };
+        let sent = sent.await;
+        match &sent {
+            Ok(answers) if !answers.iter().any(ends_connection) => doubt.dispel(is_thorough),
+            _ => {
+                drop(doubt);
+                self.replace(&slot);
+            }
+        }
+        sent
+    }
+
+    fn slot(&self) -> Arc<Slot> {
+        lock(&self.slot).clone()
+    }
+
+    /// Leaves this connection, unless another caller has.
+    fn replace(&self, left: &Arc<Slot>) {
+        let mut slot = lock(&self.slot);
+        if Arc::ptr_eq(&slot, left) {
+            *slot = Arc::default();
+            self.server.metrics.connections_left.increment(1);
+        }
+    }
+}
+
+impl Slot {
+    fn has_to_prove_itself(&self) -> bool {
+        self.is_in_doubt.load(Ordering::Acquire)
+            || lock(&self.answered_at).is_some_and(|at| at.elapsed() >= MAX_IDLE)
+    }
+
+    fn is_check_due(&self) -> bool {
+        lock(&self.checked_at).is_none_or(|at| at.elapsed() >= CHECK_INTERVAL)
+    }
+
+    async fn is_alive(&self) -> bool {
+        let Some(connection) = self.connection.get() else {
+            return true;
+        };
+        let mut ping = redis::pipe();
+        ping.cmd("PING");
+        let is_alive = matches!(
+            tokio::time::timeout(PROBE, connection.send(&ping)).await,
+            Ok(Ok(_))
+        );
+        if is_alive {
+            self.is_in_doubt.store(false, Ordering::Release);
+        }
+        is_alive
+    }
+}
+
+/// A call under way: leaves its connection in doubt, unless it is told that all went well.
+struct Doubt<'a> {
+    slot: &'a Slot,
+}
+
+impl Doubt<'_> {
+    fn dispel(self, is_checked: bool) {
+        let now = Some(Instant::now());
+        *lock(&self.slot.answered_at) = now;
+        if is_checked {
+            *lock(&self.slot.checked_at) = now;
+        }
+        std::mem::forget(self);
+    }
+}
+
+impl Drop for Doubt<'_> {
+    fn drop(&mut self) {
+        self.slot.is_in_doubt.store(true, Ordering::Release);
+    }
+}
+
+fn is_noscript(answer: &Value) -> bool {
+    matches!(answer, Value::ServerError(error) if Told::new(error).has_code("NOSCRIPT"))
+}
+
+fn ends_connection(answer: &Value) -> bool {
+    matches!(answer, Value::ServerError(error) if Told::new(error).ends_connection())
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

@@ -1,0 +1,185 @@
+//! The server's answers, taken apart: ids, records, a page.
+
+use std::sync::Arc;
+
+use bellwether_topics::broker::{Page, Record};
+use bellwether_topics::{Epoch, Offset};
+use redis::Value;
+
+use crate::error::Failure;
+
+/// An id of a stream as an offset: `milliseconds-sequence`.
+pub(crate) fn offset(id: &[u8]) -> Result<Offset, Failure> {
+    let parse = || {
+        let (high, low) = std::str::from_utf8(id).ok()?.split_once('-')?;
+        Some(Offset::pair(high.parse().ok()?, low.parse().ok()?))
+    };
+    parse().ok_or(Failure::Odd("an id is not two numbers"))
+}
+
+/// An offset as an id of a stream.
+pub(crate) fn id(offset: Offset) -> String {
+    format!("{}-{}", offset.high(), offset.low())
+}
+
+/// Sixteen hexadecimal digits as an epoch.
+pub(crate) fn epoch(digits: &[u8]) -> Result<Epoch, Failure> {
+    let parse = || u64::from_str_radix(std::str::from_utf8(digits).ok()?, 16).ok();
+    parse()
+        .map(Epoch)
+        .ok_or(Failure::Odd("an epoch is not a number"))
+}
+
+/// A decimal number as a tag.
+pub(crate) fn tag(digits: &[u8]) -> Result<u32, Failure> {
+    let parse = || std::str::from_utf8(digits).ok()?.parse().ok();
+    parse().ok_or(Failure::Odd("a tag is not a number"))
+}
+
+pub(crate) fn bytes(value: Value) -> Result<Vec<u8>, Failure> {
+    match value {
+        Value::BulkString(bytes) => Ok(bytes),
+        Value::SimpleString(text) => Ok(text.into_bytes()),
+        _ => Err(Failure::Odd("text was expected")),
+    }
+}
+
+pub(crate) fn list(value: Value) -> Result<Vec<Value>, Failure> {
+    match value {
+        Value::Array(values) => Ok(values),
+        _ => Err(Failure::Odd("a list was expected")),
+    }
+}
+
+/// What the script that reads answers.
+pub(crate) fn page(value: Value) -> Result<Page, Failure> {
+    let [epoch_, head, first, entries]: [Value; 4] = list(value)?
+        .try_into()
+        .map_err(|_| Failure::Odd("a page has four parts"))?;
+    let mut records: Vec<Record> = Vec::new();
+    for entry in list(entries)? {
+        let topic = records.last().map(|record| &record.topic);
+        records.push(record(entry, topic)?);
+    }
+    Ok(Page {
+        epoch: epoch(&bytes(epoch_)?)?,
+        floor: before(offset(&bytes(first)?)?),
+        head: offset(&bytes(head)?)?,
+        records,
+    })
+}
+
+/// The place right before the first record; that of an unharmed log is zero, and so is what is before it.
+fn before(first: Offset) -> Offset {
+    match (first.high(), first.low()) {
+        (0, 0) => Offset::ZERO,
+        (high, 0) => Offset::pair(high - 1, u64::MAX),
+        (high, low) => Offset::pair(high, low - 1),
+    }
+}
+
+/// An entry of the stream. What somebody else has put there comes back as a record of no topic, so that it keeps its
+/// place.
+fn record(entry: Value, topic_before: Option<&Arc<str>>) -> Result<Record, Failure> {
+    let [id, fields]: [Value; 2] = list(entry)?
+        .try_into()
+        .map_err(|_| Failure::Odd("an entry has an id and fields"))?;
+    let mut record = Record {
+        offset: offset(&bytes(id)?)?,
+        tag: 0,
+        topic: Arc::from(""),
+        event: bytes::Bytes::new(),
+        conflation_key: None,
+    };
+    let mut fields = list(fields)?.into_iter();
+    while let (Some(name), Some(value)) = (fields.next(), fields.next()) {
+        let value = bytes(value)?;
+        match bytes(name)?.as_slice() {
+            b"tag" => record.tag = tag(&value).unwrap_or_default(),
+            b"topic" => {
+                let same = topic_before.filter(|before| before.as_bytes() == value);
+                record.topic = same.cloned().unwrap_or_else(|| text(&value));
+            }
+            b"event" => record.event = value.into(),
+            b"key" => record.conflation_key = Some(text(&value)),
+            _ => {}
+        }
+    }
+    Ok(record)
+}
+
+fn text(bytes: &[u8]) -> Arc<str> {
+    Arc::from(String::from_utf8_lossy(bytes).as_ref())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn bulk(text: &str) -> Value {
+        Value::BulkString(text.as_bytes().to_vec())
+    }
+
+    #[test]
+    fn an_id_is_an_offset_and_back() {
+        for text in [
+            "0-0",
+            "0-7",
+            "1795354023909-12",
+            "18446744073709551615-18446744073709551615",
+        ] {
+            assert_eq!(id(offset(text.as_bytes()).unwrap()), text);
+        }
+        for text in [
+            "",
+            "-",
+            "1",
+            "1-",
+            "-1",
+            "1-2-3",
+            "x-1",
+            "1-18446744073709551616",
+        ] {
+            assert!(offset(text.as_bytes()).is_err(), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn the_floor_is_the_place_right_before_the_first_record() {
+        assert_eq!(before(Offset::ZERO), Offset::ZERO);
+        assert_eq!(before(Offset::pair(5, 3)), Offset::pair(5, 2));
+        assert_eq!(before(Offset::pair(5, 0)), Offset::pair(4, u64::MAX));
+    }
+
+    #[test]
+    fn a_foreign_entry_keeps_its_place() {
+        let fields = Value::Array(vec![bulk("temperature"), bulk("21")]);
+        let entry = Value::Array(vec![bulk("5-1"), fields]);
+        let record = record(entry, None).unwrap();
+        assert_eq!((record.offset, record.tag), (Offset::pair(5, 1), 0));
+        assert!(record.topic.is_empty() && record.event.is_empty());
+    }
+
+    #[test]
+    fn an_answer_of_another_shape_is_an_error() {
+        for answer in [
+            Value::Nil,
+            Value::Int(1),
+            Value::Array(vec![]),
+            Value::Array(vec![
+                bulk("x"),
+                bulk("1-1"),
+                bulk("0-0"),
+                Value::Array(vec![]),
+            ]),
+            Value::Array(vec![
+                bulk("0"),
+                bulk("1-1"),
+                bulk("0-0"),
+                Value::Array(vec![Value::Nil]),
+            ]),
+        ] {
+            assert!(page(answer).is_err());
+        }
+    }
+}

@@ -1,0 +1,29 @@
+//! The two Lua scripts that the server runs: one appends, one reads. Each begins with the same look at the log.
+
+/// Appends records, all or none.
+pub(crate) const APPEND: &str = concat!(
+    include_str!("scripts/log.lua"),
+    include_str!("scripts/append.lua")
+);
+
+/// Reads a page and the log's ends in one snapshot.
+pub(crate) const READ: &str = concat!(
+    include_str!("scripts/log.lua"),
+    include_str!("scripts/read.lua")
+);
+
+/// The names under which the server knows the scripts: the digests of their text.
+#[derive(Clone, Debug)]
+pub(crate) struct Digests {
+    pub(crate) append: String,
+    pub(crate) read: String,
+}
+
+/// Hands both scripts to the server, which answers with their digests.
+pub(crate) fn load() -> redis::Pipeline {
+    let mut commands = redis::pipe();
+    for script in [APPEND, READ] {
+        commands.cmd("SCRIPT").arg("LOAD").arg(script);
+    }
+    commands
+}

@@ -1,0 +1,48 @@
+-- Appends records, all or none, and answers with the epoch and, for each record, its id; "id tag" if its idempotency
+-- key is known.
+--
+-- ARGV: 3 how long idempotency keys are known, in milliseconds; 4 "=" or "~" for trimming; 5 the most records and 6 the
+-- greatest age in milliseconds, 0 for no bound; then five of each record: topic, tag, event, "" or "+" and the
+-- conflation key, and the place of its idempotency key in KEYS or 0.
+local now = state()
+local answers, last = { now.epoch }, false
+
+for i = 7, #ARGV, 5 do
+  local tag, once = ARGV[i + 1], tonumber(ARGV[i + 4])
+  local found = once > 0 and redis.call('GET', KEYS[once])
+  if found and string.sub(found, 1, 16) == now.epoch then
+    answers[#answers + 1] = string.sub(found, 18)
+  else
+    local id
+    if ARGV[i + 3] == '' then
+      id = redis.call('XADD', log, '*', 'epoch', now.epoch, 'tag', tag,
+        'topic', ARGV[i], 'event', ARGV[i + 2])
+    else
+      id = redis.call('XADD', log, '*', 'epoch', now.epoch, 'tag', tag,
+        'topic', ARGV[i], 'event', ARGV[i + 2], 'key', string.sub(ARGV[i + 3], 2))
+    end
+    if once > 0 then
+      redis.call('SET', KEYS[once], now.epoch .. ' ' .. id .. ' ' .. tag, 'PX', ARGV[3])
+    end
+    if now.first == '0-0' then
+      now.first = id
+      redis.call('HSET', about, 'first', id)
+    end
+    answers[#answers + 1] = id
+    last = id
+  end
+end
+
+if last then
+  redis.call('HSET', about, 'last', last)
+  -- The newest record is younger than any age and within any count, so it stays.
+  if ARGV[5] ~= '0' then
+    redis.call('XTRIM', log, 'MAXLEN', ARGV[4], ARGV[5])
+  end
+  if ARGV[6] ~= '0' then
+    local time = redis.call('TIME')
+    local oldest = time[1] * 1000 + math.floor(time[2] / 1000) - tonumber(ARGV[6])
+    redis.call('XTRIM', log, 'MINID', ARGV[4], string.format('%.0f', math.max(oldest, 0)))
+  end
+end
+return answers

@@ -1,0 +1,71 @@
+-- Reads a page, and answers with the epoch, the newest record, the first one ("0-0" if none was ever removed before it)
+-- and the entries: the one at the start, if it exists, and those after it.
+--
+-- ARGV: 3 where to start; 4 the most records and 5 the most bytes of events; 6 "1" to leave the event of the entry at
+-- the start out; then the wanted topics, none for all.
+local now = state()
+local from, max_records, max_bytes = ARGV[3], tonumber(ARGV[4]), tonumber(ARGV[5])
+local wanted = false
+for i = 7, #ARGV do
+  wanted = wanted or {}
+  wanted[ARGV[i]] = true
+end
+
+-- How many entries are looked at for the sake of those that are wanted, so that no call holds up the server.
+local MAX_SCANNED = 2048
+local MAX_SCANNED_BYTES = 1048576
+
+local entries, start, step = {}, from, 8
+local records, bytes, scanned, scanned_bytes = 0, 0, 0, 0
+local last, is_last_in, is_full = false, true, max_records <= 0
+
+while not is_full do
+  local run = redis.call('XRANGE', log, start, '+', 'COUNT', step)
+  for _, entry in ipairs(run) do
+    if entry[1] == from then
+      if ARGV[6] == '1' then
+        entry = { entry[1], { 'tag', value_of(entry[2], 'tag') } }
+      end
+      entries[#entries + 1] = entry
+    else
+      local size = #(value_of(entry[2], 'event') or '')
+      local is_wanted = not wanted or wanted[value_of(entry[2], 'topic')]
+      if is_wanted and records > 0 and bytes + size > max_bytes then
+        is_full = true
+        break
+      end
+      last, is_last_in = entry, is_wanted
+      scanned, scanned_bytes = scanned + 1, scanned_bytes + size
+      if is_wanted then
+        entries[#entries + 1] = entry
+        records, bytes = records + 1, bytes + size
+      end
+      if records >= max_records or scanned >= MAX_SCANNED or scanned_bytes >= MAX_SCANNED_BYTES then
+        is_full = true
+        break
+      end
+    end
+  end
+  if #run < step then
+    break
+  end
+  start = '(' .. run[#run][1]
+  -- About as many as there is room for, going by what was seen.
+  local room = max_bytes - bytes
+  if wanted then
+    room = MAX_SCANNED_BYTES - scanned_bytes
+  end
+  step = math.max(1, math.min(256, math.floor(room * scanned / math.max(scanned_bytes, 1))))
+end
+if not is_last_in then
+  entries[#entries + 1] = last
+end
+
+local first = '0-0'
+if now.first ~= '0-0' then
+  local oldest = redis.call('XRANGE', log, '-', '+', 'COUNT', 1)[1]
+  if oldest and oldest[1] ~= now.first then
+    first = oldest[1]
+  end
+end
+return { now.epoch, now.last, first, entries }

@@ -1,0 +1,6 @@
+//! The broker on a real server: the contract, and what goes wrong with servers.
+
+#![allow(clippy::unwrap_used)]
+
+mod contract;
+mod support;
