@@ -114,3 +114,55 @@ async fn the_inspector_shows_what_it_publishes_and_resumes() {
     assert!(hub.wait_exit(Duration::from_secs(20)).await.success());
     browser.quit().await;
 }
+
+/// Publishes by hand; status and body.
+async fn publish(hub: &Program, headers: &[(&str, &str)], body: &str) -> (u16, String) {
+    let mut client = RawClient::connect(hub.addr()).await;
+    let mut request = format!(
+        "POST /publish?topic=a HTTP/1.1\r\nHost: a\r\nContent-Length: {}\r\n",
+        body.len()
+    );
+    for (name, value) in headers {
+        request.push_str(&format!("{name}: {value}\r\n"));
+    }
+    client.send(format!("{request}\r\n{body}")).await;
+    let status = client.read_head().await.status;
+    let mut body = Vec::new();
+    while let Ok(chunk) = client.read_body_chunk().await {
+        body.extend_from_slice(&chunk);
+    }
+    (status, String::from_utf8(body).unwrap())
+}
+
+#[tokio::test]
+async fn the_same_idempotency_key_publishes_once() {
+    let hub = serve(&[]).await;
+    let key = [("Idempotency-Key", "k1")];
+    let (status, first) = publish(&hub, &key, "a").await;
+    assert_eq!(
+        (status, publish(&hub, &key, "a").await.1),
+        (200, first.clone())
+    );
+    let (_, other) = publish(&hub, &[("Idempotency-Key", "k2")], "a").await;
+    assert_ne!(other, first);
+    let long = "k".repeat(256);
+    let (status, reason) = publish(&hub, &[("Idempotency-Key", &long)], "a").await;
+    assert_eq!(status, 400);
+    assert!(reason.contains("at most 255"), "{reason}");
+}
+
+#[tokio::test]
+async fn a_hub_is_ready_from_its_first_line_on() {
+    let hub = serve(&["--broker", "memory:"]).await;
+    assert_eq!(body(&hub, "/ready").await, "ready\n");
+}
+
+#[tokio::test]
+async fn a_broker_of_another_form_is_wrong_usage_and_an_absent_one_a_failure() {
+    let done = run(&["serve", "--broker", "kafka://:secret@a"], b"").await;
+    assert_eq!(done.code, Some(2));
+    for form in ["memory:", "sqlite:FILE", "redis://", "nats://"] {
+        assert!(done.err.contains(form), "{}", done.err);
+    }
+    assert!(!done.err.contains("secret"), "{}", done.err);
+}

@@ -1,0 +1,190 @@
+//! [`Place`]: where the hub's log lives, as `--broker` names it, and the way to open it.
+
+use std::fmt;
+
+use bellwether::{Retention, Topics};
+
+use crate::exit::{self, Failure, REFUSED, USAGE};
+
+/// What `--broker` takes, for messages and the help.
+const FORMS: &str = "memory: | sqlite:FILE | redis://[:PASSWORD@]HOST[:PORT][/DB] | nats://[USER:PASSWORD@]HOST[:PORT]";
+
+/// As large as a body may be, and what the stream adds to it.
+const MAX_EVENT_BYTES: usize = 2 * 1024 * 1024;
+
+/// Where the log lives. The addresses may hold passwords, so there is no `Debug`.
+#[derive(Clone, PartialEq, Eq)]
+pub(super) enum Place {
+    /// In this process, with which it ends.
+    Memory,
+    /// In a file.
+    Sqlite(String),
+    /// In a Redis server.
+    Redis(String),
+    /// In a NATS server.
+    Nats(String),
+}
+
+impl Place {
+    /// The place that this text names.
+    ///
+    /// # Errors
+    ///
+    /// Another form is wrong usage. The message does not repeat the text.
+    pub(super) fn parse(text: &str) -> Result<Self, Failure> {
+        let (scheme, rest) = text.split_once(':').unwrap_or(("", text));
+        let place = match scheme {
+            "memory" if rest.is_empty() => Self::Memory,
+            "sqlite" if !rest.is_empty() => Self::Sqlite(rest.to_owned()),
+            "redis" | "rediss" if has_host(rest) => Self::Redis(text.to_owned()),
+            "nats" | "tls" if has_host(rest) => Self::Nats(text.to_owned()),
+            _ => {
+                let found = match scheme {
+                    "memory" | "sqlite" | "redis" | "rediss" | "nats" | "tls" => {
+                        format!("`{scheme}:` without what belongs behind it")
+                    }
+                    _ if text.contains(':') => "another scheme".to_owned(),
+                    _ => "no scheme".to_owned(),
+                };
+                let message = format!("--broker takes {FORMS}; found {found}");
+                return Err(Failure::new(USAGE, message));
+            }
+        };
+        Ok(place)
+    }
+
+    /// The topics of this log, of which at most `keep` events are kept.
+    ///
+    /// # Errors
+    ///
+    /// The broker does not answer, cannot be used, or is not in this build: the message says why.
+    pub(super) async fn open(&self, keep: Option<u64>) -> Result<Topics, Failure> {
+        let mut retention = Retention::new();
+        if let Some(keep) = keep {
+            retention = retention.max_events(usize::try_from(keep).unwrap_or(usize::MAX));
+        }
+        let settings = Topics::builder()
+            .max_event_bytes(MAX_EVENT_BYTES)
+            .retention(retention);
+        let opened: Result<Topics, bellwether_topics::Error> = match self {
+            Self::Memory => Ok(settings.build()),
+            #[cfg(feature = "sqlite")]
+            Self::Sqlite(file) => {
+                let mut builder = bellwether_sqlite::SqliteBroker::builder(file);
+                if let Some(keep) = keep {
+                    builder = builder.max_records(keep);
+                }
+                settings
+                    .open(builder.open().map_err(|e| cannot_open(self, &e))?)
+                    .await
+            }
+            #[cfg(feature = "redis")]
+            Self::Redis(url) => {
+                let mut builder = bellwether_redis::RedisBroker::builder(url);
+                if let Some(keep) = keep {
+                    builder = builder.max_records(keep);
+                }
+                let broker = builder.connect().await;
+                settings
+                    .open(broker.map_err(|e| cannot_open(self, &e))?)
+                    .await
+            }
+            #[cfg(feature = "nats")]
+            Self::Nats(url) => {
+                let mut builder = bellwether_nats::NatsBroker::builder(url);
+                if let Some(keep) = keep {
+                    builder = builder.max_records(keep);
+                }
+                let broker = builder.connect().await;
+                settings
+                    .open(broker.map_err(|e| cannot_open(self, &e))?)
+                    .await
+            }
+            #[cfg(not(feature = "sqlite"))]
+            Self::Sqlite(_) => return Err(not_built("sqlite")),
+            #[cfg(not(feature = "redis"))]
+            Self::Redis(_) => return Err(not_built("redis")),
+            #[cfg(not(feature = "nats"))]
+            Self::Nats(_) => return Err(not_built("nats")),
+        };
+        opened.map_err(|error| cannot_open(self, &error))
+    }
+}
+
+/// What kind of place it is, without the address.
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Memory => "memory",
+            Self::Sqlite(_) => "SQLite",
+            Self::Redis(_) => "Redis",
+            Self::Nats(_) => "NATS",
+        })
+    }
+}
+
+#[cfg(not(all(feature = "sqlite", feature = "redis", feature = "nats")))]
+fn not_built(feature: &str) -> Failure {
+    Failure::new(
+        USAGE,
+        format_args!(
+            "this bellwether was built without {feature}: build it with `--features {feature}`"
+        ),
+    )
+}
+
+fn has_host(rest: &str) -> bool {
+    rest.strip_prefix("//").is_some_and(|host| !host.is_empty())
+}
+
+fn cannot_open(place: &Place, error: &(dyn std::error::Error + 'static)) -> Failure {
+    let causes = exit::with_causes(error);
+    Failure::new(
+        REFUSED,
+        format_args!("cannot use {place} as the broker: {causes}"),
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(text: &str) -> Option<Place> {
+        Place::parse(text).ok()
+    }
+
+    #[test]
+    fn each_form_names_its_place() {
+        assert!(parse("memory:") == Some(Place::Memory));
+        let file = Place::Sqlite("/var/lib/a:b.db".to_owned());
+        assert!(parse("sqlite:/var/lib/a:b.db") == Some(file));
+        let redis = "rediss://:secret@cache:6380/2";
+        assert!(parse(redis) == Some(Place::Redis(redis.to_owned())));
+        let nats = "nats://a.example";
+        assert!(parse(nats) == Some(Place::Nats(nats.to_owned())));
+    }
+
+    #[test]
+    fn other_forms_are_wrong_usage_and_are_not_repeated() {
+        for text in [
+            "",
+            "memory",
+            "memory:x",
+            "sqlite:",
+            "redis:",
+            "nats://",
+            "kafka://:secret@a",
+            ":secret",
+        ] {
+            let Err(failure) = Place::parse(text) else {
+                panic!("{text:?} was taken");
+            };
+            let message = format!("{failure:?}");
+            assert!(
+                message.contains("code: 2") && message.contains("sqlite:FILE"),
+                "{message}"
+            );
+            assert!(!message.contains("secret"), "{message}");
+        }
+    }
+}
