@@ -1,1 +1,67 @@
 //! The embedded durable broker: a log in one SQLite file.
+//!
+//! ```
+//! use bellwether_sqlite::SqliteBroker;
+//! use bellwether_topics::{ServerSentEvent, Topics};
+//!
+//! # let path = std::env::temp_dir().join(format!("bellwether-sqlite-{}.db", std::process::id()));
+//! # tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(async {
+//! let topics = Topics::with(SqliteBroker::open(&path)?).await?;
+//! let news = topics.topic("news")?;
+//! let id = news.publish(&ServerSentEvent::text("hello"))?.await?.id();
+//! news.publish(&ServerSentEvent::text("again"))?.await?;
+//! topics.close().await?;
+//!
+//! // In the next process, a reader that has seen the first event gets the second.
+//! let topics = Topics::with(SqliteBroker::open(&path)?).await?;
+//! let mut reader = topics.topic("news")?.subscribe().after(id.as_str()).open()?;
+//! let frame = reader.next().await.unwrap().into_frame().unwrap();
+//! assert!(frame.bytes().ends_with(b"data: again\n\n"));
+//! # topics.close().await?;
+//! # for end in ["", "-wal", "-shm", "-lock"] {
+//! #     let mut name = path.clone().into_os_string();
+//! #     name.push(end);
+//! #     let _ = std::fs::remove_file(name);
+//! # }
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! # }).unwrap();
+//! ```
+//!
+//! # What it promises
+//!
+//! A publish returns, and a reader sees the event, only after it is on stable storage. An offset is never given out
+//! twice in one epoch. A full disk or a failing one refuses publishes, leaves readers alone, and needs no restart
+//! afterwards. The file opens with the `sqlite3` program.
+//!
+//! # How it works
+//!
+//! One thread writes. What queues while a commit runs is the next transaction, so the wait for the disk is shared by all
+//! who publish at the same time. Readers have connections of their own, each reading one bounded page from one snapshot.
+//! Retention removes the oldest records a few hundred at a time between the commits. The schema and its version stand
+//! in [`schema`].
+//!
+//! Pure: `retention`, `record`. SQL: `schema`, `store` (what is written), `read`. Around them `writer` (the thread),
+//! `pool` (the readers' connections), `state` (what both share), `broker` and `tail` (the contract).
+
+#![cfg_attr(test, allow(clippy::unwrap_used))]
+
+mod broker;
+mod builder;
+mod error;
+mod failure;
+mod lock;
+mod observe;
+mod pool;
+mod read;
+mod record;
+mod retention;
+pub mod schema;
+mod state;
+mod store;
+mod tail;
+mod verify;
+mod writer;
+
+pub use crate::broker::SqliteBroker;
+pub use crate::builder::SqliteBuilder;
+pub use crate::error::OpenError;

@@ -1,1 +1,10 @@
 //! The tests of this crate from outside, as one program.
+
+#![allow(clippy::unwrap_used)]
+#![allow(
+    clippy::print_stdout,
+    reason = "runs print their figures, and why a test was skipped"
+)]
+
+mod contract;
+mod folder;

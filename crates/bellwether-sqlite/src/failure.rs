@@ -1,0 +1,168 @@
+//! [`Failure`]: what went wrong inside, in words for whoever runs the program.
+
+use std::sync::Arc;
+
+use bellwether_topics::broker::BrokerError;
+use rusqlite::ErrorCode;
+
+use crate::error::OpenError;
+
+/// A call that did not work.
+#[derive(Clone, Debug)]
+pub(crate) struct Failure {
+    pub(crate) reason: Reason,
+    pub(crate) message: String,
+    source: Option<Arc<rusqlite::Error>>,
+}
+
+/// Why.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Reason {
+    /// No room on the disk.
+    Full,
+    /// Another program holds the file's write lock.
+    Busy,
+    /// The disk, or what is between it and us.
+    Io,
+    /// What was read makes no sense.
+    Damaged,
+    /// The file is not where it was.
+    Moved,
+    /// Anything else.
+    Other,
+}
+
+impl Reason {
+    pub(crate) const ALL: [Self; 6] = [
+        Self::Full,
+        Self::Busy,
+        Self::Io,
+        Self::Damaged,
+        Self::Moved,
+        Self::Other,
+    ];
+
+    pub(crate) fn as_str(self) -> &'static str {
+        match self {
+            Self::Full => "full",
+            Self::Busy => "busy",
+            Self::Io => "io",
+            Self::Damaged => "damaged",
+            Self::Moved => "moved",
+            Self::Other => "other",
+        }
+    }
+
+    /// Whether the connection can go on being used: after the others nobody knows what it holds in memory.
+    pub(crate) fn keeps_connection(self) -> bool {
+        matches!(self, Self::Full | Self::Busy)
+    }
+}
+
+impl Failure {
+    pub(crate) fn damaged(message: impl Into<String>) -> Self {
+        Self {
+            reason: Reason::Damaged,
+            message: message.into(),
+            source: None,
+        }
+    }
+
+    /// The log could not be opened again.
+    pub(crate) fn of_opening(error: &OpenError) -> Self {
+        let reason = match error.is_damaged() {
+            true => Reason::Damaged,
+            false => Reason::Io,
+        };
+        Self {
+            reason,
+            message: error.to_string(),
+            source: None,
+        }
+    }
+
+    pub(crate) fn shut_down() -> Self {
+        Self {
+            reason: Reason::Other,
+            message: "the log is shut down".into(),
+            source: None,
+        }
+    }
+
+    pub(crate) fn moved() -> Self {
+        Self {
+            reason: Reason::Moved,
+            message: "the log's file was moved, deleted or replaced while in use; put it back, or restart to go on \
+                      with what is there now"
+                .into(),
+            source: None,
+        }
+    }
+
+    /// The error for the layer above.
+    pub(crate) fn to_broker_error(&self) -> BrokerError {
+        let error = BrokerError::unavailable(&*self.message);
+        match &self.source {
+            Some(source) => error.with_source(source.clone()),
+            None => error,
+        }
+    }
+
+    /// What SQLite called it, if it was SQLite.
+    pub(crate) fn code(&self) -> Option<ErrorCode> {
+        self.source.as_ref()?.sqlite_error_code()
+    }
+
+    pub(crate) fn into_source(self) -> Option<Arc<rusqlite::Error>> {
+        self.source
+    }
+}
+
+impl From<rusqlite::Error> for Failure {
+    fn from(error: rusqlite::Error) -> Self {
+        let (reason, message) = match error.sqlite_error_code() {
+            Some(ErrorCode::DiskFull) => (
+                Reason::Full,
+                "the disk is full; it works again once there is room",
+            ),
+            Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => (
+                Reason::Busy,
+                "another program is writing to the log's file; it works again once that has ended",
+            ),
+            Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => (
+                Reason::Damaged,
+                "the log's file is damaged; restore a copy, or move it away and restart to begin with an empty log",
+            ),
+            Some(
+                ErrorCode::SystemIoFailure
+                | ErrorCode::CannotOpen
+                | ErrorCode::ReadOnly
+                | ErrorCode::PermissionDenied
+                | ErrorCode::FileLockingProtocolFailed,
+            ) => (
+                Reason::Io,
+                "the log's file cannot be read or written; it works again once the disk does",
+            ),
+            // A value of another type than the schema says.
+            None if matches!(
+                error,
+                rusqlite::Error::FromSqlConversionFailure(..)
+                    | rusqlite::Error::IntegralValueOutOfRange(..)
+                    | rusqlite::Error::InvalidColumnType(..)
+                    | rusqlite::Error::QueryReturnedNoRows
+            ) =>
+            {
+                (
+                    Reason::Damaged,
+                    "the log's file holds what no log holds; restore a copy, or move it away and restart",
+                )
+            }
+            _ => (Reason::Other, "SQLite failed"),
+        };
+        Self {
+            reason,
+            message: message.into(),
+            source: Some(Arc::new(error)),
+        }
+    }
+}

@@ -1,0 +1,179 @@
+//! [`Pool`]: the connections that read, a bounded number of them, each used by one page at a time.
+
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
+use std::time::{Duration, Instant};
+
+use bellwether_topics::broker::{BrokerError, Page};
+use rusqlite::Connection;
+use tokio::sync::Semaphore;
+
+use crate::failure::Failure;
+use crate::lock::Lock;
+use crate::observe::Metrics;
+use crate::read::{self, Wanted};
+use crate::schema;
+use crate::state::shut_down;
+
+/// The connections that read. Pages are read on tokio's blocking threads.
+#[derive(Debug)]
+pub(crate) struct Pool {
+    path: PathBuf,
+    connections: u32,
+    permits: Arc<Semaphore>,
+    /// Guards the connections that nobody uses at the moment; `None` once the pool is closed.
+    idle: Mutex<Option<Idle>>,
+    /// Read by each page; written by a checkpoint that needs the file without snapshots. It guards no data.
+    snapshots: RwLock<()>,
+    metrics: Arc<Metrics>,
+}
+
+#[derive(Debug)]
+struct Idle {
+    readers: Vec<Reader>,
+    lock: Arc<Lock>,
+}
+
+#[derive(Debug)]
+struct Reader {
+    connection: Connection,
+    /// After the connection, so that the log is free only when nobody has it open.
+    _lock: Arc<Lock>,
+}
+
+impl Pool {
+    /// Opens as many connections. A file that later takes the log's place is therefore not read.
+    pub(crate) fn open(
+        path: PathBuf,
+        connections: u32,
+        lock: &Arc<Lock>,
+        metrics: Arc<Metrics>,
+    ) -> Result<Self, Failure> {
+        let pool = Self {
+            path,
+            connections,
+            permits: Arc::new(Semaphore::new(connections as usize)),
+            idle: Mutex::new(Some(Idle {
+                readers: Vec::new(),
+                lock: lock.clone(),
+            })),
+            snapshots: RwLock::default(),
+            metrics,
+        };
+        for _ in 0..connections {
+            let reader = pool.connect(lock.clone())?;
+            pool.put_back(reader);
+        }
+        Ok(pool)
+    }
+
+    /// Reads a page, after those who came before. Dropped, it reads on and the page is thrown away.
+    pub(crate) async fn read(
+        self: &Arc<Self>,
+        wanted: Wanted,
+        timeout: Duration,
+    ) -> Result<Page, BrokerError> {
+        let pool = self.clone();
+        let reading =
+            async move {
+                let permit = pool.permits.clone().acquire_owned().await;
+                let permit = permit.map_err(|_| shut_down())?;
+                let read = tokio::task::spawn_blocking(move || {
+                    let page = pool.read_now(&wanted);
+                    drop(permit);
+                    page
+                });
+                match read.await {
+                    Ok(page) => page.map_err(|failure| failure.to_broker_error()),
+                    Err(error) => Err(BrokerError::unavailable("reading the log was cut short")
+                        .with_source(error)),
+                }
+            };
+        tokio::time::timeout(timeout, reading)
+            .await
+            .unwrap_or_else(|_| {
+                Err(BrokerError::unavailable(format!(
+                    "the log's file was not read within {timeout:?}"
+                )))
+            })
+    }
+
+    /// Runs a checkpoint while no page is being read.
+    pub(crate) fn without_snapshots<T>(&self, checkpoint: impl FnOnce() -> T) -> T {
+        let _alone = self
+            .snapshots
+            .write()
+            .unwrap_or_else(PoisonError::into_inner);
+        checkpoint()
+    }
+
+    /// Lets no page begin, waits for those under way, and closes the connections.
+    pub(crate) async fn close(&self, patience: Duration) {
+        // A page that takes longer keeps its connection, and with it the lock, until it is done.
+        let all = self.permits.acquire_many(self.connections);
+        let waited = tokio::time::timeout(patience, all).await;
+        self.close_now();
+        drop(waited);
+    }
+
+    /// Lets no page begin, and closes the connections that nobody uses.
+    pub(crate) fn close_now(&self) {
+        self.permits.close();
+        self.idle().take();
+    }
+
+    fn read_now(&self, wanted: &Wanted) -> Result<Page, Failure> {
+        let since = Instant::now();
+        let idle = match &mut *self.idle() {
+            None => return Err(Failure::shut_down()),
+            Some(idle) => idle.readers.pop().ok_or_else(|| idle.lock.clone()),
+        };
+        let reader = match idle {
+            Ok(reader) => reader,
+            Err(lock) => self.connect(lock)?,
+        };
+        let page = {
+            let _shared = self
+                .snapshots
+                .read()
+                .unwrap_or_else(PoisonError::into_inner);
+            read::page(&reader.connection, wanted)
+        };
+        match &page {
+            Ok(page) => {
+                self.put_back(reader);
+                let bytes: usize = page.records.iter().map(|record| record.event.len()).sum();
+                self.metrics.read_seconds.record(since.elapsed());
+                self.metrics
+                    .read_records
+                    .increment(page.records.len() as u64);
+                self.metrics.read_bytes.increment(bytes as u64);
+            }
+            Err(failure) => {
+                self.metrics.failure(failure.reason);
+                if failure.reason.keeps_connection() {
+                    self.put_back(reader);
+                }
+            }
+        }
+        page
+    }
+
+    fn connect(&self, lock: Arc<Lock>) -> Result<Reader, Failure> {
+        Ok(Reader {
+            connection: schema::open_reader(&self.path)?,
+            _lock: lock,
+        })
+    }
+
+    fn put_back(&self, reader: Reader) {
+        if let Some(idle) = &mut *self.idle() {
+            idle.readers.push(reader);
+        }
+    }
+
+    fn idle(&self) -> MutexGuard<'_, Option<Idle>> {
+        // A list of connections is whole whoever panicked.
+        self.idle.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

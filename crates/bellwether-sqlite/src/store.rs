@@ -1,0 +1,524 @@
+//! [`Store`]: the connection that writes, and what it writes: batches of records, and the removal of old ones.
+//!
+//! Each call is one transaction, which either happens or does not; the numbers kept here change only when it did.
+
+use std::cell::Cell;
+use std::path::Path;
+use std::time::Duration;
+
+use bellwether_topics::broker::{Bounds, BrokerError, NewRecord, Stored};
+use bellwether_topics::{Cursor, Offset};
+use rusqlite::{Connection, OptionalExtension, params};
+
+use crate::error::OpenError;
+use crate::failure::Failure;
+use crate::read::SIZE;
+use crate::record;
+use crate::retention::{Extent, Front, Retention};
+use crate::schema;
+use crate::verify::{self, Broken, Known, LogRow};
+
+/// The largest event. SQLite takes up to a gigabyte, but one event must not take the memory of all.
+pub(crate) const MAX_EVENT_BYTES: usize = 64 << 20;
+/// The longest topic's name and the longest key.
+pub(crate) const MAX_NAME_BYTES: usize = 255;
+
+thread_local! {
+    /// The pages in the write-ahead log after the last commit of this thread's connection. SQLite tells it to a plain
+    /// function only, and the connection never leaves the thread that writes.
+    static WAL_PAGES: Cell<u32> = const { Cell::new(0) };
+}
+
+/// How long idempotency keys are known, and how many.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct KeyWindow {
+    pub(crate) duration: Duration,
+    pub(crate) max_keys: u64,
+}
+
+impl KeyWindow {
+    /// Beyond which it is worth to forget keys beside a batch.
+    fn with_slack(&self) -> Self {
+        Self {
+            duration: self.duration.saturating_add(self.duration / 16),
+            max_keys: self.max_keys.saturating_add((self.max_keys / 16).min(512)),
+        }
+    }
+
+    fn knows(&self, at: u64, time: u64) -> bool {
+        u128::from(time.saturating_sub(at)) < self.duration.as_millis()
+    }
+}
+
+/// The idempotency keys that are stored.
+#[derive(Clone, Copy, Debug, Default)]
+struct Keys {
+    count: u64,
+    oldest_at: Option<u64>,
+}
+
+impl Keys {
+    fn forgotten_since(&self, before: &Self) -> u64 {
+        before.count.saturating_sub(self.count)
+    }
+
+    /// Whether some are beyond the window.
+    fn are_old(&self, window: &KeyWindow, time: u64) -> bool {
+        self.count > window.max_keys || self.oldest_at.is_some_and(|at| !window.knows(at, time))
+    }
+}
+
+/// The log in the file, open for writing.
+#[derive(Debug)]
+pub(crate) struct Store {
+    connection: Connection,
+    log: LogRow,
+    first_at: u64,
+    keys: Keys,
+    /// Changes when another connection, which is then not ours, has written.
+    data_version: i64,
+}
+
+/// What opening found.
+#[derive(Debug)]
+pub(crate) struct Opened {
+    pub(crate) store: Store,
+    pub(crate) broken: Option<Broken>,
+}
+
+/// What a batch became.
+#[derive(Debug)]
+pub(crate) struct Appended {
+    pub(crate) answers: Vec<Result<Stored, BrokerError>>,
+    pub(crate) records: u64,
+    pub(crate) bytes: u64,
+    pub(crate) duplicates: u64,
+    pub(crate) trimmed: u64,
+}
+
+impl Store {
+    /// Opens the log and looks whether it is whole. Records that were `known` and are gone begin a new epoch.
+    pub(crate) fn open(
+        path: &Path,
+        create: bool,
+        known: Option<Known>,
+        patience: Duration,
+    ) -> Result<Opened, OpenError> {
+        let connection = schema::open_writer(path, create)?;
+        connection.wal_hook(Some(|_, pages| {
+            WAL_PAGES.set(u32::try_from(pages).unwrap_or(0));
+            Ok(())
+        }));
+        Self::verified(connection, known, patience).map_err(|error| schema::failed(path, error))
+    }
+
+    fn verified(
+        connection: Connection,
+        known: Option<Known>,
+        patience: Duration,
+    ) -> Result<Opened, Failure> {
+        let broken = verify::verify(&connection, known, patience)?;
+        if broken.is_some() {
+            verify::begin_anew(&connection)?;
+        }
+        let mut store = Self {
+            log: verify::log_row(&connection)?,
+            first_at: 0,
+            keys: Keys::default(),
+            data_version: 0,
+            connection,
+        };
+        store.look()?;
+        Ok(Opened { store, broken })
+    }
+
+    pub(crate) fn bounds(&self) -> Bounds {
+        Bounds {
+            epoch: self.log.epoch,
+            floor: Offset::new(self.log.floor),
+            head: Offset::new(self.log.head),
+        }
+    }
+
+    pub(crate) fn extent(&self) -> Extent {
+        extent(&self.log, self.first_at)
+    }
+
+    pub(crate) fn wal_pages(&self) -> u32 {
+        WAL_PAGES.get()
+    }
+
+    /// Whether keys wait for removal.
+    pub(crate) fn has_old_keys(&self, window: &KeyWindow, now: u64) -> bool {
+        self.keys.are_old(window, self.log.at.max(now))
+    }
+
+    /// Notices another program's writing to the file, which ends the epoch: it may have removed anything.
+    pub(crate) fn notice_foreign_writes(&mut self) -> Result<Option<Broken>, Failure> {
+        if data_version(&self.connection)? == self.data_version {
+            return Ok(None);
+        }
+        verify::begin_anew(&self.connection)?;
+        self.look()?;
+        Ok(Some(Broken::Foreign))
+    }
+
+    /// Appends a batch, and removes old records beside it if that is due.
+    pub(crate) fn append(
+        &mut self,
+        records: &[&NewRecord],
+        window: &KeyWindow,
+        retention: &Retention,
+        now: u64,
+    ) -> Result<Appended, Failure> {
+        let mut log = self.log;
+        let mut keys = self.keys;
+        log.at = log.at.max(now);
+        let mut appended = Appended {
+            answers: Vec::with_capacity(records.len()),
+            records: 0,
+            bytes: 0,
+            duplicates: 0,
+            trimmed: 0,
+        };
+        let transaction = immediate(&self.connection)?;
+        for record in records {
+            let answer = match insert(&transaction, record, &mut log, &mut keys, window)? {
+                Inserted::New(stored) => {
+                    appended.records += 1;
+                    appended.bytes += record.event.len() as u64;
+                    Ok(stored)
+                }
+                Inserted::Known(stored) => {
+                    appended.duplicates += 1;
+                    Ok(stored)
+                }
+                Inserted::Refused(error) => Err(error),
+            };
+            appended.answers.push(answer);
+        }
+        if appended.records == 0 {
+            // Nothing to make safe: duplicates were committed before. Rolls back nothing.
+            return Ok(appended);
+        }
+        let mut first_at = if log.floor + appended.records == log.head {
+            log.at
+        } else {
+            self.first_at
+        };
+        if retention.is_due(&extent(&log, first_at), now) {
+            let step = Retention::step(appended.records);
+            appended.trimmed =
+                trim_front(&transaction, retention, &mut log, &mut first_at, step, now)?;
+        }
+        let loose = window.with_slack();
+        if keys.are_old(&loose, log.at) {
+            let step = Retention::step(appended.records);
+            forget(&transaction, window, &mut keys, step, log.at)?;
+        }
+        save(&transaction, &log)?;
+        transaction.commit()?;
+        self.log = log;
+        self.first_at = first_at;
+        self.keys = keys;
+        Ok(appended)
+    }
+
+    /// Removes at most `step` of the oldest records beyond the bounds; tells how many there were.
+    pub(crate) fn trim(
+        &mut self,
+        retention: &Retention,
+        step: u64,
+        now: u64,
+    ) -> Result<u64, Failure> {
+        let mut log = self.log;
+        let mut first_at = self.first_at;
+        let transaction = immediate(&self.connection)?;
+        let trimmed = trim_front(&transaction, retention, &mut log, &mut first_at, step, now)?;
+        if trimmed > 0 {
+            save(&transaction, &log)?;
+            transaction.commit()?;
+            self.log = log;
+            self.first_at = first_at;
+        }
+        Ok(trimmed)
+    }
+
+    /// Forgets at most `step` idempotency keys that are beyond the window; tells how many there were.
+    pub(crate) fn forget_keys(
+        &mut self,
+        window: &KeyWindow,
+        step: u64,
+        now: u64,
+    ) -> Result<u64, Failure> {
+        let mut keys = self.keys;
+        let transaction = immediate(&self.connection)?;
+        forget(&transaction, window, &mut keys, step, self.log.at.max(now))?;
+        transaction.commit()?;
+        let forgotten = keys.forgotten_since(&self.keys);
+        self.keys = keys;
+        Ok(forgotten)
+    }
+
+    /// The tag of the last record, if there is one.
+    pub(crate) fn newest_tag(&self) -> Result<Option<u32>, Failure> {
+        verify::tag_at(&self.connection, self.log.head)
+    }
+
+    /// Moves what the write-ahead log holds into the file, so that its space is used again. What a reader still needs
+    /// stays there until the next time.
+    pub(crate) fn checkpoint(&self, mode: Checkpoint) -> Result<(), Failure> {
+        let sql = match mode {
+            Checkpoint::Passive => "PRAGMA wal_checkpoint(PASSIVE)",
+            Checkpoint::Restart => "PRAGMA wal_checkpoint(RESTART)",
+            Checkpoint::Truncate => "PRAGMA wal_checkpoint(TRUNCATE)",
+        };
+        // Another program's reader is not waited for: commits would wait, too.
+        self.connection.busy_timeout(Duration::ZERO)?;
+        let done = self.connection.query_row(sql, (), |_| Ok(()));
+        self.connection.busy_timeout(schema::BUSY_TIMEOUT)?;
+        Ok(done?)
+    }
+
+    /// Reads again what is kept of the file.
+    fn look(&mut self) -> Result<(), Failure> {
+        self.log = verify::log_row(&self.connection)?;
+        self.first_at = first_at(&self.connection, self.log.floor)?;
+        self.data_version = data_version(&self.connection)?;
+        self.keys = Keys {
+            count: self
+                .connection
+                .query_row("SELECT count(*) FROM keys", (), |row| row.get(0))?,
+            oldest_at: oldest_key_at(&self.connection)?,
+        };
+        Ok(())
+    }
+}
+
+/// How hard a checkpoint tries.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Checkpoint {
+    /// Moves what no reader needs.
+    Passive,
+    /// Waits for readers until the write-ahead log can begin at its front.
+    Restart,
+    /// Also makes its file empty.
+    Truncate,
+}
+
+fn extent(log: &LogRow, first_at: u64) -> Extent {
+    Extent {
+        floor: log.floor,
+        head: log.head,
+        bytes: log.bytes,
+        first_at,
+        last_at: log.at,
+    }
+}
+
+fn immediate(connection: &Connection) -> Result<rusqlite::Transaction<'_>, Failure> {
+    use rusqlite::{Transaction, TransactionBehavior};
+
+    Ok(Transaction::new_unchecked(
+        connection,
+        TransactionBehavior::Immediate,
+    )?)
+}
+
+fn data_version(connection: &Connection) -> Result<i64, Failure> {
+    let mut statement = connection.prepare_cached("PRAGMA data_version")?;
+    Ok(statement.query_row((), |row| row.get(0))?)
+}
+
+fn first_at(connection: &Connection, floor: u64) -> Result<u64, Failure> {
+    let mut statement = connection.prepare_cached("SELECT at FROM records WHERE offset = ?1")?;
+    let at = statement.query_row([floor + 1], |row| row.get(0));
+    Ok(at.optional()?.unwrap_or(0))
+}
+
+enum Inserted {
+    New(Stored),
+    Known(Stored),
+    Refused(BrokerError),
+}
+
+fn insert(
+    connection: &Connection,
+    record: &NewRecord,
+    log: &mut LogRow,
+    keys: &mut Keys,
+    window: &KeyWindow,
+) -> Result<Inserted, Failure> {
+    if let Some(error) = refusal(record) {
+        return Ok(Inserted::Refused(error));
+    }
+    let cursor = |offset: u64, tag: u32| Cursor {
+        epoch: log.epoch,
+        offset: Offset::new(offset),
+        tag,
+    };
+    let key = record.idempotency_key.as_deref();
+    let mut is_expired = false;
+    if let Some(key) = key {
+        let sql = "SELECT offset, tag, at FROM keys WHERE topic = ?1 AND key = ?2";
+        let found: Option<(u64, u32, u64)> = connection
+            .prepare_cached(sql)?
+            .query_row(params![&*record.topic, key], |row| {
+                Ok((row.get(0)?, row.get(1)?, row.get(2)?))
+            })
+            .optional()?;
+        if let Some((offset, tag, at)) = found {
+            if window.knows(at, log.at) {
+                return Ok(Inserted::Known(Stored {
+                    cursor: cursor(offset, tag),
+                    is_duplicate: true,
+                }));
+            }
+            is_expired = true;
+        }
+    }
+    let offset = log.head + 1;
+    let stored = Stored {
+        cursor: cursor(offset, record.tag),
+        is_duplicate: false,
+    };
+    let conflation_key = record.conflation_key.as_deref();
+    let checksum = record::checksum(
+        offset,
+        record.tag,
+        &record.topic,
+        &record.event,
+        conflation_key,
+    );
+    connection
+        .prepare_cached(
+            "INSERT INTO records (offset, topic, tag, at, conflation_key, checksum, event)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
+        )?
+        .execute(params![
+            offset,
+            &*record.topic,
+            record.tag,
+            log.at,
+            conflation_key,
+            checksum,
+            &*record.event
+        ])?;
+    if let Some(key) = key {
+        connection
+            .prepare_cached(
+                "REPLACE INTO keys (topic, key, offset, tag, at) VALUES (?1, ?2, ?3, ?4, ?5)",
+            )?
+            .execute(params![&*record.topic, key, offset, record.tag, log.at])?;
+        keys.count += u64::from(!is_expired);
+        keys.oldest_at.get_or_insert(log.at);
+    }
+    log.head = offset;
+    log.bytes += record::size_of(record);
+    Ok(Inserted::New(stored))
+}
+
+/// Removes at most `step` keys beyond the window, oldest first.
+fn forget(
+    connection: &Connection,
+    window: &KeyWindow,
+    keys: &mut Keys,
+    step: u64,
+    time: u64,
+) -> Result<(), Failure> {
+    let mut last: Option<u64> = None;
+    let mut count = keys.count;
+    {
+        let sql = "SELECT offset, at FROM keys ORDER BY offset LIMIT ?1";
+        let mut statement = connection.prepare_cached(sql)?;
+        let mut rows = statement.query([step])?;
+        while let Some(row) = rows.next()? {
+            if count <= window.max_keys && window.knows(row.get(1)?, time) {
+                break;
+            }
+            count -= 1;
+            last = Some(row.get(0)?);
+        }
+    }
+    if let Some(last) = last {
+        // A record has at most one key, so this removes exactly those that were counted.
+        connection
+            .prepare_cached("DELETE FROM keys WHERE offset <= ?1")?
+            .execute([last])?;
+        keys.count = count;
+        keys.oldest_at = oldest_key_at(connection)?;
+    }
+    Ok(())
+}
+
+fn oldest_key_at(connection: &Connection) -> Result<Option<u64>, Failure> {
+    let sql = "SELECT at FROM keys ORDER BY offset LIMIT 1";
+    let mut statement = connection.prepare_cached(sql)?;
+    Ok(statement.query_row((), |row| row.get(0)).optional()?)
+}
+
+/// Why a record can never be stored, if so.
+fn refusal(record: &NewRecord) -> Option<BrokerError> {
+    let key = |key: &Option<std::sync::Arc<str>>| key.as_ref().map_or(0, |key| key.len());
+    let too_long = |what: &str, found: usize, max: usize| {
+        BrokerError::refused(format!(
+            "{what} is {found} bytes long, at most {max} can be stored"
+        ))
+    };
+    if record.event.len() > MAX_EVENT_BYTES {
+        return Some(too_long("the event", record.event.len(), MAX_EVENT_BYTES));
+    }
+    if record.topic.len() > MAX_NAME_BYTES {
+        return Some(too_long(
+            "the topic's name",
+            record.topic.len(),
+            MAX_NAME_BYTES,
+        ));
+    }
+    let longest = key(&record.idempotency_key).max(key(&record.conflation_key));
+    (longest > MAX_NAME_BYTES).then(|| too_long("a key", longest, MAX_NAME_BYTES))
+}
+
+fn save(connection: &Connection, log: &LogRow) -> Result<(), Failure> {
+    connection
+        .prepare_cached("UPDATE log SET head = ?1, floor = ?2, bytes = ?3, at = ?4")?
+        .execute(params![log.head, log.floor, log.bytes, log.at])?;
+    Ok(())
+}
+
+/// Removes at most `step` records at the front, as retention says.
+fn trim_front(
+    connection: &Connection,
+    retention: &Retention,
+    log: &mut LogRow,
+    first_at: &mut u64,
+    step: u64,
+    now: u64,
+) -> Result<u64, Failure> {
+    let before = log.floor;
+    {
+        let mut statement = connection.prepare_cached(&format!(
+            "SELECT offset, {SIZE}, at FROM records WHERE offset > ?1 ORDER BY offset LIMIT ?2"
+        ))?;
+        let mut rows = statement.query(params![before, step])?;
+        while let Some(row) = rows.next()? {
+            let front = Front {
+                offset: row.get(0)?,
+                bytes: row.get(1)?,
+                at: row.get(2)?,
+            };
+            if !retention.removes(&front, &extent(log, front.at), now) {
+                break;
+            }
+            log.floor = front.offset;
+            log.bytes = log.bytes.saturating_sub(front.bytes);
+        }
+    }
+    if log.floor > before {
+        connection
+            .prepare_cached("DELETE FROM records WHERE offset <= ?1")?
+            .execute([log.floor])?;
+        *first_at = self::first_at(connection, log.floor)?;
+    }
+    Ok(log.floor - before)
+}

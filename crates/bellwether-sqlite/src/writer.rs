@@ -1,0 +1,387 @@
+//! The thread that writes: group commits, and between them retention, checkpoints and repair.
+//!
+//! A batch is whatever queued while the last commit ran. Answers leave before anything else is done, and the rest is done
+//! in small steps, so that no publish waits long for it.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, RecvTimeoutError};
+use std::time::{Duration, Instant, SystemTime};
+
+use bellwether_topics::broker::{BrokerError, NewRecord, Stored};
+use tokio::sync::{OwnedSemaphorePermit, oneshot};
+
+use crate::builder::Settings;
+use crate::failure::{Failure, Reason};
+use crate::lock::Lock;
+use crate::observe::Metrics;
+use crate::pool::Pool;
+use crate::retention::Retention;
+use crate::state::{Condition, Shared};
+use crate::store::{Checkpoint, Store};
+use crate::verify::Known;
+
+/// The most records of one transaction, and the bytes after which nothing is added to it.
+const MAX_BATCH: usize = 1024;
+const MAX_BATCH_BYTES: usize = 4 << 20;
+/// How often a quiet log is looked after.
+const TICK: Duration = Duration::from_secs(1);
+/// The size of the write-ahead log, in pages of 4 KiB, at which it is moved into the file.
+const CHECKPOINT_PAGES: u32 = 4096;
+/// The size at which readers are kept waiting for that.
+const CROWDED_PAGES: u32 = 4 * CHECKPOINT_PAGES;
+
+/// What the thread is asked for.
+#[derive(Debug)]
+pub(crate) enum Command {
+    Append(Append),
+    /// Removes all but so many records.
+    Trim(u64, oneshot::Sender<Result<(), BrokerError>>),
+    /// Finishes what came before, and ends.
+    Stop(oneshot::Sender<()>),
+}
+
+/// Records that wait for the disk.
+#[derive(Debug)]
+pub(crate) struct Append {
+    pub(crate) records: Vec<NewRecord>,
+    pub(crate) answer: oneshot::Sender<Answer>,
+    /// Their share of the queue.
+    pub(crate) _room: OwnedSemaphorePermit,
+}
+
+pub(crate) type Answer = Result<Vec<Result<Stored, BrokerError>>, BrokerError>;
+
+/// The state of the thread.
+#[derive(Debug)]
+pub(crate) struct Writer {
+    pub(crate) settings: Settings,
+    pub(crate) queue: Receiver<Command>,
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) pool: Arc<Pool>,
+    pub(crate) metrics: Arc<Metrics>,
+    /// `None` after a failure that leaves nothing to trust, until it is open again.
+    pub(crate) store: Option<Store>,
+    /// Which file that is.
+    pub(crate) identity: Option<Identity>,
+    /// What the log must still have when it is opened again.
+    pub(crate) known: Option<Known>,
+    pub(crate) trims: Vec<(u64, oneshot::Sender<Result<(), BrokerError>>)>,
+    pub(crate) stop: Option<oneshot::Sender<()>>,
+    /// After a step of removal that failed or found nothing, until the next tick.
+    pub(crate) rests: bool,
+    /// The size of the write-ahead log at which the next checkpoint is tried.
+    pub(crate) checkpoint_at: u32,
+    /// The last that goes.
+    pub(crate) lock: Arc<Lock>,
+}
+
+impl Writer {
+    /// Works until it is told to stop, or until nobody holds the broker.
+    pub(crate) fn run(mut self) {
+        let mut batch = Vec::new();
+        let mut ticked = Instant::now();
+        loop {
+            let patience = match self.has_work() {
+                true => Duration::ZERO,
+                false => TICK.saturating_sub(ticked.elapsed()),
+            };
+            match self.queue.recv_timeout(patience) {
+                Ok(command) => self.gather(command, &mut batch),
+                Err(RecvTimeoutError::Timeout) => {}
+                Err(RecvTimeoutError::Disconnected) => break,
+            }
+            let is_quiet = batch.is_empty();
+            self.append(&mut batch);
+            if self.stop.is_some() {
+                break;
+            }
+            if is_quiet {
+                self.trim();
+            }
+            let is_tick = ticked.elapsed() >= TICK;
+            if is_tick {
+                ticked = Instant::now();
+                self.rests = false;
+                self.look_after();
+            }
+            self.checkpoint();
+        }
+        self.finish();
+    }
+
+    /// Takes what is in the queue, up to the bounds of a batch.
+    fn gather(&mut self, first: Command, batch: &mut Vec<Append>) {
+        let mut records = 0;
+        let mut bytes = 0;
+        let mut next = Some(first);
+        while let Some(command) = next {
+            match command {
+                // Nobody waits any more: what was not begun is not done.
+                Command::Append(append) if append.answer.is_closed() => {}
+                Command::Append(append) => {
+                    records += append.records.len();
+                    bytes += append.records.iter().map(|r| r.event.len()).sum::<usize>();
+                    batch.push(append);
+                }
+                Command::Trim(keep, answer) => self.trims.push((keep.max(1), answer)),
+                Command::Stop(answer) => {
+                    self.stop = Some(answer);
+                    return;
+                }
+            }
+            if records >= MAX_BATCH || bytes >= MAX_BATCH_BYTES {
+                return;
+            }
+            next = self.queue.try_recv().ok();
+        }
+    }
+
+    fn append(&mut self, batch: &mut Vec<Append>) {
+        if batch.is_empty() {
+            return;
+        }
+        let since = Instant::now();
+        let records: Vec<_> = batch.iter().flat_map(|append| &append.records).collect();
+        let retention = self.retention();
+        let result = self.with_store(|store, settings| {
+            store.append(&records, &settings.key_window, &retention, now())
+        });
+        match result {
+            Ok(appended) => {
+                self.metrics.commit_seconds.record(since.elapsed());
+                self.metrics.batch_records.record(records.len() as f64);
+                self.metrics.appended.increment(appended.records);
+                self.metrics.appended_bytes.increment(appended.bytes);
+                self.metrics.duplicates.increment(appended.duplicates);
+                self.metrics.trimmed.increment(appended.trimmed);
+                if let Some(store) = &self.store {
+                    let answers = records.iter().copied().zip(&appended.answers);
+                    self.shared.committed(store.bounds(), answers);
+                }
+                let stored = appended.answers.iter().rev().flatten();
+                if let Some(last) = stored.max_by_key(|stored| stored.cursor.offset)
+                    && self
+                        .known
+                        .is_none_or(|known| known.offset < last.cursor.offset.low())
+                {
+                    self.known = Some(Known {
+                        epoch: last.cursor.epoch,
+                        offset: last.cursor.offset.low(),
+                        tag: last.cursor.tag,
+                    });
+                }
+                let mut answers = appended.answers.into_iter();
+                for append in batch.drain(..) {
+                    let own = answers.by_ref().take(append.records.len()).collect();
+                    let _ = append.answer.send(Ok(own));
+                }
+            }
+            Err(failure) => {
+                for append in batch.drain(..) {
+                    let _ = append.answer.send(Err(failure.to_broker_error()));
+                }
+            }
+        }
+    }
+
+    /// Whether there is something to do without being asked.
+    fn has_work(&self) -> bool {
+        let Some(store) = self.store.as_ref().filter(|_| !self.rests) else {
+            return false;
+        };
+        let extent = store.extent();
+        self.settings.retention.is_exceeded(&extent, now())
+            || self.trims.iter().any(|(keep, _)| extent.records() > *keep)
+            || store.has_old_keys(&self.settings.key_window, now())
+    }
+
+    /// The bounds of the log, and what was asked for.
+    fn retention(&self) -> Retention {
+        let keep = self.trims.iter().map(|(keep, _)| *keep).min();
+        let mut retention = self.settings.retention;
+        retention.max_records = retention.max_records.min(keep.unwrap_or(u64::MAX));
+        retention
+    }
+
+    /// One step of removal, while nothing waits.
+    fn trim(&mut self) {
+        if self.has_work() {
+            let retention = self.retention();
+            let trimmed = self.with_store(|store, settings| {
+                let now = now();
+                let step = Retention::step(0);
+                let mut forgotten = 0;
+                if store.has_old_keys(&settings.key_window, now) {
+                    forgotten = store.forget_keys(&settings.key_window, step, now)?;
+                }
+                Ok((store.trim(&retention, step, now)?, forgotten))
+            });
+            match trimmed {
+                Ok((trimmed, forgotten)) => {
+                    self.metrics.trimmed.increment(trimmed);
+                    self.rests = trimmed + forgotten == 0;
+                }
+                Err(failure) => {
+                    self.rests = true;
+                    for (_, answer) in self.trims.drain(..) {
+                        let _ = answer.send(Err(failure.to_broker_error()));
+                    }
+                }
+            }
+        }
+        if let Some(store) = &self.store {
+            self.shared.trimmed(store.bounds().floor.low());
+            let records = store.extent().records();
+            for (_, answer) in self.trims.extract_if(.., |(keep, _)| records <= *keep) {
+                let _ = answer.send(Ok(()));
+            }
+        }
+    }
+
+    /// What is done once a second: figures, and a look whether a file that was lost is back.
+    fn look_after(&mut self) {
+        // Opens it again if need be, and notices if the file has gone.
+        let looked = self.with_store(|store, _| Ok(store.extent()));
+        if let Ok(extent) = looked {
+            self.metrics.log_records.set(extent.records() as f64);
+            self.metrics.log_bytes.set(extent.bytes as f64);
+        }
+        if let Some(store) = &self.store {
+            self.metrics.wal_pages.set(f64::from(store.wal_pages()));
+        }
+    }
+
+    fn checkpoint(&mut self) {
+        let Some(store) = &self.store else {
+            return;
+        };
+        let pages = store.wal_pages();
+        if pages < CHECKPOINT_PAGES {
+            self.checkpoint_at = CHECKPOINT_PAGES;
+        }
+        if pages < self.checkpoint_at {
+            return;
+        }
+        let since = Instant::now();
+        let moved = match pages < CROWDED_PAGES {
+            true => store.checkpoint(Checkpoint::Passive),
+            false => self
+                .pool
+                .without_snapshots(|| store.checkpoint(Checkpoint::Restart)),
+        };
+        // A reader may have been in the way; not every commit tries again.
+        self.checkpoint_at = pages + CHECKPOINT_PAGES / 4;
+        match moved {
+            Ok(()) => self.metrics.checkpoint_seconds.record(since.elapsed()),
+            // Nothing is lost by it: the records stay in the write-ahead log.
+            Err(failure) => self.failed(&failure),
+        }
+    }
+
+    /// Works with the log, after a look whether it is still there; opens it again if the last failure closed it.
+    fn with_store<T>(
+        &mut self,
+        work: impl FnOnce(&mut Store, &Settings) -> Result<T, Failure>,
+    ) -> Result<T, Failure> {
+        let result = self.ready().and_then(|()| match &mut self.store {
+            Some(store) => work(store, &self.settings),
+            None => Err(Failure::moved()),
+        });
+        match &result {
+            Ok(_) => self.metrics.is_available.set(1.0),
+            Err(failure) => self.failed(failure),
+        }
+        result
+    }
+
+    /// Makes sure that the log is open, and the one that it was.
+    fn ready(&mut self) -> Result<(), Failure> {
+        if self.identity != Identity::of(&self.settings.path) {
+            return Err(Failure::moved());
+        }
+        if self.store.is_none() {
+            let path = &self.settings.path;
+            let opened = Store::open(path, false, self.known, Duration::ZERO);
+            let opened = opened.map_err(|error| Failure::of_opening(&error))?;
+            self.metrics.reopened.increment(1);
+            if opened.broken.is_some() {
+                self.metrics.new_epochs.increment(1);
+            }
+            self.shared.begun_anew(opened.store.bounds());
+            self.store = Some(opened.store);
+        } else if !matches!(self.shared.state().condition, Condition::Works) {
+            self.shared.set_condition(Condition::Works);
+        }
+        if let Some(store) = &mut self.store
+            && store.notice_foreign_writes()?.is_some()
+        {
+            self.metrics.new_epochs.increment(1);
+            self.known = None;
+            self.shared.begun_anew(store.bounds());
+        }
+        Ok(())
+    }
+
+    fn failed(&mut self, failure: &Failure) {
+        self.metrics.failure(failure.reason);
+        match failure.reason {
+            // Reading still works.
+            Reason::Full | Reason::Busy => {}
+            Reason::Moved => self.out_of_order(failure),
+            Reason::Io | Reason::Damaged | Reason::Other => {
+                // What the connection holds in memory may be anything now. Only the file's word counts.
+                self.store = None;
+                self.out_of_order(failure);
+            }
+        }
+    }
+
+    fn out_of_order(&self, failure: &Failure) {
+        self.metrics.is_available.set(0.0);
+        let failure = Arc::new(failure.clone());
+        self.shared.set_condition(Condition::Fails(failure));
+    }
+
+    /// Leaves a file that needs no repair when it is opened next.
+    fn finish(mut self) {
+        self.shared.set_condition(Condition::ShutDown);
+        if let Some(store) = self.store.take() {
+            // All of it is safe already; this saves the next one work.
+            let _ = self
+                .pool
+                .without_snapshots(|| store.checkpoint(Checkpoint::Truncate));
+        }
+        self.pool.close_now();
+        drop(self.lock);
+        if let Some(stop) = self.stop {
+            let _ = stop.send(());
+        }
+    }
+}
+
+/// Milliseconds since 1970.
+pub(crate) fn now() -> u64 {
+    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
+    since.map_or(0, |since| u64::try_from(since.as_millis()).unwrap_or(0))
+}
+
+/// Which file stands at a path.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Identity(u64, u64);
+
+impl Identity {
+    #[cfg(unix)]
+    pub(crate) fn of(path: &PathBuf) -> Option<Self> {
+        use std::os::unix::fs::MetadataExt;
+
+        let metadata = std::fs::metadata(path).ok()?;
+        Some(Self(metadata.dev(), metadata.ino()))
+    }
+
+    /// An open file cannot be replaced here.
+    #[cfg(not(unix))]
+    pub(crate) fn of(_: &PathBuf) -> Option<Self> {
+        None
+    }
+}
