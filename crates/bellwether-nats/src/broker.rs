@@ -1,0 +1,134 @@
+//! [`NatsBroker`]: a log in a stream, behind the broker contract.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bellwether_topics::Offset;
+use bellwether_topics::broker::{
+    Bounds, Broker, BrokerError, BrokerFuture, NewRecord, Page, ReadRequest, Stored, Tail,
+};
+use tokio::time::timeout;
+
+use crate::api::ApiError;
+use crate::builder::NatsBuilder;
+use crate::error::ConnectError;
+use crate::shared::Shared;
+use crate::tail::NatsTail;
+
+/// A log in a JetStream stream. A clone is another handle to it.
+///
+/// Records stay when this program ends, and every program that opens the same stream shares them. The
+/// [crate's page](crate) says what is promised, and what the server's settings have to do with it.
+///
+/// ```no_run
+/// use bellwether_nats::NatsBroker;
+/// use bellwether_topics::{ServerSentEvent, Topics};
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let broker = NatsBroker::connect("nats://127.0.0.1:4222").await?;
+/// let topics = Topics::with(broker).await?;
+/// let id = topics.topic("news")?.publish(&ServerSentEvent::text("hello"))?.await?;
+/// assert!(id.offset.low() > 0);
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone)]
+pub struct NatsBroker {
+    shared: Arc<Shared>,
+    /// Without user and password.
+    address: String,
+}
+
+impl NatsBroker {
+    /// Connects with default settings to the stream `bellwether`, which is created if it is not there.
+    ///
+    /// The address is `nats://host:port` or `tls://host:port`, or several of one cluster with commas between; the port
+    /// is 4222 if there is none. User and password, or a token, may stand in it.
+    ///
+    /// # Errors
+    ///
+    /// As [`NatsBuilder::connect`].
+    pub async fn connect(address: &str) -> Result<Self, ConnectError> {
+        Self::builder(address).connect().await
+    }
+
+    /// Settings first.
+    pub fn builder(address: &str) -> NatsBuilder {
+        NatsBuilder::new(address)
+    }
+
+    pub(crate) fn new(shared: Shared, address: String) -> Self {
+        Self {
+            shared: Arc::new(shared),
+            address,
+        }
+    }
+
+    /// The stream's name.
+    pub fn stream(&self) -> &str {
+        self.shared.stream()
+    }
+
+    /// Runs a call for as long as it may take, unless the log is shut down.
+    fn call<'a, T: Send + 'a>(
+        &'a self,
+        limit: Duration,
+        call: impl Future<Output = Result<T, BrokerError>> + Send + 'a,
+    ) -> BrokerFuture<'a, T> {
+        Box::pin(async move {
+            if self.shared.link.is_shut_down() {
+                return Err(ApiError::ShutDown.into());
+            }
+            timeout(limit, call)
+                .await
+                .unwrap_or_else(|_| Err(ApiError::TimedOut.into()))
+        })
+    }
+}
+
+impl fmt::Debug for NatsBroker {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("NatsBroker")
+            .field("address", &self.address)
+            .field("stream", &self.shared.stream())
+            .finish_non_exhaustive()
+    }
+}
+
+impl Broker for NatsBroker {
+    fn append<'a>(
+        &'a self,
+        records: &'a [NewRecord],
+    ) -> BrokerFuture<'a, Vec<Result<Stored, BrokerError>>> {
+        // It ends by itself in half of this, but for a look at the stream behind the last answer.
+        let limit = self.shared.publish_timeout + self.shared.call_timeout;
+        self.call(limit, self.shared.append(records))
+    }
+
+    fn read<'a>(&'a self, request: ReadRequest<'a>) -> BrokerFuture<'a, Page> {
+        self.call(self.shared.call_timeout, self.shared.read(request))
+    }
+
+    fn tail(&self, from: Offset) -> BrokerFuture<'_, Box<dyn Tail>> {
+        self.call(self.shared.call_timeout, async move {
+            let tail: Box<dyn Tail> = Box::new(NatsTail::open(&self.shared, from).await?);
+            Ok(tail)
+        })
+    }
+
+    fn bounds(&self) -> BrokerFuture<'_, Bounds> {
+        self.call(self.shared.call_timeout, async {
+            Ok(self.shared.look().await?.bounds)
+        })
+    }
+
+    fn shutdown(&self) -> BrokerFuture<'_, ()> {
+        Box::pin(async {
+            self.shared.idle.clear();
+            self.shared.link.shut_down().await;
+            Ok(())
+        })
+    }
+}

@@ -1,0 +1,299 @@
+//! [`NatsBuilder`]: the settings of a log on NATS, and their defaults.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::api::{ApiError, Fault};
+use crate::broker::NatsBroker;
+use crate::error::{ConnectError, Kind};
+use crate::link::{self, Link, Login};
+use crate::observe::Metrics;
+use crate::settings::{self, Wanted};
+use crate::shared::Shared;
+
+const STREAM: &str = "bellwether";
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(2);
+const CALL_TIMEOUT: Duration = Duration::from_secs(4);
+const PUBLISH_TIMEOUT: Duration = Duration::from_secs(4);
+/// Records must live long enough for a marker to come in time.
+const MIN_MAX_AGE: Duration = Duration::from_secs(10);
+
+/// The settings of a log on NATS. Each has a default that is safe to keep.
+///
+/// Limits and replicas are those with which the stream is created. Where it exists, a limit that was set here has to be
+/// the stream's; one that was not set is taken as it is.
+///
+/// ```
+/// use std::time::Duration;
+///
+/// use bellwether_nats::NatsBroker;
+///
+/// let builder = NatsBroker::builder("nats://user:secret@127.0.0.1")
+///     .stream("prices")
+///     .max_records(100_000)
+///     .max_age(Duration::from_secs(24 * 3600));
+/// assert!(!format!("{builder:?}").contains("secret"));
+/// ```
+#[derive(Clone)]
+#[must_use = "settings do nothing until `connect`"]
+pub struct NatsBuilder {
+    address: String,
+    login: Login,
+    domain: Option<String>,
+    wanted: Wanted,
+    has_prefix: bool,
+    connect_timeout: Duration,
+    publish_timeout: Duration,
+}
+
+impl NatsBuilder {
+    pub(crate) fn new(address: &str) -> Self {
+        Self {
+            address: address.to_owned(),
+            login: Login::default(),
+            domain: None,
+            wanted: Wanted {
+                stream: STREAM.to_owned(),
+                subject_prefix: STREAM.to_owned(),
+                ..Wanted::default()
+            },
+            has_prefix: false,
+            connect_timeout: CONNECT_TIMEOUT,
+            publish_timeout: PUBLISH_TIMEOUT,
+        }
+    }
+
+    /// The stream's name, and the prefix of its subjects unless
+    /// [`subject_prefix`](Self::subject_prefix) says another. Default: `bellwether`.
+    ///
+    /// ASCII letters, digits, `-` and `_`.
+    pub fn stream(mut self, name: &str) -> Self {
+        name.clone_into(&mut self.wanted.stream);
+        if !self.has_prefix {
+            name.clone_into(&mut self.wanted.subject_prefix);
+        }
+        self
+    }
+
+    /// What subjects begin with; the topic follows as one more token. Default: the stream's name.
+    ///
+    /// Tokens of ASCII letters, digits, `-` and `_`, with dots between.
+    pub fn subject_prefix(mut self, prefix: &str) -> Self {
+        prefix.clone_into(&mut self.wanted.subject_prefix);
+        self.has_prefix = true;
+        self
+    }
+
+    /// The JetStream domain, for a log behind a leaf node. Default: none.
+    pub fn domain(mut self, domain: &str) -> Self {
+        self.domain = Some(domain.to_owned());
+        self
+    }
+
+    /// User and password, before those in the address. Default: none.
+    pub fn user_and_password(mut self, user: &str, password: &str) -> Self {
+        self.login.user = Some((user.to_owned(), password.to_owned()));
+        self
+    }
+
+    /// A token, before that in the address. Default: none.
+    pub fn token(mut self, token: &str) -> Self {
+        self.login.token = Some(token.to_owned());
+        self
+    }
+
+    /// How many records the log keeps; the oldest go first. Default: 1,000,000. Zero for no limit.
+    pub fn max_records(mut self, records: u64) -> Self {
+        self.wanted.max_records = Some(records);
+        self
+    }
+
+    /// How many bytes the log keeps, subjects and headers included; the oldest records go first. Default: 1 GiB. Zero for
+    /// no limit.
+    ///
+    /// At least twice the server's `max_payload`, so that the newest record always stays. The server sets the space
+    /// aside, and refuses the stream if it has less.
+    pub fn max_bytes(mut self, bytes: u64) -> Self {
+        self.wanted.max_bytes = Some(bytes);
+        self
+    }
+
+    /// How long the log keeps records. Default: no limit, which is zero; at least 10 s else.
+    ///
+    /// The newest record has to stay, or no reader could prove its place in a quiet log. So whoever follows the log
+    /// stores a marker, which no reader sees, when the newest record is a quarter as old as this.
+    pub fn max_age(mut self, age: Duration) -> Self {
+        self.wanted.max_age = Some(age);
+        self
+    }
+
+    /// How long the server knows idempotency keys. Default: 2 minutes, or [`max_age`](Self::max_age) if that is shorter.
+    ///
+    /// The server keeps about 150 bytes in memory for each record of that time, those without a key included.
+    pub fn idempotency_window(mut self, window: Duration) -> Self {
+        self.wanted.idempotency_window = Some(window);
+        self
+    }
+
+    /// On how many servers of a cluster each record is stored: 1, 3 or 5. Default: 1.
+    pub fn replicas(mut self, replicas: usize) -> Self {
+        self.wanted.replicas = Some(replicas);
+        self
+    }
+
+    /// How long [`connect`](Self::connect) waits for the server. Default: 5 s.
+    pub fn connect_timeout(mut self, timeout: Duration) -> Self {
+        self.connect_timeout = timeout;
+        self
+    }
+
+    /// How long an append waits for its confirmations, reconnects included, before it fails. Default: 4 s, a second less
+    /// than topics wait for it.
+    pub fn publish_timeout(mut self, timeout: Duration) -> Self {
+        self.publish_timeout = timeout;
+        self
+    }
+
+    /// Connects, and creates the stream if it is not there.
+    ///
+    /// From then on the connection is renewed as often as it breaks.
+    ///
+    /// # Errors
+    ///
+    /// - [`ConnectError::is_invalid`]: a setting cannot be: correct it.
+    /// - [`ConnectError::is_unreachable`]: no server answers: start it, or try again later.
+    /// - [`ConnectError::is_unauthorized`]: the server refuses the user, or the user may not use JetStream's API.
+    /// - [`ConnectError::is_unsupported`]: no JetStream, no room, subjects of another stream.
+    /// - [`ConnectError::is_unsuitable`]: the stream exists with settings under which records would go or change without
+    ///   a trace, or with other limits than were set here. The message names them.
+    pub async fn connect(self) -> Result<NatsBroker, ConnectError> {
+        self.check()?;
+        let metrics = Arc::new(Metrics::new());
+        let api = match &self.domain {
+            Some(domain) => format!("$JS.{domain}.API"),
+            None => "$JS.API".to_owned(),
+        };
+        let link = Link::connect(
+            &self.address,
+            self.login,
+            api,
+            REQUEST_TIMEOUT,
+            self.connect_timeout,
+            metrics.clone(),
+        )
+        .await?;
+        let address = link::redact(&self.address);
+        let shared = Shared::new(
+            link,
+            self.wanted,
+            self.publish_timeout,
+            CALL_TIMEOUT,
+            metrics,
+        );
+        let info = shared.info().await;
+        let info = info.map_err(|error| no_stream(&address, shared.stream(), error))?;
+        let mut faults: Vec<String> = settings::faults(
+            &info.config,
+            &shared.wanted.subject(),
+            shared.link.client().max_payload(),
+        )
+        .into_iter()
+        .map(ToOwned::to_owned)
+        .collect();
+        faults.extend(shared.wanted.differences(&info.config));
+        if !faults.is_empty() {
+            let message = format!(
+                "stream {:?} at {address} has other settings than this log needs: {}; change them with `nats stream edit`, \
+                 or choose another stream",
+                shared.stream(),
+                faults.join("; ")
+            );
+            return Err(ConnectError::new(Kind::Unsuitable, message));
+        }
+        // Learns the epoch, and stores a marker where all records have gone.
+        shared.look().await.map_err(|error| {
+            let message = format!("stream {:?} at {address} does not answer", shared.stream());
+            ConnectError::new(Kind::Unreachable, message).with_source(error)
+        })?;
+        Ok(NatsBroker::new(shared, address))
+    }
+
+    fn check(&self) -> Result<(), ConnectError> {
+        let invalid = |message: String| Err(ConnectError::new(Kind::Invalid, message));
+        let is_token = |text: &str| {
+            let is_allowed = |b: u8| b.is_ascii_alphanumeric() || b == b'-' || b == b'_';
+            !text.is_empty() && text.bytes().all(is_allowed)
+        };
+        let Wanted {
+            stream,
+            subject_prefix,
+            max_age,
+            ..
+        } = &self.wanted;
+        let allowed = "ASCII letters, digits, - and _";
+        if !is_token(stream) {
+            return invalid(format!(
+                "stream {stream:?} is no name of a stream: {allowed}"
+            ));
+        }
+        if !subject_prefix.split('.').all(is_token) || subject_prefix.len() > 255 {
+            return invalid(format!(
+                "subject prefix {subject_prefix:?} is none: at most 255 of {allowed}, with dots between"
+            ));
+        }
+        if let Some(domain) = self.domain.as_deref().filter(|domain| !is_token(domain)) {
+            return invalid(format!(
+                "domain {domain:?} is no JetStream domain: {allowed}"
+            ));
+        }
+        match max_age {
+            Some(age) if !age.is_zero() && *age < MIN_MAX_AGE => invalid(format!(
+                "maximum age {age:?} is too short: at least {MIN_MAX_AGE:?}, or zero for none"
+            )),
+            _ => Ok(()),
+        }
+    }
+}
+
+fn no_stream(address: &str, stream: &str, error: ApiError) -> ConnectError {
+    let (kind, message) = match &error {
+        ApiError::NoResponders => (
+            Kind::Unsupported,
+            format!(
+                "the NATS server at {address} has no JetStream: start it with -js or a jetstream block in its configuration"
+            ),
+        ),
+        ApiError::Fault(fault) if fault.err_code == Fault::NO_JETSTREAM_IN_ACCOUNT => (
+            Kind::Unsupported,
+            format!("JetStream is not enabled for this user's account at {address}"),
+        ),
+        ApiError::Fault(_) => (
+            Kind::Unsupported,
+            format!("stream {stream:?} could not be created at {address}"),
+        ),
+        // A request that is not allowed gets no answer.
+        ApiError::TimedOut => (
+            Kind::Unauthorized,
+            format!(
+                "JetStream at {address} did not answer: the user may lack the permission to publish to $JS.API.> and to \
+                 subscribe to _INBOX.>"
+            ),
+        ),
+        _ => (
+            Kind::Unreachable,
+            format!("the connection to {address} broke while it was set up"),
+        ),
+    };
+    ConnectError::new(kind, message).with_source(error)
+}
+
+impl fmt::Debug for NatsBuilder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("NatsBuilder")
+            .field("address", &link::redact(&self.address))
+            .field("wanted", &self.wanted)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,186 @@
+//! [`Feed`]: one consumer of the stream and what it delivers, checked for completeness.
+//!
+//! The consumer is ephemeral, in memory, without acknowledgements: the cursor is ours, and the server forgets the
+//! consumer soon after nobody pulls. It numbers what it delivers without holes, and by that a message that was lost on
+//! the way, in a buffer that was full or with a connection that broke, is noticed. A feed is never repaired: on any
+//! doubt it fails, and a new one starts from the last record that was taken.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_nats::{Message, StatusCode, Subscriber};
+use bellwether_topics::broker::{BrokerError, Record};
+use bytes::Bytes;
+use futures_util::StreamExt as _;
+use serde_json::json;
+
+use crate::api::{ApiError, ConsumerInfo, Pull};
+use crate::link::{Generation, Link};
+use crate::name;
+use crate::record::{self, Delivery};
+use crate::settings::{Wanted, nanoseconds};
+
+/// How long the server keeps a consumer that nobody pulls from.
+const INACTIVE_THRESHOLD: Duration = Duration::from_secs(30);
+
+const LAST_CONSUMER: &str = "Nats-Last-Consumer";
+
+#[derive(Debug)]
+pub(crate) struct Feed {
+    link: Arc<Link>,
+    names: Arc<Wanted>,
+    generation: Generation,
+    consumer: String,
+    inbox: String,
+    messages: Subscriber,
+    pulls: u64,
+    delivered: u64,
+    last: u64,
+}
+
+/// What a feed brings.
+#[derive(Debug)]
+pub(crate) enum Item {
+    /// A record.
+    Record(Record, Delivery),
+    /// Nothing at the moment; the server is there.
+    Beat,
+    /// The pull is over. Whether its bound in bytes ended it.
+    End { is_full: bool },
+}
+
+impl Feed {
+    /// A consumer from this offset on, inclusive, of these topics or of all.
+    ///
+    /// A server before 2.10 does not know several filters, and then delivers all topics.
+    pub(crate) async fn open(
+        link: &Arc<Link>,
+        names: &Arc<Wanted>,
+        from: u64,
+        topics: Option<&[Arc<str>]>,
+    ) -> Result<Self, ApiError> {
+        let generation = link.current()?;
+        let mut config = json!({
+            "deliver_policy": "by_start_sequence",
+            "opt_start_seq": from.max(1),
+            "ack_policy": "none",
+            "replay_policy": "instant",
+            "mem_storage": true,
+            "num_replicas": 1,
+            "inactive_threshold": nanoseconds(INACTIVE_THRESHOLD),
+        });
+        let subject =
+            |topic: &Arc<str>| format!("{}.{}", names.subject_prefix, name::encode(topic));
+        match topics {
+            Some([topic]) => config["filter_subject"] = subject(topic).into(),
+            Some(topics) => config["filter_subjects"] = topics.iter().map(subject).collect(),
+            None => {}
+        }
+        let request = json!({ "stream_name": names.stream, "config": config }).to_string();
+        let what = format!("CONSUMER.CREATE.{}", names.stream);
+        let created: ConsumerInfo = link.ask(&what, Bytes::from(request)).await?;
+        let inbox = link.client().new_inbox();
+        let messages = link.client().subscribe(format!("{inbox}.*")).await;
+        Ok(Self {
+            link: link.clone(),
+            names: names.clone(),
+            generation,
+            consumer: created.name,
+            inbox,
+            messages: messages.map_err(|_| ApiError::NotConnected)?,
+            pulls: 0,
+            delivered: 0,
+            last: 0,
+        })
+    }
+
+    /// Whether the connection is still the one that this feed began on.
+    pub(crate) fn is_current(&self) -> bool {
+        self.link.generation() == Some(self.generation)
+    }
+
+    /// Asks for messages. One pull at a time: the next when the last has ended.
+    pub(crate) async fn pull(&mut self, pull: &Pull) -> Result<(), BrokerError> {
+        let request = serde_json::to_vec(pull).map_err(|error| {
+            BrokerError::unavailable("a pull cannot be written").with_source(error)
+        })?;
+        let number = self.pulls + 1;
+        let link = &self.link;
+        let subject = link.api_subject(&format!(
+            "CONSUMER.MSG.NEXT.{}.{}",
+            self.names.stream, self.consumer
+        ));
+        let reply = format!("{}.{number}", self.inbox);
+        // A future that is dropped here has sent nothing.
+        link.client()
+            .publish_with_reply(subject, reply, Bytes::from(request))
+            .await
+            .map_err(|_| ApiError::NotConnected)?;
+        self.pulls = number;
+        Ok(())
+    }
+
+    /// The next item. Dropping the future loses nothing.
+    pub(crate) async fn next(&mut self) -> Result<Item, BrokerError> {
+        loop {
+            let message = tokio::select! {
+                biased;
+                message = self.messages.next() => message,
+                error = self.link.lost(self.generation) => return Err(error.into()),
+            };
+            let message = message.ok_or(ApiError::NotConnected)?;
+            if let Some(item) = self.take(message)? {
+                return Ok(item);
+            }
+        }
+    }
+
+    fn take(&mut self, message: Message) -> Result<Option<Item>, BrokerError> {
+        let Some(status) = message.status else {
+            return self.take_record(message).map(Some);
+        };
+        if status == StatusCode::IDLE_HEARTBEAT {
+            let header = message.headers.as_ref().and_then(|h| h.get(LAST_CONSUMER));
+            let sent = header.and_then(|value| value.as_str().parse::<u64>().ok());
+            return match sent {
+                Some(sent) if sent > self.delivered => Err(lost(self.delivered, sent)),
+                _ => Ok(Some(Item::Beat)),
+            };
+        }
+        let is_of_this_pull = message.subject.rsplit('.').next() == Some(&*self.pulls.to_string());
+        let text = message.description.unwrap_or_default();
+        match status {
+            // The end of an earlier pull is old news.
+            StatusCode::NOT_FOUND | StatusCode::TIMEOUT if !is_of_this_pull => Ok(None),
+            StatusCode::NOT_FOUND | StatusCode::TIMEOUT => Ok(Some(Item::End { is_full: false })),
+            StatusCode::REQUEST_TERMINATED if text.to_ascii_lowercase().contains("maxbytes") => {
+                Ok(is_of_this_pull.then_some(Item::End { is_full: true }))
+            }
+            _ => Err(BrokerError::unavailable(format!(
+                "the consumer ended: {status} {text}"
+            ))),
+        }
+    }
+
+    fn take_record(&mut self, message: Message) -> Result<Item, BrokerError> {
+        let delivery = message.reply.as_ref().and_then(|r| record::delivery(r));
+        let Some(delivery) = delivery else {
+            return Err(BrokerError::unavailable(
+                "a message came that is no delivery of JetStream",
+            ));
+        };
+        if delivery.consumer != self.delivered + 1 || delivery.stream <= self.last {
+            return Err(lost(self.delivered, delivery.consumer));
+        }
+        self.delivered = delivery.consumer;
+        self.last = delivery.stream;
+        let record = record::of_message(delivery.stream, message, &self.names.subject_prefix);
+        Ok(Item::Record(record, delivery))
+    }
+}
+
+fn lost(delivered: u64, sent: u64) -> BrokerError {
+    BrokerError::unavailable(format!(
+        "messages were lost on the way: number {sent} came after number {delivered}"
+    ))
+}

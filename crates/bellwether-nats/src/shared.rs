@@ -1,0 +1,185 @@
+//! [`Shared`]: what all parts of a broker use: the link, the stream's name, what is known of the stream.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use bellwether_topics::broker::{Bounds, BrokerError};
+use bellwether_topics::{Epoch, Offset};
+use bytes::Bytes;
+use serde_json::json;
+
+use crate::api::{ApiError, Fault, GetAnswer, RawMessage, StreamInfo};
+use crate::append::MessageIds;
+use crate::link::Link;
+use crate::name;
+use crate::observe::Metrics;
+use crate::pages::Idle;
+use crate::settings::{self, Wanted};
+
+#[derive(Debug)]
+pub(crate) struct Shared {
+    pub(crate) link: Arc<Link>,
+    pub(crate) wanted: Arc<Wanted>,
+    /// How long an append takes at most.
+    pub(crate) publish_timeout: Duration,
+    /// How long any other call takes at most.
+    pub(crate) call_timeout: Duration,
+    pub(crate) metrics: Arc<Metrics>,
+    pub(crate) ids: MessageIds,
+    pub(crate) idle: Idle,
+    /// Guards what was last heard of the stream.
+    known: Mutex<Known>,
+}
+
+/// What was last heard of the stream.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Known {
+    pub(crate) epoch: Epoch,
+    pub(crate) head: u64,
+}
+
+/// The stream's state, as one answer tells it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct State {
+    pub(crate) bounds: Bounds,
+    /// How long records live; zero for ever.
+    pub(crate) max_age: Duration,
+}
+
+impl State {
+    fn of(info: &StreamInfo) -> Self {
+        let state = &info.state;
+        let floor = match state.messages {
+            0 => state.last_seq,
+            _ => state.first_seq.saturating_sub(1),
+        };
+        let bounds = Bounds {
+            epoch: Epoch(name::epoch_bits(&info.config.name, &info.created)),
+            floor: Offset::new(floor),
+            head: Offset::new(state.last_seq),
+        };
+        Self {
+            bounds,
+            max_age: Duration::from_nanos(info.config.max_age),
+        }
+    }
+
+    /// Whether all records have gone: then nothing is left by which a reader could prove its place.
+    fn is_bare(&self) -> bool {
+        self.bounds.floor == self.bounds.head && self.bounds.head != Offset::ZERO
+    }
+}
+
+impl Shared {
+    pub(crate) fn new(
+        link: Link,
+        wanted: Wanted,
+        publish_timeout: Duration,
+        call_timeout: Duration,
+        metrics: Arc<Metrics>,
+    ) -> Self {
+        Self {
+            link: Arc::new(link),
+            wanted: Arc::new(wanted),
+            publish_timeout,
+            call_timeout,
+            metrics,
+            ids: MessageIds::new(),
+            idle: Idle::default(),
+            known: Mutex::new(Known {
+                epoch: Epoch(0),
+                head: 0,
+            }),
+        }
+    }
+
+    pub(crate) fn stream(&self) -> &str {
+        &self.wanted.stream
+    }
+
+    pub(crate) fn prefix(&self) -> &str {
+        &self.wanted.subject_prefix
+    }
+
+    pub(crate) fn known(&self) -> Known {
+        *self.lock()
+    }
+
+    /// Notes that there is a record at this offset.
+    pub(crate) fn heard_of(&self, epoch: Epoch, offset: u64) {
+        let mut known = self.lock();
+        if known.epoch == epoch {
+            known.head = known.head.max(offset);
+        }
+    }
+
+    /// A panic while the lock is held cannot leave a number half written.
+    fn lock(&self) -> MutexGuard<'_, Known> {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Asks for the stream, and makes it if it is not there.
+    pub(crate) async fn info(&self) -> Result<StreamInfo, ApiError> {
+        let what = format!("STREAM.INFO.{}", self.stream());
+        match self.link.ask(&what, Bytes::new()).await {
+            Err(error) if error.is_fault(Fault::STREAM_NOT_FOUND) => {}
+            answer => return answer,
+        }
+        let create = format!("STREAM.CREATE.{}", self.stream());
+        let request = Bytes::from(self.wanted.create().to_string());
+        match self.link.ask(&create, request).await {
+            // Another node was faster, with other settings.
+            Err(error) if error.is_fault(Fault::STREAM_NAME_IN_USE) => {
+                self.link.ask(&what, Bytes::new()).await
+            }
+            answer => answer,
+        }
+    }
+
+    /// The stream's present state, once it is certain that it still can hold a log.
+    pub(crate) async fn look(&self) -> Result<State, BrokerError> {
+        let state = self.look_once().await?;
+        if !state.is_bare() {
+            return Ok(state);
+        }
+        self.mark(state.bounds).await?;
+        let state = self.look_once().await?;
+        match state.is_bare() {
+            false => Ok(state),
+            true => Err(BrokerError::unavailable(
+                "all records have gone, and no new one could be stored",
+            )),
+        }
+    }
+
+    async fn look_once(&self) -> Result<State, BrokerError> {
+        let info = self.info().await?;
+        let max_payload = self.link.client().max_payload();
+        let faults = settings::faults(&info.config, &self.wanted.subject(), max_payload);
+        if !faults.is_empty() {
+            let message = format!(
+                "stream {:?} can no longer hold a log: {}",
+                self.stream(),
+                faults.join("; ")
+            );
+            return Err(BrokerError::unavailable(message));
+        }
+        let state = State::of(&info);
+        *self.lock() = Known {
+            epoch: state.bounds.epoch,
+            head: state.bounds.head.low(),
+        };
+        Ok(state)
+    }
+
+    /// The message at an offset, if it exists, from the stream's leader.
+    pub(crate) async fn get(&self, offset: u64) -> Result<Option<RawMessage>, ApiError> {
+        let what = format!("STREAM.MSG.GET.{}", self.stream());
+        let request = Bytes::from(json!({ "seq": offset }).to_string());
+        match self.link.ask::<GetAnswer>(&what, request).await {
+            Ok(answer) => Ok(Some(answer.message)),
+            Err(error) if error.is_fault(Fault::NO_MESSAGE) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+}

@@ -1,0 +1,266 @@
+//! [`NatsTail`]: follows the stream with one consumer.
+//!
+//! It is not repaired when something is in doubt, but fails, and the layer above opens another from the last record it
+//! took. The doubts: a broken connection, a message that is missing in the consumer's count, silence for longer than
+//! heartbeats take, a stream that was replaced or is shorter than before, records that were removed before they came.
+
+use std::sync::Arc;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use bellwether_topics::Offset;
+use bellwether_topics::broker::{BrokerError, BrokerFuture, Page, Record, Tail};
+use futures_util::FutureExt as _;
+use tokio::time::{Instant, timeout_at};
+
+use crate::api::Pull;
+use crate::feed::{Feed, Item};
+use crate::record::Delivery;
+use crate::settings::nanoseconds;
+use crate::shared::{Shared, State};
+
+/// How often the server says that it is there.
+const HEARTBEAT: Duration = Duration::from_secs(1);
+/// How long it may be silent. Less than the layer above waits.
+const SILENCE: Duration = Duration::from_secs(3);
+/// How long one pull lasts.
+const PULL: Duration = Duration::from_secs(30);
+/// How many records one pull asks for, and so how many wait in memory at most.
+const PULL_RECORDS: usize = 1024;
+/// And how many bytes.
+const PULL_BYTES: usize = 8 << 20;
+/// How old the known state of the stream may be when a page is given.
+const MAX_STATE_AGE: Duration = Duration::from_secs(1);
+
+pub(crate) struct NatsTail {
+    shared: Arc<Shared>,
+    feed: Feed,
+    state: State,
+    looked_at: Instant,
+    /// The last record that came, or the place before the first that is to come.
+    last: u64,
+    /// Whether the first record has come, which may be later than asked for.
+    has_begun: bool,
+    /// What came and was not given yet.
+    waiting: Vec<Record>,
+    /// Before which records must not have been removed, where one followed that was not the next.
+    hole_after: Option<u64>,
+    /// Whether the first page, or a hole, asks for a look at the stream.
+    must_look: bool,
+    /// How many more the present pull may bring.
+    left: usize,
+    /// Whether the last pull brought anything.
+    is_stuck: bool,
+    heard_at: Instant,
+    /// When the newest record is old enough to get a successor.
+    mark_at: Option<Instant>,
+    marked_at: Option<Instant>,
+}
+
+impl NatsTail {
+    pub(crate) async fn open(shared: &Arc<Shared>, from: Offset) -> Result<Self, BrokerError> {
+        if from.high() != 0 {
+            return Err(BrokerError::unavailable(
+                "the place is beyond the log's end",
+            ));
+        }
+        let from = from.low();
+        // Before the consumer, so that it is made when it was missing; after it, so that both are of one stream.
+        let before = shared.look().await?;
+        let feed = Feed::open(&shared.link, &shared.wanted, from, None).await?;
+        let state = shared.look().await?;
+        if before.bounds.epoch != state.bounds.epoch {
+            return Err(BrokerError::unavailable("the stream is being replaced"));
+        }
+        if state.bounds.head.low() < from {
+            return Err(BrokerError::unavailable(
+                "the log lost its end: the place is beyond it",
+            ));
+        }
+        shared.metrics.tails.increment(1);
+        let now = Instant::now();
+        let mut tail = Self {
+            shared: shared.clone(),
+            feed,
+            state,
+            looked_at: now,
+            last: from.max(1) - 1,
+            has_begun: false,
+            waiting: Vec::new(),
+            hole_after: None,
+            must_look: true,
+            left: 0,
+            is_stuck: false,
+            heard_at: now,
+            mark_at: None,
+            marked_at: None,
+        };
+        tail.plan_mark(Duration::ZERO);
+        Ok(tail)
+    }
+
+    /// Plans a marker for when the newest record, which is so old now, has lived a quarter of its time.
+    fn plan_mark(&mut self, age: Duration) {
+        let quarter = self.state.max_age / 4;
+        let now = Instant::now();
+        self.mark_at = (!quarter.is_zero()).then(|| {
+            let due = now + quarter.saturating_sub(age);
+            // Clocks that disagree must not make one marker follow another.
+            self.marked_at
+                .map_or(due, |marked| due.max(marked + quarter))
+        });
+    }
+
+    async fn look(&mut self) -> Result<(), BrokerError> {
+        let state = self.shared.look().await?;
+        if state.bounds.epoch == self.state.bounds.epoch {
+            let newest = self.last.max(self.state.bounds.head.low());
+            if state.bounds.head.low() < newest {
+                return Err(BrokerError::unavailable("the log lost its end"));
+            }
+            if let Some(place) = self.hole_after
+                && state.bounds.floor.low() > place
+            {
+                return Err(BrokerError::unavailable(
+                    "records were removed before they were read",
+                ));
+            }
+        } else {
+            // Whatever came is of the old stream.
+            self.waiting.clear();
+        }
+        self.state = state;
+        self.looked_at = Instant::now();
+        self.must_look = false;
+        self.hole_after = None;
+        Ok(())
+    }
+
+    /// Takes an item in. Without waiting in between, so that a dropped future loses none.
+    fn take(&mut self, item: Item) -> bool {
+        self.heard_at = Instant::now();
+        match item {
+            Item::Record(record, delivery) => {
+                self.left = self.left.saturating_sub(1);
+                self.is_stuck = false;
+                if delivery.stream != self.last + 1 {
+                    self.must_look = true;
+                    if self.has_begun {
+                        self.hole_after = self.hole_after.or(Some(self.last));
+                    }
+                }
+                self.has_begun = true;
+                self.last = delivery.stream;
+                self.plan_mark(age(&delivery));
+                self.waiting.push(record);
+                false
+            }
+            Item::Beat => true,
+            Item::End { is_full } => {
+                self.is_stuck = is_full && self.left == pull_records(self.is_stuck);
+                self.left = 0;
+                false
+            }
+        }
+    }
+
+    fn page(&mut self) -> Page {
+        let records = std::mem::take(&mut self.waiting);
+        let bounds = self.state.bounds;
+        let head = records.last().map_or(Offset::ZERO, |last| last.offset);
+        let bytes = records.iter().map(|record| record.event.len() as u64);
+        self.shared.metrics.tail_bytes.increment(bytes.sum());
+        self.shared
+            .metrics
+            .tail_records
+            .increment(records.len() as u64);
+        self.shared.heard_of(bounds.epoch, head.low());
+        Page {
+            epoch: bounds.epoch,
+            floor: bounds.floor,
+            head: bounds.head.max(head),
+            records,
+        }
+    }
+
+    async fn next_page(&mut self) -> Result<Page, BrokerError> {
+        loop {
+            if self.left == 0 {
+                self.pull().await?;
+            }
+            // What is there already goes into one page.
+            while self.waiting.len() < PULL_RECORDS
+                && self.left > 0
+                && let Some(item) = self.feed.next().now_or_never()
+            {
+                self.take(item?);
+            }
+            if !self.waiting.is_empty() {
+                if self.must_look || self.looked_at.elapsed() >= MAX_STATE_AGE {
+                    self.look().await?;
+                }
+                return Ok(self.page());
+            }
+            if self.left == 0 {
+                continue;
+            }
+            let item = timeout_at(self.heard_at + SILENCE, self.feed.next()).await;
+            let item = item.map_err(|_| {
+                BrokerError::unavailable(format!("NATS has been silent for {SILENCE:?}"))
+            })?;
+            if self.take(item?) {
+                self.look().await?;
+                self.mark_if_due().await?;
+                return Ok(self.page());
+            }
+        }
+    }
+
+    async fn pull(&mut self) -> Result<(), BrokerError> {
+        let is_stuck = self.is_stuck;
+        let batch = pull_records(is_stuck);
+        let pull = Pull {
+            batch,
+            max_bytes: if is_stuck { 0 } else { PULL_BYTES },
+            expires: in_nanoseconds(PULL),
+            idle_heartbeat: in_nanoseconds(HEARTBEAT),
+            no_wait: false,
+        };
+        self.feed.pull(&pull).await?;
+        self.left = batch;
+        Ok(())
+    }
+
+    async fn mark_if_due(&mut self) -> Result<(), BrokerError> {
+        if self.mark_at.is_some_and(|due| Instant::now() >= due)
+            && self.state.bounds.head != Offset::ZERO
+        {
+            self.shared.mark(self.state.bounds).await?;
+            self.marked_at = Some(Instant::now());
+            self.plan_mark(Duration::ZERO);
+        }
+        Ok(())
+    }
+}
+
+/// A record that fits into no pull comes alone, in a pull without a bound.
+fn pull_records(is_stuck: bool) -> usize {
+    if is_stuck { 1 } else { PULL_RECORDS }
+}
+
+fn in_nanoseconds(duration: Duration) -> usize {
+    usize::try_from(nanoseconds(duration)).unwrap_or(usize::MAX)
+}
+
+/// How old a record is by the server's clock and ours, whichever difference they have.
+fn age(delivery: &Delivery) -> Duration {
+    let stored_at = UNIX_EPOCH + Duration::from_nanos(delivery.stored_at);
+    SystemTime::now()
+        .duration_since(stored_at)
+        .unwrap_or_default()
+}
+
+impl Tail for NatsTail {
+    fn next(&mut self) -> BrokerFuture<'_, Page> {
+        Box::pin(self.next_page())
+    }
+}

@@ -1,0 +1,52 @@
+//! The contract that all brokers pass.
+
+use std::sync::Arc;
+
+use bellwether_nats::NatsBroker;
+use bellwether_testkit::broker_contract::BrokerFactory;
+use bellwether_testkit::{NatsServer, or_skip};
+use bellwether_topics::broker::Broker as _;
+use serde_json::json;
+
+use crate::world;
+
+struct Factory {
+    server: NatsServer,
+}
+
+impl Factory {
+    async fn start() -> Option<Self> {
+        let server = or_skip(NatsServer::start("").await)?;
+        Some(Self { server })
+    }
+}
+
+impl BrokerFactory for Factory {
+    type Broker = NatsBroker;
+
+    async fn open(&self) -> Arc<NatsBroker> {
+        Arc::new(world::builder(&self.server).connect().await.unwrap())
+    }
+
+    async fn reopen(&self, broker: Arc<NatsBroker>) -> Option<Arc<NatsBroker>> {
+        broker.shutdown().await.unwrap();
+        let builder = NatsBroker::builder(&self.server.url()).stream(broker.stream());
+        Some(Arc::new(builder.connect().await.unwrap()))
+    }
+
+    async fn trim(&self, broker: &NatsBroker, keep: usize) -> bool {
+        let client = world::client(&self.server).await;
+        for max_msgs in [json!(keep), json!(-1)] {
+            world::edit(&client, broker.stream(), |config| {
+                config["max_msgs"] = max_msgs;
+            })
+            .await;
+        }
+        true
+    }
+}
+
+bellwether_testkit::broker_contract_tests!(match Factory::start().await {
+    Some(factory) => factory,
+    None => return,
+});
