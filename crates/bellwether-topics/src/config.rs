@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use crate::broker::Broker;
 use crate::error::Error;
-use crate::log::AfterGap;
+use crate::place::{AfterGap, Rules};
 use crate::policy::Policy;
 use crate::presence::{CloseReason, SeatLimits, Subscriber};
 use crate::retention::Retention;
@@ -18,8 +18,8 @@ pub(crate) type OnClose = Arc<dyn Fn(&Subscriber, CloseReason) + Send + Sync>;
 #[derive(Clone)]
 pub(crate) struct Config {
     pub(crate) retention: Retention,
-    pub(crate) policy: Policy,
-    pub(crate) after_gap: AfterGap,
+    /// Shared with every subscription that has none of its own.
+    pub(crate) rules: Arc<Rules>,
     pub(crate) max_topics: usize,
     pub(crate) max_name_bytes: usize,
     pub(crate) max_event_bytes: usize,
@@ -38,8 +38,7 @@ impl Default for Config {
     fn default() -> Self {
         Self {
             retention: Retention::default(),
-            policy: Policy::default(),
-            after_gap: AfterGap::default(),
+            rules: Arc::default(),
             max_topics: 65_536,
             max_name_bytes: 255,
             max_event_bytes: 256 << 10,
@@ -63,7 +62,7 @@ impl fmt::Debug for Config {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Config")
             .field("retention", &self.retention)
-            .field("policy", &self.policy)
+            .field("policy", &self.rules.policy)
             .finish_non_exhaustive()
     }
 }
@@ -95,14 +94,14 @@ impl TopicsBuilder {
     /// What happens to readers that are too slow, unless their subscription says otherwise. Default:
     /// [`Policy::disconnect`].
     pub fn policy(mut self, policy: Policy) -> Self {
-        self.config.policy = policy;
+        Arc::make_mut(&mut self.config.rules).policy = policy;
         self
     }
 
     /// Where a reader goes on after a gap at the start of its stream, unless its subscription says otherwise. Default:
     /// [`AfterGap::Rest`].
     pub fn after_gap(mut self, after_gap: AfterGap) -> Self {
-        self.config.after_gap = after_gap;
+        Arc::make_mut(&mut self.config.rules).after_gap = after_gap;
         self
     }
 

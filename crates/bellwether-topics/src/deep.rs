@@ -14,7 +14,8 @@ use crate::clock;
 use crate::cursor::{Cursor, Offset};
 use crate::frame::{Draft, Frame};
 use crate::gap::{Gap, GapReason};
-use crate::log::{Log, Place};
+use crate::log::Log;
+use crate::place::Place;
 
 /// How long any call of a broker may take before it counts as failed.
 pub(crate) const BROKER_TIMEOUT: Duration = Duration::from_secs(5);

@@ -55,6 +55,7 @@ mod memory;
 #[cfg(test)]
 mod model;
 mod observe;
+mod place;
 mod policy;
 mod presence;
 mod reader;
@@ -76,8 +77,8 @@ pub use crate::cursor::{Cursor, Epoch, MAX_CURSOR_BYTES, Offset, ParseCursorErro
 pub use crate::error::Error;
 pub use crate::frame::Frame;
 pub use crate::gap::{GAP_EVENT_NAME, Gap, GapReason};
-pub use crate::log::{AfterGap, Place};
 pub use crate::memory::Memory;
+pub use crate::place::{AfterGap, Place};
 pub use crate::policy::{Policy, Slow};
 pub use crate::presence::{CloseReason, Subscriber};
 pub use crate::reader::{LogReader, Read, TopicId, Watch, WatchToken};

@@ -6,124 +6,21 @@
 //! There is no second, live path. A reader looks after its own place, and only if nothing is there it leaves its waker,
 //! under the same lock. A publish appends and takes the wakers away under that lock, and wakes them after it.
 
+use std::num::NonZeroU32;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::Waker;
 use std::time::Instant;
 
 use crate::cursor::{Cursor, Epoch, Offset};
-use crate::few::Few;
 use crate::frame::{Draft, Frame};
 use crate::gap::{Gap, GapReason};
 use crate::history::{Anchor, History, Limit, Run, Seen, TopicKey};
-use crate::policy::{Move, Policy, Situation, Slow};
+use crate::place::{Place, Reader};
+use crate::policy::{Move, Situation, Slow};
 use crate::sync::{Mutex, lock};
-use crate::waiting::{Ticket, Waiting, Wakes, Watcher};
+use crate::waiting::{Waiting, Wakes, Watcher};
 use crate::window::Window;
-
-/// Where a reader is in its log, and what is known about that place.
-///
-/// Opaque and small: a server that serves many readers with the same bytes keeps one per reader.
-#[derive(Clone, Copy, Debug)]
-pub struct Place {
-    pub(crate) epoch: Epoch,
-    pub(crate) offset: Offset,
-    /// Unknown for places that the log itself chose, such as its floor.
-    pub(crate) tag: Option<u32>,
-    /// The state of the log in which the place was proven to be one of its places.
-    pub(crate) generation: Option<u64>,
-    /// What the reader has had of its topics up to here.
-    pub(crate) seen: Option<Seen>,
-}
-
-impl Place {
-    /// Whether the same events come next for readers of the same topics at both places.
-    ///
-    /// False also when that is merely unknown, for instance while a reader still has to be checked.
-    pub fn is_same(&self, other: &Self) -> bool {
-        self.generation.is_some()
-            && self.generation == other.generation
-            && self.seen.is_some()
-            && self.seen == other.seen
-    }
-
-    /// A place that a client named.
-    pub(crate) fn asked(cursor: Cursor) -> Self {
-        Self {
-            epoch: cursor.epoch,
-            offset: cursor.offset,
-            tag: Some(cursor.tag),
-            generation: None,
-            seen: None,
-        }
-    }
-
-    /// A place that nobody has to prove: there was no record, or it may be gone.
-    pub(crate) fn chosen(epoch: Epoch, offset: Offset) -> Self {
-        Self {
-            epoch,
-            offset,
-            tag: None,
-            generation: None,
-            seen: None,
-        }
-    }
-
-    pub(crate) fn cursor(&self) -> Cursor {
-        Cursor {
-            epoch: self.epoch,
-            offset: self.offset,
-            tag: self.tag.unwrap_or(0),
-        }
-    }
-
-    fn move_to(&mut self, cursor: Cursor) {
-        self.epoch = cursor.epoch;
-        self.offset = cursor.offset;
-        self.tag = Some(cursor.tag);
-    }
-}
-
-/// Where a reader goes after a gap.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum AfterGap {
-    /// On with everything that the log still has.
-    #[default]
-    Rest,
-    /// On with the next event published, for clients that fetch the present state when they see a gap.
-    Latest,
-    /// The gap is the last thing it gets.
-    Close,
-}
-
-/// One reader of a log: its topics, its place, its rules.
-#[derive(Debug)]
-pub(crate) struct Reader {
-    pub(crate) keys: Few<TopicKey>,
-    pub(crate) place: Place,
-    pub(crate) policy: Policy,
-    pub(crate) after_gap: AfterGap,
-    /// What the client asked for, until the first look has answered it.
-    pub(crate) asked: Option<Box<str>>,
-    /// Whether the reader has caught up once.
-    pub(crate) was_live: bool,
-    /// One per topic once the reader has waited.
-    tickets: Box<[Option<Ticket>]>,
-}
-
-impl Reader {
-    pub(crate) fn new(keys: Few<TopicKey>, place: Place, policy: Policy) -> Self {
-        Self {
-            keys,
-            place,
-            policy,
-            after_gap: AfterGap::default(),
-            asked: None,
-            was_live: false,
-            tickets: Box::default(),
-        }
-    }
-}
 
 /// What a look found.
 #[derive(Debug)]
@@ -149,6 +46,8 @@ pub(crate) struct Log {
     state: Mutex<State>,
     /// Whether this process has the only copy, so that what is not here is gone.
     is_authority: bool,
+    /// How often readers were sent away. Raised after their seats are marked, so whoever sees the count sees the marks.
+    kicks: AtomicU64,
 }
 
 #[derive(Debug)]
@@ -158,7 +57,7 @@ struct State {
     shells: Vec<Shell>,
     window: Window,
     /// Counts resets of the history. A place proven in an earlier one has to be proven again.
-    generation: u64,
+    generation: NonZeroU32,
     is_closed: bool,
 }
 
@@ -212,11 +111,8 @@ impl State {
     }
 
     fn register(&mut self, reader: &mut Reader, waker: &Waker, stale: &mut Vec<Waker>) {
-        if reader.tickets.len() != reader.keys.len() {
-            reader.tickets = vec![None; reader.keys.len()].into();
-        }
-        for (key, ticket) in reader.keys.iter().zip(reader.tickets.iter_mut()) {
-            self.shell(*key).waiting.register(ticket, waker, stale);
+        for (key, ticket) in reader.tickets() {
+            self.shell(key).waiting.register(ticket, waker, stale);
         }
     }
 
@@ -245,8 +141,7 @@ impl State {
 
     fn gap(&self, reader: &mut Reader, reason: GapReason, is_to_head: bool) -> Look {
         let asked = reader
-            .asked
-            .take()
+            .take_asked()
             .unwrap_or_else(|| reader.place.cursor().to_string().into());
         let seen = reader.place.seen;
         let gap = self
@@ -267,10 +162,11 @@ impl Log {
                 history,
                 shells: Vec::new(),
                 window,
-                generation: 0,
+                generation: NonZeroU32::MIN,
                 is_closed: false,
             }),
             is_authority,
+            kicks: AtomicU64::new(0),
         }
     }
 
@@ -390,7 +286,7 @@ impl Log {
     pub(crate) fn reset(&self, epoch: Epoch, floor: Offset, tag: Option<u32>) -> Wakes {
         let mut state = lock(&self.state);
         state.history.reset(epoch, floor, tag);
-        state.generation += 1;
+        state.generation = state.generation.checked_add(1).unwrap_or(NonZeroU32::MIN);
         state.notify_all()
     }
 
@@ -401,9 +297,15 @@ impl Log {
         state.notify_all()
     }
 
-    /// Makes every waiting reader look again.
-    pub(crate) fn wake_all(&self) -> Wakes {
+    /// Makes every waiting reader look again, because some were sent away.
+    pub(crate) fn kick(&self) -> Wakes {
+        self.kicks.fetch_add(1, Ordering::Release);
         lock(&self.state).notify_all()
+    }
+
+    /// How often readers were sent away.
+    pub(crate) fn kicks(&self) -> u64 {
+        self.kicks.load(Ordering::Acquire)
     }
 
     // --- Reading ---
@@ -439,7 +341,7 @@ impl Log {
 
     /// Tells a reader a gap whose reason is known without a look.
     pub(crate) fn gap(&self, reader: &mut Reader, reason: GapReason) -> Look {
-        let is_to_head = reader.after_gap == AfterGap::Latest;
+        let is_to_head = reader.is_to_latest();
         lock(&self.state).gap(reader, reason, is_to_head)
     }
 
@@ -464,20 +366,21 @@ impl Log {
         }
 
         let history = &state.history;
+        let policy = reader.rules.policy;
         let is_complete = history.is_complete(&reader.keys, reader.place.offset);
         let is_complete_per_key = is_complete
-            || (reader.policy.slow() == Slow::LatestPerKey
+            || (policy.slow() == Slow::LatestPerKey
                 && history.is_complete_per_key(&reader.keys, reader.place.offset));
-        if reader.asked.is_some() && self.is_authority && !is_complete_per_key {
-            let is_to_head = reader.after_gap == AfterGap::Latest;
+        if reader.has_asked() && self.is_authority && !is_complete_per_key {
+            let is_to_head = reader.is_to_latest();
             return state.gap(reader, GapReason::Trimmed, is_to_head);
         }
 
-        let next = if is_complete && reader.policy.is_unbounded() {
+        let next = if is_complete && policy.is_unbounded() {
             Move::Read
         } else {
             let lag = reader.lag(history.total(&reader.keys));
-            reader.policy.decide(Situation {
+            policy.decide(Situation {
                 lag_events: lag.events,
                 lag_bytes: lag.bytes,
                 // What is not here may still be in the broker, and nothing is lost then.
@@ -489,7 +392,7 @@ impl Log {
         if !self.is_authority && !is_complete && matches!(next, Move::Read | Move::GapThenRest) {
             return Look::Deep(None);
         }
-        reader.asked = None;
+        reader.take_asked();
         let run = match next {
             Move::Read => history.read(&reader.keys, reader.place.offset, limit, out),
             Move::ReadLatest => history.read_latest(&reader.keys, reader.place.offset, limit, out),
@@ -527,7 +430,7 @@ impl Log {
             }
             Anchor::Lost(reason) if self.is_authority => {
                 place.seen = None;
-                Some(state.gap(reader, reason, reader.after_gap == AfterGap::Latest))
+                Some(state.gap(reader, reason, reader.is_to_latest()))
             }
             // This node may lag behind or hold an earlier epoch: the broker decides.
             Anchor::Lost(_) | Anchor::Older => Some(Look::Deep(None)),
@@ -546,17 +449,15 @@ impl Log {
 
     /// Takes the reader off the lists of those who wait.
     pub(crate) fn cancel(&self, reader: &mut Reader) {
-        let tickets = std::mem::take(&mut reader.tickets);
-        if tickets.is_empty() {
+        let mut tickets = reader.take_tickets().peekable();
+        if tickets.peek().is_none() {
             return;
         }
         // Declared before the guard, so dropped after it.
         let mut stale = Vec::new();
         let mut state = lock(&self.state);
-        for (key, ticket) in reader.keys.iter().zip(tickets) {
-            if let Some(ticket) = ticket {
-                state.shell(*key).waiting.cancel(ticket, &mut stale);
-            }
+        for (key, ticket) in tickets {
+            state.shell(key).waiting.cancel(ticket, &mut stale);
         }
     }
 }
@@ -586,23 +487,6 @@ fn advance(state: &State, reader: &mut Reader, run: &Run, next: Move) -> Look {
             }
             reader.was_live = true;
             Look::CaughtUp
-        }
-    }
-}
-
-impl Reader {
-    /// How much of its topics waits for the reader. A reader about which this is not known counts as far behind, which
-    /// its policy looks at only if it was live.
-    fn lag(&self, total: Seen) -> Seen {
-        match self.place.seen {
-            Some(seen) => Seen {
-                events: total.events.saturating_sub(seen.events),
-                bytes: total.bytes.saturating_sub(seen.bytes),
-            },
-            None => Seen {
-                events: u64::MAX,
-                bytes: u64::MAX,
-            },
         }
     }
 }

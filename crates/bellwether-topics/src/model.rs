@@ -15,9 +15,12 @@ use crate::cursor::Epoch;
 use crate::few::Few;
 use crate::frame::Draft;
 use crate::history::{History, Limit, Proof, TopicKey};
-use crate::log::{Log, Look, Reader};
+use crate::log::{Log, Look};
+use crate::place::{Reader, Rules};
 use crate::policy::Policy;
+use crate::presence::CloseReason;
 use crate::retention::Retention;
+use crate::topics::Topics;
 use crate::waiting::{Bell, Watcher};
 use crate::window::Window;
 
@@ -59,7 +62,11 @@ fn publish(log: &Log, topic: &Topic) {
 fn reader(log: &Log, topics: &[&Topic], policy: Policy) -> Reader {
     let keys: Few<_> = topics.iter().map(|topic| topic.key).collect();
     let place = log.head_place(&keys);
-    Reader::new(keys, place, policy)
+    let rules = Rules {
+        policy,
+        ..Rules::default()
+    };
+    Reader::new(keys, place, Arc::new(rules))
 }
 
 enum Got {
@@ -233,5 +240,21 @@ fn the_end_of_the_log_wakes_a_reader_that_waits() {
         });
         while !matches!(next(&log, &mut reader), Got::Closed) {}
         closer.join().unwrap();
+    });
+}
+
+#[test]
+fn a_reader_that_is_sent_away_while_it_looks_does_not_go_to_sleep() {
+    explore(|| {
+        let topics = Topics::new();
+        let news = topics.topic("news").unwrap();
+        let mut reader = news.subscribe().subject("ann").open().unwrap();
+        let kicker = thread::spawn(move || assert_eq!(topics.kick("ann"), 1));
+        let end = block_on(poll_fn(|cx| reader.poll_frames(cx, 4096, &mut Vec::new())));
+        assert_eq!(end, None);
+        assert_eq!(reader.close_reason(), Some(CloseReason::Kicked));
+        kicker.join().unwrap();
+        // Its topics take the same lock when they go.
+        drop((reader, news));
     });
 }

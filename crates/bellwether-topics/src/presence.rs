@@ -65,7 +65,7 @@ impl CloseReason {
 /// A subscription's entry here.
 #[derive(Debug)]
 pub(crate) struct Seat {
-    index: usize,
+    index: u32,
     pub(crate) subscriber: Subscriber,
     is_kicked: AtomicBool,
 }
@@ -83,9 +83,9 @@ pub(crate) struct Seats(Mutex<State>);
 #[derive(Debug, Default)]
 struct State {
     seats: Vec<Option<Arc<Seat>>>,
-    free: Vec<usize>,
+    free: Vec<u32>,
     per_topic: HashMap<Arc<str>, usize>,
-    per_subject: HashMap<Arc<str>, Vec<usize>>,
+    per_subject: HashMap<Arc<str>, Vec<u32>>,
 }
 
 /// How many seats there may be.
@@ -126,7 +126,7 @@ impl Seats {
         }
         let index = state.free.pop().unwrap_or_else(|| {
             state.seats.push(None);
-            state.seats.len() - 1
+            (state.seats.len() - 1) as u32
         });
         if let Some(subject) = &subscriber.subject {
             let seats = state.per_subject.entry(subject.clone()).or_default();
@@ -137,14 +137,14 @@ impl Seats {
             subscriber,
             is_kicked: AtomicBool::new(false),
         });
-        state.seats[index] = Some(seat.clone());
+        state.seats[index as usize] = Some(seat.clone());
         Ok(seat)
     }
 
     pub(crate) fn leave(&self, seat: &Seat) {
         let mut state = lock(&self.0);
         let state = &mut *state;
-        state.seats[seat.index] = None;
+        state.seats[seat.index as usize] = None;
         state.free.push(seat.index);
         for topic in seat.subscriber.topics.iter() {
             if let Some(count) = state.per_topic.get_mut(topic) {
@@ -172,7 +172,7 @@ impl Seats {
         };
         let seats = indexes
             .iter()
-            .filter_map(|index| state.seats[*index].as_ref());
+            .filter_map(|index| state.seats[*index as usize].as_ref());
         seats
             .map(|seat| seat.is_kicked.store(true, Ordering::Release))
             .count()

@@ -43,8 +43,8 @@ use std::task::{Context, Poll};
 use crate::few::Few;
 use crate::frame::Frame;
 use crate::history::{Limit, TopicKey};
-use crate::log::{Look, Place, Reader};
-use crate::policy::Policy;
+use crate::log::Look;
+use crate::place::{Place, Reader};
 use crate::topic::Topic;
 use crate::topics::Pin;
 use crate::waiting::{Bell, Watcher};
@@ -97,7 +97,7 @@ impl Topic {
         let place = self.node.log.head_place(&keys);
         LogReader {
             topic: self.pin.clone(),
-            reader: Reader::new(keys, place, Policy::disconnect()),
+            reader: Reader::new(keys, place, Arc::default()),
         }
     }
 }
@@ -106,6 +106,25 @@ impl LogReader {
     /// Where it is.
     pub fn place(&self) -> Place {
         self.reader.place
+    }
+
+    /// How often subjects were sent away from the topics of this log ([`Topics::kick`](crate::Topics::kick)).
+    ///
+    /// While it stays the same, no subscription need be asked whether it was. Asked after a [`read`](Self::read), it
+    /// counts every kick that came before the events that were read.
+    ///
+    /// ```
+    /// # let topics = bellwether_topics::Topics::new();
+    /// # let news = topics.topic("news")?;
+    /// let shared = news.reader();
+    /// let before = shared.kicks();
+    /// let _ann = news.subscribe().subject("ann").open()?;
+    /// topics.kick("ann");
+    /// assert_ne!(shared.kicks(), before);
+    /// # Ok::<(), bellwether_topics::Error>(())
+    /// ```
+    pub fn kicks(&self) -> u64 {
+        self.topic.log.kicks()
     }
 
     /// Appends the next frames, as many as fit into `max_bytes` and at least one, under one short lock.

@@ -9,7 +9,7 @@ use crate::cursor::{Epoch, Offset};
 use crate::error::{Error, Kind};
 use crate::few::Few;
 use crate::frame::Frame;
-use crate::log::{AfterGap, Place, Reader};
+use crate::place::{AfterGap, Place, Reader, Rules};
 use crate::policy::Policy;
 use crate::presence::Subscriber;
 use crate::subscription::{Begin, Extras, Subscription};
@@ -28,8 +28,7 @@ pub struct Subscribe {
     error: Option<Error>,
     start: Start,
     filter: Option<Filter>,
-    policy: Policy,
-    after_gap: AfterGap,
+    rules: Rules,
     subject: Option<Arc<str>>,
     expires_at: Option<Instant>,
 }
@@ -45,8 +44,7 @@ enum Start {
 impl Subscribe {
     pub(crate) fn new(node: Arc<Node>, topics: Vec<Arc<Pin>>) -> Self {
         Self {
-            policy: node.config.policy,
-            after_gap: node.config.after_gap,
+            rules: *node.config.rules,
             node,
             topics,
             error: None,
@@ -102,13 +100,13 @@ impl Subscribe {
 
     /// What happens when this reader is too slow. Default: that of the topics.
     pub fn policy(mut self, policy: Policy) -> Self {
-        self.policy = policy;
+        self.rules.policy = policy;
         self
     }
 
     /// Where this reader goes on after a gap at its start, or when the log was replaced. Default: that of the topics.
     pub fn after_gap(mut self, after_gap: AfterGap) -> Self {
-        self.after_gap = after_gap;
+        self.rules.after_gap = after_gap;
         self
     }
 
@@ -174,10 +172,14 @@ impl Subscribe {
             Start::Floor => (Begin::AtFloor, Place::chosen(Epoch(0), Offset::ZERO)),
             Start::After(text) => Begin::after(text),
         };
-        let mut reader = Reader::new(keys, place, self.policy);
-        reader.after_gap = self.after_gap;
+        // Most readers have the settings of their topics, and share them.
+        let rules = match &self.node.config.rules {
+            rules if **rules == self.rules => rules.clone(),
+            _ => Arc::new(self.rules),
+        };
+        let mut reader = Reader::new(keys, place, rules);
         if let Start::After(text) = self.start {
-            reader.asked = Some(text.into());
+            reader.set_asked(&text);
         }
         let extras = Extras::new(self.filter, self.expires_at);
         Ok(Subscription::begin(
@@ -195,7 +197,7 @@ impl fmt::Debug for Subscribe {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Subscribe")
             .field("start", &self.start)
-            .field("policy", &self.policy)
+            .field("policy", &self.rules.policy)
             .finish_non_exhaustive()
     }
 }

@@ -23,7 +23,8 @@ use crate::few::Few;
 use crate::frame::Frame;
 use crate::gap::{Gap, GapReason};
 use crate::history::Limit;
-use crate::log::{AfterGap, Look, Place, Reader};
+use crate::log::Look;
+use crate::place::{AfterGap, Place, Reader};
 use crate::policy::{Policy, Slow};
 use crate::presence::{CloseReason, Seat, Subscriber};
 use crate::subscribe::Filter;
@@ -277,7 +278,7 @@ impl Subscription {
 
     /// How long the client should wait before it comes back, if it was too slow.
     pub fn retry_delay(&self) -> Option<Duration> {
-        (self.closed == Some(CloseReason::TooSlow)).then(|| self.reader.policy.retry_delay())
+        (self.closed == Some(CloseReason::TooSlow)).then(|| self.reader.rules.policy.retry_delay())
     }
 
     /// Begins after the event of this id, if the subscription has not begun yet and nobody chose where it is to begin.
@@ -289,7 +290,7 @@ impl Subscription {
             let (begin, place) = Begin::after(last_event_id);
             self.begin = begin;
             self.reader.place = place;
-            self.reader.asked = Some(last_event_id.into());
+            self.reader.set_asked(last_event_id);
         }
     }
 
@@ -313,7 +314,7 @@ impl Subscription {
 
     /// What happens when this reader is too slow.
     pub fn policy(&self) -> Policy {
-        self.reader.policy
+        self.reader.rules.policy
     }
 
     /// Where the reader is.
@@ -330,7 +331,9 @@ impl Subscription {
             .extras
             .as_ref()
             .is_some_and(|extras| extras.filter.is_some());
-        self.topics.len() == 1 && !has_filter && self.reader.policy.slow() != Slow::LatestPerKey
+        self.topics.len() == 1
+            && !has_filter
+            && self.reader.rules.policy.slow() != Slow::LatestPerKey
     }
 
     /// Says that the reader has got everything of its topic up to here by other means: from a
@@ -344,7 +347,7 @@ impl Subscription {
 
     /// Whether the subscription has to end now for a reason outside of the log: its time, its subject, the end of the
     /// topics. For a server that writes shared bytes without polling each reader; [`try_frames`](Self::try_frames)
-    /// then closes it.
+    /// then closes it. [`LogReader::kicks`](crate::LogReader::kicks) says when it is worth the question.
     pub fn is_revoked(&self, now: Instant) -> bool {
         self.seat.is_kicked() || self.expires_at().is_some_and(|at| at <= now)
     }
@@ -454,7 +457,8 @@ impl Subscription {
 
     fn tell(&mut self, gap: Gap, out: &mut Vec<Delivery>) -> usize {
         self.node.metrics.gap(gap.reason);
-        self.is_last = self.reader.after_gap == AfterGap::Close && gap.reason != GapReason::Lag;
+        self.is_last =
+            self.reader.rules.after_gap == AfterGap::Close && gap.reason != GapReason::Lag;
         out.push(Delivery::Gap(gap));
         1
     }
@@ -520,7 +524,7 @@ impl Subscription {
         self.begin = Begin::Look;
         match answer {
             Answer::Page(frames, place) => {
-                self.reader.asked = None;
+                self.reader.take_asked();
                 self.reader.place = place;
                 self.extras.get_or_insert_default().page = frames;
                 None
@@ -530,13 +534,13 @@ impl Subscription {
                 None
             }
             Answer::Gap(mut gap, place) => {
-                let asked = self.reader.asked.take();
+                let asked = self.reader.take_asked();
                 gap.asked = Some(match asked {
                     Some(text) => crate::gap::shown(&text),
                     None => self.reader.place.cursor().to_string(),
                 });
                 self.reader.place = place;
-                if self.reader.after_gap == AfterGap::Latest {
+                if self.reader.rules.after_gap == AfterGap::Latest {
                     self.reader.place = self.node.log.head_place(&self.reader.keys);
                     gap.cursor = self.reader.place.cursor();
                 }

@@ -258,7 +258,7 @@ impl Topics {
         let kicked = self.node.seats.kick(subject);
         if kicked > 0 {
             // Wakes more readers than necessary, which find nothing new. Kicking is rare.
-            wake::ring(self.node.log.wake_all());
+            wake::ring(self.node.log.kick());
         }
         kicked
     }

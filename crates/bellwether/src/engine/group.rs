@@ -22,6 +22,8 @@ pub(super) struct Group {
     /// Nothing was read since the topic was reported.
     pub(super) is_fresh: bool,
     walk: Option<Walk>,
+    /// How often readers had been sent away when all members were last looked at for that.
+    kicks: u64,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -36,6 +38,9 @@ pub(super) struct Walk {
     pub(super) news: News,
     /// The members before this one are yet to be visited.
     pub(super) next: usize,
+    /// Somebody was sent away, so every member is asked. Otherwise a walk touches nothing of a reader but its socket,
+    /// its place and its accounts.
+    pub(super) asks: bool,
 }
 
 /// What a walk brings.
@@ -70,6 +75,7 @@ impl Group {
             is_queued: false,
             is_fresh: false,
             walk: None,
+            kicks: 0,
         }
     }
 
@@ -96,9 +102,12 @@ impl Group {
             _ => News::Unknown,
         };
         frames.clear();
+        // Looked at after the reading: whoever was sent away before an event was published does not get it.
+        let kicks = self.log.kicks();
         Some(Walk {
             news,
             next: self.members.len(),
+            asks: std::mem::replace(&mut self.kicks, kicks) != kicks,
         })
     }
 

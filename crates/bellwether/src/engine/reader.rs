@@ -64,6 +64,8 @@ pub(super) struct Reader {
     pub(super) alarm: Tick,
     share: f32,
     stray: u16,
+    /// Its right to read ends at some time.
+    pub(super) has_expiry: bool,
     /// May be written what was read for many.
     pub(super) is_shareable: bool,
     /// Stands in the queue of those who read for themselves.
@@ -140,6 +142,7 @@ impl Reader {
         } = arrival;
         let reader = Self {
             socket,
+            has_expiry: offer.subscription.expires_at().is_some(),
             is_shareable: offer.subscription.is_shareable(),
             subscription: offer.subscription,
             options,

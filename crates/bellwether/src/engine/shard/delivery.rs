@@ -7,7 +7,7 @@ use bytes::Bytes;
 use tokio::time::Instant;
 
 use super::{Buffers, LOOKS_PER_SEND, Looked, Shard, Slot, take};
-use crate::engine::group::{Member, News};
+use crate::engine::group::{Member, News, Walk};
 use crate::engine::reader::{Gone, Sent};
 use crate::engine::slots::Id;
 use crate::events::{end_of, panic_error};
@@ -104,25 +104,25 @@ impl Shard {
                     _ => return true,
                 };
                 if let Some(member) = member {
-                    self.visit(member, &walk.news, budget, now);
+                    self.visit(member, &walk, budget, now);
                 }
             }
         }
     }
 
     /// Brings the news to one reader.
-    pub(super) fn visit(&mut self, member: Member, news: &News, budget: &mut usize, now: Instant) {
+    pub(super) fn visit(&mut self, member: Member, walk: &Walk, budget: &mut usize, now: Instant) {
         let Some((id, Slot::Reading(reader))) = self.slots.at(member.reader) else {
             return;
         };
-        if reader.is_revoked(now) {
+        if (walk.asks || reader.has_expiry) && reader.is_revoked(now) {
             self.enqueue(id);
             return;
         }
         if reader.unsent.is_some() {
             return;
         }
-        match news {
+        match &walk.news {
             News::Shared(shared) if reader.is_at(&shared.start) => {
                 *budget = budget.saturating_sub(1);
                 let sent = reader.send_shared(shared, now);

@@ -1,0 +1,183 @@
+//! Where a reader is: its place in a log, and the rules by which it goes on from there.
+//!
+//! A reader is small, since ten thousand of them wait at once: what most do not have lies in a box.
+
+use std::num::NonZeroU32;
+use std::sync::Arc;
+
+use crate::cursor::{Cursor, Epoch, Offset};
+use crate::few::Few;
+use crate::history::{Seen, TopicKey};
+use crate::policy::Policy;
+use crate::waiting::Ticket;
+
+/// Where a reader is in its log, and what is known about that place.
+///
+/// Opaque and small: a server that serves many readers with the same bytes keeps one per reader.
+#[derive(Clone, Copy, Debug)]
+pub struct Place {
+    pub(crate) epoch: Epoch,
+    pub(crate) offset: Offset,
+    /// Unknown for places that the log itself chose, such as its floor.
+    pub(crate) tag: Option<u32>,
+    /// The state of the log in which the place was proven to be one of its places.
+    pub(crate) generation: Option<NonZeroU32>,
+    /// What the reader has had of its topics up to here.
+    pub(crate) seen: Option<Seen>,
+}
+
+impl Place {
+    /// Whether the same events come next for readers of the same topics at both places.
+    ///
+    /// False also when that is merely unknown, for instance while a reader still has to be checked.
+    pub fn is_same(&self, other: &Self) -> bool {
+        self.generation.is_some()
+            && self.generation == other.generation
+            && self.seen.is_some()
+            && self.seen == other.seen
+    }
+
+    /// A place that a client named.
+    pub(crate) fn asked(cursor: Cursor) -> Self {
+        Self {
+            epoch: cursor.epoch,
+            offset: cursor.offset,
+            tag: Some(cursor.tag),
+            generation: None,
+            seen: None,
+        }
+    }
+
+    /// A place that nobody has to prove: there was no record, or it may be gone.
+    pub(crate) fn chosen(epoch: Epoch, offset: Offset) -> Self {
+        Self {
+            epoch,
+            offset,
+            tag: None,
+            generation: None,
+            seen: None,
+        }
+    }
+
+    pub(crate) fn cursor(&self) -> Cursor {
+        Cursor {
+            epoch: self.epoch,
+            offset: self.offset,
+            tag: self.tag.unwrap_or(0),
+        }
+    }
+
+    /// Moves behind a record.
+    pub(crate) fn move_to(&mut self, cursor: Cursor) {
+        self.epoch = cursor.epoch;
+        self.offset = cursor.offset;
+        self.tag = Some(cursor.tag);
+    }
+}
+
+/// Where a reader goes after a gap.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum AfterGap {
+    /// On with everything that the log still has.
+    #[default]
+    Rest,
+    /// On with the next event published, for clients that fetch the present state when they see a gap.
+    Latest,
+    /// The gap is the last thing it gets.
+    Close,
+}
+
+/// What readers with the same settings share.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Rules {
+    pub(crate) policy: Policy,
+    pub(crate) after_gap: AfterGap,
+}
+
+/// One reader of a log: its topics, its place, its rules.
+#[derive(Debug)]
+pub(crate) struct Reader {
+    pub(crate) keys: Few<TopicKey>,
+    pub(crate) place: Place,
+    pub(crate) rules: Arc<Rules>,
+    /// What a reader that was not asked for a place and is not polled never has.
+    spare: Option<Box<Spare>>,
+    /// Whether the reader has caught up once.
+    pub(crate) was_live: bool,
+}
+
+#[derive(Debug, Default)]
+struct Spare {
+    /// What the client asked for, until the first look has answered it.
+    asked: Option<Box<str>>,
+    /// One per topic once the reader has waited.
+    tickets: Box<[Option<Ticket>]>,
+}
+
+impl Reader {
+    pub(crate) fn new(keys: Few<TopicKey>, place: Place, rules: Arc<Rules>) -> Self {
+        Self {
+            keys,
+            place,
+            rules,
+            spare: None,
+            was_live: false,
+        }
+    }
+
+    /// Notes what the client asked for, for the first look.
+    pub(crate) fn set_asked(&mut self, text: &str) {
+        self.spare.get_or_insert_default().asked = Some(text.into());
+    }
+
+    /// What the client asked for, if no look has answered it yet.
+    pub(crate) fn take_asked(&mut self) -> Option<Box<str>> {
+        let asked = self.spare.as_mut()?.asked.take();
+        self.spare.take_if(|spare| spare.tickets.is_empty());
+        asked
+    }
+
+    /// Whether the client asked for something that no look has answered yet.
+    pub(crate) fn has_asked(&self) -> bool {
+        self.spare
+            .as_ref()
+            .is_some_and(|spare| spare.asked.is_some())
+    }
+
+    /// Whether it goes on with the next event after a gap.
+    pub(crate) fn is_to_latest(&self) -> bool {
+        self.rules.after_gap == AfterGap::Latest
+    }
+
+    /// Its places among those who wait, one for each topic.
+    pub(crate) fn tickets(&mut self) -> impl Iterator<Item = (TopicKey, &mut Option<Ticket>)> {
+        let tickets = &mut self.spare.get_or_insert_default().tickets;
+        if tickets.len() != self.keys.len() {
+            *tickets = vec![None; self.keys.len()].into();
+        }
+        self.keys.iter().copied().zip(tickets)
+    }
+
+    /// Takes the places among those who wait away.
+    pub(crate) fn take_tickets(&mut self) -> impl Iterator<Item = (TopicKey, Ticket)> {
+        let tickets = self.spare.take().unwrap_or_default().tickets;
+        let places = self.keys.iter().copied().zip(tickets);
+        places.filter_map(|(key, ticket)| Some((key, ticket?)))
+    }
+
+    /// How much of its topics waits for the reader. A reader about which this is not known counts as far behind, which
+    /// its policy looks at only if it was live.
+    pub(crate) fn lag(&self, total: Seen) -> Seen {
+        match self.place.seen {
+            Some(seen) => Seen {
+                events: total.events.saturating_sub(seen.events),
+                bytes: total.bytes.saturating_sub(seen.bytes),
+            },
+            None => Seen {
+                events: u64::MAX,
+                bytes: u64::MAX,
+            },
+        }
+    }
+}
