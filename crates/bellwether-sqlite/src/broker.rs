@@ -124,7 +124,7 @@ impl SqliteBroker {
         let pool = Pool::open(
             path.clone(),
             settings.readers,
-            lock.clone(),
+            &lock,
             metrics.clone(),
         );
         let pool = Arc::new(pool.map_err(|failure| schema::failed(path, failure))?);
