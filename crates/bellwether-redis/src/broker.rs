@@ -174,7 +174,7 @@ impl RedisBroker {
                 .add_read(&mut commands, page_of, is_thorough || is_look);
             commands
         };
-        let mut answers = self.reads.send(build).await?;
+        let mut answers = self.reads.send_repeatable(build).await?;
         let answer = answers.pop().ok_or(Failure::Odd("no answer"))?;
         reply::page(checked(answer)?)
     }

@@ -17,7 +17,7 @@ use crate::observe::Metrics;
 use crate::scripts::{self, Digests};
 
 /// A connection that was idle for so long may have been closed by the server or by something on the way.
-const MAX_IDLE: Duration = Duration::from_secs(5);
+const MAX_IDLE: Duration = Duration::from_secs(1);
 /// How often a connection looks at the log thoroughly: whether the server still is a primary, and whether somebody has
 /// changed the stream by hand.
 pub(crate) const CHECK_INTERVAL: Duration = Duration::from_secs(1);
@@ -161,6 +161,17 @@ impl Link {
             }
         }
         result
+    }
+
+    /// Like [`send`](Self::send), for commands that do no harm twice: once more if the connection turns out to be broken.
+    pub(crate) async fn send_repeatable(
+        &self,
+        build: impl Fn(bool) -> redis::Pipeline + Send + Sync,
+    ) -> Result<Vec<Value>, Failure> {
+        match self.send(&build).await {
+            Err(Failure::Lost(_)) => self.send(&build).await,
+            result => result,
+        }
     }
 
     /// Closes the connection. The next call makes a new one.

@@ -3,4 +3,8 @@
 #![allow(clippy::unwrap_used)]
 
 mod contract;
+mod history;
+mod outages;
+mod records;
+mod servers;
 mod support;

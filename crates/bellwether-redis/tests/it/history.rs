@@ -1,0 +1,340 @@
+//! Logs that lost something: each reader is told of one gap, and then gets everything.
+
+use std::path::Path;
+use std::time::Duration;
+
+use bellwether_testkit::{RedisServer, or_skip};
+use bellwether_topics::broker::Broker;
+use bellwether_topics::{GapReason, Offset, Retention, Topics};
+
+use crate::support::{Hand, Node, append, by_hand, connect, gap, read, record, take};
+
+async fn copy(from: &Path, to: &Path) {
+    let _ = tokio::fs::remove_dir_all(to).await;
+    tokio::fs::create_dir_all(to).await.unwrap();
+    let mut entries = tokio::fs::read_dir(from).await.unwrap();
+    while let Some(entry) = entries.next_entry().await.unwrap() {
+        let target = to.join(entry.file_name());
+        if entry.file_type().await.unwrap().is_dir() {
+            Box::pin(copy(&entry.path(), &target)).await;
+        } else {
+            tokio::fs::copy(entry.path(), target).await.unwrap();
+        }
+    }
+}
+
+/// After the loss: one gap for the reader that was there all the time and for one that comes back, then each new event.
+async fn one_gap_and_then_everything(node: &mut Node, last_id: &str, reason: GapReason) {
+    let first = node.published_so_far() + 1;
+    node.publish(3).await;
+    let expected: Vec<_> = (first..first + 3).collect();
+    assert_eq!(node.gap().await.reason(), reason);
+    let mut back = node.resume(last_id);
+    assert_eq!(gap(&mut back).await.reason(), reason);
+    assert_eq!(ending(&mut node.reader, &expected).await, expected);
+    assert_eq!(ending(&mut back, &expected).await, expected);
+    // And nothing is left to be told.
+    node.publish(1).await;
+    assert_eq!(node.take(1).await, [first + 3]);
+    assert_eq!(take(&mut back, 1).await, [first + 3]);
+}
+
+/// What comes up to the last expected number, without what is left from before the loss.
+async fn ending(reader: &mut bellwether_topics::Subscription, expected: &[u64]) -> Vec<u64> {
+    let mut numbers = Vec::new();
+    while numbers.last() != expected.last() {
+        let number = take(reader, 1).await[0];
+        if number >= expected[0] {
+            numbers.push(number);
+        }
+    }
+    numbers
+}
+
+#[tokio::test]
+async fn a_restart_without_persistence_is_one_gap() {
+    let started = RedisServer::start(&["--appendonly", "no"]).await;
+    let Some(mut server) = or_skip(started) else {
+        return;
+    };
+    let mut node = Node::open(connect(&server).await).await;
+    let ids = node.publish(5).await;
+    assert_eq!(node.take(5).await, [1, 2, 3, 4, 5]);
+    server.kill().await;
+    server.start_again().await;
+    one_gap_and_then_everything(&mut node, &ids[4], GapReason::Epoch).await;
+}
+
+#[tokio::test]
+async fn a_flushed_server_is_one_gap() {
+    let Some(server) = or_skip(RedisServer::start(&[]).await) else {
+        return;
+    };
+    let mut node = Node::open(connect(&server).await).await;
+    let ids = node.publish(5).await;
+    assert_eq!(node.take(5).await, [1, 2, 3, 4, 5]);
+    by_hand(&server, &["FLUSHALL"]).await;
+    one_gap_and_then_everything(&mut node, &ids[4], GapReason::Epoch).await;
+}
+
+#[tokio::test]
+async fn a_flushed_server_is_noticed_without_a_publish() {
+    let Some(server) = or_skip(RedisServer::start(&[]).await) else {
+        return;
+    };
+    let mut node = Node::open(connect(&server).await).await;
+    node.publish(2).await;
+    assert_eq!(node.take(2).await, [1, 2]);
+    by_hand(&server, &["FLUSHALL"]).await;
+    assert_eq!(node.gap().await.reason(), GapReason::Epoch);
+    assert!(node.topics.is_ready());
+}
+
+#[tokio::test]
+async fn a_restored_older_copy_of_the_data_is_one_gap() {
+    let Some(mut server) = or_skip(RedisServer::start(&[]).await) else {
+        return;
+    };
+    let mut node = Node::open(connect(&server).await).await;
+    let ids = node.publish(3).await;
+    let older = server.folder().with_file_name("older");
+    copy(server.folder(), &older).await;
+    let later = node.publish(4).await;
+    assert_eq!(node.take(7).await, [1, 2, 3, 4, 5, 6, 7]);
+    server.kill().await;
+    copy(&older, server.folder()).await;
+    server.start_again().await;
+    one_gap_and_then_everything(&mut node, &later[3], GapReason::Regressed).await;
+    // What the copy has is still good: 1 to 3, then the four numbers after the loss.
+    let mut old = node.resume(&ids[0]);
+    assert_eq!(take(&mut old, 6).await, [2, 3, 8, 9, 10, 11]);
+}
+
+#[tokio::test]
+async fn a_lost_end_whose_ids_were_given_again_is_a_gap() {
+    let Some(mut server) = or_skip(RedisServer::start(&[]).await) else {
+        return;
+    };
+    let broker = connect(&server).await;
+    let kept = append(&broker, &[record(1)]).await[0].cursor;
+    let older = server.folder().with_file_name("older");
+    copy(server.folder(), &older).await;
+    let lost = append(&broker, &[record(2)]).await[0].cursor;
+    broker.shutdown().await.unwrap();
+    server.kill().await;
+    copy(&older, server.folder()).await;
+    server.start_again().await;
+    // A clock that was set back gives the same id to another record, as the append script would write it.
+    let id = lost.offset.to_string();
+    let mut hand = Hand::new(&server).await;
+    let epoch = hand.text(&["HGET", "{bellwether}:about", "epoch"]).await;
+    let add = [
+        "XADD",
+        "{bellwether}:log",
+        &id,
+        "epoch",
+        &epoch,
+        "tag",
+        "77",
+        "topic",
+        "t",
+    ];
+    hand.run(&[&add[..], &["event", "data: 9\n\n"]].concat())
+        .await;
+    hand.run(&["HSET", "{bellwether}:about", "last", &id]).await;
+
+    let topics = Topics::with(connect(&server).await).await.unwrap();
+    let topic = topics.topic("t").unwrap();
+    let mut reader = topic
+        .subscribe()
+        .after(lost.to_string().as_str())
+        .open()
+        .unwrap();
+    assert_eq!(gap(&mut reader).await.reason(), GapReason::Regressed);
+    let mut reader = topic
+        .subscribe()
+        .after(kept.to_string().as_str())
+        .open()
+        .unwrap();
+    assert_eq!(take(&mut reader, 1).await, [9]);
+}
+
+/// Each is done to a log of five records by somebody with the server's command line.
+async fn is_a_new_epoch(commands: &[&[&str]]) {
+    let Some(server) = or_skip(RedisServer::start(&[]).await) else {
+        return;
+    };
+    let mut node = Node::open(connect(&server).await).await;
+    let ids = node.publish(5).await;
+    assert_eq!(node.take(5).await, [1, 2, 3, 4, 5]);
+    let ids: Vec<_> = ids.iter().map(|id| id.split('.').nth(2).unwrap()).collect();
+    let mut hand = Hand::new(&server).await;
+    for words in commands {
+        let words = words.iter().map(|word| match *word {
+            "third" => ids[2],
+            "newest" => ids[4],
+            word => word,
+        });
+        hand.run(&words.collect::<Vec<_>>()).await;
+    }
+    assert_eq!(node.gap().await.reason(), GapReason::Epoch);
+    let first = node.published_so_far() + 1;
+    node.publish(2).await;
+    assert_eq!(
+        ending(&mut node.reader, &[first, first + 1]).await,
+        [first, first + 1]
+    );
+}
+
+const LOG: &str = "{bellwether}:log";
+
+#[tokio::test]
+async fn a_deleted_stream_is_a_new_epoch() {
+    is_a_new_epoch(&[&["DEL", LOG]]).await;
+}
+
+#[tokio::test]
+async fn a_log_whose_description_is_gone_takes_a_new_epoch() {
+    is_a_new_epoch(&[&["DEL", "{bellwether}:about"]]).await;
+}
+
+#[tokio::test]
+async fn an_emptied_stream_is_a_new_epoch() {
+    is_a_new_epoch(&[&["XTRIM", LOG, "MAXLEN", "0"]]).await;
+}
+
+#[tokio::test]
+async fn a_record_deleted_in_the_middle_is_a_new_epoch() {
+    is_a_new_epoch(&[&["XDEL", LOG, "third"]]).await;
+}
+
+#[tokio::test]
+async fn a_deleted_newest_record_is_a_new_epoch() {
+    is_a_new_epoch(&[&["XDEL", LOG, "newest"]]).await;
+}
+
+#[tokio::test]
+async fn another_stream_in_the_place_of_the_log_is_a_new_epoch() {
+    let other = [
+        "XADD",
+        "other",
+        "9999999999999-0",
+        "epoch",
+        "0",
+        "tag",
+        "1",
+        "topic",
+        "t",
+    ];
+    let other = [&other[..], &["event", "data: 0\n\n"]].concat();
+    is_a_new_epoch(&[&other, &["RENAME", "other", LOG]]).await;
+}
+
+#[tokio::test]
+async fn trimming_by_hand_at_the_front_is_no_new_epoch() {
+    let Some(server) = or_skip(RedisServer::start(&[]).await) else {
+        return;
+    };
+    let mut node = Node::open(connect(&server).await).await;
+    let ids = node.publish(10).await;
+    let oldest = ids[0].split('.').nth(2).unwrap();
+    by_hand(&server, &["XDEL", LOG, oldest]).await;
+    by_hand(&server, &["XTRIM", LOG, "MAXLEN", "6"]).await;
+    node.publish(1).await;
+    assert_eq!(node.take(11).await, (1..=11).collect::<Vec<_>>());
+}
+
+#[tokio::test]
+async fn trimming_that_overtakes_a_slow_reader_is_a_gap() {
+    let Some(server) = or_skip(RedisServer::start(&[]).await) else {
+        return;
+    };
+    let builder = bellwether_redis::RedisBroker::builder(server.url());
+    let broker = builder.max_records(20).exact_trimming().connect().await;
+    let retention = Retention::new().max_events(4);
+    let builder = Topics::builder().retention(retention);
+    let topics = builder.open(broker.unwrap()).await.unwrap();
+    let topic = topics.topic("t").unwrap();
+    let publish = async |numbers: std::ops::RangeInclusive<u64>| {
+        let events = numbers.map(|n| bellwether_topics::ServerSentEvent::text(n.to_string()));
+        for published in events.map(|event| topic.publish(&event).unwrap()) {
+            published.await.unwrap();
+        }
+    };
+    publish(1..=10).await;
+    let mut reader = topic.subscribe().from_start().open().unwrap();
+    assert_eq!(take(&mut reader, 2).await, [1, 2]);
+    publish(11..=100).await;
+    let mut before_gap = 2;
+    let told = loop {
+        match reader.next().await.unwrap() {
+            bellwether_topics::Delivery::Gap(gap) => break gap,
+            _ => before_gap += 1,
+        }
+    };
+    assert_eq!(told.reason(), GapReason::Trimmed);
+    assert!(
+        before_gap <= 10,
+        "only what it had at hand before: {before_gap}"
+    );
+    assert_eq!(take(&mut reader, 20).await, (81..=100).collect::<Vec<_>>());
+}
+
+#[tokio::test]
+async fn a_tail_that_was_overtaken_by_trimming_fails() {
+    let Some(server) = or_skip(RedisServer::start(&[]).await) else {
+        return;
+    };
+    let builder = bellwether_redis::RedisBroker::builder(server.url());
+    let broker = builder
+        .max_records(10)
+        .exact_trimming()
+        .connect()
+        .await
+        .unwrap();
+    let (mut empty, first) = (
+        broker.tail(Offset::ZERO).await.unwrap(),
+        append(&broker, &[record(0)]).await,
+    );
+    let mut behind = broker.tail(first[0].cursor.offset).await.unwrap();
+    assert_eq!(behind.next().await.unwrap().records.len(), 1);
+    assert_eq!(
+        empty.next().await.unwrap().records.len(),
+        1,
+        "from the beginning"
+    );
+    append(&broker, &(1..50).map(record).collect::<Vec<_>>()).await;
+    assert!(behind.next().await.is_err());
+    assert!(empty.next().await.is_err());
+
+    by_hand(&server, &["FLUSHALL"]).await;
+    let mut empty = broker.tail(Offset::ZERO).await.unwrap();
+    assert_eq!(empty.next().await.unwrap().records.len(), 0);
+    append(&broker, &(1..50).map(record).collect::<Vec<_>>()).await;
+    assert!(
+        empty.next().await.is_err(),
+        "what it never saw is missed too"
+    );
+}
+
+#[tokio::test]
+async fn records_are_trimmed_by_age_and_the_newest_stays() {
+    let Some(server) = or_skip(RedisServer::start(&[]).await) else {
+        return;
+    };
+    let builder = bellwether_redis::RedisBroker::builder(server.url());
+    let builder = builder.max_age(Duration::from_millis(1)).exact_trimming();
+    let broker = builder.connect().await.unwrap();
+    for number in 0..20 {
+        append(&broker, &[record(number)]).await;
+        bellwether_testkit::within(Duration::from_millis(3), std::future::pending::<()>()).await;
+    }
+    let bounds = broker.bounds().await.unwrap();
+    let page = read(&broker, Offset::ZERO).await;
+    assert!(page.records.len() <= 2, "{} records", page.records.len());
+    assert_eq!(
+        page.records.last().map(|record| record.offset),
+        Some(bounds.head)
+    );
+    assert!(page.floor > Offset::ZERO && page.floor < bounds.head);
+}

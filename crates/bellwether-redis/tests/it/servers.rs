@@ -1,0 +1,226 @@
+//! Servers that a log cannot live on, what is said about them, and the ways to reach one.
+
+use std::error::Error;
+
+use bellwether_redis::{ConnectError, RedisBroker};
+use bellwether_testkit::{RedisServer, or_skip};
+use bellwether_topics::Offset;
+use bellwether_topics::broker::{Broker, NewRecord};
+use bytes::Bytes;
+
+use crate::support::{Hand, Node, append, by_hand, connect, read, record};
+
+/// What `connect` says, with everything behind it.
+async fn told(url: &str) -> (ConnectError, String) {
+    let error = RedisBroker::connect(url).await.err();
+    let error = error.unwrap_or_else(|| panic!("connected to {url}"));
+    let source = error.source().map(|source| format!(": {source}"));
+    let text = format!("{error}{}", source.unwrap_or_default());
+    (error, text)
+}
+
+#[tokio::test]
+async fn a_wrong_address_is_told_without_its_password() {
+    for url in [
+        "127.0.0.1:6379",
+        "http://u:secret@h/",
+        "redis://u:secret@h/x",
+        "redis://u:secret@h:x",
+    ] {
+        let (error, text) = told(url).await;
+        assert!(error.is_invalid() && !error.is_unavailable(), "{text}");
+        assert!(!format!("{text}{error:?}").contains("secret"), "{error:?}");
+    }
+    let (error, text) = told("redis://127.0.0.1:1").await;
+    assert!(error.is_unavailable(), "{text}");
+    assert!(text.contains("127.0.0.1:1/0"), "{text}");
+    let named = RedisBroker::builder("redis://h")
+        .name("a{b")
+        .connect()
+        .await;
+    assert!(named.unwrap_err().is_invalid());
+}
+
+#[cfg(not(feature = "tls"))]
+#[tokio::test]
+async fn an_address_with_tls_names_the_feature_that_it_needs() {
+    let (error, text) = told("rediss://h").await;
+    assert!(error.is_invalid() && text.contains("`tls`"), "{text}");
+}
+
+#[tokio::test]
+async fn a_server_that_evicts_keys_is_refused_unless_allowed() {
+    let arguments = ["--maxmemory", "50mb", "--maxmemory-policy", "allkeys-lru"];
+    let Some(server) = or_skip(RedisServer::start(&arguments).await) else {
+        return;
+    };
+    let (error, text) = told(&server.url()).await;
+    assert!(!error.is_invalid() && !error.is_unavailable());
+    assert!(
+        text.contains("allkeys-lru") && text.contains("noeviction"),
+        "{text}"
+    );
+    let builder = RedisBroker::builder(server.url()).allow_eviction();
+    builder.connect().await.unwrap();
+    by_hand(&server, &["CONFIG", "SET", "maxmemory", "0"]).await;
+    connect(&server).await;
+}
+
+#[tokio::test]
+async fn a_replica_is_refused_at_connect_and_later() {
+    let Some(primary) = or_skip(RedisServer::start(&[]).await) else {
+        return;
+    };
+    let port = primary.port().to_string();
+    let Some(server) = or_skip(RedisServer::start(&[]).await) else {
+        return;
+    };
+    let broker = connect(&server).await;
+    let mut tail = broker.tail(Offset::ZERO).await.unwrap();
+    tail.next().await.unwrap();
+    by_hand(&server, &["REPLICAOF", "127.0.0.1", &port]).await;
+    let (error, text) = told(&server.url()).await;
+    assert!(
+        !error.is_unavailable() && text.contains("primary"),
+        "{text}"
+    );
+    assert!(broker.append(&[record(1)]).await.unwrap()[0].is_err());
+    assert!(broker.bounds().await.is_err());
+    // Within a second or so also where only reads would tell.
+    while tail.next().await.is_ok() {}
+    by_hand(&server, &["REPLICAOF", "NO", "ONE"]).await;
+    append(&broker, &[record(1)]).await;
+}
+
+#[tokio::test]
+async fn keys_with_something_else_in_them_are_refused() {
+    let Some(server) = or_skip(RedisServer::start(&[]).await) else {
+        return;
+    };
+    for key in ["{bellwether}:log", "{bellwether}:about"] {
+        by_hand(&server, &["FLUSHALL"]).await;
+        by_hand(&server, &["SET", key, "x"]).await;
+        let (error, text) = told(&server.url()).await;
+        assert!(
+            !error.is_unavailable() && text.contains("something else"),
+            "{text}"
+        );
+    }
+    by_hand(&server, &["FLUSHALL"]).await;
+    let broker = connect(&server).await;
+    by_hand(&server, &["DEL", "{bellwether}:log"]).await;
+    by_hand(&server, &["SET", "{bellwether}:log", "x"]).await;
+    let results = broker.append(&[record(1)]).await.unwrap();
+    assert!(results[0].as_ref().unwrap_err().is_refused());
+}
+
+#[tokio::test]
+async fn a_full_server_refuses_publishes_serves_readers_and_recovers() {
+    let arguments = ["--maxmemory", "12mb", "--maxmemory-policy", "noeviction"];
+    let Some(server) = or_skip(RedisServer::start(&arguments).await) else {
+        return;
+    };
+    let broker = connect(&server).await;
+    let mut stored = Vec::new();
+    let error = loop {
+        let record = NewRecord {
+            event: Bytes::from(vec![b'x'; 64 << 10]),
+            ..record(stored.len() as u32)
+        };
+        match broker.append(&[record]).await.unwrap().remove(0) {
+            Ok(record) => stored.push(record),
+            Err(error) => break error,
+        }
+        assert!(stored.len() < 1000, "it never fills up");
+    };
+    assert!(
+        !error.is_refused() && error.to_string().contains("maxmemory"),
+        "{error}"
+    );
+    // Readers go on.
+    let last = stored.last().unwrap().cursor.offset;
+    assert_eq!(read(&broker, last).await.records.len(), 1);
+    let mut tail = broker.tail(last).await.unwrap();
+    assert_eq!(tail.next().await.unwrap().records.len(), 1);
+    by_hand(&server, &["CONFIG", "SET", "maxmemory", "100mb"]).await;
+    let more = append(&broker, &[record(9)]).await;
+    assert_eq!(more[0].cursor.epoch, stored[0].cursor.epoch);
+    assert_eq!(
+        tail.next().await.unwrap().records[0].offset,
+        more[0].cursor.offset
+    );
+}
+
+#[tokio::test]
+async fn the_log_lives_in_the_database_of_the_url() {
+    let Some(server) = or_skip(RedisServer::start(&[]).await) else {
+        return;
+    };
+    let broker = RedisBroker::connect(format!("{}/3", server.url()))
+        .await
+        .unwrap();
+    append(&broker, &[record(1)]).await;
+    let mut hand = Hand::new(&server).await;
+    assert_eq!(hand.run(&["DBSIZE"]).await, redis::Value::Int(0));
+    hand.run(&["SELECT", "3"]).await;
+    assert_eq!(hand.run(&["DBSIZE"]).await, redis::Value::Int(2));
+    assert!(format!("{broker:?}").contains(&format!("127.0.0.1:{}/3", server.port())));
+}
+
+/// The commands that the README tells to allow.
+const RIGHTS: &str = "+ping +select +script|load +evalsha +exists +get +set +del +hmget +hset +time +xadd +xgroup|create \
+                      +xgroup|destroy +xinfo|stream +xlen +xrange +xread +xtrim +info";
+
+#[tokio::test]
+async fn a_user_with_the_rights_that_are_told_is_enough() {
+    let Some(server) = or_skip(RedisServer::start(&[]).await) else {
+        return;
+    };
+    assert!(include_str!("../../README.md").contains(&RIGHTS.replace('\\', "")));
+    let mut user = vec![
+        "ACL",
+        "SETUSER",
+        "hub",
+        "on",
+        ">secret",
+        "resetkeys",
+        "~{bellwether}:*",
+    ];
+    user.extend(RIGHTS.split_whitespace());
+    by_hand(&server, &user).await;
+    let url = server.url().replace("redis://", "redis://hub:secret@");
+    let broker = RedisBroker::connect(&url).await.unwrap();
+    let shown = format!("{broker:?} {:?}", RedisBroker::builder(&url));
+    assert!(!shown.contains("secret"), "{shown}");
+    let mut node = Node::open(broker).await;
+    node.publish(3).await;
+    assert_eq!(node.take(3).await, [1, 2, 3]);
+    by_hand(&server, &["DEL", "{bellwether}:log"]).await;
+    node.gap().await;
+
+    let (error, text) = told(&url.replace("secret", "wrong")).await;
+    assert!(!error.is_invalid(), "{text}");
+    assert!(!text.contains("wrong@"), "{text}");
+    // A server that hides its settings has to be vouched for.
+    by_hand(&server, &["ACL", "SETUSER", "hub", "-info"]).await;
+    let (_, text) = told(&url).await;
+    assert!(text.contains("allow_eviction"), "{text}");
+    let builder = RedisBroker::builder(&url).allow_eviction();
+    append(&builder.connect().await.unwrap(), &[record(9)]).await;
+}
+
+#[tokio::test]
+async fn a_server_can_be_reached_by_its_socket_file() {
+    let folder = std::env::temp_dir().join(format!("bellwether-socket-{}", std::process::id()));
+    tokio::fs::create_dir_all(&folder).await.unwrap();
+    let path = folder.join("redis.sock");
+    let arguments = ["--unixsocket", path.to_str().unwrap()];
+    let Some(_server) = or_skip(RedisServer::start(&arguments).await) else {
+        return;
+    };
+    let broker = RedisBroker::connect(format!("unix://{}", path.display()))
+        .await
+        .unwrap();
+    append(&broker, &[record(1)]).await;
+    let _ = tokio::fs::remove_dir_all(folder).await;
+}
