@@ -1,0 +1,23 @@
+//! Whole processes under faults: nodes of `bellwether serve` on a real broker, a publisher that writes down what was
+//! acknowledged, hundreds of readers, and a checker that compares every reader's bytes with the log.
+//!
+//! Each test prints its figures: events compared, what was lost or doubled, how long it took to come back.
+
+// The figures are for whoever reads the test's output.
+#![allow(clippy::unwrap_used, clippy::print_stdout)]
+
+mod check;
+mod cluster;
+mod daemon;
+mod http;
+mod journal;
+mod publisher;
+mod reader;
+mod scene;
+
+mod disk;
+mod kills;
+mod outage;
+mod restored;
+mod retention;
+mod rolling;
