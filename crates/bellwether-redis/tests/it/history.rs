@@ -1,13 +1,14 @@
 //! Logs that lost something: each reader is told of one gap, and then gets everything.
 
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
-use bellwether_testkit::{RedisServer, or_skip};
-use bellwether_topics::broker::Broker;
+use bellwether_testkit::{PATIENCE, RedisServer, or_skip, within};
+use bellwether_topics::broker::{Broker, NewRecord};
 use bellwether_topics::{GapReason, Offset, Retention, Topics};
 
-use crate::support::{Hand, Node, append, by_hand, connect, gap, read, record, take};
+use crate::support::{Hand, Node, append, by_hand, connect, gap, pass, read, record, take};
 
 async fn copy(from: &Path, to: &Path) {
     let _ = tokio::fs::remove_dir_all(to).await;
@@ -318,6 +319,72 @@ async fn a_tail_that_was_overtaken_by_trimming_fails() {
 }
 
 #[tokio::test]
+async fn a_repeated_publish_does_not_age_the_newest_record_out() {
+    let Some(server) = or_skip(RedisServer::start(&[]).await) else {
+        return;
+    };
+    let builder = bellwether_redis::RedisBroker::builder(server.url());
+    let builder = builder.max_age(Duration::from_millis(1)).exact_trimming();
+    let broker = builder.connect().await.unwrap();
+    let keyed = NewRecord {
+        idempotency_key: Some(Arc::from("k")),
+        ..record(1)
+    };
+    let stored = append(&broker, std::slice::from_ref(&keyed)).await[0];
+    pass(Duration::from_millis(5)).await;
+    assert!(append(&broker, &[keyed]).await[0].is_duplicate);
+    let page = read(&broker, stored.cursor.offset).await;
+    assert_eq!(page.records.len(), 1);
+}
+
+/// The server has one form of the file that begins with a snapshot, and one that is commands throughout.
+#[tokio::test]
+async fn a_rewritten_file_is_the_same_log() {
+    for preamble in ["yes", "no"] {
+        let arguments = ["--aof-use-rdb-preamble", preamble];
+        let Some(mut server) = or_skip(RedisServer::start(&arguments).await) else {
+            return;
+        };
+        let url = server.url();
+        let builder = || bellwether_redis::RedisBroker::builder(&url);
+        let empty = builder().name("empty").connect().await.unwrap();
+        let before = empty.bounds().await.unwrap();
+        let full = builder().max_records(5).exact_trimming().connect().await;
+        let full = full.unwrap();
+        let stored = append(&full, &(0..20).map(record).collect::<Vec<_>>()).await;
+        let page = read(&full, Offset::ZERO).await;
+        let mut hand = Hand::new(&server).await;
+        hand.run(&["BGREWRITEAOF"]).await;
+        let done = async {
+            while !hand
+                .text(&["INFO", "persistence"])
+                .await
+                .contains("aof_rewrites:1")
+            {}
+            while !hand
+                .text(&["INFO", "persistence"])
+                .await
+                .contains("aof_rewrite_in_progress:0")
+            {}
+        };
+        within(PATIENCE, done).await.expect("the file is rewritten");
+        server.kill().await;
+        server.start_again().await;
+        let full = builder().connect().await.unwrap();
+        let empty = builder().name("empty").connect().await.unwrap();
+        assert_eq!(read(&full, Offset::ZERO).await, page);
+        assert_eq!(
+            append(&full, &[record(20)]).await[0].cursor.epoch,
+            stored[0].cursor.epoch
+        );
+        assert_eq!(empty.bounds().await.unwrap(), before);
+        append(&empty, &[record(1)]).await;
+        let after = empty.bounds().await.unwrap();
+        assert_eq!((after.epoch, after.floor), (before.epoch, Offset::ZERO));
+    }
+}
+
+#[tokio::test]
 async fn records_are_trimmed_by_age_and_the_newest_stays() {
     let Some(server) = or_skip(RedisServer::start(&[]).await) else {
         return;
@@ -327,7 +394,7 @@ async fn records_are_trimmed_by_age_and_the_newest_stays() {
     let broker = builder.connect().await.unwrap();
     for number in 0..20 {
         append(&broker, &[record(number)]).await;
-        bellwether_testkit::within(Duration::from_millis(3), std::future::pending::<()>()).await;
+        pass(Duration::from_millis(3)).await;
     }
     let bounds = broker.bounds().await.unwrap();
     let page = read(&broker, Offset::ZERO).await;

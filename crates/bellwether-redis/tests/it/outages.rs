@@ -7,7 +7,7 @@ use bellwether_testkit::{RedisServer, or_skip, within};
 use bellwether_topics::Delivery;
 use bellwether_topics::broker::{Broker, BrokerError};
 
-use crate::support::{Hand, Node, append, by_hand, connect, number, read, record};
+use crate::support::{Hand, Node, append, by_hand, connect, number, pass, read, record};
 
 /// Kills the server several times while one node publishes and another reads; gives what the reader was told.
 async fn kills(arguments: &[&str]) -> Option<Vec<Delivery>> {
@@ -28,8 +28,7 @@ async fn kills(arguments: &[&str]) -> Option<Vec<Delivery>> {
             publisher
         });
         if round < 4 {
-            let moment = Duration::from_millis(20 * round);
-            within(moment, std::future::pending::<()>()).await;
+            pass(Duration::from_millis(20 * round)).await;
             server.kill().await;
             server.start_again().await;
         }
@@ -90,7 +89,7 @@ async fn what_was_acknowledged_before_a_kill_is_there_after_it() {
             })
         })
         .collect();
-    within(Duration::from_millis(200), std::future::pending::<()>()).await;
+    pass(Duration::from_millis(200)).await;
     server.kill().await;
     server.start_again().await;
     let mut count = 0;

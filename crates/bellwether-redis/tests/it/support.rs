@@ -39,6 +39,11 @@ pub(crate) async fn by_hand(server: &RedisServer, words: &[&str]) -> redis::Valu
     Hand::new(server).await.run(words).await
 }
 
+/// Lets real time pass: for the moment of a fault, and for what the server's clock decides.
+pub(crate) async fn pass(time: Duration) {
+    within(time, std::future::pending::<()>()).await;
+}
+
 /// A broker with default settings.
 pub(crate) async fn connect(server: &RedisServer) -> RedisBroker {
     RedisBroker::connect(server.url()).await.unwrap()
@@ -103,8 +108,7 @@ impl Node {
                         Ok(cursor) => return cursor,
                         Err(error) => assert!(error.is_unavailable(), "{error}"),
                     }
-                    let pause = std::future::pending::<()>();
-                    within(Duration::from_millis(20), pause).await;
+                    pass(Duration::from_millis(20)).await;
                 }
             };
             let cursor = within(3 * PATIENCE, publishing).await;
