@@ -22,7 +22,7 @@ use crate::state::{Condition, Shared, State, shut_down};
 use crate::store::Store;
 use crate::tail::SqliteTail;
 use crate::verify::Known;
-use crate::writer::{Append, Command, Identity, Writer};
+use crate::writer::{Append, Command, Identity, Writer, beside};
 
 /// What a record takes of the queue besides its event.
 const QUEUED: usize = 1024;
@@ -121,12 +121,7 @@ impl SqliteBroker {
             metrics.new_epochs.increment(1);
         }
         let store = opened.store;
-        let pool = Pool::open(
-            path.clone(),
-            settings.readers,
-            &lock,
-            metrics.clone(),
-        );
+        let pool = Pool::open(path.clone(), settings.readers, &lock, metrics.clone());
         let pool = Arc::new(pool.map_err(|failure| schema::failed(path, failure))?);
         let bounds = store.bounds();
         let known = store
@@ -329,9 +324,8 @@ fn full_path(path: &Path) -> Result<PathBuf, OpenError> {
 /// Syncs what a process that was killed wrote without syncing it: SQLite would show it to readers, and a power failure
 /// could still take it.
 fn sync_what_was_written(path: &Path) -> Result<(), OpenError> {
-    let mut name = path.as_os_str().to_owned();
-    name.push("-wal");
-    match std::fs::OpenOptions::new().write(true).open(name) {
+    let wal = beside(path, "-wal");
+    match std::fs::OpenOptions::new().write(true).open(wal) {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
         file => file.and_then(|file| file.sync_all()).map_err(|error| {
             OpenError::unusable(path, "its write-ahead log cannot be synced").with_source(error)

@@ -92,7 +92,7 @@ impl Failure {
     pub(crate) fn moved() -> Self {
         Self {
             reason: Reason::Moved,
-            message: "the log's file was moved, deleted or replaced while in use; put it back, or restart to go on \
+            message: "the log's file or its -wal file was moved, deleted or replaced while in use; put it back, or restart to go on \
                       with what is there now"
                 .into(),
             source: None,

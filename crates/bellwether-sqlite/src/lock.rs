@@ -6,10 +6,11 @@
 
 use std::fs::{File, OpenOptions};
 use std::io::{ErrorKind, Read, Seek, Write};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use crate::error::{Kind, OpenError};
+use crate::writer::beside;
 
 /// How long a process that is just ending is waited for.
 const PATIENCE: Duration = Duration::from_millis(500);
@@ -24,7 +25,7 @@ pub(crate) struct Lock {
 impl Lock {
     /// Takes the lock of the log at `path`.
     pub(crate) fn take(path: &Path) -> Result<Self, OpenError> {
-        let name = lock_path(path);
+        let name = beside(path, "-lock");
         let since = Instant::now();
         loop {
             match try_take(&name) {
@@ -47,12 +48,6 @@ impl Lock {
             }
         }
     }
-}
-
-fn lock_path(path: &Path) -> PathBuf {
-    let mut name = path.as_os_str().to_owned();
-    name.push("-lock");
-    PathBuf::from(name)
 }
 
 fn holder(name: &Path) -> String {

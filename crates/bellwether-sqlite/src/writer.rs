@@ -3,7 +3,7 @@
 //! A batch is whatever queued while the last commit ran. Answers leave before anything else is done, and the rest is done
 //! in small steps, so that no publish waits long for it.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::{Duration, Instant, SystemTime};
@@ -298,6 +298,15 @@ impl Writer {
     /// Makes sure that the log is open, and the one that it was.
     fn ready(&mut self) -> Result<(), Failure> {
         if self.identity != Identity::of(&self.settings.path) {
+            if let Some(store) = &self.store
+                && matches!(self.shared.state().condition, Condition::Works)
+            {
+                // Still open here: the file gets all that was confirmed, wherever it is now.
+                let saved = self
+                    .pool
+                    .without_snapshots(|| store.checkpoint(Checkpoint::Restart));
+                saved?;
+            }
             return Err(Failure::moved());
         }
         if self.store.is_none() {
@@ -366,22 +375,32 @@ pub(crate) fn now() -> u64 {
     since.map_or(0, |since| u64::try_from(since.as_millis()).unwrap_or(0))
 }
 
-/// Which file stands at a path.
+/// Which files stand at the path of a log: its own and its write-ahead log, which are there as long as it is open.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Identity(u64, u64);
+pub(crate) struct Identity([(u64, u64); 2]);
 
 impl Identity {
     #[cfg(unix)]
-    pub(crate) fn of(path: &PathBuf) -> Option<Self> {
+    pub(crate) fn of(path: &Path) -> Option<Self> {
         use std::os::unix::fs::MetadataExt;
 
-        let metadata = std::fs::metadata(path).ok()?;
-        Some(Self(metadata.dev(), metadata.ino()))
+        let one = |path: &Path| {
+            let metadata = std::fs::metadata(path).ok()?;
+            Some((metadata.dev(), metadata.ino()))
+        };
+        Some(Self([one(path)?, one(&beside(path, "-wal"))?]))
     }
 
     /// An open file cannot be replaced here.
     #[cfg(not(unix))]
-    pub(crate) fn of(_: &PathBuf) -> Option<Self> {
+    pub(crate) fn of(_: &Path) -> Option<Self> {
         None
     }
+}
+
+/// The path of a file that belongs to the log's.
+pub(crate) fn beside(path: &Path, end: &str) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(end);
+    PathBuf::from(name)
 }

@@ -7,4 +7,11 @@
 )]
 
 mod contract;
+mod damage;
+mod disk;
 mod folder;
+mod kill;
+mod open;
+mod readers;
+mod records;
+mod trimming;

@@ -1,0 +1,198 @@
+//! Disks and files that fail: publishes are refused within a bound, readers stay, and it works again without a restart.
+
+use std::path::Path;
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use bellwether_sqlite::SqliteBroker;
+use bellwether_testkit::{eventually, or_skip};
+use bellwether_topics::Offset;
+use bellwether_topics::broker::{Broker, NewRecord};
+use rusqlite::Connection;
+
+use crate::folder::Folder;
+use crate::records::{all, append, fill, number, read, record};
+
+/// A small disk of its own.
+struct SmallDisk(Folder);
+
+impl SmallDisk {
+    fn mount(size: &str) -> Result<Self, String> {
+        let folder = Folder::new();
+        let output = Command::new("mount")
+            .args(["-t", "tmpfs", "-o", &format!("size={size}"), "tmpfs"])
+            .arg(folder.path())
+            .output()
+            .map_err(|error| format!("no mount program: {error}"))?;
+        match output.status.success() {
+            true => Ok(Self(folder)),
+            false => Err("a small disk needs the right to mount one".into()),
+        }
+    }
+
+    fn path(&self) -> &Path {
+        self.0.path()
+    }
+}
+
+impl Drop for SmallDisk {
+    fn drop(&mut self) {
+        // Lazily: the thread that writes may still be ending.
+        let _ = Command::new("umount").arg("-l").arg(self.path()).status();
+    }
+}
+
+fn large(number: u64) -> NewRecord {
+    NewRecord {
+        event: vec![b'x'; 50_000].into(),
+        ..record("large", number)
+    }
+}
+
+#[tokio::test]
+async fn a_full_disk_refuses_publishes_leaves_readers_alone_and_recovers_without_a_restart() {
+    let Some(disk) = or_skip(SmallDisk::mount("8m")) else {
+        return;
+    };
+    let broker = SqliteBroker::open(disk.0.log()).unwrap();
+    let before = fill(&broker, 0..100).await;
+    let mut tail = broker.tail(Offset::new(100)).await.unwrap();
+    assert_eq!(tail.next().await.unwrap().records.len(), 1);
+    // Something else takes the room.
+    let other = disk.path().join("other");
+    std::fs::write(&other, vec![0; 5 << 20]).unwrap();
+    let mut confirmed = 0;
+    let error = loop {
+        match append(&broker, &[large(confirmed)]).await {
+            Ok(_) => confirmed += 1,
+            Err(error) => break error,
+        }
+        assert!(confirmed < 200, "the disk is never full");
+    };
+    println!("after {confirmed} large records: {error}");
+    assert!(!error.is_refused(), "it can work later");
+    assert!(error.to_string().contains("the disk is full"));
+    for round in 0..20 {
+        assert!(append(&broker, &[large(round)]).await.is_err());
+    }
+
+    // Readers notice nothing: pages, bounds, and a tail that beats.
+    let page = read(&broker, before[49].cursor.offset, None).await.unwrap();
+    assert_eq!(page.records.len() as u64, 51 + confirmed);
+    assert_eq!(broker.bounds().await.unwrap().head.low(), 100 + confirmed);
+    let mut followed = 0;
+    while followed < confirmed {
+        followed += tail.next().await.unwrap().records.len() as u64;
+    }
+    assert!(tail.next().await.unwrap().records.is_empty());
+
+    std::fs::remove_file(&other).unwrap();
+    let after = append(&broker, &[record("t", 100)]).await.unwrap();
+    assert_eq!(
+        after[0].cursor.offset.low(),
+        101 + confirmed,
+        "no offset is missing"
+    );
+    assert_eq!(
+        after[0].cursor.epoch, before[0].cursor.epoch,
+        "nothing was lost"
+    );
+    assert_eq!(tail.next().await.unwrap().records.len(), 1);
+    broker.shutdown().await.unwrap();
+    let broker = SqliteBroker::open(disk.0.log()).unwrap();
+    assert_eq!(broker.bounds().await.unwrap().head, after[0].cursor.offset);
+}
+
+#[tokio::test]
+async fn retention_keeps_a_log_on_a_small_disk_going() {
+    let Some(disk) = or_skip(SmallDisk::mount("48m")) else {
+        return;
+    };
+    let builder = SqliteBroker::builder(disk.0.log()).max_bytes(4 << 20);
+    let broker = builder.open().unwrap();
+    // Forty times what it may hold, and several times the disk.
+    for number in 0..3200 {
+        append(&broker, &[large(number)]).await.unwrap();
+    }
+    let bounds = broker.bounds().await.unwrap();
+    let left = bounds.head.low() - bounds.floor.low();
+    assert!((60..=90).contains(&left), "{left} records are left");
+}
+
+#[tokio::test]
+async fn a_program_that_holds_the_write_lock_makes_publishes_fail_in_time_and_nothing_else() {
+    let folder = Folder::new();
+    let broker = SqliteBroker::open(folder.log()).unwrap();
+    let before = fill(&broker, 0..3).await;
+    let other = Connection::open(folder.log()).unwrap();
+    other.execute_batch("BEGIN IMMEDIATE").unwrap();
+    let since = Instant::now();
+    let error = append(&broker, &[record("t", 3)]).await.unwrap_err();
+    assert!(since.elapsed() < Duration::from_secs(5));
+    assert!(
+        error.to_string().contains("another program is writing"),
+        "{error}"
+    );
+    assert_eq!(all(&broker).await, [0, 1, 2]);
+    other.execute_batch("ROLLBACK").unwrap();
+    let after = append(&broker, &[record("t", 4)]).await.unwrap();
+    assert_eq!(after[0].cursor.epoch, before[0].cursor.epoch);
+    assert_eq!(all(&broker).await, [0, 1, 2, 4]);
+}
+
+#[tokio::test]
+async fn a_file_that_was_moved_away_is_noticed_and_taken_up_again_when_it_is_back() {
+    let folder = Folder::new();
+    let broker = SqliteBroker::open(folder.log()).unwrap();
+    let before = fill(&broker, 0..3).await;
+    let away = folder.path().join("away.db");
+    std::fs::rename(folder.log(), &away).unwrap();
+    let error = append(&broker, &[record("t", 3)]).await.unwrap_err();
+    println!("{error}");
+    assert!(error.to_string().contains("moved, deleted or replaced"));
+    assert!(broker.bounds().await.is_err(), "so that readiness fails");
+    assert!(broker.tail(Offset::new(3)).await.is_err());
+    // A stranger in its place is no better.
+    std::fs::write(folder.log(), "").unwrap();
+    assert!(append(&broker, &[record("t", 3)]).await.is_err());
+    std::fs::rename(&away, folder.log()).unwrap();
+    let after = append(&broker, &[record("t", 3)]).await.unwrap();
+    assert_eq!(after[0].cursor.offset, Offset::new(4));
+    assert_eq!(after[0].cursor.epoch, before[0].cursor.epoch);
+    assert_eq!(all(&broker).await, [0, 1, 2, 3]);
+}
+
+#[tokio::test]
+async fn a_write_ahead_log_that_was_deleted_is_noticed_and_costs_nothing_that_was_confirmed() {
+    let folder = Folder::new();
+    let broker = SqliteBroker::open(folder.log()).unwrap();
+    let before = fill(&broker, 0..3).await;
+    std::fs::remove_file(folder.path().join("events.db-wal")).unwrap();
+    let error = append(&broker, &[record("t", 3)]).await.unwrap_err();
+    assert!(error.to_string().contains("moved, deleted or replaced"));
+    broker.shutdown().await.unwrap();
+    let broker = SqliteBroker::open(folder.log()).unwrap();
+    assert_eq!(all(&broker).await, [0, 1, 2]);
+    let after = append(&broker, &[record("t", 4)]).await.unwrap();
+    assert_eq!(after[0].cursor.epoch, before[0].cursor.epoch);
+}
+
+#[tokio::test]
+async fn a_quiet_log_notices_by_itself_that_its_file_has_gone_and_is_back() {
+    let folder = Folder::new();
+    let broker = SqliteBroker::open(folder.log()).unwrap();
+    fill(&broker, 0..3).await;
+    let mut tail = broker.tail(Offset::new(3)).await.unwrap();
+    let page = tail.next().await.unwrap();
+    assert_eq!(page.records.iter().map(number).collect::<Vec<_>>(), [2]);
+    let away = folder.path().join("away.db");
+    std::fs::rename(folder.log(), &away).unwrap();
+    while tail.next().await.is_ok() {}
+    std::fs::rename(&away, folder.log()).unwrap();
+    let works = || {
+        let mut bounds = broker.bounds();
+        let mut cx = std::task::Context::from_waker(std::task::Waker::noop());
+        matches!(bounds.as_mut().poll(&mut cx), std::task::Poll::Ready(Ok(_)))
+    };
+    eventually("the log", Duration::from_secs(10), works).await;
+}
