@@ -522,3 +522,6 @@ fn trim_front(
     }
     Ok(log.floor - before)
 }
+
+#[cfg(test)]
+mod tests;
