@@ -411,3 +411,70 @@ fn window_len(records: &[NewRecord]) -> usize {
     let fitting = records.iter().take(WINDOW_RECORDS).take_while(fits).count();
     fitting.max(1)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn outcomes(letters: &str) -> Vec<Outcome> {
+        let outcome = |letter| match letter {
+            'u' => Outcome::Unknown,
+            'f' => Outcome::Failed(BrokerError::unavailable("")),
+            'r' => Outcome::Refused(BrokerError::refused("")),
+            _ => Outcome::Stored(PublishAck {
+                stream: String::new(),
+                seq: 1,
+                duplicate: false,
+            }),
+        };
+        letters.chars().map(outcome).collect()
+    }
+
+    #[test]
+    fn only_what_cannot_overtake_is_sent_again() {
+        for (known, from) in [
+            ("", 0),
+            ("s", 1),
+            ("u", 0),
+            ("f", 0),
+            ("r", 1),
+            // The end has its answers, and none of them is a place.
+            ("ssff", 2),
+            ("ssfrf", 2),
+            ("ssuf", 2),
+            ("su", 1),
+            // Something may still be under way before or behind.
+            ("uu", 2),
+            ("usf", 3),
+            ("uf", 0),
+            ("fu", 1),
+            ("us", 2),
+            ("fs", 2),
+            ("ufuf", 4),
+        ] {
+            assert_eq!(repeat_from(&outcomes(known)), from, "{known}");
+        }
+    }
+
+    #[test]
+    fn a_window_holds_one_record_at_least() {
+        let record = |bytes: usize| NewRecord {
+            event: Bytes::from(vec![0; bytes]),
+            ..record::marker(0)
+        };
+        assert_eq!(window_len(&[record(WINDOW_BYTES + 1), record(1)]), 1);
+        assert_eq!(window_len(&[record(1), record(WINDOW_BYTES)]), 1);
+        assert_eq!(
+            window_len(&vec![record(1); WINDOW_RECORDS + 1]),
+            WINDOW_RECORDS
+        );
+    }
+
+    #[test]
+    fn message_ids_never_repeat() {
+        let (ids, other) = (MessageIds::new(), MessageIds::new());
+        assert_ne!(ids.next(), ids.next());
+        assert_ne!(ids.prefix, other.prefix);
+        assert!(ids.next().contains('.') && !name::message_id("t", "k").contains('.'));
+    }
+}

@@ -91,7 +91,7 @@ pub(crate) fn servers(address: &str) -> Result<(Vec<ServerAddr>, Login), Connect
     let mut login = Login::default();
     let mut servers = Vec::new();
     for one in address.split(',') {
-        let invalid = |source| {
+        let invalid = |source: std::io::Error| {
             let message = format!(
                 "address {:?} is no address of NATS: expected nats://host:port, tls://host:port, or several of \
                  them with commas between",
@@ -100,6 +100,9 @@ pub(crate) fn servers(address: &str) -> Result<(Vec<ServerAddr>, Login), Connect
             ConnectError::new(Kind::Invalid, message).with_source(source)
         };
         let server: ServerAddr = one.trim().parse().map_err(invalid)?;
+        if server.host().is_empty() {
+            return Err(invalid(std::io::Error::other("it names no host")));
+        }
         // The client would send a percent-encoded password as it is written.
         let plain = |text: &str| name::decode(text).unwrap_or_else(|| text.to_owned());
         match (server.username(), server.password()) {

@@ -110,3 +110,14 @@ pub(crate) async fn follow_until(
     });
     followed.await.unwrap()
 }
+
+/// Waits until something is true that only a question to the server tells.
+pub(crate) async fn until(what: &str, mut condition: impl AsyncFnMut() -> bool) {
+    let poll = async {
+        while !condition().await {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    let is_true = tokio::time::timeout(Duration::from_secs(60), poll).await;
+    assert!(is_true.is_ok(), "{what} did not come true");
+}

@@ -1,0 +1,180 @@
+//! How the log is read: nothing that was lost on the way goes unnoticed, and a replay is cheap for the server.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bellwether_nats::NatsBroker;
+use bellwether_testkit::{NatsServer, or_skip};
+use bellwether_topics::Offset;
+use bellwether_topics::broker::{Broker, ReadRequest};
+use bytes::Bytes;
+use serde_json::{Value, json};
+
+use crate::world;
+
+async fn consumers(client: &async_nats::Client, broker: &NatsBroker) -> Vec<String> {
+    let names = format!("CONSUMER.NAMES.{}", broker.stream());
+    let answer = world::api(client, &names, json!({})).await;
+    let names = answer["consumers"].as_array().cloned().unwrap_or_default();
+    names
+        .iter()
+        .map(|name: &Value| name.as_str().unwrap().to_owned())
+        .collect()
+}
+
+/// The consumer counts what it delivers; somebody else who takes one of its messages is as good as a full buffer.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_message_lost_on_the_way_ends_the_tail() {
+    let Some(server) = or_skip(NatsServer::start("").await) else {
+        return;
+    };
+    let broker = world::builder(&server).connect().await.unwrap();
+    let client = world::client(&server).await;
+    world::fill(&broker, 0..1).await;
+    let mut tail = broker.tail(Offset::new(1)).await.unwrap();
+    world::follow_until(&mut tail, |page| !page.records.is_empty())
+        .await
+        .unwrap();
+    let [consumer] = &consumers(&client, &broker).await[..] else {
+        panic!("one consumer");
+    };
+    // Pulls wait in turn, so the thief gets the first message after the tail's own pull is full.
+    let pull = format!("$JS.API.CONSUMER.MSG.NEXT.{}.{consumer}", broker.stream());
+    let inbox = client.new_inbox();
+    let _thief = client.subscribe(inbox.clone()).await.unwrap();
+    let request = Bytes::from_static(br#"{"batch":1,"expires":20000000000}"#);
+    client
+        .publish_with_reply(pull, inbox, request)
+        .await
+        .unwrap();
+    client.flush().await.unwrap();
+
+    let mut last = Offset::new(1);
+    let appender = tokio::spawn({
+        let broker = broker.clone();
+        async move { world::fill(&broker, 1..3000).await }
+    });
+    let followed = world::follow_until(&mut tail, |page| {
+        for record in &page.records {
+            assert_eq!(record.offset, Offset::new(last.low() + 1), "no hole");
+            last = record.offset;
+        }
+        last == Offset::new(3000)
+    });
+    let error = followed.await.unwrap_err();
+    assert!(error.to_string().contains("lost on the way"), "{error}");
+    appender.await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_consumer_that_goes_ends_the_tail_at_once() {
+    let Some(server) = or_skip(NatsServer::start("").await) else {
+        return;
+    };
+    let broker = world::builder(&server).connect().await.unwrap();
+    let client = world::client(&server).await;
+    world::fill(&broker, 0..1).await;
+    let mut tail = broker.tail(Offset::new(1)).await.unwrap();
+    world::follow_until(&mut tail, |page| page.records.is_empty())
+        .await
+        .unwrap();
+    for consumer in consumers(&client, &broker).await {
+        let delete = format!("CONSUMER.DELETE.{}.{consumer}", broker.stream());
+        world::api(&client, &delete, json!({})).await;
+    }
+    let started = std::time::Instant::now();
+    world::follow_until(&mut tail, |_| false).await.unwrap_err();
+    assert!(
+        started.elapsed() < Duration::from_secs(4),
+        "{:?}",
+        started.elapsed()
+    );
+}
+
+/// Of all topics, of one and of two, in pages of which each holds what was asked for.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_long_replay_uses_one_consumer() {
+    let Some(server) = or_skip(NatsServer::start("").await) else {
+        return;
+    };
+    let broker = world::builder(&server).connect().await.unwrap();
+    let client = world::client(&server).await;
+    let records: Vec<_> = (0..2000)
+        .map(|number| world::record(["loud", "rare"][usize::from(number % 50 == 7)], number))
+        .collect();
+    let answers = broker.append(&records).await.unwrap();
+    assert!(answers.iter().all(Result::is_ok));
+    let names: [Arc<str>; 2] = [Arc::from("rare"), Arc::from("loud")];
+    for (replay, topics) in [None, Some(&names[..1]), Some(&names)]
+        .into_iter()
+        .enumerate()
+    {
+        let mut from = Offset::ZERO;
+        let mut numbers = Vec::new();
+        loop {
+            let request = ReadRequest {
+                from,
+                topics,
+                max_records: 16,
+                max_bytes: 200,
+            };
+            let page = broker.read(request).await.unwrap();
+            assert!(page.records.len() <= 17);
+            let new: Vec<_> = page
+                .records
+                .iter()
+                .filter(|record| record.offset > from)
+                .collect();
+            let Some(last) = new.last() else { break };
+            if from != Offset::ZERO {
+                assert_eq!(page.records[0].offset, from, "the anchor comes first");
+            }
+            numbers.extend(
+                new.iter()
+                    .filter(|record| topics.is_none_or(|topics| topics.contains(&record.topic)))
+                    .filter_map(|record| world::number_of(&record.event)),
+            );
+            from = last.offset;
+        }
+        let is_wanted = |number: &u32| topics.is_none_or(|t| t.len() == 2) || number % 50 == 7;
+        assert_eq!(numbers, (0..2000).filter(is_wanted).collect::<Vec<_>>());
+        assert_eq!(consumers(&client, &broker).await.len(), replay + 1);
+    }
+    // What is appended later comes through the same consumer.
+    world::fill(&broker, 2000..2001).await;
+    let page = world::read(&broker, Offset::new(2000), 16).await;
+    assert_eq!(page.records.len(), 2);
+    assert_eq!(consumers(&client, &broker).await.len(), 3);
+}
+
+/// Events as large as the server takes, through pulls with small bounds.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn large_events_pass_the_bounds_of_pages_and_tails() {
+    let Some(server) = or_skip(NatsServer::start("max_payload: 8MB\nmax_pending: 64MB").await)
+    else {
+        return;
+    };
+    let broker = world::builder(&server).connect().await.unwrap();
+    let large = |number: u8| {
+        let mut record = world::record("t", number.into());
+        record.event = Bytes::from(vec![b'0' + number; 7_900_000]);
+        record
+    };
+    let answers = broker
+        .append(&[large(1), large(2), large(3)])
+        .await
+        .unwrap();
+    assert!(answers.iter().all(Result::is_ok), "{answers:?}");
+    for from in [1, 2] {
+        let page = world::read(&broker, Offset::new(from), 16).await;
+        assert_eq!(page.records.len(), 2, "the anchor and one more");
+    }
+    let mut tail = broker.tail(Offset::ZERO).await.unwrap();
+    let mut count = 0;
+    world::follow_until(&mut tail, |page| {
+        count += page.records.len();
+        count == 3
+    })
+    .await
+    .unwrap();
+}

@@ -1,0 +1,206 @@
+//! A relay between log and server that loses answers and connections, and what appends make of it.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use bellwether_nats::NatsBroker;
+use bellwether_testkit::{NatsServer, or_skip};
+use bellwether_topics::Offset;
+use bellwether_topics::broker::Broker;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::watch;
+
+use crate::world;
+
+/// What the relay does with what the server says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Mode {
+    /// Passes it on.
+    Open,
+    /// Loses it.
+    Mute,
+}
+
+struct Relay {
+    address: String,
+    mode: watch::Sender<Mode>,
+    /// Rises to cut the connections that there are.
+    cuts: watch::Sender<u32>,
+}
+
+impl Relay {
+    async fn start(server: &NatsServer) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let this = Self {
+            address: format!("nats://{}", listener.local_addr().unwrap()),
+            mode: watch::Sender::new(Mode::Open),
+            cuts: watch::Sender::new(0),
+        };
+        let target = format!("127.0.0.1:{}", server.port());
+        let (mode, cuts) = (this.mode.subscribe(), this.cuts.clone());
+        tokio::spawn(async move {
+            loop {
+                let (client, _) = listener.accept().await.unwrap();
+                let server = TcpStream::connect(&target).await.unwrap();
+                tokio::spawn(pass(client, server, mode.clone(), cuts.subscribe()));
+            }
+        });
+        this
+    }
+
+    fn cut(&self) {
+        self.cuts.send_modify(|cuts| *cuts += 1);
+    }
+}
+
+async fn pass(
+    client: TcpStream,
+    server: TcpStream,
+    mode: watch::Receiver<Mode>,
+    mut cuts: watch::Receiver<u32>,
+) {
+    let (mut from_client, mut to_client) = client.into_split();
+    let (mut from_server, mut to_server) = server.into_split();
+    let requests = tokio::io::copy(&mut from_client, &mut to_server);
+    let answers = async {
+        let mut buffer = vec![0; 64 << 10];
+        loop {
+            let count = from_server.read(&mut buffer).await?;
+            if count == 0 {
+                return std::io::Result::Ok(());
+            }
+            if *mode.borrow() == Mode::Open {
+                to_client.write_all(&buffer[..count]).await?;
+            }
+        }
+    };
+    tokio::select! {
+        _ = requests => {}
+        _ = answers => {}
+        _ = cuts.changed() => {}
+    }
+}
+
+struct World {
+    _server: NatsServer,
+    relay: Relay,
+    broker: NatsBroker,
+    /// Past the relay.
+    witness: NatsBroker,
+}
+
+async fn start() -> Option<World> {
+    let server = or_skip(NatsServer::start("").await)?;
+    let relay = Relay::start(&server).await;
+    let stream = world::stream_name();
+    let broker = NatsBroker::builder(&relay.address).stream(&stream);
+    let broker = broker.connect().await.unwrap();
+    let witness = NatsBroker::builder(&server.url()).stream(&stream);
+    let witness = witness.connect().await.unwrap();
+    Some(World {
+        _server: server,
+        relay,
+        broker,
+        witness,
+    })
+}
+
+impl World {
+    /// Appends, loses all answers, and cuts the connection once the server has stored the records.
+    async fn append_and_lose_the_answers(
+        &self,
+        records: Vec<bellwether_topics::broker::NewRecord>,
+    ) -> Vec<Result<bellwether_topics::broker::Stored, bellwether_topics::broker::BrokerError>>
+    {
+        let head = self.witness.bounds().await.unwrap().head.low() + records.len() as u64;
+        self.relay.mode.send_replace(Mode::Mute);
+        let appending = tokio::spawn({
+            let broker = self.broker.clone();
+            async move { broker.append(&records).await }
+        });
+        world::until("the server stores the records", async || {
+            self.witness.bounds().await.unwrap().head == Offset::new(head)
+        })
+        .await;
+        self.relay.mode.send_replace(Mode::Open);
+        self.relay.cut();
+        appending.await.unwrap().unwrap()
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_record_whose_answer_was_lost_is_sent_again_and_stored_once() {
+    let Some(world) = start().await else {
+        return;
+    };
+    for (number, key) in [(0, None), (1, Some("k"))] {
+        let mut record = world::record("t", number);
+        record.idempotency_key = key.map(Arc::from);
+        let tag = record.tag;
+        let answers = world.append_and_lose_the_answers(vec![record]).await;
+        let stored = answers[0].as_ref().unwrap();
+        assert!(!stored.is_duplicate, "it is its own first");
+        assert_eq!(stored.cursor.tag, tag);
+    }
+    assert_eq!(world::all_numbers(&world.witness).await, [0, 1]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_list_whose_answers_were_lost_is_not_sent_again_out_of_order() {
+    let Some(world) = start().await else {
+        return;
+    };
+    let records = (0..3).map(|number| world::record("t", number)).collect();
+    for answer in world.append_and_lose_the_answers(records).await {
+        let error = answer.unwrap_err();
+        assert!(!error.is_refused());
+        assert!(error.to_string().contains("may be stored"), "{error}");
+    }
+    assert_eq!(world::all_numbers(&world.witness).await, [0, 1, 2]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_cut_connection_ends_the_tail_at_once_and_a_silent_one_soon() {
+    let Some(world) = start().await else {
+        return;
+    };
+    world::fill(&world.witness, 0..5).await;
+    let open = async || {
+        let mut tail = world.broker.tail(Offset::new(5)).await.unwrap();
+        world::follow_until(&mut tail, |page| !page.records.is_empty())
+            .await
+            .unwrap();
+        tail
+    };
+    let mut tail = open().await;
+    let started = Instant::now();
+    world.relay.cut();
+    world::follow_until(&mut tail, |_| false).await.unwrap_err();
+    assert!(
+        started.elapsed() < Duration::from_millis(900),
+        "{:?}",
+        started.elapsed()
+    );
+
+    world::until("the log reconnects", async || {
+        world.broker.bounds().await.is_ok()
+    })
+    .await;
+    let mut tail = open().await;
+    world.relay.mode.send_replace(Mode::Mute);
+    let started = Instant::now();
+    world::follow_until(&mut tail, |_| false).await.unwrap_err();
+    assert!(
+        started.elapsed() < Duration::from_secs(4),
+        "{:?}",
+        started.elapsed()
+    );
+    // The client gives the silent connection up by itself, and the next one works.
+    world.relay.mode.send_replace(Mode::Open);
+    world::until("the log answers", async || {
+        world.broker.bounds().await.is_ok()
+    })
+    .await;
+    drop(open().await);
+}
