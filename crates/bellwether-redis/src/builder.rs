@@ -115,3 +115,38 @@ impl std::fmt::Debug for RedisBuilder {
             .finish_non_exhaustive()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::RedisBuilder;
+
+    #[test]
+    fn the_readme_tells_the_defaults() {
+        let settings = RedisBuilder::new("redis://h").settings;
+        let on_off = |is_on| match is_on {
+            true => "on".to_owned(),
+            false => "off".to_owned(),
+        };
+        let readme = include_str!("../README.md");
+        for (name, value) in [
+            ("name", format!("`{}`", settings.name)),
+            ("max_records", settings.max_records.to_string()),
+            (
+                "max_age",
+                settings
+                    .max_age
+                    .map_or("none".to_owned(), |age| format!("{age:?}")),
+            ),
+            ("exact_trimming", on_off(settings.is_exact)),
+            (
+                "idempotency_window",
+                format!("{} s", settings.idempotency_window.as_secs()),
+            ),
+            ("timeout", format!("{} s", settings.timeout.as_secs())),
+            ("allow_eviction", on_off(settings.allows_eviction)),
+        ] {
+            let row = format!("| `{name}` | {value} |");
+            assert!(readme.contains(&row), "no row {row}");
+        }
+    }
+}

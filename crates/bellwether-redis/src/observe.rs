@@ -39,3 +39,58 @@ impl fmt::Debug for Metrics {
         f.debug_struct("Metrics").finish_non_exhaustive()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+    use std::sync::{Arc, Mutex};
+
+    use metrics::{
+        Counter, Gauge, Histogram, Key, KeyName, Metadata, Recorder, SharedString, Unit,
+    };
+
+    use super::Metrics;
+
+    #[derive(Default)]
+    struct Names(Arc<Mutex<BTreeSet<String>>>);
+
+    impl Names {
+        fn note(&self, key: &Key) {
+            self.0.lock().unwrap().insert(key.name().to_owned());
+        }
+    }
+
+    impl Recorder for Names {
+        fn describe_counter(&self, _: KeyName, _: Option<Unit>, _: SharedString) {}
+        fn describe_gauge(&self, _: KeyName, _: Option<Unit>, _: SharedString) {}
+        fn describe_histogram(&self, _: KeyName, _: Option<Unit>, _: SharedString) {}
+
+        fn register_counter(&self, key: &Key, _: &Metadata<'_>) -> Counter {
+            self.note(key);
+            Counter::noop()
+        }
+
+        fn register_gauge(&self, key: &Key, _: &Metadata<'_>) -> Gauge {
+            self.note(key);
+            Gauge::noop()
+        }
+
+        fn register_histogram(&self, key: &Key, _: &Metadata<'_>) -> Histogram {
+            self.note(key);
+            Histogram::noop()
+        }
+    }
+
+    #[test]
+    fn the_readme_lists_each_metric() {
+        let names = Names::default();
+        let made = names.0.clone();
+        metrics::with_local_recorder(&names, Metrics::new);
+        let rows = include_str!("../README.md").lines();
+        let told: BTreeSet<_> = rows
+            .filter_map(|row| Some(row.strip_prefix("| `bellwether_redis_")?.split_once('`')?.0))
+            .map(|name| format!("bellwether_redis_{name}"))
+            .collect();
+        assert_eq!(*made.lock().unwrap(), told);
+    }
+}

@@ -34,7 +34,6 @@ local function look()
   local newest = value_of(fields, 'last-entry')
   return {
     length = value_of(fields, 'length'),
-    given = value_of(fields, 'last-generated-id'),
     hole = value_of(fields, 'max-deleted-entry-id'),
     first = value_of(fields, 'recorded-first-entry-id'),
     newest = newest,
@@ -85,13 +84,6 @@ local function state()
   local now = look()
   if not now.hole then
     error({ err = 'ERR the server is older than Redis 7.0' })
-  end
-  if now.length == 0 and now.given ~= '0-0' then
-    -- Emptied by hand: without any record, nothing proves what was there.
-    redis.call('DEL', log)
-    make()
-    now = look()
-    known = false
   end
   if known and not has_changed(known, now) then
     return known

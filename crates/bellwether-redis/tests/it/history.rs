@@ -232,6 +232,26 @@ async fn another_stream_in_the_place_of_the_log_is_a_new_epoch() {
 }
 
 #[tokio::test]
+async fn an_older_copy_of_the_stream_alone_is_a_new_epoch() {
+    let Some(server) = or_skip(RedisServer::start(&[]).await) else {
+        return;
+    };
+    let mut node = Node::open(connect(&server).await).await;
+    node.publish(2).await;
+    let mut hand = Hand::new(&server).await;
+    hand.run(&["COPY", LOG, "older"]).await;
+    node.publish(3).await;
+    assert_eq!(node.take(5).await, [1, 2, 3, 4, 5]);
+    hand.run(&["RENAME", "older", LOG]).await;
+    assert_eq!(node.gap().await.reason(), GapReason::Epoch);
+    assert_eq!(
+        node.take(2).await,
+        [1, 2],
+        "what the copy has is read again"
+    );
+}
+
+#[tokio::test]
 async fn trimming_by_hand_at_the_front_is_no_new_epoch() {
     let Some(server) = or_skip(RedisServer::start(&[]).await) else {
         return;

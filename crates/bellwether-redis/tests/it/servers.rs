@@ -176,7 +176,7 @@ async fn the_log_lives_in_the_database_of_the_url() {
 }
 
 /// The commands that the README tells to allow.
-const RIGHTS: &str = "+ping +select +script|load +evalsha +exists +get +set +del +hmget +hset +time +xadd +xgroup|create \
+const RIGHTS: &str = "+ping +select +script|load +evalsha +exists +get +set +hmget +hset +time +xadd +xgroup|create \
                       +xgroup|destroy +xinfo|stream +xlen +xrange +xread +xtrim +info";
 
 #[tokio::test]
@@ -231,4 +231,16 @@ async fn a_server_can_be_reached_by_its_socket_file() {
         .unwrap();
     append(&broker, &[record(1)]).await;
     let _ = tokio::fs::remove_dir_all(folder).await;
+}
+
+#[tokio::test]
+async fn the_example_runs() {
+    let Some(server) = or_skip(RedisServer::start(&[]).await) else {
+        return;
+    };
+    let mut command = tokio::process::Command::new(bellwether_testkit::example_path("shared_log"));
+    let output = command.arg(server.url()).output().await.unwrap();
+    let shown = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(output.status.success(), "{output:?}");
+    assert_eq!(shown.lines().count(), 4, "{shown}");
 }
