@@ -12,7 +12,7 @@ use std::sync::Arc;
 use axum::extract::{DefaultBodyLimit, Request};
 use axum::response::IntoResponse;
 use axum::routing::Route as AxumRoute;
-use axum::{BoxError, Extension, Router, middleware};
+use axum::{BoxError, Extension, Router};
 use tower::{Layer, Service};
 
 use crate::error::{Error, Result};
@@ -296,15 +296,22 @@ impl Application {
                 .map_err(|e| Error::configuration("serve static files", Some(e.into())))?;
             router = router.fallback_service(files);
         }
-        let details = parts.defaults.show_error_details;
-        router = router.layer(middleware::from_fn(events::complete));
-        for wrap in parts.wraps.drain(..) {
-            router = wrap(router);
-        }
-        let router = router
-            .layer(error_page::error_pages(details))
-            .layer(DefaultBodyLimit::max(parts.limits.max_body_bytes))
-            .layer(Extension(Arc::new(parts.defaults.clone())));
+        // Each call of `Router::layer` costs every request a box and a copy of everything in it, so there are as few
+        // as can be.
+        let around = (
+            Extension(Arc::new(parts.defaults.clone())),
+            DefaultBodyLimit::max(parts.limits.max_body_bytes),
+            error_page::error_pages(parts.defaults.show_error_details),
+        );
+        let router = if parts.wraps.is_empty() {
+            router.layer((around, events::Completion))
+        } else {
+            router = router.layer(events::Completion);
+            for wrap in parts.wraps.drain(..) {
+                router = wrap(router);
+            }
+            router.layer(around)
+        };
         Ok((router, parts))
     }
 }

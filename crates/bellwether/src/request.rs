@@ -235,6 +235,7 @@ pub(crate) fn sent_last_event_id(headers: &HeaderMap, uri: &Uri) -> Option<Strin
     let mut id = match headers.get("last-event-id") {
         Some(value) => String::from_utf8_lossy(value.as_bytes()).into_owned(),
         None => {
+            uri.query()?;
             let query: axum::extract::Query<Vec<(String, String)>> =
                 axum::extract::Query::try_from_uri(uri).ok()?;
             query

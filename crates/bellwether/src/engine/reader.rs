@@ -25,8 +25,6 @@ pub(crate) struct Arrival {
     pub(crate) offer: Offer,
     pub(crate) socket: TcpStream,
     pub(crate) permit: Permit,
-    /// Bytes that came after the request and were read already.
-    pub(crate) stray: usize,
 }
 
 impl std::fmt::Debug for Arrival {
@@ -52,7 +50,7 @@ pub(super) struct Reader {
     pub(super) subscription: Subscription,
     pub(super) options: Arc<StreamOptions>,
     pub(super) guard: StreamGuard,
-    pub(super) presence: Option<PresenceGuard>,
+    pub(super) presence: PresenceGuard,
     pub(super) permit: Permit,
     /// Present while the socket takes nothing.
     pub(super) unsent: Option<Box<Unsent>>,
@@ -129,18 +127,13 @@ impl From<&io::Error> for Gone {
 }
 
 impl Reader {
-    pub(super) fn new(
-        arrival: Arrival,
-        options: Arc<StreamOptions>,
-        wheel: &Wheel,
-    ) -> (Self, Vec<u8>) {
+    pub(super) fn new(arrival: Arrival, options: Arc<StreamOptions>, wheel: &Wheel) -> Self {
         let Arrival {
             offer,
             socket,
             permit,
-            stray,
         } = arrival;
-        let reader = Self {
+        Self {
             socket,
             has_expiry: offer.subscription.expires_at().is_some(),
             is_shareable: offer.subscription.is_shareable(),
@@ -158,11 +151,10 @@ impl Reader {
                 reason = "a place in the window need not be exact"
             )]
             share: offer.share as f32,
-            stray: u16::try_from(stray).unwrap_or(u16::MAX),
+            stray: 0,
             is_queued: false,
             is_watched_for_writing: false,
-        };
-        (reader, offer.primed)
+        }
     }
 
     /// Writes bytes; what the socket does not take is kept, by `rest` from where it stopped.

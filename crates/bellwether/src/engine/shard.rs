@@ -297,7 +297,7 @@ impl Shard {
                 break;
             }
             for arrival in letters.arrivals {
-                self.adopt(arrival, now);
+                self.adopt(arrival);
             }
             for id in letters.nudges {
                 self.enqueue(id);

@@ -24,7 +24,7 @@ use tokio_util::sync::WaitForCancellationFutureOwned;
 use super::failure::{Chain, panic_error};
 use super::options::{OnStop, StreamOptions};
 use super::source::{Filled, Source};
-use super::subscription::{SubscriptionEnd, first_retry};
+use super::subscription::{SubscriptionEnd, first_retry, resumed_source};
 use super::takeover::{self, Offer};
 use crate::lifecycle::{
     CloseReason, DrainPlan, Presence, PresenceGuard, StreamGuard, StreamPath, Streams,
@@ -136,23 +136,38 @@ impl EventBody {
         }
     }
 
-    /// Gives the stream to the delivery engine if the server's call allows it and nothing is in between.
+    /// A stream that the engine did not get after all; its first bytes are out.
+    pub(crate) fn resumed(offer: Offer) -> Self {
+        Streams::note_path(StreamPath::Body);
+        Self {
+            stream: Some(Box::new(EventStream::resumed(offer))),
+            state: BodyState::Polled,
+        }
+    }
+
+    /// Gives the stream to the delivery engine if the server's call allows it and nothing is in between. What is left
+    /// to send is the stream's first bytes.
     #[inline(never)]
-    fn give_up(&mut self, distance: Option<usize>) {
+    fn give_up(&mut self, distance: Option<usize>) -> Vec<u8> {
         if self.state == BodyState::Measuring {
             takeover::note_distance(distance);
-            return;
+            return Vec::new();
         }
         self.state = BodyState::Polled;
         let Some(mut stream) = self.stream.take() else {
-            return;
+            return Vec::new();
         };
         let is_bare = distance.is_some_and(takeover::is_bare);
         match stream.take_subscription(is_bare) {
-            Some(subscription) => takeover::offer(stream.into_offer(subscription)),
+            Some(subscription) => {
+                let primed = std::mem::take(&mut stream.primed);
+                takeover::offer(stream.into_offer(subscription));
+                primed
+            }
             None => {
                 Streams::note_path(StreamPath::Body);
                 self.stream = Some(stream);
+                Vec::new()
             }
         }
     }
@@ -208,9 +223,27 @@ impl EventStream {
             options: self.options,
             guard: self.guard,
             presence: PresenceGuard::of(self.presence),
-            primed: self.primed,
             share: self.share,
             next_beat: self.next_beat,
+        }
+    }
+
+    fn resumed(offer: Offer) -> Self {
+        Self {
+            source: Some(resumed_source(
+                offer.subscription,
+                offer.options.gap_name.clone(),
+            )),
+            stopped: Box::pin(offer.guard.lifecycle().stopping()),
+            options: offer.options,
+            guard: offer.guard,
+            presence: offer.presence.into_presence(),
+            primed: Vec::new(),
+            phase: Phase::Open,
+            asks: false,
+            share: offer.share,
+            next_beat: offer.next_beat,
+            timer: None,
         }
     }
 
@@ -477,7 +510,10 @@ impl http_body::Body for EventBody {
     ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
         let this = self.get_mut();
         if this.state != BodyState::Polled {
-            this.give_up(takeover::distance());
+            let primed = this.give_up(takeover::distance());
+            if !primed.is_empty() {
+                return Poll::Ready(Some(Ok(Frame::data(primed.into()))));
+            }
         }
         match &mut this.stream {
             Some(stream) => stream.poll_frame(cx),

@@ -6,10 +6,9 @@ use std::sync::Arc;
 use axum::Router;
 use axum::body::Body;
 use axum::extract::{MatchedPath, Request};
-use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use futures_core::Stream;
-use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
 use tower::ServiceExt;
 
 use super::accept::accepts_event_stream;
@@ -115,7 +114,7 @@ impl Exchange {
     }
 
     /// The answer to a client that gets no events.
-    fn refusal(&self) -> Option<Response> {
+    pub(super) fn refusal(&self) -> Option<Response> {
         if !self.acceptable {
             let message = "this resource is an event stream: accept text/event-stream";
             return Some(HttpError::new(StatusCode::NOT_ACCEPTABLE, message).into_response());
@@ -127,7 +126,7 @@ impl Exchange {
         })
     }
 
-    fn options(&self, overrides: Overrides) -> StreamOptions {
+    pub(super) fn options(&self, overrides: Overrides) -> StreamOptions {
         match &self.defaults {
             Some(defaults) => overrides.resolve(defaults),
             None => overrides.resolve(&StreamDefaults::default()),
@@ -147,7 +146,7 @@ impl Exchange {
     }
 
     /// The body of the events, primed; or the answer that tells why there are none.
-    async fn body(
+    pub(super) async fn body(
         self,
         mut source: Pin<Box<dyn Source>>,
         options: StreamOptions,
@@ -173,32 +172,6 @@ impl Exchange {
     }
 }
 
-/// Middleware around all routes: completes the pending events of handlers that know nothing of
-/// exchanges, which are plain axum routes that return a `ServerEventsResponse`.
-///
-/// Layers may have wrapped the response's body by now, so the body stays where it is.
-pub(crate) async fn complete(mut request: Request, next: Next) -> Response {
-    let exchange = Exchange::watch(&mut request);
-    let mut response = next.run(request).await;
-    let Some(slot) = response.extensions_mut().remove::<PendingEvents>() else {
-        return response;
-    };
-    let Some(Pending::Source(source, overrides)) = slot.take() else {
-        return response;
-    };
-    if let Some(answer) = exchange.refusal() {
-        return answer;
-    }
-    let options = exchange.options(overrides);
-    match exchange.body(source, options).await {
-        Ok(body) => {
-            slot.put(Pending::Body(body));
-            response
-        }
-        Err(answer) => answer,
-    }
-}
-
 /// Answers a request by `router`.
 pub(crate) async fn answer(router: Router, request: Request) -> Response {
     match router.oneshot(request).await {
@@ -210,17 +183,14 @@ pub(crate) async fn answer(router: Router, request: Request) -> Response {
 /// The headers of every event stream. `no-transform` keeps proxies from compressing it,
 /// `X-Accel-Buffering` keeps nginx from buffering it.
 pub(crate) fn set_event_stream_headers(headers: &mut HeaderMap) {
-    headers.insert(
-        header::CONTENT_TYPE,
-        HeaderValue::from_static("text/event-stream"),
-    );
-    headers.insert(
-        header::CACHE_CONTROL,
-        HeaderValue::from_static("no-store, no-transform"),
-    );
-    headers.insert("x-accel-buffering", HeaderValue::from_static("no"));
-    headers.insert(
-        header::X_CONTENT_TYPE_OPTIONS,
-        HeaderValue::from_static("nosniff"),
-    );
+    const X_ACCEL_BUFFERING: HeaderName = HeaderName::from_static("x-accel-buffering");
+    headers.reserve(4);
+    for (name, value) in [
+        (header::CONTENT_TYPE, "text/event-stream"),
+        (header::CACHE_CONTROL, "no-store, no-transform"),
+        (X_ACCEL_BUFFERING, "no"),
+        (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
+    ] {
+        headers.insert(name, HeaderValue::from_static(value));
+    }
 }

@@ -8,6 +8,7 @@
 
 mod accept;
 mod body;
+mod completion;
 mod exchange;
 mod failure;
 mod item;
@@ -19,7 +20,8 @@ mod subscription;
 mod takeover;
 
 pub(crate) use body::{READING, log_failure};
-pub(crate) use exchange::{Exchange, answer, complete, set_event_stream_headers};
+pub(crate) use completion::Completion;
+pub(crate) use exchange::{Exchange, answer, set_event_stream_headers};
 pub(crate) use failure::panic_error;
 pub use item::{EventBuffer, IntoEvent};
 pub(crate) use options::StreamOptions;
@@ -27,4 +29,4 @@ pub use options::{OnStop, StreamDefaults};
 pub use response::ServerEventsResponse;
 pub use sender::{EventSender, events_from};
 pub(crate) use subscription::{SubscriptionEnd, end_of, write_gap};
-pub(crate) use takeover::{Offer, poll as poll_for_takeover};
+pub(crate) use takeover::{Offer, poll as poll_for_takeover, resumed_body};

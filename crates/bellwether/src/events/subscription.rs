@@ -36,9 +36,17 @@ where
     let stream: Box<dyn Any> = Box::new(stream);
     let subscription = stream.downcast::<Subscription>();
     let subscription = *subscription.expect("the type was compared");
+    resumed_source(subscription, Some(GAP_EVENT_NAME))
+}
+
+/// The source of a subscription that tells its gaps by this name.
+pub(super) fn resumed_source(
+    subscription: Subscription,
+    gap_name: Option<EventName>,
+) -> Pin<Box<dyn Source>> {
     Box::pin(SubscriptionSource {
         subscription: Some(subscription),
-        gap_name: Some(GAP_EVENT_NAME),
+        gap_name,
     })
 }
 

@@ -1,8 +1,9 @@
 //! How a subscription's stream gets from its body to the delivery engine.
 //!
-//! The server polls the body of an answer by [`poll`]. If that body is ours, carries a subscription, and no layer has
-//! put anything around it, it gives itself up: its parts come back as an [`Offer`], and the body stays pending for ever.
-//! Whoever does not poll by this function gets an ordinary body.
+//! The server polls the body of an answer by [`poll`], while the head is being written. If that body is ours, carries a
+//! subscription, and no layer has put anything around it, it gives itself up: its parts come back as an [`Offer`]
+//! beside its first bytes, and the body stays pending for ever. Whoever does not poll by this function gets an ordinary
+//! body.
 //!
 //! axum's `Body` hides what is inside, and nothing of what a body answers tells whether a layer has wrapped it. What
 //! tells is how far apart on the stack the server's call and ours are: each wrapper costs a call through a vtable and
@@ -22,6 +23,7 @@ use bytes::Bytes;
 use http_body::{Body as _, Frame};
 use tokio::time::Instant;
 
+use super::body::EventBody;
 use super::options::StreamOptions;
 use super::response::EventsBody;
 use crate::lifecycle::{PresenceGuard, StreamGuard};
@@ -31,10 +33,7 @@ pub(crate) struct Offer {
     pub(crate) subscription: Subscription,
     pub(crate) options: Arc<StreamOptions>,
     pub(crate) guard: StreamGuard,
-    /// Present if somebody may ask whether the client is still there.
-    pub(crate) presence: Option<PresenceGuard>,
-    /// Encoded and not yet sent.
-    pub(crate) primed: Vec<u8>,
+    pub(crate) presence: PresenceGuard,
     /// The stream's place in the drain window, in 0..1.
     pub(crate) share: f64,
     pub(crate) next_beat: Option<Instant>,
@@ -100,6 +99,11 @@ pub(super) fn note_distance(distance: Option<usize>) {
 /// Whether a body at this distance is bare.
 pub(super) fn is_bare(distance: usize) -> bool {
     distance != 0 && distance == bare_distance()
+}
+
+/// The body of a stream that the delivery engine did not get after all.
+pub(crate) fn resumed_body(offer: Offer) -> Body {
+    Body::new(EventsBody::Events(EventBody::resumed(offer)))
 }
 
 /// Called by a body that gives itself up.

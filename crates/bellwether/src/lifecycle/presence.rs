@@ -30,19 +30,26 @@ impl Presence {
 
 /// Notes that the client has left when it is dropped.
 #[derive(Debug)]
-pub(crate) struct PresenceGuard(Arc<Presence>);
+pub(crate) struct PresenceGuard(Option<Arc<Presence>>);
 
 impl PresenceGuard {
-    /// A guard, unless nobody asks and nobody holds what it takes to ask later.
-    pub(crate) fn of(presence: Arc<Presence>) -> Option<Self> {
+    /// A guard; an empty one if nobody asks and nobody holds what it takes to ask later.
+    pub(crate) fn of(presence: Arc<Presence>) -> Self {
         let is_needed = presence.has_askers() || Arc::weak_count(&presence) > 0;
-        is_needed.then_some(Self(presence))
+        Self(is_needed.then_some(presence))
+    }
+
+    /// The presence, unguarded.
+    pub(crate) fn into_presence(mut self) -> Arc<Presence> {
+        self.0.take().unwrap_or_default()
     }
 }
 
 impl Drop for PresenceGuard {
     fn drop(&mut self) {
-        self.0.leave();
+        if let Some(presence) = &self.0 {
+            presence.leave();
+        }
     }
 }
 

@@ -26,17 +26,15 @@ use crate::lifecycle::{ConnectionState, MAX_AHEAD_BYTES};
 
 #[cfg(target_os = "linux")]
 use crate::engine::Arrival;
-#[cfg(target_os = "linux")]
-use crate::events::{Offer, poll_for_takeover};
 
-use super::pulse::Handover;
+use super::pulse::{Carried, Handover};
 use super::socket::Transport;
 use super::{Shared, connection};
 
 /// After so many chunks other tasks get their turn.
 const CHUNKS_PER_POLL: usize = 16;
 
-/// Goes on with a stream in a task of its own.
+/// Goes on with a stream: in the delivery engine, or in a task of its own.
 pub(super) fn spawn(
     shared: &Arc<Shared>,
     state: Arc<ConnectionState>,
@@ -46,13 +44,25 @@ pub(super) fn spawn(
     let Handover {
         transport,
         permit,
-        body,
+        carried,
         keeps_alive,
     } = handover;
+    let body = match carried {
+        Carried::Body(body) => body,
+        #[cfg(target_os = "linux")]
+        Carried::Offer(offer) => {
+            if let Some(socket) = transport.into_std() {
+                shared.engine.take(Arrival {
+                    offer: *offer,
+                    socket,
+                    permit,
+                });
+            }
+            return;
+        }
+    };
     let mut carry = Carry {
         body: Some(body),
-        #[cfg(target_os = "linux")]
-        may_offer: transport.is_plain_tcp(),
         transport,
         state,
         chunk: Chunk::EMPTY,
@@ -65,19 +75,6 @@ pub(super) fn spawn(
     let lifecycle = shared.lifecycle.clone();
     let run = async move {
         let end = (&mut carry).await;
-        #[cfg(target_os = "linux")]
-        if let End::Offered(offer) = end {
-            let stray = carry.ahead.len();
-            if let Some(socket) = carry.transport.into_std() {
-                shared.engine.take(Arrival {
-                    offer: *offer,
-                    socket,
-                    permit,
-                    stray,
-                });
-            }
-            return;
-        }
         if matches!(end, End::Well) && keeps_alive && !shared.lifecycle.is_stopping() {
             let Carry {
                 transport, ahead, ..
@@ -94,17 +91,11 @@ enum End {
     Well,
     /// The client left, or the stream failed.
     Cut,
-    /// Not yet: the delivery engine takes the stream over, before anything of it was sent.
-    #[cfg(target_os = "linux")]
-    Offered(Box<Offer>),
 }
 
 /// One event stream and its socket.
 struct Carry {
     body: Option<Body>,
-    /// The body was not yet asked for anything, and the socket is one that the delivery engine can have.
-    #[cfg(target_os = "linux")]
-    may_offer: bool,
     transport: Transport,
     state: Arc<ConnectionState>,
     chunk: Chunk,
@@ -141,16 +132,6 @@ impl Carry {
     /// Until the stream has ended and its last byte is out, or it cannot go on.
     fn poll_all(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<End>> {
         self.watch(cx)?;
-        #[cfg(target_os = "linux")]
-        if std::mem::take(&mut self.may_offer)
-            && let Some(body) = &mut self.body
-        {
-            let (polled, offer) = poll_for_takeover(body, cx);
-            if let Some(offer) = offer {
-                return Poll::Ready(Ok(End::Offered(Box::new(offer))));
-            }
-            ready!(self.take_frame(polled))?;
-        }
         for _ in 0..CHUNKS_PER_POLL {
             ready!(self.poll_chunk(cx))?;
             let Some(body) = &mut self.body else {

@@ -79,6 +79,7 @@ impl Ahead {
 
 impl Io {
     pub(super) fn new(transport: Transport, pulse: Arc<Pulse>, permit: Permit) -> Self {
+        pulse.set_plain_tcp(transport.is_plain_tcp());
         Self {
             transport: Some((transport, permit)),
             pulse,

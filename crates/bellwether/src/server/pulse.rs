@@ -12,6 +12,8 @@ use std::task::{Context, Poll, Waker};
 use axum::body::Body;
 use tokio::time::Instant;
 
+#[cfg(target_os = "linux")]
+use crate::events::{Offer, resumed_body};
 use crate::lifecycle::ConnectionState;
 
 use super::clock::Clock;
@@ -29,6 +31,8 @@ pub(super) struct Pulse {
     body_open: AtomicBool,
     has_refused: AtomicBool,
     has_upgraded: AtomicBool,
+    /// The socket is one that the delivery engine can have.
+    is_plain_tcp: AtomicBool,
     /// The head of an event stream lies in hyper's buffer: once it is out, the socket is taken.
     handover_due: AtomicBool,
     handover_declined: AtomicBool,
@@ -40,15 +44,35 @@ struct Inner {
     clock: Clock,
     http2: Option<Box<Http2>>,
     upgraded: Option<Box<Upgraded>>,
-    offered: Option<(Body, bool)>,
+    offered: Option<(Carried, bool)>,
     handed_over: Option<Box<Handover>>,
+}
+
+/// An event stream whose first bytes went out with its head.
+pub(super) enum Carried {
+    /// Its body is polled by a small task from now on.
+    Body(Body),
+    /// The delivery engine has it from now on.
+    #[cfg(target_os = "linux")]
+    Offer(Box<Offer>),
+}
+
+impl Carried {
+    /// The body, for hyper.
+    fn into_body(self) -> Body {
+        match self {
+            Self::Body(body) => body,
+            #[cfg(target_os = "linux")]
+            Self::Offer(offer) => resumed_body(*offer),
+        }
+    }
 }
 
 /// An event stream on its way out of hyper.
 pub(super) struct Handover {
     pub(super) transport: Transport,
     pub(super) permit: Permit,
-    pub(super) body: Body,
+    pub(super) carried: Carried,
     /// Whether the client may send another request when the stream has ended.
     pub(super) keeps_alive: bool,
 }
@@ -106,6 +130,7 @@ impl Pulse {
             body_open: AtomicBool::new(false),
             has_refused: AtomicBool::new(false),
             has_upgraded: AtomicBool::new(false),
+            is_plain_tcp: AtomicBool::new(false),
             handover_due: AtomicBool::new(false),
             handover_declined: AtomicBool::new(false),
             inner: Mutex::new(Inner {
@@ -195,13 +220,23 @@ impl Pulse {
         self.has_refused.load(Ordering::Acquire)
     }
 
-    /// Keeps the body of an event stream until its head is out.
-    pub(super) fn offer(&self, body: Body, keeps_alive: bool) {
-        self.handover_declined.store(false, Ordering::Release);
-        self.inner().offered = Some((body, keeps_alive));
+    /// Says whether the socket is one that the delivery engine can have.
+    pub(super) fn set_plain_tcp(&self, is_plain_tcp: bool) {
+        self.is_plain_tcp.store(is_plain_tcp, Ordering::Release);
     }
 
-    /// Hyper asks for the body, so the head is in its buffer.
+    #[cfg(target_os = "linux")]
+    pub(super) fn is_plain_tcp(&self) -> bool {
+        self.is_plain_tcp.load(Ordering::Acquire)
+    }
+
+    /// Keeps an event stream until its head is out.
+    pub(super) fn offer(&self, carried: Carried, keeps_alive: bool) {
+        self.handover_declined.store(false, Ordering::Release);
+        self.inner().offered = Some((carried, keeps_alive));
+    }
+
+    /// Hyper asks for more of the body, so the head and the first bytes are in its buffer.
     pub(super) fn note_head(&self) {
         self.handover_due.store(true, Ordering::Release);
     }
@@ -222,17 +257,18 @@ impl Pulse {
         if !self.handover_declined.load(Ordering::Acquire) {
             return None;
         }
-        self.inner().offered.take().map(|(body, _)| body)
+        let (carried, _) = self.inner().offered.take()?;
+        Some(carried.into_body())
     }
 
     /// The socket, with everything written that hyper had to write.
     pub(super) fn hand_over(&self, transport: Transport, permit: Permit) {
         let mut inner = self.inner();
-        if let Some((body, keeps_alive)) = inner.offered.take() {
+        if let Some((carried, keeps_alive)) = inner.offered.take() {
             let handover = Handover {
                 transport,
                 permit,
-                body,
+                carried,
                 keeps_alive,
             };
             inner.handed_over = Some(Box::new(handover));

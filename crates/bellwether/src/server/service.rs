@@ -14,14 +14,14 @@ use axum::extract::ConnectInfo;
 use axum::response::Response;
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Method, Request, StatusCode, Uri, Version, header};
-use http_body::{Frame, SizeHint};
+use http_body::{Body as _, Frame, SizeHint};
 use hyper::body::Incoming;
 use tokio::time::{Instant, Sleep};
 
 use crate::events;
 
 use super::Shared;
-use super::pulse::{Http2Stream, OpenRequest, Pulse};
+use super::pulse::{Carried, Http2Stream, OpenRequest, Pulse};
 use super::refusal;
 
 /// The service that hyper calls for each request of one connection.
@@ -108,8 +108,12 @@ impl hyper::service::Service<Request<Incoming>> for Requests {
                 && is_chunked(&response);
             Ok(response.map(|body| {
                 let body = if takes_over {
-                    pulse.offer(body, keeps_alive);
-                    Answer::Offered(pulse)
+                    Answer::Leaving(Leaving {
+                        body: Some(body),
+                        was_polled: false,
+                        pulse,
+                        keeps_alive,
+                    })
                 } else {
                     Answer::Body(body)
                 };
@@ -256,37 +260,81 @@ pub(super) struct AnswerBody {
 /// Who has the body.
 enum Answer {
     Body(Body),
-    /// The connection, which takes it over from hyper once the head is out.
-    Offered(Arc<Pulse>),
+    /// The connection takes it over from hyper.
+    Leaving(Leaving),
 }
 
-impl Drop for Answer {
-    fn drop(&mut self) {
-        if let Self::Offered(pulse) = self {
-            pulse.withdraw();
+/// The body of an event stream that leaves hyper once its head is out. What it gives at once goes with the head, in
+/// one write.
+struct Leaving {
+    /// Present until the connection has it.
+    body: Option<Body>,
+    was_polled: bool,
+    pulse: Arc<Pulse>,
+    keeps_alive: bool,
+}
+
+impl Leaving {
+    /// What goes out with the head, or pending when there is no more of it.
+    fn poll_first(&mut self, cx: &mut Context<'_>) -> PolledFrame {
+        let Some(mut body) = self.body.take() else {
+            self.pulse.note_head();
+            return Poll::Pending;
+        };
+        let (polled, offer) = match std::mem::replace(&mut self.was_polled, true) {
+            false => self.poll_body(&mut body, cx),
+            // One frame goes with the head. The others come from whoever carries the stream.
+            true => (Poll::Pending, None),
+        };
+        match (&polled, offer) {
+            (_, Some(offer)) => self.pulse.offer(offer, self.keeps_alive),
+            (Poll::Pending, None) => self.pulse.offer(Carried::Body(body), self.keeps_alive),
+            (Poll::Ready(Some(Ok(_))), None) => self.body = Some(body),
+            // It has ended before it could leave.
+            (Poll::Ready(_), None) => {}
         }
+        if polled.is_pending() {
+            self.pulse.note_head();
+        }
+        polled
+    }
+
+    #[cfg(target_os = "linux")]
+    fn poll_body(&self, body: &mut Body, cx: &mut Context<'_>) -> (PolledFrame, Option<Carried>) {
+        if !self.pulse.is_plain_tcp() {
+            return (Pin::new(body).poll_frame(cx), None);
+        }
+        let (polled, offer) = events::poll_for_takeover(body, cx);
+        (polled, offer.map(|offer| Carried::Offer(Box::new(offer))))
+    }
+
+    #[cfg(not(target_os = "linux"))]
+    fn poll_body(&self, body: &mut Body, cx: &mut Context<'_>) -> (PolledFrame, Option<Carried>) {
+        (Pin::new(body).poll_frame(cx), None)
     }
 }
+
+impl Drop for Leaving {
+    fn drop(&mut self) {
+        self.pulse.withdraw();
+    }
+}
+
+type PolledFrame = Poll<Option<Result<Frame<Bytes>, axum::Error>>>;
 
 impl http_body::Body for AnswerBody {
     type Data = Bytes;
     type Error = axum::Error;
 
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
-        if let Answer::Offered(pulse) = &self.body
-            && let Some(body) = pulse.take_declined()
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> PolledFrame {
+        if let Answer::Leaving(leaving) = &self.body
+            && let Some(body) = leaving.pulse.take_declined()
         {
             self.body = Answer::Body(body);
         }
         let polled = match &mut self.body {
             Answer::Body(body) => Pin::new(body).poll_frame(cx),
-            Answer::Offered(pulse) => {
-                pulse.note_head();
-                return Poll::Pending;
-            }
+            Answer::Leaving(leaving) => leaving.poll_first(cx),
         };
         if let Some(stream) = &self.http2 {
             stream.set_unsent(matches!(polled, Poll::Ready(Some(Ok(_)))));
@@ -297,14 +345,17 @@ impl http_body::Body for AnswerBody {
     fn is_end_stream(&self) -> bool {
         match &self.body {
             Answer::Body(body) => body.is_end_stream(),
-            Answer::Offered(_) => false,
+            // Whatever has ended after its first frame has no reason to leave.
+            Answer::Leaving(leaving) => {
+                leaving.was_polled && leaving.body.as_ref().is_some_and(Body::is_end_stream)
+            }
         }
     }
 
     fn size_hint(&self) -> SizeHint {
         match &self.body {
             Answer::Body(body) => body.size_hint(),
-            Answer::Offered(_) => SizeHint::default(),
+            Answer::Leaving(_) => SizeHint::default(),
         }
     }
 }

@@ -151,7 +151,6 @@ macro_rules! on_transport {
 
 impl Transport {
     /// Whether this is a plain TCP socket, which can go its own way.
-    #[cfg(target_os = "linux")]
     pub(super) fn is_plain_tcp(&self) -> bool {
         matches!(
             self,

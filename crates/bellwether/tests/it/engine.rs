@@ -11,8 +11,8 @@ use axum::body::{Body, Bytes};
 use axum::middleware;
 use axum::response::Response;
 use bellwether::{
-    Application, CloseReason, HttpError, Listener, OnStop, ServerEventsResponse, ServerSentEvent,
-    StreamDefaults, Subscription, Timeouts, Topics, get, post, stream,
+    Application, CloseReason, HttpError, Listener, ServerEventsResponse, ServerSentEvent,
+    StreamDefaults, Timeouts, Topics, get, post, stream,
 };
 use bellwether_testkit::{BodyEnd, RawClient, eventually};
 use bytes::BytesMut;
@@ -421,87 +421,6 @@ async fn a_reader_that_stops_and_goes_on_gets_every_event_whole() {
         }
     }
     assert_eq!(running.streams().engine, 1);
-}
-
-#[tokio::test]
-async fn a_goodbye_waits_for_a_client_that_reads_late() {
-    let (_, news) = news();
-    let (running, address) = serve_topic(Path::Engine, &news).await;
-    let mut client = open(address, &running).await;
-    eventually("the subscription", SOON, || news.subscriber_count() == 1).await;
-    for i in 0..200 {
-        publish(&news, format!("{i} {}", "x".repeat(32 * 1024)));
-        tokio::task::yield_now().await;
-    }
-    let stop = tokio::spawn(running.stop());
-    eventually("the stream to end", SOON, || news.subscriber_count() == 0).await;
-    let mut numbers = 0;
-    loop {
-        match client.next_event().await {
-            Ok(event) => {
-                assert_eq!(event.data.split(' ').next().unwrap(), numbers.to_string());
-                numbers += 1;
-            }
-            Err(end) => break assert_eq!(end, BodyEnd::Clean),
-        }
-    }
-    assert!(numbers > 0);
-    drop(client);
-    let streams = stop.await.unwrap().unwrap();
-    assert_eq!(streams.closed(CloseReason::Stopping), 1);
-}
-
-#[tokio::test]
-async fn a_stream_that_must_run_to_its_end_stays_until_the_window_closes() {
-    let (_, news) = news();
-    let topic = news.clone();
-    let handler = move || {
-        let subscription: Subscription = topic.subscribe().open()?;
-        Ok::<_, HttpError>(ServerEventsResponse::new(subscription).on_stop(OnStop::LetFinish))
-    };
-    let window = Duration::from_millis(400);
-    let drain = bellwether::Drain::default().window(window);
-    let (running, address) = serve(
-        Path::Engine
-            .application()
-            .drain(drain)
-            .route(("/", get(handler))),
-    )
-    .await;
-    let mut client = open(address, &running).await;
-    let began = Instant::now();
-    let stop = tokio::spawn(running.stop());
-    tokio::time::sleep(window / 4).await;
-    publish(&news, "still here");
-    assert_eq!(client.next_event().await.unwrap().data, "still here");
-    assert_eq!(client.next_event().await, Err(BodyEnd::Clean));
-    assert!(began.elapsed() >= window);
-    drop(client);
-    assert_eq!(stop.await.unwrap().unwrap().engine, 1);
-}
-
-#[tokio::test]
-async fn what_does_not_take_its_goodbye_is_cut_at_the_deadline() {
-    let (_, news) = news();
-    let drain = bellwether::Drain::default()
-        .window(Duration::ZERO)
-        .deadline(Duration::from_millis(300));
-    let application = subscribes(Path::Engine.application().drain(drain), &news, |s| s);
-    let (running, address) = serve(application).await;
-    let stuck = open(address, &running).await;
-    eventually("the subscription", SOON, || news.subscriber_count() == 1).await;
-    for _ in 0..200 {
-        publish(&news, "x".repeat(32 * 1024));
-        tokio::task::yield_now().await;
-    }
-    let began = Instant::now();
-    let streams = running.stop().await.unwrap();
-    assert!(began.elapsed() < SOON);
-    assert_eq!(
-        (streams.open, streams.closed(CloseReason::Stopping)),
-        (0, 1)
-    );
-    drop(stuck);
 }
 
 #[tokio::test]

@@ -7,8 +7,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use bellwether::{
-    Application, CloseReason, Request, Running, ServerEventsResponse, ServerSentEvent, Stream,
-    Timeouts, get, stream,
+    Application, CloseReason, HttpError, Request, Running, ServerEventsResponse, ServerSentEvent,
+    Stream, Timeouts, Topics, get, stream,
 };
 use bellwether_testkit::{RawClient, eventually};
 use tokio::time::sleep;
@@ -285,16 +285,25 @@ async fn a_client_that_vanished_behind_dropped_packets_is_noticed_within_its_tim
     // A fifteenth of the defaults: keep-alive 1 s and 2 s of silence, instead of 15 s and 30 s.
     let (keep_alive, silence) = (Duration::from_secs(1), Duration::from_secs(2));
     let listener = bellwether::Listener::tcp((apart.here, 0)).await.unwrap();
-    let handler = move || ServerEventsResponse::new(ticking()).keep_alive(keep_alive);
+    let topics = Topics::new();
+    let generator = move || ServerEventsResponse::new(ticking()).keep_alive(keep_alive);
+    let subscription = move || {
+        let news = topics.topic("news")?;
+        let response = ServerEventsResponse::new(news.subscribe().open()?);
+        Ok::<_, HttpError>(response.keep_alive(keep_alive))
+    };
     let running = Application::new()
         .timeouts(Timeouts::default().peer_silence(silence))
-        .route(("/", get(handler)))
+        .route(("/generator", get(generator)))
+        .route(("/subscription", get(subscription)))
         .start(listener)
         .await
         .unwrap();
     let address = running.address().socket_addr().unwrap();
     let script = format!(
-        "exec 3<>/dev/tcp/{}/{}; printf 'GET / HTTP/1.1\\r\\nHost: a\\r\\n\\r\\n' >&3; exec cat <&3",
+        "for path in generator subscription; do \
+         exec {{fd}}<>/dev/tcp/{}/{}; printf \"GET /$path HTTP/1.1\\r\\nHost: a\\r\\n\\r\\n\" >&$fd; \
+         done; exec cat <&$fd",
         address.ip(),
         address.port()
     );
@@ -305,13 +314,16 @@ async fn a_client_that_vanished_behind_dropped_packets_is_noticed_within_its_tim
         .kill_on_drop(true)
         .spawn()
         .unwrap();
-    eventually("the stream to open", SOON, || running.streams().open == 1).await;
+    eventually("both paths' streams", SOON, || {
+        running.streams().open == 2 && (running.streams().engine == 1 || !cfg!(target_os = "linux"))
+    })
+    .await;
     let name = &apart.name;
     run(&format!("ip netns exec {name} iptables -I INPUT -j DROP")).unwrap();
     run(&format!("ip netns exec {name} iptables -I OUTPUT -j DROP")).unwrap();
     // Under the defaults this bound is a minute.
     let bound = (keep_alive + silence).mul_f64(1.3) + Duration::from_secs(3);
-    eventually("the vanished client to be noticed", bound, || {
+    eventually("the vanished clients to be noticed", bound, || {
         running.streams().open == 0
     })
     .await;

@@ -3,12 +3,17 @@
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Duration;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
 
-use bellwether::{CloseReason, ServerSentEvent};
+use bellwether::{
+    BoxError, CloseReason, Drain, HttpError, OnStop, ServerEventsResponse, ServerSentEvent,
+    Subscription, get,
+};
 use bellwether_testkit::{BodyEnd, RawClient, eventually};
 
-use super::subscriptions::{Path, SOON, closed_for, news, open, publish, serve_topic};
+use super::subscriptions::{Path, SOON, closed_for, news, open, publish, serve_topic, subscribes};
+use super::support::serve;
 
 #[tokio::test]
 async fn clients_that_leave_a_subscription_are_noticed_at_once_in_whatever_way_they_go() {
@@ -221,5 +226,136 @@ async fn a_stop_ends_five_hundred_subscriptions_on_event_boundaries_each_with_it
         );
         assert_eq!(topics.subscriber_count(), 0);
         publisher.abort();
+    }
+}
+
+#[tokio::test]
+async fn a_goodbye_waits_for_a_client_that_reads_late() {
+    for path in Path::BOTH {
+        let (_, news) = news();
+        let (running, address) = serve_topic(path, &news).await;
+        let mut client = open(address, &running).await;
+        eventually("the subscription", SOON, || news.subscriber_count() == 1).await;
+        for i in 0..200 {
+            publish(&news, format!("{i} {}", "x".repeat(32 * 1024)));
+            tokio::task::yield_now().await;
+        }
+        let stop = tokio::spawn(running.stop());
+        // The engine lets the subscription go and keeps the words; a body keeps both.
+        if path.taken(1) == 1 {
+            eventually("the stream to end", SOON, || news.subscriber_count() == 0).await;
+        }
+        let mut numbers = 0;
+        loop {
+            match client.next_event().await {
+                Ok(event) => {
+                    assert_eq!(event.data.split(' ').next().unwrap(), numbers.to_string());
+                    numbers += 1;
+                }
+                Err(end) => break assert_eq!(end, BodyEnd::Clean),
+            }
+        }
+        assert!(numbers > 0);
+        drop(client);
+        let streams = stop.await.unwrap().unwrap();
+        assert_eq!(streams.closed(CloseReason::Stopping), 1);
+    }
+}
+
+#[tokio::test]
+async fn a_stream_that_must_run_to_its_end_stays_until_the_window_closes() {
+    for path in Path::BOTH {
+        let (_, news) = news();
+        let topic = news.clone();
+        let handler = move || {
+            let subscription: Subscription = topic.subscribe().open()?;
+            Ok::<_, HttpError>(ServerEventsResponse::new(subscription).on_stop(OnStop::LetFinish))
+        };
+        let window = Duration::from_millis(400);
+        let drain = Drain::default().window(window);
+        let (running, address) =
+            serve(path.application().drain(drain).route(("/", get(handler)))).await;
+        let mut client = open(address, &running).await;
+        let began = Instant::now();
+        let stop = tokio::spawn(running.stop());
+        tokio::time::sleep(window / 4).await;
+        publish(&news, "still here");
+        assert_eq!(client.next_event().await.unwrap().data, "still here");
+        assert_eq!(client.next_event().await, Err(BodyEnd::Clean));
+        assert!(began.elapsed() >= window);
+        drop(client);
+        assert_eq!(stop.await.unwrap().unwrap().engine, path.taken(1));
+    }
+}
+
+#[tokio::test]
+async fn what_does_not_take_its_goodbye_is_cut_at_the_deadline() {
+    for path in Path::BOTH {
+        let (_, news) = news();
+        let drain = Drain::default()
+            .window(Duration::ZERO)
+            .deadline(Duration::from_millis(300));
+        let application = subscribes(path.application().drain(drain), &news, |s| s);
+        let (running, address) = serve(application).await;
+        let stuck = open(address, &running).await;
+        eventually("the subscription", SOON, || news.subscriber_count() == 1).await;
+        for _ in 0..200 {
+            publish(&news, "x".repeat(32 * 1024));
+            tokio::task::yield_now().await;
+        }
+        let began = Instant::now();
+        let streams = running.stop().await.unwrap();
+        assert!(began.elapsed() < SOON);
+        assert_eq!(
+            (streams.open, streams.closed(CloseReason::Stopping)),
+            (0, 1)
+        );
+        drop(stuck);
+    }
+}
+
+#[tokio::test]
+async fn one_open_subscription_does_not_hold_up_the_stop_and_ends_before_the_hooks() {
+    for path in Path::BOTH {
+        let (topics, news) = news();
+        let left = Arc::new(AtomicUsize::new(usize::MAX));
+        let found = Arc::clone(&left);
+        let application = path.application().on_stop(move || async move {
+            found.store(topics.subscriber_count(), Ordering::SeqCst);
+            Ok::<(), BoxError>(())
+        });
+        let (running, address) = serve(subscribes(application, &news, |s| s)).await;
+        let mut client = open(address, &running).await;
+        publish(&news, "one");
+        assert_eq!(client.next_event().await.unwrap().data, "one");
+        let stop = tokio::spawn(running.stop());
+        assert_eq!(client.next_event().await, Err(BodyEnd::Clean));
+        drop(client);
+        // The window is ten seconds.
+        let stopped = tokio::time::timeout(SOON, stop).await;
+        let streams = stopped.expect("no wait for the window").unwrap().unwrap();
+        assert_eq!(streams.closed(CloseReason::Stopping), 1);
+        assert_eq!(streams.engine, path.taken(1));
+        assert_eq!(left.load(Ordering::SeqCst), 0, "{path:?}");
+    }
+}
+
+#[tokio::test]
+async fn subscriptions_go_on_while_the_server_is_merely_not_ready() {
+    for path in Path::BOTH {
+        let (_, news) = news();
+        let drain = Drain::default().notice(Duration::from_millis(500));
+        let application = path.application().drain(drain).health("/ready");
+        let (running, address) = serve(subscribes(application, &news, |s| s)).await;
+        let mut client = open(address, &running).await;
+        let stop = tokio::spawn(running.stop());
+        tokio::task::yield_now().await;
+        let mut probe = RawClient::connect_and_get(address, "/ready").await;
+        assert_eq!(probe.read_head().await.status, 503);
+        publish(&news, "still here");
+        assert_eq!(client.next_event().await.unwrap().data, "still here");
+        assert_eq!(client.next_event().await, Err(BodyEnd::Clean));
+        drop(client);
+        stop.await.unwrap().unwrap();
     }
 }

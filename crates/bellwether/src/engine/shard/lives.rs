@@ -5,7 +5,6 @@ use std::time::Duration;
 
 use axum::BoxError;
 use bellwether_topics::Topic;
-use bytes::Bytes;
 use tokio::time::Instant;
 
 use super::{Closing, MAX_SHARED, Shard, Slot, let_go, number, share_path};
@@ -17,11 +16,11 @@ use crate::events::{READING, StreamOptions, SubscriptionEnd, log_failure};
 use crate::lifecycle::CloseReason;
 
 impl Shard {
-    pub(super) fn adopt(&mut self, mut arrival: Arrival, now: Instant) {
+    pub(super) fn adopt(&mut self, mut arrival: Arrival) {
         let options = self.shared_options(&arrival.offer.options);
         arrival.offer.guard.take_over();
         share_path(&mut self.paths, arrival.offer.guard.path_mut());
-        let (reader, primed) = Reader::new(arrival, options, &self.wheel);
+        let reader = Reader::new(arrival, options, &self.wheel);
         let topics: Vec<Topic> = reader.subscription.topics().collect();
         let id = self.slots.insert(Slot::Reading(reader));
         let mut seats = Vec::with_capacity(topics.len());
@@ -41,11 +40,6 @@ impl Shard {
             self.drop_reader(id, CloseReason::Error);
             return;
         }
-        let out = &mut self.buffers.out;
-        out.clear();
-        append_chunk(&primed, out);
-        let sent = reader.send(out, now, |taken| Bytes::copy_from_slice(&out[taken..]));
-        self.after_send(id, sent, now);
         self.schedule(id);
         self.enqueue(id);
     }

@@ -1,0 +1,109 @@
+//! A layer around all routes: completes the pending events of handlers that know nothing of exchanges, which are plain
+//! axum routes that return a [`ServerEventsResponse`](super::ServerEventsResponse).
+//!
+//! Written by hand and not as axum's `from_fn`, which boxes a future for every request: here only an answer that has
+//! to be completed costs a box.
+
+use std::convert::Infallible;
+use std::future::Future;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+use axum::extract::Request;
+use axum::response::Response;
+use pin_project_lite::pin_project;
+use tower::{Layer, Service};
+
+use super::exchange::Exchange;
+use super::response::{Pending, PendingEvents};
+
+/// The layer.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Completion;
+
+impl<S> Layer<S> for Completion {
+    type Service = Completed<S>;
+
+    fn layer(&self, inner: S) -> Completed<S> {
+        Completed { inner }
+    }
+}
+
+/// A service whose pending events are completed.
+#[derive(Debug, Clone)]
+pub(crate) struct Completed<S> {
+    inner: S,
+}
+
+impl<S> Service<Request> for Completed<S>
+where
+    S: Service<Request, Response = Response, Error = Infallible>,
+{
+    type Response = Response;
+    type Error = Infallible;
+    type Future = CompletedFuture<S::Future>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        self.inner.poll_ready(cx)
+    }
+
+    fn call(&mut self, mut request: Request) -> Self::Future {
+        let exchange = Exchange::watch(&mut request);
+        CompletedFuture {
+            answer: self.inner.call(request),
+            exchange: Some(exchange),
+            completing: None,
+        }
+    }
+}
+
+pin_project! {
+    /// The future of [`Completed`].
+    pub(crate) struct CompletedFuture<F> {
+        #[pin]
+        answer: F,
+        exchange: Option<Exchange>,
+        completing: Option<Pin<Box<dyn Future<Output = Response> + Send>>>,
+    }
+}
+
+impl<F> Future for CompletedFuture<F>
+where
+    F: Future<Output = Result<Response, Infallible>>,
+{
+    type Output = Result<Response, Infallible>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = self.project();
+        if this.completing.is_none() {
+            let Ok(mut response) = ready!(this.answer.poll(cx));
+            let slot = response.extensions_mut().remove::<PendingEvents>();
+            let (Some(slot), Some(exchange)) = (slot, this.exchange.take()) else {
+                return Poll::Ready(Ok(response));
+            };
+            *this.completing = Some(Box::pin(complete(exchange, slot, response)));
+        }
+        match this.completing {
+            Some(completing) => completing.as_mut().poll(cx).map(Ok),
+            None => Poll::Pending,
+        }
+    }
+}
+
+/// Layers may have wrapped the response's body by now, so the body stays where it is.
+async fn complete(exchange: Exchange, slot: PendingEvents, response: Response) -> Response {
+    let Some(Pending::Source(source, overrides)) = slot.take() else {
+        return response;
+    };
+    if let Some(answer) = exchange.refusal() {
+        return answer;
+    }
+    let options = exchange.options(overrides);
+    match exchange.body(source, options).await {
+        Ok(body) => {
+            slot.put(Pending::Body(body));
+            response
+        }
+        Err(answer) => answer,
+    }
+}
