@@ -1,6 +1,5 @@
 //! SQLite on a full disk: publishing fails with a clear answer, readers stay; with space again, all goes on.
 
-use std::io::Write;
 use std::path::Path;
 use std::process::{Command, Output};
 use std::time::Duration;
@@ -14,8 +13,8 @@ use crate::scene::Folder;
 const READERS: usize = 50;
 
 /// The disk, and what lies on it beside the log.
-const DISK: &str = "size=6m";
-const BALLAST_BYTES: usize = 4 << 20;
+const DISK: &str = "size=24m";
+const BALLAST_BYTES: usize = 20 << 20;
 
 const EVENT_BYTES: usize = 2048;
 
@@ -59,8 +58,7 @@ async fn a_full_disk_fails_publishes_and_space_brings_them_back() {
         }
     };
     let ballast = disk.path().join("ballast");
-    let mut file = std::fs::File::create(&ballast).unwrap();
-    file.write_all(&vec![0; BALLAST_BYTES]).unwrap();
+    std::fs::write(&ballast, vec![0; BALLAST_BYTES]).unwrap();
     let broker = format!("sqlite:{}", disk.path().join("log.db").display());
     let cluster = Cluster::start(1, &broker, &[]).await;
     let addresses = cluster.addresses();
