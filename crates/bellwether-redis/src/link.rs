@@ -21,7 +21,7 @@ const MAX_IDLE: Duration = Duration::from_secs(1);
 /// How often a connection looks at the log thoroughly: whether the server still is a primary, and whether somebody has
 /// changed the stream by hand.
 pub(crate) const CHECK_INTERVAL: Duration = Duration::from_secs(1);
-/// How long a connection in doubt may take to answer a `PING`.
+/// How long a connection in doubt may take to answer a `PING`, if a quarter of the timeout is not shorter.
 const PROBE: Duration = Duration::from_millis(500);
 
 /// The server, and what all connections to it share.
@@ -184,8 +184,16 @@ impl Link {
         build: impl Fn(bool) -> redis::Pipeline + Send + Sync,
     ) -> Result<Vec<Value>, Failure> {
         let mut slot = self.slot();
-        if slot.has_to_prove_itself() && !slot.is_alive().await {
-            self.replace(&slot);
+        if slot.has_to_prove_itself() {
+            let mut probe = Probe {
+                link: self,
+                slot: &slot,
+                is_passed: false,
+            };
+            probe.is_passed = slot
+                .answers_within(PROBE.min(self.server.timeout / 4))
+                .await;
+            drop(probe);
             slot = self.slot();
         }
         let connect = || self.server.open();
@@ -237,20 +245,34 @@ impl Slot {
         lock(&self.checked_at).is_none_or(|at| at.elapsed() >= CHECK_INTERVAL)
     }
 
-    async fn is_alive(&self) -> bool {
+    async fn answers_within(&self, timeout: Duration) -> bool {
         let Some(connection) = self.connection.get() else {
             return true;
         };
         let mut ping = redis::pipe();
         ping.cmd("PING");
-        let is_alive = matches!(
-            tokio::time::timeout(PROBE, connection.send(&ping)).await,
-            Ok(Ok(_))
-        );
+        let answer = tokio::time::timeout(timeout, connection.send(&ping)).await;
+        let is_alive = matches!(answer, Ok(Ok(_)));
         if is_alive {
             self.is_in_doubt.store(false, Ordering::Release);
         }
         is_alive
+    }
+}
+
+/// A connection in doubt that is being asked. It is left unless it answers, also if the caller goes away meanwhile: else
+/// impatient callers would never get past it.
+struct Probe<'a> {
+    link: &'a Link,
+    slot: &'a Arc<Slot>,
+    is_passed: bool,
+}
+
+impl Drop for Probe<'_> {
+    fn drop(&mut self) {
+        if !self.is_passed {
+            self.link.replace(self.slot);
+        }
     }
 }
 

@@ -6,5 +6,6 @@ mod contract;
 mod history;
 mod outages;
 mod records;
+mod relay;
 mod servers;
 mod support;

@@ -4,9 +4,10 @@ use std::time::{Duration, Instant};
 
 use bellwether_redis::RedisBroker;
 use bellwether_testkit::{RedisServer, or_skip, within};
-use bellwether_topics::Delivery;
 use bellwether_topics::broker::{Broker, BrokerError};
+use bellwether_topics::{Delivery, Offset};
 
+use crate::relay::Relay;
 use crate::support::{Hand, Node, append, by_hand, connect, number, pass, read, record};
 
 /// Kills the server several times while one node publishes and another reads; gives what the reader was told.
@@ -118,7 +119,7 @@ async fn a_server_that_hangs_fails_calls_in_time_and_is_picked_up_again() {
     let mut node = Node::open(broker.clone()).await;
     node.publish(3).await;
     assert_eq!(node.take(3).await, [1, 2, 3]);
-    let mut tail = broker.tail(bellwether_topics::Offset::ZERO).await.unwrap();
+    let mut tail = broker.tail(Offset::ZERO).await.unwrap();
     tail.next().await.unwrap();
 
     server.pause().await;
@@ -157,6 +158,45 @@ async fn a_server_that_hangs_fails_calls_in_time_and_is_picked_up_again() {
 
 fn is_unavailable(error: Option<BrokerError>) -> bool {
     error.is_some_and(|error| !error.is_refused())
+}
+
+#[tokio::test]
+async fn a_connection_that_went_dead_costs_one_call() {
+    let Some(server) = or_skip(RedisServer::start(&[]).await) else {
+        return;
+    };
+    let relay = Relay::to(server.port()).await;
+    let timeout = Duration::from_millis(300);
+    let broker = RedisBroker::builder(relay.url()).timeout(timeout);
+    let broker = broker.connect().await.unwrap();
+    let mut node = Node::open(broker.clone()).await;
+    node.publish(1).await;
+    let mut tail = broker.tail(Offset::ZERO).await.unwrap();
+    tail.next().await.unwrap();
+    relay.deaden();
+    assert!(is_unavailable(broker.append(&[record(1)]).await.err()));
+    append(&broker, &[record(2)]).await;
+    assert!(is_unavailable(broker.bounds().await.err()));
+    broker.bounds().await.unwrap();
+    assert!(is_unavailable(tail.next().await.err()));
+
+    // Also if the callers never wait until a call has failed.
+    append(&broker, &[record(3)]).await;
+    relay.deaden();
+    for number in [4, 5] {
+        let records = [record(number)];
+        within(timeout / 3, broker.append(&records)).await;
+    }
+    let began_at = Instant::now();
+    append(&broker, &[record(6)]).await;
+    assert!(began_at.elapsed() < timeout);
+    // The second of the two had the time for a new connection, perhaps.
+    let mut numbers = node.take(4).await;
+    if numbers.contains(&5) {
+        numbers.extend(node.take(1).await);
+    }
+    numbers.retain(|number| *number != 5);
+    assert_eq!(numbers, [1, 2, 3, 6]);
 }
 
 #[tokio::test]

@@ -233,6 +233,37 @@ async fn a_server_can_be_reached_by_its_socket_file() {
     let _ = tokio::fs::remove_dir_all(folder).await;
 }
 
+/// The roots of the machine are named by a variable of the environment, so this needs a process of its own.
+#[cfg(feature = "tls")]
+#[tokio::test]
+async fn a_server_with_tls_is_reached_if_its_certificate_is_trusted() {
+    let port = {
+        let socket = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        socket.local_addr().unwrap().port().to_string()
+    };
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/it");
+    let (certificate, key) = (
+        format!("{folder}/certificate.pem"),
+        format!("{folder}/key.pem"),
+    );
+    let mut arguments = vec!["--tls-port", &port, "--tls-auth-clients", "no"];
+    arguments.extend(["--tls-cert-file", &certificate, "--tls-key-file", &key]);
+    let Some(_server) = or_skip(RedisServer::start(&arguments).await) else {
+        return;
+    };
+    let example = bellwether_testkit::example_path("shared_log");
+    let run = async |roots: &str| {
+        let mut command = tokio::process::Command::new(&example);
+        command
+            .arg(format!("rediss://localhost:{port}"))
+            .env("SSL_CERT_FILE", roots);
+        command.output().await.unwrap()
+    };
+    let output = run(&certificate).await;
+    assert!(output.status.success(), "{output:?}");
+    assert!(!run("/dev/null").await.status.success());
+}
+
 #[tokio::test]
 async fn the_example_runs() {
     let Some(server) = or_skip(RedisServer::start(&[]).await) else {
