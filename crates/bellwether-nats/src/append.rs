@@ -109,7 +109,7 @@ impl Shared {
         records: &[NewRecord],
     ) -> Result<Vec<Result<Stored, BrokerError>>, BrokerError> {
         let started = std::time::Instant::now();
-        let deadline = Instant::now() + self.publish_timeout;
+        let deadline = Instant::now() + self.timeout;
         // With no connection for the whole time nothing is sent, and nothing will be later.
         self.link.connected(deadline).await?;
         let mut answers = Vec::with_capacity(records.len());
@@ -332,7 +332,7 @@ impl Shared {
                 Outcome::Failed(error) | Outcome::Refused(error) => Err(error),
                 Outcome::Unknown => Err(BrokerError::unavailable(format!(
                     "NATS did not confirm the record within {:?}; it may be stored all the same",
-                    self.publish_timeout
+                    self.timeout
                 ))),
             });
         }
@@ -370,7 +370,7 @@ impl Shared {
     /// Stores a record that belongs to nobody, so that the log's newest record is never removed for its age. Several
     /// nodes that do so at once store one.
     pub(crate) async fn mark(&self, bounds: Bounds) -> Result<(), BrokerError> {
-        let deadline = Instant::now() + self.call_timeout;
+        let deadline = Instant::now() + self.timeout;
         let record = record::marker(fastrand::u32(..));
         let id = format!("marker.{:x}.{}", bounds.epoch.0, bounds.head);
         let outgoing = [Outgoing {

@@ -102,24 +102,24 @@ impl Broker for NatsBroker {
         &'a self,
         records: &'a [NewRecord],
     ) -> BrokerFuture<'a, Vec<Result<Stored, BrokerError>>> {
-        // It ends by itself in half of this, but for a look at the stream behind the last answer.
-        let limit = self.shared.publish_timeout + self.shared.call_timeout;
+        // It ends by itself in this time, but for a look at the stream behind the last answer, whose end says less.
+        let limit = self.shared.timeout + self.shared.timeout / 5;
         self.call(limit, self.shared.append(records))
     }
 
     fn read<'a>(&'a self, request: ReadRequest<'a>) -> BrokerFuture<'a, Page> {
-        self.call(self.shared.call_timeout, self.shared.read(request))
+        self.call(self.shared.timeout, self.shared.read(request))
     }
 
     fn tail(&self, from: Offset) -> BrokerFuture<'_, Box<dyn Tail>> {
-        self.call(self.shared.call_timeout, async move {
+        self.call(self.shared.timeout, async move {
             let tail: Box<dyn Tail> = Box::new(NatsTail::open(&self.shared, from).await?);
             Ok(tail)
         })
     }
 
     fn bounds(&self) -> BrokerFuture<'_, Bounds> {
-        self.call(self.shared.call_timeout, async {
+        self.call(self.shared.timeout, async {
             Ok(self.shared.look().await?.bounds)
         })
     }

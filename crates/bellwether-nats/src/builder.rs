@@ -13,10 +13,8 @@ use crate::settings::{self, Wanted};
 use crate::shared::Shared;
 
 const STREAM: &str = "bellwether";
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
-const REQUEST_TIMEOUT: Duration = Duration::from_secs(2);
-const CALL_TIMEOUT: Duration = Duration::from_secs(4);
-const PUBLISH_TIMEOUT: Duration = Duration::from_secs(4);
+const TIMEOUT: Duration = Duration::from_secs(4);
+const MIN_TIMEOUT: Duration = Duration::from_millis(100);
 /// Records must live long enough for a marker to come in time.
 const MIN_MAX_AGE: Duration = Duration::from_secs(10);
 
@@ -44,8 +42,7 @@ pub struct NatsBuilder {
     domain: Option<String>,
     wanted: Wanted,
     has_prefix: bool,
-    connect_timeout: Duration,
-    publish_timeout: Duration,
+    timeout: Duration,
 }
 
 impl NatsBuilder {
@@ -60,8 +57,7 @@ impl NatsBuilder {
                 ..Wanted::default()
             },
             has_prefix: false,
-            connect_timeout: CONNECT_TIMEOUT,
-            publish_timeout: PUBLISH_TIMEOUT,
+            timeout: TIMEOUT,
         }
     }
 
@@ -120,7 +116,7 @@ impl NatsBuilder {
         self
     }
 
-    /// How long the log keeps records. Default: no limit, which is zero; at least 10 s else.
+    /// How long the log keeps records. Default: 7 days. Zero for no limit, at least 10 s else.
     ///
     /// The newest record has to stay, or no reader could prove its place in a quiet log. So whoever follows the log
     /// stores a marker, which no reader sees, when the newest record is a quarter as old as this.
@@ -143,16 +139,10 @@ impl NatsBuilder {
         self
     }
 
-    /// How long [`connect`](Self::connect) waits for the server. Default: 5 s.
-    pub fn connect_timeout(mut self, timeout: Duration) -> Self {
-        self.connect_timeout = timeout;
-        self
-    }
-
-    /// How long an append waits for its confirmations, reconnects included, before it fails. Default: 4 s, a second less
-    /// than topics wait for it.
-    pub fn publish_timeout(mut self, timeout: Duration) -> Self {
-        self.publish_timeout = timeout;
+    /// How long a call may take, connecting and the reconnects during an append included. Default: 4 s, a second less than
+    /// topics wait, so that the error says what was waited for. At least 100 ms.
+    pub fn timeout(mut self, timeout: Duration) -> Self {
+        self.timeout = timeout.max(MIN_TIMEOUT);
         self
     }
 
@@ -179,19 +169,12 @@ impl NatsBuilder {
             &self.address,
             self.login,
             api,
-            REQUEST_TIMEOUT,
-            self.connect_timeout,
+            self.timeout,
             metrics.clone(),
         )
         .await?;
         let address = link::redact(&self.address);
-        let shared = Shared::new(
-            link,
-            self.wanted,
-            self.publish_timeout,
-            CALL_TIMEOUT,
-            metrics,
-        );
+        let shared = Shared::new(link, self.wanted, self.timeout, metrics);
         let info = shared.info().await;
         let info = info.map_err(|error| no_stream(&address, shared.stream(), error))?;
         let mut faults: Vec<String> = settings::faults(
@@ -294,6 +277,7 @@ impl fmt::Debug for NatsBuilder {
         f.debug_struct("NatsBuilder")
             .field("address", &link::redact(&self.address))
             .field("wanted", &self.wanted)
+            .field("timeout", &self.timeout)
             .finish_non_exhaustive()
     }
 }

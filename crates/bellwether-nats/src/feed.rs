@@ -34,6 +34,9 @@ pub(crate) struct Feed {
     inbox: String,
     messages: Subscriber,
     pulls: u64,
+    /// How many messages and bytes the present pull may still bring; no messages when it is over.
+    left: usize,
+    left_bytes: Option<usize>,
     delivered: u64,
     last: u64,
 }
@@ -45,7 +48,7 @@ pub(crate) enum Item {
     Record(Record, Delivery),
     /// Nothing at the moment; the server is there.
     Beat,
-    /// The pull is over. Whether its bound in bytes ended it.
+    /// The pull is over before it brought all that it asked for. Whether its bound in bytes ended it.
     End { is_full: bool },
 }
 
@@ -89,6 +92,8 @@ impl Feed {
             inbox,
             messages: messages.map_err(|_| ApiError::NotConnected)?,
             pulls: 0,
+            left: 0,
+            left_bytes: None,
             delivered: 0,
             last: 0,
         })
@@ -99,9 +104,14 @@ impl Feed {
         self.link.generation() == Some(self.generation)
     }
 
-    /// Asks for messages. One pull at a time: the next when the last has ended.
-    pub(crate) async fn pull(&mut self, pull: &Pull) -> Result<(), BrokerError> {
-        let request = serde_json::to_vec(pull).map_err(|error| {
+    /// Whether a pull is under way.
+    pub(crate) fn is_pulling(&self) -> bool {
+        self.left > 0
+    }
+
+    /// Asks for messages. One pull at a time: the next when the last is over.
+    pub(crate) async fn pull(&mut self, pull: Pull) -> Result<(), BrokerError> {
+        let request = serde_json::to_vec(&pull).map_err(|error| {
             BrokerError::unavailable("a pull cannot be written").with_source(error)
         })?;
         let number = self.pulls + 1;
@@ -117,6 +127,8 @@ impl Feed {
             .await
             .map_err(|_| ApiError::NotConnected)?;
         self.pulls = number;
+        self.left = pull.batch;
+        self.left_bytes = (pull.max_bytes > 0).then_some(pull.max_bytes);
         Ok(())
     }
 
@@ -152,8 +164,14 @@ impl Feed {
         match status {
             // The end of an earlier pull is old news.
             StatusCode::NOT_FOUND | StatusCode::TIMEOUT if !is_of_this_pull => Ok(None),
-            StatusCode::NOT_FOUND | StatusCode::TIMEOUT => Ok(Some(Item::End { is_full: false })),
+            StatusCode::NOT_FOUND | StatusCode::TIMEOUT => {
+                self.left = 0;
+                Ok(Some(Item::End { is_full: false }))
+            }
             StatusCode::REQUEST_TERMINATED if text.to_ascii_lowercase().contains("maxbytes") => {
+                if is_of_this_pull {
+                    self.left = 0;
+                }
                 Ok(is_of_this_pull.then_some(Item::End { is_full: true }))
             }
             _ => Err(BrokerError::unavailable(format!(
@@ -174,6 +192,14 @@ impl Feed {
         }
         self.delivered = delivery.consumer;
         self.last = delivery.stream;
+        self.left = self.left.saturating_sub(1);
+        // The server counts the same, and when nothing at all is left of the bytes it ends the pull without a word.
+        if let Some(left) = &mut self.left_bytes {
+            *left = left.saturating_sub(message.length);
+            if *left == 0 {
+                self.left = 0;
+            }
+        }
         let record = record::of_message(delivery.stream, message, &self.names.subject_prefix);
         Ok(Item::Record(record, delivery))
     }

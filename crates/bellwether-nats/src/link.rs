@@ -137,11 +137,12 @@ impl Link {
         address: &str,
         login: Login,
         api: String,
-        request_timeout: Duration,
-        connect_timeout: Duration,
+        within: Duration,
         metrics: Arc<Metrics>,
     ) -> Result<Self, ConnectError> {
         let (servers, in_address) = servers(address)?;
+        // A call asks twice in a row at most before it can say something.
+        let request_timeout = within / 2;
         let signals = Arc::new(Signals {
             changes: watch::Sender::new(0),
             is_shut_down: AtomicBool::new(false),
@@ -151,7 +152,7 @@ impl Link {
         let mut options = ConnectOptions::new()
             .name("bellwether")
             .ping_interval(PING_INTERVAL)
-            .connection_timeout(connect_timeout)
+            .connection_timeout(within)
             .request_timeout(Some(request_timeout))
             .client_capacity(COMMANDS)
             .subscription_capacity(MESSAGES)
@@ -167,13 +168,13 @@ impl Link {
             options = options.token(token);
         }
         let shown = redact(address);
-        let connected = timeout(connect_timeout, options.connect(servers)).await;
+        let connected = timeout(within, options.connect(servers)).await;
         let client = match connected {
             Ok(Ok(client)) => client,
             Ok(Err(error)) => return Err(refusal(&shown, error)),
             Err(_) => {
                 let message = format!(
-                    "no NATS server at {shown} answered within {connect_timeout:?}: is it running, and is the address right?"
+                    "no NATS server at {shown} answered within {within:?}: is it running, and is the address right?"
                 );
                 return Err(ConnectError::new(Kind::Unreachable, message));
             }

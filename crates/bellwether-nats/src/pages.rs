@@ -108,18 +108,19 @@ impl Reader {
     /// The anchor and what comes after it, within the bounds of the request.
     async fn page(&mut self, request: &ReadRequest<'_>) -> Result<Vec<Record>, BrokerError> {
         let mut records: Vec<_> = self.anchor.take().into_iter().collect();
-        let mut left = request.max_records.saturating_sub(records.len()).max(1);
-        let mut max_bytes = request.max_bytes.max(1);
+        let mut batch = request.max_records.saturating_sub(records.len()).max(1);
+        // Not the same bound each time: should the server count otherwise than the feed, the next try goes on.
+        let mut max_bytes = request.max_bytes.max(1) + fastrand::usize(..16);
         loop {
             let pull = Pull {
-                batch: left,
+                batch,
                 max_bytes,
                 expires: 0,
                 idle_heartbeat: 0,
                 no_wait: true,
             };
-            self.feed.pull(&pull).await?;
-            let is_over = self.take_pull(left, &mut records).await?;
+            self.feed.pull(pull).await?;
+            let is_over = self.take_pull(&mut records).await?;
             let has_moved = records
                 .last()
                 .is_some_and(|last| last.offset > request.from);
@@ -127,21 +128,16 @@ impl Reader {
                 return Ok(records);
             }
             // Only the anchor came, or nothing that fits: the first record after it comes in any case.
-            (left, max_bytes) = (1, 0);
+            (batch, max_bytes) = (1, 0);
         }
     }
 
     /// Takes what one pull brings. Whether there is nothing more to pull.
-    async fn take_pull(
-        &mut self,
-        mut left: usize,
-        records: &mut Vec<Record>,
-    ) -> Result<bool, BrokerError> {
-        while left > 0 {
+    async fn take_pull(&mut self, records: &mut Vec<Record>) -> Result<bool, BrokerError> {
+        while self.feed.is_pulling() {
             match self.feed.next().await? {
                 Item::Record(record, delivery) => {
                     records.push(record);
-                    left -= 1;
                     if delivery.pending == 0 {
                         return Ok(true);
                     }

@@ -25,6 +25,8 @@ pub(crate) struct Wanted {
 pub(crate) const MAX_RECORDS: u64 = 1_000_000;
 /// How many bytes a new stream keeps.
 pub(crate) const MAX_BYTES: u64 = 1 << 30;
+/// How long a new stream keeps records.
+pub(crate) const MAX_AGE: Duration = Duration::from_secs(7 * 24 * 3600);
 /// How long a new stream knows message ids.
 pub(crate) const IDEMPOTENCY_WINDOW: Duration = Duration::from_secs(120);
 
@@ -36,7 +38,7 @@ impl Wanted {
 
     /// The request that creates the stream.
     pub(crate) fn create(&self) -> Value {
-        let max_age = self.max_age.unwrap_or_default();
+        let max_age = self.max_age.unwrap_or(MAX_AGE);
         let window = self.idempotency_window.unwrap_or(IDEMPOTENCY_WINDOW);
         // The server refuses a window that is longer than records live.
         let window = match max_age.is_zero() {

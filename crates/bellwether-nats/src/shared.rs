@@ -20,10 +20,8 @@ use crate::settings::{self, Wanted};
 pub(crate) struct Shared {
     pub(crate) link: Arc<Link>,
     pub(crate) wanted: Arc<Wanted>,
-    /// How long an append takes at most.
-    pub(crate) publish_timeout: Duration,
-    /// How long any other call takes at most.
-    pub(crate) call_timeout: Duration,
+    /// How long a call takes at most.
+    pub(crate) timeout: Duration,
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) ids: MessageIds,
     pub(crate) idle: Idle,
@@ -74,15 +72,13 @@ impl Shared {
     pub(crate) fn new(
         link: Link,
         wanted: Wanted,
-        publish_timeout: Duration,
-        call_timeout: Duration,
+        timeout: Duration,
         metrics: Arc<Metrics>,
     ) -> Self {
         Self {
             link: Arc::new(link),
             wanted: Arc::new(wanted),
-            publish_timeout,
-            call_timeout,
+            timeout,
             metrics,
             ids: MessageIds::new(),
             idle: Idle::default(),

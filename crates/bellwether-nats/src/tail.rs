@@ -46,10 +46,10 @@ pub(crate) struct NatsTail {
     hole_after: Option<u64>,
     /// Whether the first page, or a hole, asks for a look at the stream.
     must_look: bool,
-    /// How many more the present pull may bring.
-    left: usize,
-    /// Whether the last pull brought anything.
+    /// Whether the next record is larger than a whole pull.
     is_stuck: bool,
+    /// Whether the present pull has brought anything.
+    has_brought: bool,
     heard_at: Instant,
     /// When the newest record is old enough to get a successor.
     mark_at: Option<Instant>,
@@ -88,8 +88,8 @@ impl NatsTail {
             waiting: Vec::new(),
             hole_after: None,
             must_look: true,
-            left: 0,
             is_stuck: false,
+            has_brought: false,
             heard_at: now,
             mark_at: None,
             marked_at: None,
@@ -140,8 +140,8 @@ impl NatsTail {
         self.heard_at = Instant::now();
         match item {
             Item::Record(record, delivery) => {
-                self.left = self.left.saturating_sub(1);
                 self.is_stuck = false;
+                self.has_brought = true;
                 if delivery.stream != self.last + 1 {
                     self.must_look = true;
                     if self.has_begun {
@@ -156,8 +156,7 @@ impl NatsTail {
             }
             Item::Beat => true,
             Item::End { is_full } => {
-                self.is_stuck = is_full && self.left == pull_records(self.is_stuck);
-                self.left = 0;
+                self.is_stuck = is_full && !self.has_brought;
                 false
             }
         }
@@ -184,12 +183,12 @@ impl NatsTail {
 
     async fn next_page(&mut self) -> Result<Page, BrokerError> {
         loop {
-            if self.left == 0 {
+            if !self.feed.is_pulling() {
                 self.pull().await?;
             }
             // What is there already goes into one page.
             while self.waiting.len() < PULL_RECORDS
-                && self.left > 0
+                && self.feed.is_pulling()
                 && let Some(item) = self.feed.next().now_or_never()
             {
                 self.take(item?);
@@ -200,7 +199,7 @@ impl NatsTail {
                 }
                 return Ok(self.page());
             }
-            if self.left == 0 {
+            if !self.feed.is_pulling() {
                 continue;
             }
             let item = timeout_at(self.heard_at + SILENCE, self.feed.next()).await;
@@ -216,17 +215,20 @@ impl NatsTail {
     }
 
     async fn pull(&mut self) -> Result<(), BrokerError> {
-        let is_stuck = self.is_stuck;
-        let batch = pull_records(is_stuck);
+        // A record that fits into no pull comes alone, in a pull without a bound.
+        let (batch, max_bytes) = match self.is_stuck {
+            true => (1, 0),
+            false => (PULL_RECORDS, PULL_BYTES),
+        };
         let pull = Pull {
             batch,
-            max_bytes: if is_stuck { 0 } else { PULL_BYTES },
+            max_bytes,
             expires: in_nanoseconds(PULL),
             idle_heartbeat: in_nanoseconds(HEARTBEAT),
             no_wait: false,
         };
-        self.feed.pull(&pull).await?;
-        self.left = batch;
+        self.feed.pull(pull).await?;
+        self.has_brought = false;
         Ok(())
     }
 
@@ -240,11 +242,6 @@ impl NatsTail {
         }
         Ok(())
     }
-}
-
-/// A record that fits into no pull comes alone, in a pull without a bound.
-fn pull_records(is_stuck: bool) -> usize {
-    if is_stuck { 1 } else { PULL_RECORDS }
 }
 
 fn in_nanoseconds(duration: Duration) -> usize {

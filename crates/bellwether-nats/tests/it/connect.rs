@@ -36,7 +36,7 @@ async fn an_address_where_nobody_answers_is_told() {
     let address = format!("nats://{}", silent.local_addr().unwrap());
     let started = Instant::now();
     let timeout = Duration::from_millis(200);
-    let error = refused(NatsBroker::builder(&address).connect_timeout(timeout)).await;
+    let error = refused(NatsBroker::builder(&address).timeout(timeout)).await;
     assert!(error.is_unreachable(), "{error}");
     assert!(started.elapsed() < Duration::from_secs(2));
 }

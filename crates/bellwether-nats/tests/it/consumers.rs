@@ -178,3 +178,24 @@ async fn large_events_pass_the_bounds_of_pages_and_tails() {
     .await
     .unwrap();
 }
+
+/// A pull whose bound in bytes is used up to the last one ends without a word from the server.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn no_bound_in_bytes_stops_a_replay() {
+    let Some(server) = or_skip(NatsServer::start("").await) else {
+        return;
+    };
+    let broker = world::builder(&server).connect().await.unwrap();
+    world::fill(&broker, 0..20).await;
+    // Some hundred bytes each, with subject and headers.
+    for max_bytes in 100..500 {
+        let request = ReadRequest {
+            from: Offset::new(1),
+            topics: None,
+            max_records: 10,
+            max_bytes,
+        };
+        let page = broker.read(request).await.unwrap();
+        assert!(page.records.len() >= 2, "{max_bytes}: {page:?}");
+    }
+}

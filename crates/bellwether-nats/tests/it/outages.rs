@@ -207,7 +207,7 @@ async fn without_a_server_every_call_fails_in_time_and_nothing_is_stored_later()
     };
     let broker = world::builder(&server);
     let broker = broker
-        .publish_timeout(Duration::from_secs(1))
+        .timeout(Duration::from_secs(1))
         .connect()
         .await
         .unwrap();
