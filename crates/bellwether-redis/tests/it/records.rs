@@ -9,7 +9,7 @@ use bellwether_topics::Offset;
 use bellwether_topics::broker::{Broker, NewRecord, ReadRequest};
 use bytes::Bytes;
 
-use crate::support::{append, connect, read, record};
+use crate::support::{append, by_hand, connect, read, record};
 
 /// A record with an event of so many bytes.
 fn large(number: u32, bytes: usize) -> NewRecord {
@@ -103,6 +103,23 @@ async fn a_key_is_known_for_its_window_and_no_longer() {
         }
     });
     assert!(again.await.unwrap().cursor.offset > first.cursor.offset);
+}
+
+#[tokio::test]
+async fn a_key_of_a_lost_record_is_not_known() {
+    let Some(server) = or_skip(RedisServer::start(&[]).await) else {
+        return;
+    };
+    let broker = connect(&server).await;
+    let keyed = [NewRecord {
+        idempotency_key: Some(Arc::from("k")),
+        ..record(1)
+    }];
+    append(&broker, &keyed).await;
+    by_hand(&server, &["DEL", "{bellwether}:log"]).await;
+    let again = append(&broker, &keyed).await[0];
+    assert!(!again.is_duplicate);
+    assert_eq!(read(&broker, again.cursor.offset).await.records.len(), 1);
 }
 
 #[tokio::test]
