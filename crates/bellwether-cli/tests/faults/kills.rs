@@ -1,36 +1,37 @@
-//! SQLite: the node is killed over and over in the middle of publishing.
+//! Nodes are killed over and over in the middle of publishing: one on SQLite, two on Redis and NATS.
 
 use std::time::{Duration, Instant};
 
 use crate::check::{Log, Report};
 use crate::cluster::Cluster;
+use crate::daemon::Daemon;
 use crate::publisher::{Publishers, publish_last};
 use crate::reader::{Readers, read_back};
 use crate::scene::{Folder, READERS};
 
-const KILLS: usize = 20;
+const KILLS_ON_SQLITE: usize = 20;
+const KILLS_ON_SERVERS: usize = 8;
 
 /// From the start of the process.
 const READY_WITHIN: Duration = Duration::from_secs(2);
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_was_acknowledged_or_delivered_survives_twenty_kills() {
-    let folder = Folder::new("kills");
-    let broker = format!("sqlite:{}", folder.file("log.db"));
-    let mut cluster = Cluster::start(1, &broker, &[]).await;
+/// Enough of them, and fast enough, for some publishes to be under way at most kills.
+const PUBLISHERS: usize = 8;
+const PACE: Duration = Duration::from_millis(10);
+
+async fn kill_nodes(name: &str, mut cluster: Cluster, nodes: usize, kills: usize) {
     let addresses = cluster.addresses();
     let readers = Readers::start(&addresses, READERS).await;
-    let pace = Duration::from_millis(40);
-    let publishers = Publishers::start(addresses.clone(), "p", 4, pace);
+    let publishers = Publishers::start(addresses.clone(), "p", PUBLISHERS, PACE);
     let mut ready = Vec::new();
     let since = Instant::now();
-    for _ in 0..KILLS {
-        publishers.wait_for_more(25).await;
-        cluster.kill(0).await;
-        ready.push(cluster.start_node(0).await);
+    for kill in 0..kills {
+        publishers.wait_for_more(50).await;
+        cluster.kill(kill % nodes).await;
+        ready.push(cluster.start_node(kill % nodes).await);
     }
     let took = since.elapsed();
-    publishers.wait_for_more(25).await;
+    publishers.wait_for_more(50).await;
     let (mut acknowledged, failures) = publishers.finish().await;
     acknowledged.push(publish_last(&addresses).await);
 
@@ -42,9 +43,10 @@ async fn what_was_acknowledged_or_delivered_survives_twenty_kills() {
         report.check_reader(run, &log);
     }
     ready.sort();
-    let (median, slowest) = (ready[KILLS / 2], ready[KILLS - 1]);
+    let (median, slowest) = (ready[kills / 2], ready[kills - 1]);
     println!(
-        "SQLite, {KILLS} kills in {took:.1?}: {report}; ready again after {median:.2?} (median), {slowest:.2?} (slowest); {} publishes tried again",
+        "{name}, {kills} kills in {took:.1?}: {report}; ready again after {median:.2?} (median), {slowest:.2?} \
+         (slowest); {} publishes sent again",
         failures.unanswered
     );
     assert!(report.is_exact(), "{report}");
@@ -54,4 +56,28 @@ async fn what_was_acknowledged_or_delivered_survives_twenty_kills() {
         "no publish was under way at a kill"
     );
     assert!(slowest <= READY_WITHIN, "ready again after {slowest:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_was_acknowledged_or_delivered_survives_twenty_kills_on_sqlite() {
+    let folder = Folder::new("kills");
+    let broker = format!("sqlite:{}", folder.file("log.db"));
+    let cluster = Cluster::start(1, &broker, &[]).await;
+    kill_nodes("SQLite", cluster, 1, KILLS_ON_SQLITE).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_was_acknowledged_or_delivered_survives_killed_nodes_on_redis() {
+    if let Some(daemon) = Daemon::redis().await {
+        let cluster = Cluster::start(2, &daemon.url(), &[]).await;
+        kill_nodes("Redis", cluster, 2, KILLS_ON_SERVERS).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_was_acknowledged_or_delivered_survives_killed_nodes_on_nats() {
+    if let Some(daemon) = Daemon::nats().await {
+        let cluster = Cluster::start(2, &daemon.url(), &[]).await;
+        kill_nodes("NATS", cluster, 2, KILLS_ON_SERVERS).await;
+    }
 }

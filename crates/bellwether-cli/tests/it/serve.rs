@@ -158,11 +158,29 @@ async fn a_hub_is_ready_from_its_first_line_on() {
 }
 
 #[tokio::test]
-async fn a_broker_of_another_form_is_wrong_usage_and_an_absent_one_a_failure() {
+async fn a_broker_of_another_form_is_wrong_usage() {
     let done = run(&["serve", "--broker", "kafka://:secret@a"], b"").await;
     assert_eq!(done.code, Some(2));
     for form in ["memory:", "sqlite:FILE", "redis://", "nats://"] {
         assert!(done.err.contains(form), "{}", done.err);
     }
     assert!(!done.err.contains("secret"), "{}", done.err);
+}
+
+#[cfg(all(feature = "sqlite", feature = "redis", feature = "nats"))]
+#[tokio::test]
+async fn a_broker_that_cannot_be_used_at_the_start_is_a_failure_with_its_cause() {
+    // Nobody listens on port 1, and no file lies in a folder that is not there.
+    for (broker, name, cause) in [
+        ("redis://:secret@127.0.0.1:1", "Redis", "127.0.0.1:1"),
+        ("nats://u:secret@127.0.0.1:1", "NATS", "127.0.0.1:1"),
+        ("sqlite:/no/such/folder/log.db", "SQLite", "/no/such/folder"),
+    ] {
+        let done = run(&["serve", "--broker", broker], b"").await;
+        assert_eq!(done.code, Some(1), "{}", done.err);
+        let what = format!("cannot use {name} as the broker: ");
+        assert!(done.err.contains(&what), "{}", done.err);
+        assert!(done.err.contains(cause), "{}", done.err);
+        assert!(!done.err.contains("secret"), "{}", done.err);
+    }
 }
