@@ -267,11 +267,10 @@ impl Broker for SqliteBroker {
 
     fn shutdown(&self) -> BrokerFuture<'_, ()> {
         Box::pin(async move {
+            self.0.pool.close(self.0.settings.timeout).await;
             let (answer, answered) = oneshot::channel();
             // Fails if the thread has ended, which is what is wanted.
-            let is_running = self.send(Command::Stop(answer)).is_ok();
-            self.0.pool.close(self.0.settings.timeout).await;
-            if is_running {
+            if self.send(Command::Stop(answer)).is_ok() {
                 let _ = tokio::time::timeout(self.0.settings.timeout, answered).await;
             }
             Ok(())

@@ -65,3 +65,9 @@ mod writer;
 pub use crate::broker::SqliteBroker;
 pub use crate::builder::SqliteBuilder;
 pub use crate::error::OpenError;
+
+/// Compiles the program of the README.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+#[derive(Debug)]
+pub struct Readme;

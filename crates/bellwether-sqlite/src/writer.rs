@@ -302,10 +302,9 @@ impl Writer {
                 && matches!(self.shared.state().condition, Condition::Works)
             {
                 // Still open here: the file gets all that was confirmed, wherever it is now.
-                let saved = self
+                let _ = self
                     .pool
                     .without_snapshots(|| store.checkpoint(Checkpoint::Restart));
-                saved?;
             }
             return Err(Failure::moved());
         }
@@ -352,16 +351,17 @@ impl Writer {
         self.shared.set_condition(Condition::Fails(failure));
     }
 
-    /// Leaves a file that needs no repair when it is opened next.
+    /// Leaves one file that needs no repair when it is opened next.
     fn finish(mut self) {
         self.shared.set_condition(Condition::ShutDown);
+        // First, because SQLite removes the write-ahead log with the last connection, if that one may write.
+        self.pool.close_now();
         if let Some(store) = self.store.take() {
             // All of it is safe already; this saves the next one work.
             let _ = self
                 .pool
                 .without_snapshots(|| store.checkpoint(Checkpoint::Truncate));
         }
-        self.pool.close_now();
         drop(self.lock);
         if let Some(stop) = self.stop {
             let _ = stop.send(());

@@ -93,6 +93,21 @@ async fn a_letter_that_changed_is_found_when_it_is_read() {
 }
 
 #[tokio::test]
+async fn a_missing_record_that_open_had_no_time_for_is_found_when_it_is_read_and_not_skipped() {
+    let folder = Folder::new();
+    log(&folder, 100).await;
+    edit(&folder.log(), "DELETE FROM records WHERE offset = 50");
+    let builder = SqliteBroker::builder(folder.log()).open_check(Duration::ZERO);
+    let broker = builder.open().unwrap();
+    let error = read(&broker, Offset::ZERO, None).await.unwrap_err();
+    assert!(
+        error.to_string().contains("record 50 is missing"),
+        "{error}"
+    );
+    assert!(read(&broker, Offset::new(51), None).await.is_ok());
+}
+
+#[tokio::test]
 async fn a_row_of_the_log_that_makes_no_sense_is_damage() {
     for sql in [
         "DELETE FROM log",

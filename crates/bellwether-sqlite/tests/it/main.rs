@@ -9,9 +9,11 @@
 mod contract;
 mod damage;
 mod disk;
+mod example;
 mod folder;
 mod kill;
 mod open;
 mod readers;
+mod readme;
 mod records;
 mod trimming;
