@@ -4,10 +4,12 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use bellwether_redis::RedisBroker;
 use bellwether_testkit::{PATIENCE, RedisServer, or_skip, within};
 use bellwether_topics::broker::{Broker, NewRecord};
 use bellwether_topics::{GapReason, Offset, Retention, Topics};
 
+use crate::relay::Relay;
 use crate::support::{Hand, Node, append, by_hand, connect, gap, pass, read, record, take};
 
 async fn copy(from: &Path, to: &Path) {
@@ -160,6 +162,45 @@ async fn a_lost_end_whose_ids_were_given_again_is_a_gap() {
     assert_eq!(take(&mut reader, 1).await, [9]);
 }
 
+#[tokio::test]
+async fn a_failover_that_lost_confirmed_records_is_one_gap() {
+    let Some(mut primary) = or_skip(RedisServer::start(&[]).await) else {
+        return;
+    };
+    let Some(replica) = or_skip(RedisServer::start(&[]).await) else {
+        return;
+    };
+    let relay = Relay::to(primary.port()).await;
+    let mut node = Node::open(RedisBroker::connect(relay.url()).await.unwrap()).await;
+    let kept = node.publish(3).await;
+    let port = primary.port().to_string();
+    by_hand(&replica, &["REPLICAOF", "127.0.0.1", &port]).await;
+    let mut hand = Hand::new(&replica).await;
+    let synced = async {
+        while hand
+            .text(&["INFO", "replication"])
+            .await
+            .contains("link_status:down")
+        {}
+    };
+    within(PATIENCE, synced)
+        .await
+        .expect("the replica has everything");
+    hand.run(&["REPLICAOF", "NO", "ONE"]).await;
+    let lost = node.publish(2).await;
+    assert_eq!(node.take(5).await, [1, 2, 3, 4, 5]);
+
+    relay.lead_to(replica.port());
+    primary.kill().await;
+    one_gap_and_then_everything(&mut node, &lost[1], GapReason::Regressed).await;
+    let mut back = node.resume(&kept[2]);
+    assert_eq!(
+        take(&mut back, 4).await,
+        [6, 7, 8, 9],
+        "nothing that it had is lost"
+    );
+}
+
 /// Each is done to a log of five records by somebody with the server's command line.
 async fn is_a_new_epoch(commands: &[&[&str]]) {
     let Some(server) = or_skip(RedisServer::start(&[]).await) else {
@@ -270,7 +311,7 @@ async fn trimming_that_overtakes_a_slow_reader_is_a_gap() {
     let Some(server) = or_skip(RedisServer::start(&[]).await) else {
         return;
     };
-    let builder = bellwether_redis::RedisBroker::builder(server.url());
+    let builder = RedisBroker::builder(server.url());
     let broker = builder.max_records(20).exact_trimming().connect().await;
     let retention = Retention::new().max_events(4);
     let builder = Topics::builder().retention(retention);
@@ -306,7 +347,7 @@ async fn a_tail_that_was_overtaken_by_trimming_fails() {
     let Some(server) = or_skip(RedisServer::start(&[]).await) else {
         return;
     };
-    let builder = bellwether_redis::RedisBroker::builder(server.url());
+    let builder = RedisBroker::builder(server.url());
     let broker = builder
         .max_records(10)
         .exact_trimming()
@@ -343,7 +384,7 @@ async fn a_repeated_publish_does_not_age_the_newest_record_out() {
     let Some(server) = or_skip(RedisServer::start(&[]).await) else {
         return;
     };
-    let builder = bellwether_redis::RedisBroker::builder(server.url());
+    let builder = RedisBroker::builder(server.url());
     let builder = builder.max_age(Duration::from_millis(1)).exact_trimming();
     let broker = builder.connect().await.unwrap();
     let keyed = NewRecord {
@@ -366,7 +407,7 @@ async fn a_rewritten_file_is_the_same_log() {
             return;
         };
         let url = server.url();
-        let builder = || bellwether_redis::RedisBroker::builder(&url);
+        let builder = || RedisBroker::builder(&url);
         let empty = builder().name("empty").connect().await.unwrap();
         let before = empty.bounds().await.unwrap();
         let full = builder().max_records(5).exact_trimming().connect().await;
@@ -409,7 +450,7 @@ async fn records_are_trimmed_by_age_and_the_newest_stays() {
     let Some(server) = or_skip(RedisServer::start(&[]).await) else {
         return;
     };
-    let builder = bellwether_redis::RedisBroker::builder(server.url());
+    let builder = RedisBroker::builder(server.url());
     let builder = builder.max_age(Duration::from_millis(1)).exact_trimming();
     let broker = builder.connect().await.unwrap();
     for number in 0..20 {

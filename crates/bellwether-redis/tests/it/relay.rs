@@ -1,6 +1,8 @@
-//! A way to the server whose connections can go dead without being closed, as when a firewall forgets them.
+//! A way to the server: its connections can go dead without being closed, as when a firewall forgets them, and it can
+//! lead to another server, as an address does after a failover.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU16, Ordering};
 
 use tokio::io::copy_bidirectional;
 use tokio::net::{TcpListener, TcpStream};
@@ -10,6 +12,8 @@ use tokio::task::JoinHandle;
 /// Forwards connections to a port of this machine, until it is dropped.
 pub(crate) struct Relay {
     port: u16,
+    /// Where new connections lead.
+    target: Arc<AtomicU16>,
     /// How often everything that was connected went dead.
     deaths: Arc<watch::Sender<u32>>,
     accepting: JoinHandle<()>,
@@ -21,12 +25,17 @@ impl Relay {
         let own_port = listener.local_addr().unwrap().port();
         let deaths = Arc::new(watch::Sender::new(0));
         let seen = deaths.clone();
+        let target = Arc::new(AtomicU16::new(port));
+        let port = target.clone();
         let accepting = tokio::spawn(async move {
             loop {
                 let (mut here, _) = listener.accept().await.unwrap();
                 let mut death = seen.subscribe();
+                let port = port.load(Ordering::Acquire);
                 tokio::spawn(async move {
-                    let mut there = TcpStream::connect(("127.0.0.1", port)).await.unwrap();
+                    let there = TcpStream::connect(("127.0.0.1", port)).await;
+                    // Nobody there: the other side sees its connection closed.
+                    let Ok(mut there) = there else { return };
                     tokio::select! {
                         biased;
                         // From here on nothing is read, written or closed.
@@ -38,6 +47,7 @@ impl Relay {
         });
         Self {
             port: own_port,
+            target,
             deaths,
             accepting,
         }
@@ -45,6 +55,11 @@ impl Relay {
 
     pub(crate) fn url(&self) -> String {
         format!("redis://127.0.0.1:{}", self.port)
+    }
+
+    /// New connections lead to this port.
+    pub(crate) fn lead_to(&self, port: u16) {
+        self.target.store(port, Ordering::Release);
     }
 
     /// What is connected now stays open and silent for ever; new connections work.

@@ -3,7 +3,7 @@
 use std::error::Error;
 
 use bellwether_redis::{ConnectError, RedisBroker};
-use bellwether_testkit::{RedisServer, or_skip};
+use bellwether_testkit::{PATIENCE, RedisServer, or_skip, within};
 use bellwether_topics::Offset;
 use bellwether_topics::broker::{Broker, NewRecord};
 use bytes::Bytes;
@@ -149,6 +149,28 @@ async fn a_full_server_refuses_publishes_serves_readers_and_recovers() {
         tail.next().await.unwrap().records[0].offset,
         more[0].cursor.offset
     );
+}
+
+#[tokio::test]
+async fn a_log_lives_in_one_slot_of_a_cluster() {
+    let Some(server) = or_skip(RedisServer::start(&["--cluster-enabled", "yes"]).await) else {
+        return;
+    };
+    let (error, text) = told(&server.url()).await;
+    assert!(error.is_unavailable(), "no node has its slot yet: {text}");
+    let mut hand = Hand::new(&server).await;
+    hand.run(&["CLUSTER", "ADDSLOTSRANGE", "0", "16383"]).await;
+    let up = async {
+        while !hand
+            .text(&["CLUSTER", "INFO"])
+            .await
+            .contains("cluster_state:ok")
+        {}
+    };
+    within(PATIENCE, up).await.expect("the cluster is up");
+    let mut node = Node::open(connect(&server).await).await;
+    node.publish(20).await;
+    assert_eq!(node.take(20).await, (1..=20).collect::<Vec<_>>());
 }
 
 #[tokio::test]
