@@ -169,6 +169,11 @@ impl Server {
         }
     }
 
+    /// How many files the process has open, sockets among them.
+    pub(crate) fn open_files(&self) -> Result<usize> {
+        Ok(fs::read_dir(format!("/proc/{}/fd", self.child.id()))?.count())
+    }
+
     /// The process's share of resident memory in bytes (PSS): pages that it has for itself, and
     /// its part of those that it shares.
     pub(crate) fn memory(&self) -> Result<u64> {

@@ -7,6 +7,7 @@ mod idle_memory;
 mod idle_subscription;
 mod latency;
 mod stuck;
+mod stuck_crowd;
 
 use crate::Result;
 use crate::field::Field;
@@ -33,6 +34,7 @@ pub(crate) static QUESTIONS: &[Question] = &[
     fan_out::QUESTION,
     latency::QUESTION,
     stuck::QUESTION,
+    stuck_crowd::QUESTION,
     connect::QUESTION,
     idle_subscription::QUESTION,
     generator::QUESTION,

@@ -345,13 +345,13 @@ async fn events_published_while_the_head_is_on_its_way_are_not_lost() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_crowd_that_never_reads_delays_nobody_and_costs_its_share_of_one_buffer() {
+async fn a_crowd_that_never_reads_takes_no_event_from_anybody_and_is_evicted_by_the_deadline() {
     const STUCK: usize = 200;
     const GOOD: usize = 20;
     const EVENTS: usize = 1_500;
     let (_, news) = news();
     let application = subscribes(Path::Engine.application(), &news, |s| s)
-        .timeouts(Timeouts::default().write_stall(Duration::from_secs(60)));
+        .timeouts(Timeouts::default().write_stall(Duration::from_secs(2)));
     let (running, address) = serve(application).await;
     let mut stuck = Vec::new();
     for _ in 0..STUCK {
@@ -383,13 +383,22 @@ async fn a_crowd_that_never_reads_delays_nobody_and_costs_its_share_of_one_buffe
         assert!(slowest < Duration::from_secs(2), "{slowest:?}");
         good.push(client);
     }
+    eventually("the crowd to be evicted", SOON, || {
+        running.streams().closed(CloseReason::TooSlow) == STUCK as u64
+    })
+    .await;
     let streams = running.streams();
     assert_eq!(
         (streams.open, streams.engine),
-        ((STUCK + GOOD) as u64, (STUCK + GOOD) as u64)
+        (GOOD as u64, (STUCK + GOOD) as u64)
     );
+    assert_eq!(news.subscriber_count(), GOOD);
     drop((stuck, good));
-    closed_for(&running, CloseReason::ClientLeft).await;
+    eventually("the others to leave", SOON, || running.streams().open == 0).await;
+    assert_eq!(
+        running.streams().closed(CloseReason::ClientLeft),
+        GOOD as u64
+    );
 }
 
 /// Microseconds since the first call.

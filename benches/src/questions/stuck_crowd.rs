@@ -1,0 +1,164 @@
+//! Whether a thousand readers that never read delay a hundred good ones, fill the memory, and are evicted in time.
+
+use std::time::{Duration, Instant};
+
+use super::Question;
+use crate::Result;
+use crate::field::Field;
+use crate::load::crowd::{Crowd, Pace};
+use crate::peers::{Peer, fan_out};
+use crate::report::{Answer, Bar, Goal, Samples};
+use crate::server::Server;
+
+pub(super) const QUESTION: Question = Question {
+    name: "stuck-crowd",
+    asks: "do a thousand readers that never read change anything for a hundred others, at 5 MB/s?",
+    family: &fan_out::FAMILY,
+    measure,
+};
+
+const GOOD: usize = 100;
+/// Without and with readers that never read; also the sizes of the samples.
+const STUCK: [u64; 2] = [0, 1_000];
+const EVENT_BYTES: usize = 16 * 1024;
+const BYTES_PER_SECOND: u64 = 5_000_000;
+/// How long events are published. Less than [`DEADLINE`], so that the memory is looked at while
+/// the stuck readers are there.
+const SECONDS: u64 = 15;
+/// Bellwether's default for a socket that takes nothing, and what may be added until it is seen here.
+const DEADLINE: Duration = Duration::from_secs(30);
+const PATIENCE: Duration = Duration::from_secs(5);
+
+fn measure(field: &Field<'_>) -> Result<Answer> {
+    let (mut millis, mut growth, mut gone) = (Samples::new(), Samples::new(), Samples::new());
+    let mut notes = Vec::new();
+    let sizes = [STUCK[0], field.scaled(STUCK[1])];
+    for round in field.rounds() {
+        for stuck in sizes {
+            field.each_run(&format!("{stuck} stuck"), &mut notes, round, |peer| {
+                let found = run_once(peer, stuck, field)?;
+                millis.add(peer.name, stuck, found.p99);
+                growth.add(peer.name, stuck, found.kib);
+                let mut words = format!(
+                    "p99 {:.2} ms, memory grew by {:.0} KiB",
+                    found.p99, found.kib
+                );
+                if let Some(seconds) = found.evicted {
+                    gone.add(peer.name, stuck, seconds);
+                    words += &format!(", evicted after {seconds:.1} s");
+                }
+                Ok(words)
+            });
+        }
+    }
+    let (mut rows, mut bars, mut goals) = (Vec::new(), Vec::new(), Vec::new());
+    for peer in &field.peers {
+        for stuck in sizes {
+            let (Some(p99), Some(kib)) = (millis.of(peer.name, stuck), growth.of(peer.name, stuck))
+            else {
+                continue;
+            };
+            let evicted = gone.of(peer.name, stuck);
+            rows.push(vec![
+                peer.name.to_owned(),
+                stuck.to_string(),
+                format!("{:.2}", p99.median()),
+                format!("{:.2} to {:.2}", p99.lowest(), p99.highest()),
+                format!("{:.0}", kib.median()),
+                evicted.map_or("–".to_owned(), |gone| format!("{:.1}", gone.median())),
+            ]);
+            bars.push(Bar {
+                group: format!("p99 of {GOOD} good readers beside {stuck} stuck ones"),
+                name: peer.name,
+                value: p99.median(),
+            });
+        }
+    }
+    bars.sort_by_key(|bar| bar.group.len());
+    let [without, with] = sizes;
+    if let Some(ratio) = millis.ratio(("bellwether", with), ("bellwether", without)) {
+        let what = "p99 of good readers, bellwether with / without stuck ones".to_owned();
+        goals.push(Goal::at_most(what, 1.5, ratio));
+    }
+    if let (Some(more), Some(less)) = (
+        growth.of("bellwether", with),
+        growth.of("bellwether", without),
+    ) {
+        let what = "KiB of the process for each stuck reader, bellwether".to_owned();
+        let each = (more.median() - less.median()).max(0.0) / with as f64;
+        goals.push(Goal::at_most(what, 64.0, each));
+    }
+    if let Some(gone) = gone.of("bellwether", with) {
+        let what = "seconds until the last stuck reader is evicted, bellwether".to_owned();
+        let bound = (DEADLINE + PATIENCE).as_secs_f64();
+        goals.push(Goal::at_most(what, bound, gone.highest()));
+    }
+    Ok(Answer {
+        method: format!(
+            "Events of {EVENT_BYTES} bytes are published at {} MB/s for {SECONDS} s to {GOOD} readers, without and with \
+             {with} more that read the head of their answer and then never again. Latency is from the client's \
+             publish to each good reader's receive; every good reader checks every number. Memory is the growth of \
+             the server's PSS over that time, which includes the history that a server keeps. Then events go on \
+             slowly until the server has closed every stuck reader's socket, counted from the first event; \
+             Bellwether's deadline for a socket that takes nothing is {} s, the others are not waited for. Each \
+             run has a fresh server.",
+            BYTES_PER_SECOND / 1_000_000,
+            DEADLINE.as_secs(),
+        ),
+        heads: [
+            "server",
+            "stuck readers",
+            "p99 of the good ones, ms",
+            "lowest to highest",
+            "memory growth, KiB",
+            "all evicted after, s",
+        ]
+        .map(str::to_owned)
+        .to_vec(),
+        rows,
+        goals,
+        unit: "ms from publish to receive (less is better)",
+        bars,
+        notes,
+    })
+}
+
+/// What one run found.
+struct Found {
+    /// The good readers' p99 in milliseconds.
+    p99: f64,
+    /// The growth of the server's memory.
+    kib: f64,
+    /// Seconds until every stuck reader's socket was closed, where that was waited for.
+    evicted: Option<f64>,
+}
+
+fn run_once(peer: &Peer, stuck: u64, field: &Field<'_>) -> Result<Found> {
+    let time = field.longest_run();
+    let server = Server::start(&fan_out::FAMILY, peer, field.pins)?;
+    let mut crowd = Crowd::new(server.address, EVENT_BYTES)?;
+    crowd.subscribe(GOOD, time)?;
+    let files = server.open_files()?;
+    crowd.subscribe_stuck(stuck as usize)?;
+    let before = server.memory()?;
+    let interval = Duration::from_secs(1) * EVENT_BYTES as u32 / BYTES_PER_SECOND as u32;
+    let events = field.scaled(SECONDS) * BYTES_PER_SECOND / EVENT_BYTES as u64;
+    let begin = Instant::now();
+    let delivered = crowd.publish(Pace::Every(interval), events, time)?;
+    let kib = server.memory()?.saturating_sub(before) as f64 / 1024.0;
+    let mut evicted = None;
+    if stuck > 0 && peer.name.starts_with("bellwether") {
+        while server.open_files()? > files {
+            if begin.elapsed() > DEADLINE + PATIENCE {
+                return Err("stuck readers were not evicted in time".into());
+            }
+            crowd.publish(Pace::Every(Duration::from_millis(100)), 2, time)?;
+        }
+        evicted = Some(begin.elapsed().as_secs_f64());
+    }
+    Ok(Found {
+        p99: delivered.latencies.percentile(0.99),
+        kib,
+        evicted,
+    })
+}
