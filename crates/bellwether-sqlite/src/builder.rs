@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use crate::broker::SqliteBroker;
 use crate::error::OpenError;
+use crate::keys::KeyWindow;
 use crate::retention::Retention;
-use crate::store::KeyWindow;
 
 #[derive(Clone, Debug)]
 pub(crate) struct Settings {

@@ -40,7 +40,7 @@
 //! Retention removes the oldest records a few hundred at a time between the commits. The schema and its version stand
 //! in [`schema`].
 //!
-//! Pure: `retention`, `record`. SQL: `schema`, `store` (what is written), `read`. Around them `writer` (the thread),
+//! Pure: `retention`, `record`. SQL: `schema`, `store` and `keys` (what is written), `read`, `verify`. Around them `writer` (the thread),
 //! `pool` (the readers' connections), `state` (what both share), `broker` and `tail` (the contract).
 
 #![cfg_attr(test, allow(clippy::unwrap_used))]
@@ -49,6 +49,7 @@ mod broker;
 mod builder;
 mod error;
 mod failure;
+mod keys;
 mod lock;
 mod observe;
 mod pool;

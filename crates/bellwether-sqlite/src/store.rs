@@ -12,6 +12,7 @@ use rusqlite::{Connection, OptionalExtension, params};
 
 use crate::error::OpenError;
 use crate::failure::Failure;
+use crate::keys::{self, KeyWindow, KeyedRecord, Keys};
 use crate::read::SIZE;
 use crate::record;
 use crate::retention::{Extent, Front, Retention};
@@ -27,45 +28,6 @@ thread_local! {
     /// The pages in the write-ahead log after the last commit of this thread's connection. SQLite tells it to a plain
     /// function only, and the connection never leaves the thread that writes.
     static WAL_PAGES: Cell<u32> = const { Cell::new(0) };
-}
-
-/// How long idempotency keys are known, and how many.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct KeyWindow {
-    pub(crate) duration: Duration,
-    pub(crate) max_keys: u64,
-}
-
-impl KeyWindow {
-    /// Beyond which it is worth to forget keys beside a batch.
-    fn with_slack(&self) -> Self {
-        Self {
-            duration: self.duration.saturating_add(self.duration / 16),
-            max_keys: self.max_keys.saturating_add((self.max_keys / 16).min(512)),
-        }
-    }
-
-    fn knows(&self, at: u64, time: u64) -> bool {
-        u128::from(time.saturating_sub(at)) < self.duration.as_millis()
-    }
-}
-
-/// The idempotency keys that are stored.
-#[derive(Clone, Copy, Debug, Default)]
-struct Keys {
-    count: u64,
-    oldest_at: Option<u64>,
-}
-
-impl Keys {
-    fn forgotten_since(&self, before: &Self) -> u64 {
-        before.count.saturating_sub(self.count)
-    }
-
-    /// Whether some are beyond the window.
-    fn are_old(&self, window: &KeyWindow, time: u64) -> bool {
-        self.count > window.max_keys || self.oldest_at.is_some_and(|at| !window.knows(at, time))
-    }
 }
 
 /// The log in the file, open for writing.
@@ -214,7 +176,7 @@ impl Store {
         let loose = window.with_slack();
         if keys.are_old(&loose, log.at) {
             let step = Retention::step(appended.records);
-            forget(&transaction, window, &mut keys, step, log.at)?;
+            keys.forget(&transaction, window, step, log.at)?;
         }
         save(&transaction, &log)?;
         transaction.commit()?;
@@ -253,9 +215,8 @@ impl Store {
     ) -> Result<u64, Failure> {
         let mut keys = self.keys;
         let transaction = immediate(&self.connection)?;
-        forget(&transaction, window, &mut keys, step, self.log.at.max(now))?;
+        let forgotten = keys.forget(&transaction, window, step, self.log.at.max(now))?;
         transaction.commit()?;
-        let forgotten = keys.forgotten_since(&self.keys);
         self.keys = keys;
         Ok(forgotten)
     }
@@ -285,12 +246,7 @@ impl Store {
         self.log = verify::log_row(&self.connection)?;
         self.first_at = first_at(&self.connection, self.log.floor)?;
         self.data_version = data_version(&self.connection)?;
-        self.keys = Keys {
-            count: self
-                .connection
-                .query_row("SELECT count(*) FROM keys", (), |row| row.get(0))?,
-            oldest_at: oldest_key_at(&self.connection)?,
-        };
+        self.keys = Keys::of(&self.connection)?;
         Ok(())
     }
 }
@@ -358,24 +314,13 @@ fn insert(
         tag,
     };
     let key = record.idempotency_key.as_deref();
-    let mut is_expired = false;
-    if let Some(key) = key {
-        let sql = "SELECT offset, tag, at FROM keys WHERE topic = ?1 AND key = ?2";
-        let found: Option<(u64, u32, u64)> = connection
-            .prepare_cached(sql)?
-            .query_row(params![&*record.topic, key], |row| {
-                Ok((row.get(0)?, row.get(1)?, row.get(2)?))
-            })
-            .optional()?;
-        if let Some((offset, tag, at)) = found {
-            if window.knows(at, log.at) {
-                return Ok(Inserted::Known(Stored {
-                    cursor: cursor(offset, tag),
-                    is_duplicate: true,
-                }));
-            }
-            is_expired = true;
-        }
+    if let Some(key) = key
+        && let Some(first) = keys::find(connection, &record.topic, key, window, log.at)?
+    {
+        return Ok(Inserted::Known(Stored {
+            cursor: cursor(first.offset, first.tag),
+            is_duplicate: true,
+        }));
     }
     let offset = log.head + 1;
     let stored = Stored {
@@ -405,56 +350,16 @@ fn insert(
             &*record.event
         ])?;
     if let Some(key) = key {
-        connection
-            .prepare_cached(
-                "REPLACE INTO keys (topic, key, offset, tag, at) VALUES (?1, ?2, ?3, ?4, ?5)",
-            )?
-            .execute(params![&*record.topic, key, offset, record.tag, log.at])?;
-        keys.count += u64::from(!is_expired);
-        keys.oldest_at.get_or_insert(log.at);
+        let this = KeyedRecord {
+            offset,
+            tag: record.tag,
+            at: log.at,
+        };
+        keys.insert(connection, &record.topic, key, this)?;
     }
     log.head = offset;
     log.bytes += record::size_of(record);
     Ok(Inserted::New(stored))
-}
-
-/// Removes at most `step` keys beyond the window, oldest first.
-fn forget(
-    connection: &Connection,
-    window: &KeyWindow,
-    keys: &mut Keys,
-    step: u64,
-    time: u64,
-) -> Result<(), Failure> {
-    let mut last: Option<u64> = None;
-    let mut count = keys.count;
-    {
-        let sql = "SELECT offset, at FROM keys ORDER BY offset LIMIT ?1";
-        let mut statement = connection.prepare_cached(sql)?;
-        let mut rows = statement.query([step])?;
-        while let Some(row) = rows.next()? {
-            if count <= window.max_keys && window.knows(row.get(1)?, time) {
-                break;
-            }
-            count -= 1;
-            last = Some(row.get(0)?);
-        }
-    }
-    if let Some(last) = last {
-        // A record has at most one key, so this removes exactly those that were counted.
-        connection
-            .prepare_cached("DELETE FROM keys WHERE offset <= ?1")?
-            .execute([last])?;
-        keys.count = count;
-        keys.oldest_at = oldest_key_at(connection)?;
-    }
-    Ok(())
-}
-
-fn oldest_key_at(connection: &Connection) -> Result<Option<u64>, Failure> {
-    let sql = "SELECT at FROM keys ORDER BY offset LIMIT 1";
-    let mut statement = connection.prepare_cached(sql)?;
-    Ok(statement.query_row((), |row| row.get(0)).optional()?)
 }
 
 /// Why a record can never be stored, if so.
