@@ -42,14 +42,13 @@ pub(crate) struct Log {
 }
 
 /// What the script that reads is asked for.
+#[derive(Default)]
 pub(crate) struct PageOf<'a> {
     pub(crate) from: Offset,
     pub(crate) topics: Option<&'a [Arc<str>]>,
-    /// Beside the record at `from`; zero for none, not even that.
+    /// Beside the record at `from`; zero for nothing but the ends and the tag of that record.
     pub(crate) max_records: usize,
     pub(crate) max_bytes: usize,
-    /// Whether the record at `from` comes with its tag alone.
-    pub(crate) is_anchor_bare: bool,
 }
 
 impl RedisBroker {
@@ -157,14 +156,7 @@ impl RedisBroker {
     }
 
     async fn look(&self) -> Result<Page, Failure> {
-        let page_of = PageOf {
-            from: Offset::ZERO,
-            topics: None,
-            max_records: 0,
-            max_bytes: 0,
-            is_anchor_bare: false,
-        };
-        self.page(&page_of, true).await
+        self.page(&PageOf::default(), true).await
     }
 
     async fn page(&self, page_of: &PageOf<'_>, is_look: bool) -> Result<Page, Failure> {
@@ -205,8 +197,7 @@ impl Log {
             .arg(u8::from(is_thorough))
             .arg(reply::id(page_of.from))
             .arg(page_of.max_records)
-            .arg(page_of.max_bytes)
-            .arg(u8::from(page_of.is_anchor_bare));
+            .arg(page_of.max_bytes);
         for topic in page_of.topics.into_iter().flatten() {
             command.arg(&**topic);
         }
@@ -287,7 +278,6 @@ impl Broker for RedisBroker {
                 topics: request.topics,
                 max_records: request.max_records.saturating_sub(1).max(1),
                 max_bytes: request.max_bytes,
-                is_anchor_bare: false,
             };
             let page = self.page(&page_of, false).await?;
             let metrics = &self.log.server.metrics;

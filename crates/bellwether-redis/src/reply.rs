@@ -56,17 +56,36 @@ pub(crate) fn page(value: Value) -> Result<Page, Failure> {
     let [epoch_, head, first, entries]: [Value; 4] = list(value)?
         .try_into()
         .map_err(|_| Failure::Odd("a page has four parts"))?;
-    let mut records: Vec<Record> = Vec::new();
-    for entry in list(entries)? {
-        let topic = records.last().map(|record| &record.topic);
-        records.push(record(entry, topic)?);
-    }
+    let records = records(entries)?;
     Ok(Page {
         epoch: epoch(&bytes(epoch_)?)?,
         floor: before(offset(&bytes(first)?)?),
         head: offset(&bytes(head)?)?,
         records,
     })
+}
+
+/// What a blocking read of one stream answers: its entries, or nothing when the time is over.
+pub(crate) fn news(value: Value) -> Result<Vec<Record>, Failure> {
+    let entries = match value {
+        Value::Nil => return Ok(Vec::new()),
+        // In the newer protocol the streams are a map.
+        Value::Map(mut streams) => streams.pop().map(|(_, entries)| entries),
+        streams => match list(streams)?.pop() {
+            Some(stream) => list(stream)?.pop(),
+            None => None,
+        },
+    };
+    records(entries.ok_or(Failure::Odd("a stream has entries"))?)
+}
+
+fn records(entries: Value) -> Result<Vec<Record>, Failure> {
+    let mut records: Vec<Record> = Vec::new();
+    for entry in list(entries)? {
+        let topic = records.last().map(|record| &record.topic);
+        records.push(record(entry, topic)?);
+    }
+    Ok(records)
 }
 
 /// The place right before the first record; that of an unharmed log is zero, and so is what is before it.

@@ -1,12 +1,12 @@
 -- Reads a page, and answers with the epoch, the newest record, the first one ("0-0" if none was ever removed before it)
 -- and the entries: the one at the start, if it exists, and those after it.
 --
--- ARGV: 3 where to start; 4 the most records and 5 the most bytes of events; 6 "1" to leave the event of the entry at
--- the start out; then the wanted topics, none for all.
+-- ARGV: 3 where to start; 4 the most records after it, 0 to look only at the one there, which then comes without its
+-- event; 5 the most bytes of events; then the wanted topics, none for all.
 local now = state()
 local from, max_records, max_bytes = ARGV[3], tonumber(ARGV[4]), tonumber(ARGV[5])
 local wanted = false
-for i = 7, #ARGV do
+for i = 6, #ARGV do
   wanted = wanted or {}
   wanted[ARGV[i]] = true
 end
@@ -17,15 +17,19 @@ local MAX_SCANNED_BYTES = 1048576
 
 local entries, start, step = {}, from, 8
 local records, bytes, scanned, scanned_bytes = 0, 0, 0, 0
-local last, is_last_in, is_full = false, true, max_records <= 0
+local last, is_last_in, is_full = false, true, max_records == 0
+
+if is_full then
+  local entry = redis.call('XRANGE', log, from, from)[1]
+  if entry then
+    entries[1] = { from, { 'tag', value_of(entry[2], 'tag') } }
+  end
+end
 
 while not is_full do
   local run = redis.call('XRANGE', log, start, '+', 'COUNT', step)
   for _, entry in ipairs(run) do
     if entry[1] == from then
-      if ARGV[6] == '1' then
-        entry = { entry[1], { 'tag', value_of(entry[2], 'tag') } }
-      end
       entries[#entries + 1] = entry
     else
       local size = #(value_of(entry[2], 'event') or '')
