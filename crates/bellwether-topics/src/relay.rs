@@ -2,11 +2,15 @@
 //!
 //! Both are stopped by the [`Topics`](crate::Topics) that started them.
 
+use std::future::poll_fn;
+use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::Poll;
 use std::time::{Duration, Instant};
 
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot, watch};
+use tokio::time::timeout_at;
 
 use crate::broker::{Broker, BrokerError, NewRecord, Page};
 use crate::clock;
@@ -95,21 +99,52 @@ pub(crate) async fn follow(
     is_ready: Arc<AtomicBool>,
     metrics: Arc<Metrics>,
 ) {
-    let mut backoff = Backoff::new();
-    let mut heard_at = tokio::time::Instant::now();
+    let (heard, hearing) = watch::channel(tokio::time::Instant::now());
+    let mut silence = pin!(notice_silence(hearing, &is_ready, &metrics));
+    let mut following = pin!(async {
+        let mut backoff = Backoff::new();
+        loop {
+            let result = follow_once(&*broker, &log, || {
+                backoff = Backoff::new();
+                if !is_ready.swap(true, Ordering::AcqRel) {
+                    metrics.broker_ready.set(1.0);
+                }
+                heard.send_replace(tokio::time::Instant::now());
+            });
+            if result.await.is_err() {
+                backoff.sleep().await;
+            }
+        }
+    });
+    // In this order, so that what was heard in this moment is no silence.
+    poll_fn(|cx| -> Poll<()> {
+        let followed = following.as_mut().poll(cx);
+        // It ends with what it listens to, which is when this does.
+        let _ = silence.as_mut().poll(cx);
+        followed
+    })
+    .await;
+}
+
+/// Says that the node is not ready once nothing was heard for [`BROKER_TIMEOUT`], whatever the call is that hangs.
+async fn notice_silence(
+    mut hearing: watch::Receiver<tokio::time::Instant>,
+    is_ready: &AtomicBool,
+    metrics: &Metrics,
+) {
     loop {
-        let result = follow_once(&*broker, &log, |at| {
-            heard_at = at;
-            backoff = Backoff::new();
-            if !is_ready.swap(true, Ordering::AcqRel) {
-                metrics.broker_ready.set(1.0);
+        let silent_at = *hearing.borrow_and_update() + BROKER_TIMEOUT;
+        let heard = match timeout_at(silent_at, hearing.changed()).await {
+            Ok(heard) => heard,
+            Err(_) => {
+                if is_ready.swap(false, Ordering::AcqRel) {
+                    metrics.broker_ready.set(0.0);
+                }
+                hearing.changed().await
             }
-        });
-        if result.await.is_err() {
-            if heard_at.elapsed() >= BROKER_TIMEOUT && is_ready.swap(false, Ordering::AcqRel) {
-                metrics.broker_ready.set(0.0);
-            }
-            backoff.sleep().await;
+        };
+        if heard.is_err() {
+            return;
         }
     }
 }
@@ -119,7 +154,7 @@ pub(crate) async fn follow(
 async fn follow_once(
     broker: &dyn Broker,
     log: &Log,
-    mut heard: impl FnMut(tokio::time::Instant),
+    mut heard: impl FnMut(),
 ) -> Result<(), BrokerError> {
     let (epoch, from, _) = log.head();
     // A tail that begins beyond the log's end, or in another log, may have no way to say so.
@@ -132,7 +167,7 @@ async fn follow_once(
     let mut is_first = true;
     loop {
         let page = in_time(tail.next()).await?;
-        heard(tokio::time::Instant::now());
+        heard();
         if !continues(log, &page, is_first) {
             begin_anew(log, page.epoch, page.head);
             return Ok(());

@@ -14,5 +14,6 @@ mod nodes;
 mod policies;
 mod publish;
 mod shared;
+mod silence;
 mod stress;
 mod watch;
