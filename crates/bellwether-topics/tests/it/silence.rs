@@ -11,7 +11,7 @@ use bellwether_topics::{Memory, Offset, Topics};
 use tokio::time::sleep;
 
 /// How long a call hangs: less than the time after which a silent broker counts as away.
-const HANGS: Duration = Duration::from_secs(3);
+const HANGS: Duration = Duration::from_secs(4);
 
 /// A log in memory that hangs while it is told to.
 #[derive(Clone, Debug, Default)]
