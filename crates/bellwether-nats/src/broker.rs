@@ -19,7 +19,7 @@ use crate::tail::NatsTail;
 /// A log in a JetStream stream. A clone is another handle to it.
 ///
 /// Records stay when this program ends, and every program that opens the same stream shares them. The
-/// [crate's page](crate) says what is promised, and what the server's settings have to do with it.
+/// crate's README says what is promised, and what the server's settings have to do with it.
 ///
 /// ```no_run
 /// use bellwether_nats::NatsBroker;

@@ -21,7 +21,7 @@ const MIN_MAX_AGE: Duration = Duration::from_secs(10);
 /// The settings of a log on NATS. Each has a default that is safe to keep.
 ///
 /// Limits and replicas are those with which the stream is created. Where it exists, a limit that was set here has to be
-/// the stream's; one that was not set is taken as it is.
+/// the stream's; one that was not set is taken as it is. [`subject_prefix`](Self::subject_prefix) always has to be.
 ///
 /// ```
 /// use std::time::Duration;
@@ -127,7 +127,8 @@ impl NatsBuilder {
 
     /// How long the server knows idempotency keys. Default: 2 minutes, or [`max_age`](Self::max_age) if that is shorter.
     ///
-    /// The server keeps about 150 bytes in memory for each record of that time, those without a key included.
+    /// The server keeps about 230 bytes in memory for each record of that time, those without a key included: 30 MB at
+    /// 1,000 records a second and two minutes.
     pub fn idempotency_window(mut self, window: Duration) -> Self {
         self.wanted.idempotency_window = Some(window);
         self

@@ -1,4 +1,22 @@
-//! The broker on NATS JetStream: a log in a stream, shared by all nodes that open it.
+//! A log in a NATS JetStream stream, behind the [`Broker`](bellwether_topics::broker::Broker) contract.
+//!
+//! ```no_run
+//! use bellwether_nats::NatsBroker;
+//! use bellwether_topics::Topics;
+//!
+//! # async fn example() -> Result<(), Box<dyn std::error::Error>> {
+//! let topics = Topics::with(NatsBroker::connect("nats://127.0.0.1:4222").await?).await?;
+//! assert!(topics.is_ready());
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! The crate's README says what to set on the server, what is promised then, how a log is stored, and which metrics there
+//! are. The types of the client crate stay inside.
+//!
+//! Pure: `settings` judges a stream, `name` and `record` turn records into messages and back, `api` is JetStream's JSON. The
+//! `link` is the connection; `append` publishes over it, a `feed` is a consumer that notices what it misses, and `pages` and
+//! `tail` read with feeds.
 
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
@@ -20,3 +38,7 @@ mod tail;
 pub use crate::broker::NatsBroker;
 pub use crate::builder::NatsBuilder;
 pub use crate::error::ConnectError;
+
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

@@ -11,6 +11,7 @@ mod consumers;
 mod contract;
 mod histories;
 mod outages;
+mod readme;
 mod records;
 mod wire;
 mod world;
