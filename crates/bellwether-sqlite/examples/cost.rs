@@ -29,17 +29,23 @@ async fn main() -> Outcome {
         .map_or_else(std::env::temp_dir, PathBuf::from);
     let path = folder.join(format!("bellwether-cost-{}.db", std::process::id()));
     for publishers in [1, 16, 128] {
-        publish(&path, publishers).await?;
+        publish(&path, publishers, 1_000_000).await?;
         remove(&path);
     }
+    // A log that is full: what comes removes what is old.
+    publish(&path, 128, 20_000).await?;
+    remove(&path);
     replay(&path).await?;
     remove(&path);
     Ok(())
 }
 
 /// Publishers that each wait for one publish before the next, through topics, as an application does.
-async fn publish(path: &Path, publishers: usize) -> Outcome {
-    let topics = Topics::with(SqliteBroker::open(path)?).await?;
+async fn publish(path: &Path, publishers: usize, max_records: u64) -> Outcome {
+    let broker = SqliteBroker::builder(path)
+        .max_records(max_records)
+        .open()?;
+    let topics = Topics::with(broker).await?;
     let event = ServerSentEvent::text("x".repeat(EVENT_BYTES));
     let until = Instant::now() + LASTS;
     let processor = processor_time();
@@ -69,7 +75,7 @@ async fn publish(path: &Path, publishers: usize) -> Outcome {
     waits.sort_unstable();
     let at = |share: f64| waits[((waits.len() - 1) as f64 * share) as usize];
     println!(
-        "{publishers:>4} publishers: {:>7.0} events/s, p50 {:>7.2?}, p99 {:>7.2?}, worst {:>7.2?}, {:>5.1} us of processor each",
+        "{publishers:>4} publishers, at most {max_records:>7} records: {:>7.0} events/s, p50 {:>7.2?}, p99 {:>7.2?}, worst {:>7.2?}, {:>5.1} us of processor each",
         waits.len() as f64 / LASTS.as_secs_f64(),
         at(0.5),
         at(0.99),

@@ -22,7 +22,7 @@ use crate::state::{Condition, Shared, State, shut_down};
 use crate::store::Store;
 use crate::tail::SqliteTail;
 use crate::verify::Known;
-use crate::writer::{Append, Command, Identity, Writer, beside};
+use crate::writer::{Append, Command, Identity, Writer};
 
 /// What a record takes of the queue besides its event.
 const QUEUED: usize = 1024;
@@ -111,7 +111,6 @@ impl SqliteBroker {
         let path = &settings.path;
         let lock = Arc::new(Lock::take(path)?);
         let is_new = !path.exists();
-        sync_what_was_written(path)?;
         let metrics = Arc::new(Metrics::new());
         let opened = Store::open(path, true, None, settings.open_check)?;
         if is_new {
@@ -318,18 +317,6 @@ fn full_path(path: &Path) -> Result<PathBuf, OpenError> {
         unusable("its folder cannot be entered; make the folder first").with_source(error)
     })?;
     Ok(folder.join(name))
-}
-
-/// Syncs what a process that was killed wrote without syncing it: SQLite would show it to readers, and a power failure
-/// could still take it.
-fn sync_what_was_written(path: &Path) -> Result<(), OpenError> {
-    let wal = beside(path, "-wal");
-    match std::fs::OpenOptions::new().write(true).open(wal) {
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
-        file => file.and_then(|file| file.sync_all()).map_err(|error| {
-            OpenError::unusable(path, "its write-ahead log cannot be synced").with_source(error)
-        }),
-    }
 }
 
 /// Makes the name of a new file safe.

@@ -92,6 +92,10 @@ pub(crate) fn open_reader(path: &Path) -> Result<Connection, Failure> {
     let connection = Connection::open_with_flags(path, flags)?;
     connection.busy_timeout(BUSY_TIMEOUT)?;
     connection.execute_batch("PRAGMA cell_size_check=ON; PRAGMA query_only=ON;")?;
+    // From its first read on, a connection keeps the index of the write-ahead log alive. A writer that has to be opened
+    // anew then goes by what was committed, and writes over what was written and could not be synced; without the index
+    // SQLite would take that up again, though no later sync makes it safe.
+    connection.query_row("SELECT epoch FROM log", (), |_| Ok(()))?;
     Ok(connection)
 }
 

@@ -90,6 +90,9 @@ impl Store {
             data_version: 0,
             connection,
         };
+        // What a process that was killed had written and not synced is in the write-ahead log, and readers would see it.
+        // A sync alone may not make it safe, if one failed before; being written once more to the file does.
+        store.checkpoint(Checkpoint::Truncate)?;
         store.look()?;
         Ok(Opened { store, broken })
     }

@@ -42,6 +42,48 @@ impl Drop for SmallDisk {
     }
 }
 
+/// A file system that believes to have room, on a disk that has none: writes work, and syncing them fails.
+struct FalseDisk {
+    front: Folder,
+    back: SmallDisk,
+}
+
+impl FalseDisk {
+    fn mount(size: &str) -> Result<Self, String> {
+        let back = SmallDisk::mount(size)?;
+        let image = back.path().join("image");
+        let file = std::fs::File::create(&image).unwrap();
+        file.set_len(200 << 20).unwrap();
+        let front = Folder::new();
+        let image = image.to_str().unwrap();
+        let made = Command::new("mkfs.ext2").args(["-q", "-F", image]).status();
+        let is_made = made.is_ok_and(|status| status.success());
+        let mounted = Command::new("mount")
+            .args(["-o", "loop", image])
+            .arg(front.path())
+            .status();
+        match is_made && mounted.is_ok_and(|status| status.success()) {
+            true => Ok(Self { front, back }),
+            false => Err("a disk in a file needs mkfs.ext2 and loop devices".into()),
+        }
+    }
+
+    fn grow(&self, size: &str) {
+        let status = Command::new("mount")
+            .args(["-o", &format!("remount,size={size}")])
+            .arg(self.back.path())
+            .status();
+        assert!(status.unwrap().success());
+    }
+}
+
+impl Drop for FalseDisk {
+    fn drop(&mut self) {
+        let path = self.front.path();
+        let _ = Command::new("umount").arg("-l").arg(path).status();
+    }
+}
+
 fn large(number: u64) -> NewRecord {
     NewRecord {
         event: vec![b'x'; 50_000].into(),
@@ -101,6 +143,46 @@ async fn a_full_disk_refuses_publishes_leaves_readers_alone_and_recovers_without
     broker.shutdown().await.unwrap();
     let broker = SqliteBroker::open(disk.0.log()).unwrap();
     assert_eq!(broker.bounds().await.unwrap().head, after[0].cursor.offset);
+}
+
+#[tokio::test]
+async fn a_sync_that_fails_confirms_nothing_and_loses_nothing_that_was_confirmed() {
+    let Some(disk) = or_skip(FalseDisk::mount("8m")) else {
+        return;
+    };
+    let broker = SqliteBroker::open(disk.front.log()).unwrap();
+    let before = fill(&broker, 0..100).await;
+    let mut confirmed = 0;
+    let error = loop {
+        match append(&broker, &[large(confirmed)]).await {
+            Ok(_) => confirmed += 1,
+            Err(error) => break error,
+        }
+        assert!(confirmed < 400, "the disk never fails");
+    };
+    let source = std::error::Error::source(&error).unwrap();
+    println!("after {confirmed} large records: {error}: {source:?}");
+    assert!(format!("{source:?}").contains("1034"), "SQLITE_IOERR_FSYNC");
+    for round in 0..5 {
+        let again = append(&broker, &[large(round)]).await;
+        assert!(again.is_err(), "no later sync confirms what failed");
+    }
+    disk.grow("100m");
+    let since = Instant::now();
+    let after = loop {
+        match append(&broker, &[record("t", 100)]).await {
+            Ok(after) => break after,
+            Err(_) => assert!(since.elapsed() < Duration::from_secs(10)),
+        }
+    };
+    assert_eq!(after[0].cursor.offset.low(), 101 + confirmed);
+    assert_eq!(after[0].cursor.epoch, before[0].cursor.epoch);
+    let page = read(&broker, Offset::ZERO, None).await.unwrap();
+    assert_eq!(page.records.len() as u64, 101 + confirmed);
+    broker.shutdown().await.unwrap();
+    let broker = SqliteBroker::open(disk.front.log()).unwrap();
+    assert_eq!(broker.bounds().await.unwrap().head, after[0].cursor.offset);
+    broker.shutdown().await.unwrap();
 }
 
 #[tokio::test]
