@@ -21,7 +21,6 @@ use crate::schema;
 use crate::state::{Condition, Shared, State, shut_down};
 use crate::store::Store;
 use crate::tail::SqliteTail;
-use crate::verify::Known;
 use crate::writer::{Append, Command, Identity, Writer};
 
 /// What a record takes of the queue besides its event.
@@ -124,13 +123,8 @@ impl SqliteBroker {
         let pool = Arc::new(pool.map_err(|failure| schema::failed(path, failure))?);
         let bounds = store.bounds();
         let known = store
-            .newest_tag()
-            .map_err(|failure| schema::failed(path, failure))?
-            .map(|tag| Known {
-                epoch: bounds.epoch,
-                offset: bounds.head.low(),
-                tag,
-            });
+            .newest()
+            .map_err(|failure| schema::failed(path, failure))?;
         let shared = Arc::new(Shared::new(State {
             epoch: bounds.epoch,
             floor: bounds.floor.low(),

@@ -25,8 +25,8 @@ pub(crate) const MAX_EVENT_BYTES: usize = 64 << 20;
 pub(crate) const MAX_NAME_BYTES: usize = 255;
 
 thread_local! {
-    /// The pages in the write-ahead log after the last commit of this thread's connection. SQLite tells it to a plain
-    /// function only, and the connection never leaves the thread that writes.
+    /// The pages in the write-ahead log after the last commit of this thread. SQLite tells it to a plain function only,
+    /// and all commits after the opening are made by the one thread that writes.
     static WAL_PAGES: Cell<u32> = const { Cell::new(0) };
 }
 
@@ -224,9 +224,14 @@ impl Store {
         Ok(forgotten)
     }
 
-    /// The tag of the last record, if there is one.
-    pub(crate) fn newest_tag(&self) -> Result<Option<u32>, Failure> {
-        verify::tag_at(&self.connection, self.log.head)
+    /// The last record, if there is one, by which the log is known again.
+    pub(crate) fn newest(&self) -> Result<Option<Known>, Failure> {
+        let tag = verify::tag_at(&self.connection, self.log.head)?;
+        Ok(tag.map(|tag| Known {
+            epoch: self.log.epoch,
+            offset: self.log.head,
+            tag,
+        }))
     }
 
     /// Moves what the write-ahead log holds into the file, so that its space is used again. What a reader still needs

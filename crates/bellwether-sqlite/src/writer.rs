@@ -96,7 +96,8 @@ impl Writer {
             if self.stop.is_some() {
                 break;
             }
-            if is_quiet {
+            // Under load, records go beside the batches, and only who asked for a removal waits for this.
+            if is_quiet || !self.trims.is_empty() {
                 self.trim();
             }
             let is_tick = ticked.elapsed() >= TICK;
@@ -159,16 +160,12 @@ impl Writer {
                     let answers = records.iter().copied().zip(&appended.answers);
                     self.shared.committed(store.bounds(), answers);
                 }
-                let stored = appended.answers.iter().rev().flatten();
-                if let Some(last) = stored.max_by_key(|stored| stored.cursor.offset)
-                    && self
-                        .known
-                        .is_none_or(|known| known.offset < last.cursor.offset.low())
-                {
+                let mut stored = appended.answers.iter().rev().flatten();
+                if let Some(Stored { cursor, .. }) = stored.find(|stored| !stored.is_duplicate) {
                     self.known = Some(Known {
-                        epoch: last.cursor.epoch,
-                        offset: last.cursor.offset.low(),
-                        tag: last.cursor.tag,
+                        epoch: cursor.epoch,
+                        offset: cursor.offset.low(),
+                        tag: cursor.tag,
                     });
                 }
                 let mut answers = appended.answers.into_iter();
@@ -316,6 +313,7 @@ impl Writer {
             if opened.broken.is_some() {
                 self.metrics.new_epochs.increment(1);
             }
+            self.known = opened.store.newest()?;
             self.shared.begun_anew(opened.store.bounds());
             self.store = Some(opened.store);
         } else if !matches!(self.shared.state().condition, Condition::Works) {
@@ -325,7 +323,7 @@ impl Writer {
             && store.notice_foreign_writes()?.is_some()
         {
             self.metrics.new_epochs.increment(1);
-            self.known = None;
+            self.known = store.newest()?;
             self.shared.begun_anew(store.bounds());
         }
         Ok(())

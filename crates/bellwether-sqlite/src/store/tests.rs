@@ -64,14 +64,6 @@ fn is_duplicate(store: &mut Store, key: &str, now: u64) -> bool {
     appended.answers[0].as_ref().unwrap().is_duplicate
 }
 
-fn known(store: &Store) -> Known {
-    Known {
-        epoch: store.log.epoch,
-        offset: store.log.head,
-        tag: store.newest_tag().unwrap().unwrap(),
-    }
-}
-
 #[test]
 fn each_commit_is_synced() {
     let folder = Folder::new();
@@ -187,7 +179,7 @@ fn a_log_that_still_has_what_was_known_keeps_its_epoch() {
     let folder = Folder::new();
     let mut store = folder.open(None).store;
     append(&mut store, 20, &ALL, 0);
-    let known = known(&store);
+    let known = store.newest().unwrap().unwrap();
     // What came after it was not confirmed, but may have happened.
     append(&mut store, 1, &ALL, 0);
     drop(store);
@@ -202,7 +194,7 @@ fn a_log_that_lost_or_replaced_what_was_known_begins_a_new_epoch() {
     let folder = Folder::new();
     let mut store = folder.open(None).store;
     append(&mut store, 20, &ALL, 0);
-    let truth = known(&store);
+    let truth = store.newest().unwrap().unwrap();
     drop(store);
     let other_record = Known {
         tag: truth.tag ^ 1,

@@ -111,6 +111,28 @@ async fn a_key_is_known_after_its_record_was_removed_and_after_a_restart() {
     assert_eq!(again[0].cursor, first[0].cursor);
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_publisher_that_misses_answers_and_tries_again_publishes_once() {
+    let folder = Folder::new();
+    let broker = SqliteBroker::open(folder.log()).unwrap();
+    let mut offsets = Vec::new();
+    for number in 0..300_u64 {
+        let records = [keyed("t", number, &number.to_string())];
+        // Every third answer is not waited for, some of them at once and some a moment later.
+        if number % 3 == 0 {
+            let moment = Duration::from_micros(number * 3);
+            let _ = bellwether_testkit::within(moment, broker.append(&records)).await;
+        }
+        let first = append(&broker, &records).await.unwrap()[0];
+        let again = append(&broker, &records).await.unwrap()[0];
+        assert!(again.is_duplicate);
+        assert_eq!(first.cursor, again.cursor);
+        offsets.push(first.cursor.offset.low());
+    }
+    assert_eq!(offsets, (1..=300).collect::<Vec<_>>());
+    assert_eq!(all(&broker).await, (0..300).collect::<Vec<_>>());
+}
+
 #[tokio::test]
 async fn the_oldest_keys_beyond_the_window_are_forgotten() {
     let folder = Folder::new();
