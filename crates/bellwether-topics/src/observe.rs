@@ -10,15 +10,16 @@
 //! | `bellwether_topics_publish_failed_total` | counter | |
 //! | `bellwether_topics_delivered_total` | counter | |
 //! | `bellwether_topics_gaps_total` | counter | `reason` |
+//! | `bellwether_topics_dropped_total` | counter: events that a reader did not get, as far as a gap says how many | `reason` |
 //! | `bellwether_topics_closed_total` | counter | `reason` |
-//! | `bellwether_topics_lag_seconds` | histogram: from publish to hand-over, of the oldest event of each hand-over | |
+//! | `bellwether_topics_lag_seconds` | histogram: from publish to hand-over, of the oldest event of each hand-over; to the socket and for every 64th reader where a server writes for many | |
 //! | `bellwether_topics_broker_ready` | gauge, 1 or 0 | |
 
 use std::fmt;
 
 use metrics::{Counter, Gauge, Histogram, counter, gauge, histogram};
 
-use crate::gap::GapReason;
+use crate::gap::{Gap, GapReason};
 use crate::presence::CloseReason;
 
 pub(crate) struct Metrics {
@@ -29,6 +30,7 @@ pub(crate) struct Metrics {
     pub(crate) lag: Histogram,
     pub(crate) broker_ready: Gauge,
     gaps: [Counter; GapReason::ALL.len()],
+    dropped: [Counter; GapReason::ALL.len()],
     closed: [Counter; CloseReason::ALL.len()],
 }
 
@@ -44,16 +46,22 @@ impl Metrics {
             gaps: GapReason::ALL.map(
                 |reason| counter!("bellwether_topics_gaps_total", "reason" => reason.as_str()),
             ),
+            dropped: GapReason::ALL.map(
+                |reason| counter!("bellwether_topics_dropped_total", "reason" => reason.as_str()),
+            ),
             closed: CloseReason::ALL.map(
                 |reason| counter!("bellwether_topics_closed_total", "reason" => reason.as_str()),
             ),
         }
     }
 
-    pub(crate) fn gap(&self, reason: GapReason) {
-        let all = GapReason::ALL.iter().zip(&self.gaps);
-        for (_, counter) in all.filter(|(known, _)| **known == reason) {
-            counter.increment(1);
+    pub(crate) fn gap(&self, gap: &Gap) {
+        let all = GapReason::ALL
+            .iter()
+            .zip(self.gaps.iter().zip(&self.dropped));
+        for (_, (gaps, dropped)) in all.filter(|(known, _)| **known == gap.reason) {
+            gaps.increment(1);
+            dropped.increment(gap.lost.unwrap_or(0));
         }
     }
 

@@ -345,6 +345,12 @@ impl Subscription {
         self.node.metrics.delivered.increment(delivered as u64);
     }
 
+    /// Notes in the metrics how long ago an event was published that has now been written by other means.
+    pub fn record_lag(&self, published: Instant) {
+        let lag = clock::now().saturating_duration_since(published);
+        self.node.metrics.lag.record(lag);
+    }
+
     /// Whether the subscription has to end now for a reason outside of the log: its time, its subject, the end of the
     /// topics. For a server that writes shared bytes without polling each reader; [`try_frames`](Self::try_frames)
     /// then closes it. [`LogReader::kicks`](crate::LogReader::kicks) says when it is worth the question.
@@ -432,10 +438,8 @@ impl Subscription {
         let Some(Delivery::Event(oldest)) = out.get(start) else {
             return Step::Skipped;
         };
-        let metrics = &self.node.metrics;
-        metrics.delivered.increment(count as u64);
-        let lag = clock::now().saturating_duration_since(oldest.entered_at());
-        metrics.lag.record(lag);
+        self.node.metrics.delivered.increment(count as u64);
+        self.record_lag(oldest.entered_at());
         Step::Some(count)
     }
 
@@ -456,7 +460,7 @@ impl Subscription {
     }
 
     fn tell(&mut self, gap: Gap, out: &mut Vec<Delivery>) -> usize {
-        self.node.metrics.gap(gap.reason);
+        self.node.metrics.gap(&gap);
         self.is_last =
             self.reader.rules.after_gap == AfterGap::Close && gap.reason != GapReason::Lag;
         out.push(Delivery::Gap(gap));

@@ -10,6 +10,7 @@ mod checker;
 mod contract;
 mod cursors;
 mod grants;
+mod metrics;
 mod nodes;
 mod policies;
 mod publish;

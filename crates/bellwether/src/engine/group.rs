@@ -5,6 +5,8 @@
 //! beginning: whoever takes the place of one who left has been visited or will be, and the place of a
 //! reader in the log says whether it had its bytes.
 
+use std::time::Instant;
+
 use bellwether_topics::{Frame, LogReader, Place, Read, TopicId};
 use bytes::Bytes;
 
@@ -64,6 +66,8 @@ pub(super) struct Shared {
     pub(super) events: usize,
     /// The size of the events without their framing.
     pub(super) event_bytes: usize,
+    /// When the first of them was published.
+    pub(super) published: Instant,
 }
 
 impl Group {
@@ -94,6 +98,7 @@ impl Group {
                 end: self.log.place(),
                 events: frames.len(),
                 event_bytes: frames.iter().map(Frame::len).sum(),
+                published: frames.first().map_or_else(Instant::now, Frame::entered_at),
             }),
             Read::CaughtUp if is_fresh => News::None(self.log.place()),
             Read::CaughtUp => return None,

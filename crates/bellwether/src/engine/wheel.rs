@@ -13,6 +13,9 @@ use super::slots::Id;
 /// How exact deadlines are.
 const TICK: Duration = Duration::from_millis(20);
 
+/// Numbers of 64 bits reach for 584 years, and a division of 128 bits for every event sent would show.
+const TICK_NANOS: u64 = TICK.as_nanos() as u64;
+
 /// A moment, counted in ticks since the wheel was made.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Tick(u32);
@@ -40,7 +43,8 @@ impl Wheel {
     /// The first tick at which this instant has come.
     pub(super) fn tick_of(&self, instant: Instant) -> Tick {
         let since = instant.saturating_duration_since(self.origin);
-        let ticks = since.as_nanos().div_ceil(TICK.as_nanos());
+        let nanos = u64::try_from(since.as_nanos()).unwrap_or(u64::MAX);
+        let ticks = nanos.div_ceil(TICK_NANOS);
         Tick(u32::try_from(ticks).map_or(u32::MAX - 1, |tick| tick.min(u32::MAX - 1)))
     }
 

@@ -12,6 +12,9 @@ use crate::engine::reader::{Gone, Sent};
 use crate::engine::slots::Id;
 use crate::events::{end_of, panic_error};
 
+/// The time from publish to socket is noted for one in so many readers.
+const READERS_PER_LAG: usize = 64;
+
 impl Shard {
     /// Lets a reader read for itself in this turn or a later one.
     pub(super) fn enqueue(&mut self, id: Id) {
@@ -126,6 +129,10 @@ impl Shard {
             News::Shared(shared) if reader.is_at(&shared.start) => {
                 *budget = budget.saturating_sub(1);
                 let sent = reader.send_shared(shared, now);
+                // The last reader of a walk, and some before it: a look at the clock for each would show.
+                if walk.next.is_multiple_of(READERS_PER_LAG) {
+                    reader.subscription.record_lag(shared.published);
+                }
                 self.after_send(id, sent, now);
             }
             News::Shared(shared) if reader.is_at(&shared.end) => {}
