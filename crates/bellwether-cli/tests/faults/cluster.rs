@@ -94,6 +94,19 @@ impl Cluster {
         since.elapsed()
     }
 
+    /// Stops a node where it stands (SIGSTOP). What is published goes to the others.
+    pub(crate) async fn freeze(&self, node: usize) {
+        self.addresses.set(node, None);
+        self.nodes[node].as_ref().unwrap().signal("STOP").await;
+    }
+
+    /// Lets a frozen node go on (SIGCONT).
+    pub(crate) async fn thaw(&self, node: usize) {
+        let program = self.nodes[node].as_ref().unwrap();
+        program.signal("CONT").await;
+        self.addresses.set(node, Some(program.addr().to_owned()));
+    }
+
     /// Waits until a node says that it is ready, or that it is not; how long that took.
     pub(crate) async fn wait_until_ready(&self, node: usize, is_ready: bool) -> Duration {
         let since = Instant::now();

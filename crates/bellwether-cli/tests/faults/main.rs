@@ -17,6 +17,7 @@ mod reader;
 mod scene;
 
 mod disk;
+mod frozen;
 mod kills;
 mod outage;
 mod restored;
