@@ -62,6 +62,11 @@ impl Error {
         )
     }
 
+    /// The name, key or event is larger than allowed. Also [`is_invalid`](Self::is_invalid).
+    pub fn is_too_large(&self) -> bool {
+        matches!(self.kind, Kind::TooLarge { .. })
+    }
+
     /// A bound of the configuration is reached: topics, subscribers, publishes under way. Others have to leave first.
     pub fn is_limit(&self) -> bool {
         matches!(self.kind, Kind::Limit { .. } | Kind::Full { .. })

@@ -165,6 +165,7 @@ impl HttpError {
 /// could not be published is in its questions; any other is a 500.
 fn status_of(error: &(dyn StdError + 'static)) -> StatusCode {
     match error.downcast_ref::<bellwether_topics::Error>() {
+        Some(error) if error.is_too_large() => StatusCode::PAYLOAD_TOO_LARGE,
         Some(error) if error.is_invalid() => StatusCode::BAD_REQUEST,
         Some(error) if error.is_limit() || error.is_closed() || error.is_unavailable() => {
             StatusCode::SERVICE_UNAVAILABLE
@@ -304,6 +305,21 @@ mod tests {
         assert_eq!(error.status(), StatusCode::INTERNAL_SERVER_ERROR);
         assert_eq!(error.public_message(), "Internal Server Error");
         assert_eq!(error.chain(), ["disk 7 is on fire"]);
+    }
+
+    #[test]
+    fn what_a_topic_refuses_has_the_status_of_whose_fault_it_is() {
+        let topics = crate::Topics::builder().max_event_bytes(20).max_topics(1);
+        let topics = topics.build();
+        let news = topics.topic("news").unwrap();
+        let status = |error| HttpError::from(error).status();
+        let event = crate::ServerSentEvent::text("x".repeat(100));
+        let too_large = status(news.publish(&event).unwrap_err());
+        assert_eq!(too_large, StatusCode::PAYLOAD_TOO_LARGE);
+        let nameless = status(topics.topic("").unwrap_err());
+        assert_eq!(nameless, StatusCode::BAD_REQUEST);
+        let one_too_many = status(topics.topic("weather").unwrap_err());
+        assert_eq!(one_too_many, StatusCode::SERVICE_UNAVAILABLE);
     }
 
     #[test]

@@ -128,10 +128,11 @@ async fn append(
 /// Status and text for a publisher, who has to know whether to try again and may do so with the same key.
 fn not_published(error: &bellwether_topics::Error) -> (StatusCode, String) {
     if error.is_invalid() {
-        return (
-            StatusCode::BAD_REQUEST,
-            format!("{}\n", exit::with_causes(error)),
-        );
+        let status = match error.is_too_large() {
+            true => StatusCode::PAYLOAD_TOO_LARGE,
+            false => StatusCode::BAD_REQUEST,
+        };
+        return (status, format!("{}\n", exit::with_causes(error)));
     }
     let advice = match error.is_unavailable() {
         true => "; the event may have been published: send it again with the same idempotency key",
