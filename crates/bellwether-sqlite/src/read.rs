@@ -18,6 +18,9 @@ pub(crate) const SIZE: &str = "2 * length(CAST(topic AS BLOB)) + length(event) +
 
 const COLUMNS: &str = "offset, tag, topic, conflation_key, checksum, event";
 
+/// The most records of a page, whatever is asked for.
+const MAX_RECORDS: usize = 1 << 20;
+
 /// What to read.
 #[derive(Clone, Debug)]
 pub(crate) struct Wanted {
@@ -82,7 +85,7 @@ impl Collected<'_> {
     }
 
     fn limit(&self) -> usize {
-        self.wanted.max_records.max(2)
+        self.wanted.max_records.clamp(2, MAX_RECORDS)
     }
 }
 
@@ -123,7 +126,7 @@ fn some_topics(
     }
     let room = page.limit() - page.records.len();
     // The smallest offsets of all topics: what is larger than so many found already is not looked for.
-    let mut smallest: BinaryHeap<u64> = BinaryHeap::with_capacity(room + 1);
+    let mut smallest: BinaryHeap<u64> = BinaryHeap::new();
     let mut statement = connection.prepare_cached(
         "SELECT offset FROM records WHERE topic = ?1 AND offset > ?2 AND offset < ?3 ORDER BY offset LIMIT ?4",
     )?;

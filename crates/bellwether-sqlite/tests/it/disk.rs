@@ -5,7 +5,7 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 use bellwether_sqlite::SqliteBroker;
-use bellwether_testkit::{eventually, or_skip};
+use bellwether_testkit::{eventually, or_skip, within};
 use bellwether_topics::Offset;
 use bellwether_topics::broker::{Broker, NewRecord};
 use rusqlite::Connection;
@@ -269,7 +269,13 @@ async fn a_quiet_log_notices_by_itself_that_its_file_has_gone_and_is_back() {
     assert_eq!(page.records.iter().map(number).collect::<Vec<_>>(), [2]);
     let away = folder.path().join("away.db");
     std::fs::rename(folder.log(), &away).unwrap();
-    while tail.next().await.is_ok() {}
+    let failed = within(Duration::from_secs(10), async {
+        while tail.next().await.is_ok() {}
+    });
+    assert!(
+        failed.await.is_some(),
+        "the tail of a log that has gone fails"
+    );
     std::fs::rename(&away, folder.log()).unwrap();
     let works = || {
         let mut bounds = broker.bounds();

@@ -91,6 +91,9 @@ async fn a_killed_process_loses_nothing_that_it_confirmed_and_reuses_no_offset()
             take(line);
         }
         let broker = SqliteBroker::open(folder.log()).unwrap();
+        // Moved into the file and synced there, before anybody sees what was perhaps never synced.
+        let wal = folder.path().join("events.db-wal");
+        assert_eq!(wal.metadata().unwrap().len(), 0);
         let page = read(&broker, Offset::ZERO, None).await.unwrap();
         assert_eq!(*epoch.get_or_insert(page.epoch), page.epoch);
         let stored: BTreeMap<u64, u64> = page

@@ -58,7 +58,7 @@ pub(crate) async fn read(
     let request = ReadRequest {
         from,
         topics,
-        max_records: 100_000,
+        max_records: usize::MAX,
         max_bytes: usize::MAX,
     };
     broker.read(request).await

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use bellwether_sqlite::SqliteBroker;
-use bellwether_testkit::eventually;
+use bellwether_testkit::{eventually, within};
 use bellwether_topics::Offset;
 use bellwether_topics::broker::Broker;
 
@@ -121,7 +121,7 @@ async fn a_publisher_that_misses_answers_and_tries_again_publishes_once() {
         // Every third answer is not waited for, some of them at once and some a moment later.
         if number % 3 == 0 {
             let moment = Duration::from_micros(number * 3);
-            let _ = bellwether_testkit::within(moment, broker.append(&records)).await;
+            let _ = within(moment, broker.append(&records)).await;
         }
         let first = append(&broker, &records).await.unwrap()[0];
         let again = append(&broker, &records).await.unwrap()[0];
