@@ -79,6 +79,7 @@ pub(crate) struct Writer {
 impl Writer {
     /// Works until it is told to stop, or until nobody holds the broker.
     pub(crate) fn run(mut self) {
+        let _end = End(self.shared.clone());
         let mut batch = Vec::new();
         let mut ticked = Instant::now();
         loop {
@@ -227,6 +228,11 @@ impl Writer {
                 }
             }
         }
+        if let Condition::Fails(failure) = self.shared.state().condition {
+            for (_, answer) in self.trims.drain(..) {
+                let _ = answer.send(Err(failure.to_broker_error()));
+            }
+        }
         if let Some(store) = &self.store {
             self.shared.trimmed(store.bounds().floor.low());
             let records = store.extent().records();
@@ -364,6 +370,15 @@ impl Writer {
         if let Some(stop) = self.stop {
             let _ = stop.send(());
         }
+    }
+}
+
+/// Tells the end of the thread, however it comes.
+struct End(Arc<Shared>);
+
+impl Drop for End {
+    fn drop(&mut self) {
+        self.0.set_condition(Condition::ShutDown);
     }
 }
 

@@ -234,6 +234,8 @@ async fn a_file_that_was_moved_away_is_noticed_and_taken_up_again_when_it_is_bac
     assert!(error.to_string().contains("moved, deleted or replaced"));
     assert!(broker.bounds().await.is_err(), "so that readiness fails");
     assert!(broker.tail(Offset::new(3)).await.is_err());
+    let trim = within(Duration::from_secs(10), broker.trim_to(1)).await;
+    assert!(trim.unwrap().is_err());
     // A stranger in its place is no better.
     std::fs::write(folder.log(), "").unwrap();
     assert!(append(&broker, &[record("t", 3)]).await.is_err());
