@@ -48,8 +48,33 @@ pub(crate) enum Item {
     Record(Record, Delivery),
     /// Nothing at the moment; the server is there.
     Beat,
-    /// The pull is over before it brought all that it asked for. Whether its bound in bytes ended it.
-    End { is_full: bool },
+    /// The pull is over.
+    End(End),
+}
+
+/// Why a pull is over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum End {
+    /// There is nothing more at the moment, or its time is over.
+    Quiet,
+    /// It has brought what it asked for, or the next message goes beyond its bound in bytes.
+    Full,
+}
+
+impl End {
+    /// Reads the status that ends a pull; `None` for one that ends the consumer.
+    fn of(status: StatusCode, text: &str) -> Option<Self> {
+        match status {
+            StatusCode::NOT_FOUND | StatusCode::TIMEOUT => Some(Self::Quiet),
+            StatusCode::REQUEST_TERMINATED => {
+                let text = text.to_ascii_lowercase();
+                // The latter comes from clusters of later servers, beside the messages.
+                let is_full = text.contains("maxbytes") || text.contains("batch completed");
+                is_full.then_some(Self::Full)
+            }
+            _ => None,
+        }
+    }
 }
 
 impl Feed {
@@ -159,25 +184,18 @@ impl Feed {
                 _ => Ok(Some(Item::Beat)),
             };
         }
-        let is_of_this_pull = message.subject.rsplit('.').next() == Some(&*self.pulls.to_string());
         let text = message.description.unwrap_or_default();
-        match status {
-            // The end of an earlier pull is old news.
-            StatusCode::NOT_FOUND | StatusCode::TIMEOUT if !is_of_this_pull => Ok(None),
-            StatusCode::NOT_FOUND | StatusCode::TIMEOUT => {
-                self.left = 0;
-                Ok(Some(Item::End { is_full: false }))
-            }
-            StatusCode::REQUEST_TERMINATED if text.to_ascii_lowercase().contains("maxbytes") => {
-                if is_of_this_pull {
-                    self.left = 0;
-                }
-                Ok(is_of_this_pull.then_some(Item::End { is_full: true }))
-            }
-            _ => Err(BrokerError::unavailable(format!(
+        let Some(end) = End::of(status, &text) else {
+            return Err(BrokerError::unavailable(format!(
                 "the consumer ended: {status} {text}"
-            ))),
+            )));
+        };
+        // The end of an earlier pull is old news.
+        if message.subject.rsplit('.').next() != Some(&*self.pulls.to_string()) {
+            return Ok(None);
         }
+        self.left = 0;
+        Ok(Some(Item::End(end)))
     }
 
     fn take_record(&mut self, message: Message) -> Result<Item, BrokerError> {
@@ -209,4 +227,33 @@ fn lost(delivered: u64, sent: u64) -> BrokerError {
     BrokerError::unavailable(format!(
         "messages were lost on the way: number {sent} came after number {delivered}"
     ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_some_words_of_the_server_end_the_consumer() {
+        for (status, text, end) in [
+            (StatusCode::NOT_FOUND, "No Messages", Some(End::Quiet)),
+            (StatusCode::TIMEOUT, "Request Timeout", Some(End::Quiet)),
+            (
+                StatusCode::REQUEST_TERMINATED,
+                "Message Size Exceeds MaxBytes",
+                Some(End::Full),
+            ),
+            (
+                StatusCode::REQUEST_TERMINATED,
+                "Batch Completed",
+                Some(End::Full),
+            ),
+            (StatusCode::REQUEST_TERMINATED, "Consumer Deleted", None),
+            (StatusCode::REQUEST_TERMINATED, "Leadership Change", None),
+            (StatusCode::REQUEST_TERMINATED, "Server Shutdown", None),
+            (StatusCode::NO_RESPONDERS, "", None),
+        ] {
+            assert_eq!(End::of(status, text), end, "{status} {text}");
+        }
+    }
 }

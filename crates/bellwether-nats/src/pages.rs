@@ -10,9 +10,9 @@ use bellwether_topics::broker::{BrokerError, Page, ReadRequest, Record};
 use bellwether_topics::{Epoch, Offset};
 
 use crate::api::{ApiError, Fault, Pull};
-use crate::feed::{Feed, Item};
+use crate::feed::{End, Feed, Item};
 use crate::record;
-use crate::shared::{Shared, State};
+use crate::shared::{AGAIN, AGAIN_AFTER, Shared, State};
 
 /// How many readers' consumers are kept, as many as read at once above a broker by default.
 const MAX_IDLE: usize = 64;
@@ -143,7 +143,7 @@ impl Reader {
                     }
                 }
                 Item::Beat => {}
-                Item::End { is_full } => return Ok(!is_full),
+                Item::End(end) => return Ok(end == End::Quiet),
             }
         }
         Ok(false)
@@ -154,7 +154,18 @@ impl Shared {
     /// Reads a page, as the contract says.
     pub(crate) async fn read(&self, request: ReadRequest<'_>) -> Result<Page, BrokerError> {
         let started = Instant::now();
-        let page = self.read_unobserved(request).await?;
+        let mut page = self.read_once(request).await?;
+        // In a cluster a server that no longer leads may answer for a moment. A place between the ends that has no
+        // record would be taken for lost.
+        for _ in 0..AGAIN {
+            let is_between = page.floor < request.from && request.from <= page.head;
+            let anchor = page.records.first().map(|record| record.offset);
+            if !is_between || anchor == Some(request.from) {
+                break;
+            }
+            tokio::time::sleep(AGAIN_AFTER).await;
+            page = self.read_once(request).await?;
+        }
         self.metrics.read_seconds.record(started.elapsed());
         self.metrics
             .read_records
@@ -164,7 +175,7 @@ impl Shared {
         Ok(page)
     }
 
-    async fn read_unobserved(&self, request: ReadRequest<'_>) -> Result<Page, BrokerError> {
+    async fn read_once(&self, request: ReadRequest<'_>) -> Result<Page, BrokerError> {
         if request.from.high() != 0 {
             // No offset of this log, and beyond all of them.
             return Ok(page_of(self.look().await?, Vec::new()));

@@ -16,6 +16,11 @@ use crate::observe::Metrics;
 use crate::pages::Idle;
 use crate::settings::{self, Wanted};
 
+/// How often an answer is asked for again that only a cluster in disorder gives.
+pub(crate) const AGAIN: u32 = 4;
+/// And after which pause.
+pub(crate) const AGAIN_AFTER: Duration = Duration::from_millis(250);
+
 #[derive(Debug)]
 pub(crate) struct Shared {
     pub(crate) link: Arc<Link>,
@@ -42,6 +47,8 @@ pub(crate) struct State {
     pub(crate) bounds: Bounds,
     /// How long records live; zero for ever.
     pub(crate) max_age: Duration,
+    /// Whether several servers have it, of which one that lags may answer.
+    is_clustered: bool,
 }
 
 impl State {
@@ -59,6 +66,7 @@ impl State {
         Self {
             bounds,
             max_age: Duration::from_nanos(info.config.max_age),
+            is_clustered: info.config.num_replicas > 1,
         }
     }
 
@@ -134,18 +142,32 @@ impl Shared {
 
     /// The stream's present state, once it is certain that it still can hold a log.
     pub(crate) async fn look(&self) -> Result<State, BrokerError> {
-        let state = self.look_once().await?;
-        if !state.is_bare() {
-            return Ok(state);
+        let mut state = self.look_once().await?;
+        if state.is_bare() {
+            self.mark(state.bounds).await?;
+            state = self.look_once().await?;
+            if state.is_bare() {
+                return Err(BrokerError::unavailable(
+                    "all records have gone, and no new one could be stored",
+                ));
+            }
         }
-        self.mark(state.bounds).await?;
-        let state = self.look_once().await?;
-        match state.is_bare() {
-            false => Ok(state),
-            true => Err(BrokerError::unavailable(
-                "all records have gone, and no new one could be stored",
-            )),
+        let known = self.known();
+        for _ in 0..AGAIN {
+            let bounds = state.bounds;
+            if !state.is_clustered || bounds.epoch != known.epoch || bounds.head.low() >= known.head
+            {
+                break;
+            }
+            // It lost its end, or a server answered that no longer leads and does not know it yet.
+            tokio::time::sleep(AGAIN_AFTER).await;
+            state = self.look_once().await?;
         }
+        *self.lock() = Known {
+            epoch: state.bounds.epoch,
+            head: state.bounds.head.low(),
+        };
+        Ok(state)
     }
 
     async fn look_once(&self) -> Result<State, BrokerError> {
@@ -160,12 +182,7 @@ impl Shared {
             );
             return Err(BrokerError::unavailable(message));
         }
-        let state = State::of(&info);
-        *self.lock() = Known {
-            epoch: state.bounds.epoch,
-            head: state.bounds.head.low(),
-        };
-        Ok(state)
+        Ok(State::of(&info))
     }
 
     /// The message at an offset, if it exists, from the stream's leader.

@@ -13,7 +13,7 @@ use futures_util::FutureExt as _;
 use tokio::time::{Instant, timeout_at};
 
 use crate::api::Pull;
-use crate::feed::{Feed, Item};
+use crate::feed::{End, Feed, Item};
 use crate::record::Delivery;
 use crate::settings::nanoseconds;
 use crate::shared::{Shared, State};
@@ -155,8 +155,8 @@ impl NatsTail {
                 false
             }
             Item::Beat => true,
-            Item::End { is_full } => {
-                self.is_stuck = is_full && !self.has_brought;
+            Item::End(end) => {
+                self.is_stuck = end == End::Full && !self.has_brought;
                 false
             }
         }
