@@ -54,6 +54,20 @@ async fn a_batch_of_any_size_keeps_its_order() {
             index += 1;
         }
     }
+    // A tail follows the size of what it has seen.
+    let mut tail = broker.tail(Offset::ZERO).await.unwrap();
+    let mut count = 0;
+    while count < records.len() {
+        let page = tail.next().await.unwrap().records;
+        let bytes: usize = page.iter().map(|record| record.event.len()).sum();
+        assert!(bytes <= 5 << 20, "{bytes} bytes in a page of a tail");
+        assert!(
+            page.iter()
+                .zip(&stored[count..])
+                .all(|(record, stored)| record.offset == stored.cursor.offset)
+        );
+        count += page.len();
+    }
 }
 
 #[tokio::test]
