@@ -25,8 +25,12 @@ pub(crate) enum Kind {
         what: &'static str,
         max: usize,
     },
-    TooLarge {
+    TooLong {
         what: &'static str,
+        found: usize,
+        max: usize,
+    },
+    EventTooLarge {
         found: usize,
         max: usize,
     },
@@ -55,16 +59,17 @@ impl Error {
         matches!(
             self.kind,
             Kind::Name { .. }
-                | Kind::TooLarge { .. }
+                | Kind::TooLong { .. }
+                | Kind::EventTooLarge { .. }
                 | Kind::NoData
                 | Kind::Encode(_)
                 | Kind::Refused(_)
         )
     }
 
-    /// The name, key or event is larger than allowed. Also [`is_invalid`](Self::is_invalid).
+    /// The encoded event is larger than allowed, which is one way to be [invalid](Self::is_invalid).
     pub fn is_too_large(&self) -> bool {
-        matches!(self.kind, Kind::TooLarge { .. })
+        matches!(self.kind, Kind::EventTooLarge { .. })
     }
 
     /// A bound of the configuration is reached: topics, subscribers, publishes under way. Others have to leave first.
@@ -115,9 +120,13 @@ impl fmt::Display for Error {
                 write!(f, "cannot use {found:?} as a name: {allowed}")
             }
             Kind::Limit { what, max } => write!(f, "too many {what}: at most {max} are allowed"),
-            Kind::TooLarge { what, found, max } => {
+            Kind::TooLong { what, found, max } => {
                 write!(f, "{what} is {found} bytes long, at most {max} are allowed")
             }
+            Kind::EventTooLarge { found, max } => write!(
+                f,
+                "the event is {found} bytes long, at most {max} are allowed"
+            ),
             Kind::NoData => f.write_str(
                 "cannot publish an event without data: clients do not dispatch it and some lose its id",
             ),

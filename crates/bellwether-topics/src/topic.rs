@@ -145,8 +145,10 @@ impl Topic {
         for key in keys.into_iter().flatten() {
             within("a key", key.len(), MAX_KEY_BYTES)?;
         }
-        let max = self.node.config.max_event_bytes;
-        within("the event", draft.event().len(), max)?;
+        let (found, max) = (draft.event().len(), self.node.config.max_event_bytes);
+        if found > max {
+            return Err(Error::from(Kind::EventTooLarge { found, max }));
+        }
         let name = self.pin.name();
         let Some(remote) = &self.node.remote else {
             let key = options.idempotency_key.map(|key| Window::scoped(name, key));
@@ -206,7 +208,7 @@ impl Topic {
 fn within(what: &'static str, found: usize, max: usize) -> Result<(), Error> {
     match found <= max {
         true => Ok(()),
-        false => Err(Error::from(Kind::TooLarge { what, found, max })),
+        false => Err(Error::from(Kind::TooLong { what, found, max })),
     }
 }
 

@@ -187,7 +187,7 @@ impl Topics {
             }));
         }
         if name.len() > config.max_name_bytes {
-            return Err(Error::from(Kind::TooLarge {
+            return Err(Error::from(Kind::TooLong {
                 what: "the name of a topic",
                 found: name.len(),
                 max: config.max_name_bytes,
