@@ -213,7 +213,11 @@ impl Writer {
                 if store.has_old_keys(&settings.key_window, now) {
                     forgotten = store.forget_keys(&settings.key_window, step, now)?;
                 }
-                Ok((store.trim(&retention, step, now)?, forgotten))
+                let trimmed = store.trim(&retention, step, now)?;
+                if trimmed == 0 && store.extent().records() > retention.max_records.max(1) {
+                    return Err(Failure::damaged("the log's oldest records are missing"));
+                }
+                Ok((trimmed, forgotten))
             });
             match trimmed {
                 Ok((trimmed, forgotten)) => {

@@ -254,6 +254,11 @@ async fn a_write_ahead_log_that_was_deleted_is_noticed_and_costs_nothing_that_wa
     std::fs::remove_file(folder.path().join("events.db-wal")).unwrap();
     let error = append(&broker, &[record("t", 3)]).await.unwrap_err();
     assert!(error.to_string().contains("moved, deleted or replaced"));
+    // From that moment on the file alone has everything, in case that the process is killed.
+    let alone = folder.path().join("alone.db");
+    std::fs::copy(folder.log(), &alone).unwrap();
+    let copy = SqliteBroker::open(&alone).unwrap();
+    assert_eq!(all(&copy).await, [0, 1, 2]);
     broker.shutdown().await.unwrap();
     let broker = SqliteBroker::open(folder.log()).unwrap();
     assert_eq!(all(&broker).await, [0, 1, 2]);
