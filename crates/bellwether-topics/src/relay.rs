@@ -111,9 +111,9 @@ pub(crate) async fn follow(
                 }
                 heard.send_replace(tokio::time::Instant::now());
             });
-            if result.await.is_err() {
-                backoff.sleep().await;
-            }
+            // Failed, or begun anew: a log that is never what it says it is must not be asked without a pause.
+            let _ = result.await;
+            backoff.sleep().await;
         }
     });
     // In this order, so that what was heard in this moment is no silence.
