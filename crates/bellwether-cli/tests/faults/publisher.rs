@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use bellwether_testkit::eventually;
+use bellwether_testkit::{eventually, within};
 use tokio::task::JoinSet;
 
 use crate::check::Acknowledged;
@@ -35,6 +35,8 @@ pub(crate) struct Failures {
     pub(crate) unanswered: usize,
     /// The longest time to either.
     pub(crate) slowest: Duration,
+    /// What the last 503 said.
+    pub(crate) said: String,
 }
 
 /// Publishers that run until [`Publishers::finish`]. Each sends an event, with its data as the idempotency key, until it
@@ -90,8 +92,11 @@ impl Publishers {
     /// Waits until so many more events are acknowledged.
     pub(crate) async fn wait_for_more(&self, more: usize) {
         let target = self.count() + more;
-        let what = format!("{target} acknowledged events");
-        eventually(&what, SLOW, || self.count() >= target).await;
+        let reach = eventually("acknowledged events", 2 * SLOW, || self.count() >= target);
+        if within(SLOW, reach).await.is_none() {
+            let failures = self.shared.failures.lock().unwrap();
+            panic!("{} of {target} acknowledged; {failures:?}", self.count());
+        }
     }
 
     /// Waits until a publish was answered with 503.
@@ -160,6 +165,7 @@ impl Shared {
                         assert!(refusal.contains("event"), "no clear text: {refusal:?}");
                         let mut failures = self.failures.lock().unwrap();
                         failures.unavailable += 1;
+                        failures.said = refusal;
                         failures.slowest = failures.slowest.max(since.elapsed());
                     }
                     Err(_) => {
