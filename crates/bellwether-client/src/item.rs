@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use bellwether_wire::{EventId, EventName};
+use bellwether_wire::{EventId, EventName, MessageRef};
 use http::{HeaderMap, Uri};
 use serde::de::DeserializeOwned;
 
@@ -60,30 +60,43 @@ impl Message {
     ///
     /// The data is no JSON, or not of this type: [`Error::is_json`].
     pub fn json<T: DeserializeOwned>(self) -> Result<Message<T>, Error> {
-        match serde_json::from_str(&self.data) {
-            Ok(data) => Ok(Message {
-                event: self.event,
-                data,
-                last_event_id: self.last_event_id,
-                origin: self.origin,
-            }),
-            Err(source) => Err(Kind::Json {
-                event: self.event.as_str().to_owned(),
-                source,
-            }
-            .into()),
-        }
+        let data = read_json(&self.event, &self.data)?;
+        Ok(Message {
+            event: self.event,
+            data,
+            last_event_id: self.last_event_id,
+            origin: self.origin,
+        })
     }
 
     #[inline]
-    pub(crate) fn new(message: bellwether_wire::Message, origin: Option<&Arc<str>>) -> Self {
+    pub(crate) fn new(message: MessageRef<'_>, origin: Option<&Arc<str>>) -> Self {
         Self {
-            event: message.event,
-            data: message.data,
-            last_event_id: message.last_event_id,
+            event: message.event.clone(),
+            data: message.data.into_owned(),
+            last_event_id: message.last_event_id.clone(),
             origin: origin.cloned(),
         }
     }
+}
+
+impl<T: DeserializeOwned> Message<T> {
+    /// Reads JSON without a copy of its text.
+    pub(crate) fn read_json(message: &MessageRef<'_>) -> Result<Self, Error> {
+        Ok(Self {
+            data: read_json(message.event, &message.data)?,
+            event: message.event.clone(),
+            last_event_id: message.last_event_id.clone(),
+            origin: None,
+        })
+    }
+}
+
+fn read_json<T: DeserializeOwned>(event: &EventName, data: &str) -> Result<T, Error> {
+    serde_json::from_str(data).map_err(|source| {
+        let event = event.as_str().to_owned();
+        Kind::Json { event, source }.into()
+    })
 }
 
 /// The head of the response that opened the stream.

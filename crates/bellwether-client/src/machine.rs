@@ -225,14 +225,14 @@ impl Machine {
     /// Takes decompressed bytes from the front of `input` until there is an item or the input is used up.
     pub fn decode(&mut self, now: Instant, input: &mut &[u8]) {
         match &mut self.phase {
-            Phase::Open { origin, .. } => match self.decoder.decode(input) {
+            Phase::Open { origin, .. } => match self.decoder.decode_ref(input) {
                 Ok(None) => {}
                 Ok(Some(message)) => {
                     self.failures = 0;
                     self.has_event = true;
                     let gap = match &self.settings.gap_event {
-                        Some(name) if *name == message.event => {
-                            Gap::read(&message.data, &message.last_event_id)
+                        Some(name) if name == message.event => {
+                            Gap::read(&message.data, message.last_event_id)
                         }
                         _ => None,
                     };

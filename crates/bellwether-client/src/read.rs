@@ -4,7 +4,7 @@ use std::fmt;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
-use bellwether_wire::{Decoder, Limits};
+use bellwether_wire::{Decoder, Limits, MessageRef};
 use bytes::{Buf, Bytes};
 use futures_core::Stream;
 use http_body::Frame;
@@ -115,8 +115,64 @@ where
     ///
     /// As [`next`](Self::next), and [`Error::is_json`], after which the stream goes on.
     pub async fn next_json<T: DeserializeOwned>(&mut self) -> Option<Result<Message<T>, Error>> {
-        let message = self.next().await?;
-        Some(message.and_then(Message::json))
+        // Read right from the bytes that have come: the text itself is nobody's to keep.
+        let read = |message: MessageRef<'_>| Message::read_json(&message);
+        let next = std::future::poll_fn(|cx| Pin::new(&mut *self).poll_as(cx, read)).await?;
+        Some(next.and_then(|message| message))
+    }
+}
+
+impl<B> Events<B>
+where
+    B: http_body::Body,
+    B::Error: Into<BoxError>,
+{
+    /// The next event, as `make` makes it.
+    fn poll_as<T>(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        make: impl FnOnce(MessageRef<'_>) -> T,
+    ) -> Poll<Option<Result<T, Error>>> {
+        let mut this = self.project();
+        loop {
+            if *this.is_over {
+                return Poll::Ready(None);
+            }
+            if !this.chunk.is_empty() {
+                let mut input = &this.chunk[..];
+                match this.decoder.decode_ref(&mut input) {
+                    Ok(Some(message)) if this.until_data.as_deref() == Some(&*message.data) => {
+                        *this.is_over = true;
+                        continue;
+                    }
+                    Ok(Some(message)) => {
+                        // The event is made where it stays: to hand it on costs more than to decode it.
+                        let message = make(message);
+                        let used = this.chunk.len() - input.len();
+                        this.chunk.advance(used);
+                        return Poll::Ready(Some(Ok(message)));
+                    }
+                    Ok(None) => {}
+                    Err(error) => {
+                        *this.is_over = true;
+                        return Poll::Ready(Some(Err(Error::from(error).closed())));
+                    }
+                }
+            }
+            match ready!(this.body.as_mut().poll_frame(cx)) {
+                None => *this.is_over = true,
+                Some(Ok(frame)) => {
+                    if let Ok(mut data) = frame.into_data() {
+                        *this.chunk = data.copy_to_bytes(data.remaining());
+                    }
+                }
+                Some(Err(error)) => {
+                    *this.is_over = true;
+                    let cut = Kind::Transport(TransportError::cut(error.into()));
+                    return Poll::Ready(Some(Err(Error::from(cut).closed())));
+                }
+            }
+        }
     }
 }
 
@@ -128,41 +184,7 @@ where
     type Item = Result<Message, Error>;
 
     fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        let mut this = self.project();
-        loop {
-            if *this.is_over {
-                return Poll::Ready(None);
-            }
-            let mut input = &this.chunk[..];
-            let decoded = this.decoder.decode(&mut input);
-            let used = this.chunk.len() - input.len();
-            this.chunk.advance(used);
-            match decoded {
-                Ok(Some(message)) if Some(&message.data) == this.until_data.as_ref() => {
-                    *this.is_over = true;
-                }
-                Ok(Some(message)) => {
-                    return Poll::Ready(Some(Ok(Message::new(message, None))));
-                }
-                Ok(None) => match ready!(this.body.as_mut().poll_frame(cx)) {
-                    None => *this.is_over = true,
-                    Some(Ok(frame)) => {
-                        if let Ok(mut data) = frame.into_data() {
-                            *this.chunk = data.copy_to_bytes(data.remaining());
-                        }
-                    }
-                    Some(Err(error)) => {
-                        *this.is_over = true;
-                        let cut = Kind::Transport(TransportError::cut(error.into()));
-                        return Poll::Ready(Some(Err(Error::from(cut).closed())));
-                    }
-                },
-                Err(error) => {
-                    *this.is_over = true;
-                    return Poll::Ready(Some(Err(Error::from(error).closed())));
-                }
-            }
-        }
+        self.poll_as(cx, |message| Message::new(message, None))
     }
 }
 

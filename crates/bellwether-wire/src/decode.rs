@@ -4,12 +4,13 @@
 //! that a piece cuts is gathered in a buffer. The decoder does no I/O and knows no time: reconnecting and waiting are
 //! the caller's.
 
+use std::borrow::Cow;
 use std::time::Duration;
 
-use memchr::{memchr, memchr2};
+use memchr::memchr2;
 
+use crate::block::{Block, Effect, value_of};
 use crate::error::{DecodeError, Limit};
-use crate::event::MAX_RETRY_MS;
 use crate::field::{EventId, EventName};
 use crate::limits::Limits;
 use crate::text::lossy;
@@ -18,10 +19,6 @@ const BYTE_ORDER_MARK: &[u8] = "\u{feff}".as_bytes();
 
 /// A line buffer that a long line has blown up beyond this is given back.
 const KEPT_LINE_BYTES: usize = 64 * 1024;
-
-/// Data up to this size goes out as a copy of its exact size, and its buffer is there for the next event; larger data
-/// goes out in the buffer itself.
-const KEPT_DATA_BYTES: usize = 4 * 1024;
 
 /// An event as a client sees it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -33,6 +30,31 @@ pub struct Message {
     pub data: String,
     /// The last id that the stream has set, with this event or before it; empty if there is none.
     pub last_event_id: EventId,
+}
+
+/// An event as a client sees it, borrowed from the input and the decoder: from [`Decoder::decode_ref`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct MessageRef<'a> {
+    /// The event's name; `message` if it has none or an empty one.
+    pub event: &'a EventName,
+    /// The data; its lines are joined by LF. Borrowed from the input if it is one line that lies there whole; owned if
+    /// bytes of it had to be replaced, or if it is long and came in pieces.
+    pub data: Cow<'a, str>,
+    /// The last id that the stream has set, with this event or before it; empty if there is none.
+    pub last_event_id: &'a EventId,
+}
+
+impl MessageRef<'_> {
+    /// The event as a value of its own. Copies data that is borrowed.
+    #[inline]
+    pub fn into_owned(self) -> Message {
+        Message {
+            event: self.event.clone(),
+            data: self.data.into_owned(),
+            last_event_id: self.last_event_id.clone(),
+        }
+    }
 }
 
 /// Reads an event stream, in pieces as they arrive.
@@ -80,25 +102,22 @@ struct Connection {
     line: Vec<u8>,
     is_data_line: bool,
     block: Block,
+    /// The block has gone out as an event, and is to be emptied.
+    is_spent: bool,
     failed: Option<DecodeError>,
     /// How many bytes were searched for a line break: the tests hold it to the length of the input.
     #[cfg(test)]
     searched: usize,
 }
 
-/// The event that is being gathered.
-#[derive(Debug, Default)]
-struct Block {
-    /// As received: invalid UTF-8 is replaced when the event goes out. Doing that all at once is as good as line by
-    /// line, since a line break is ASCII and so never part of a longer sequence.
-    data: Vec<u8>,
-    /// Tells empty data from none: only the former makes an event.
-    has_data: bool,
-    name: EventName,
-    /// Not the last event id before the blank line has come.
-    id: Option<EventId>,
-    /// The length of name and id as held.
-    heading_bytes: usize,
+/// How far a look at the input has come.
+enum Step<'i> {
+    /// All of it is read, and no event is complete.
+    NoEvent,
+    /// The event's data is this line of the input.
+    Whole(&'i [u8]),
+    /// The event's data has been gathered.
+    Gathered,
 }
 
 impl Decoder {
@@ -125,7 +144,7 @@ impl Decoder {
     /// Takes bytes from the front of `input` until an event is complete or the input is used up.
     ///
     /// Returns `None` when the input is used up. As long as it returns events, the rest of the same input may hold
-    /// more of them. An event costs one allocation for its data (none if that is empty), names and ids above 38 bytes
+    /// more of them. An event costs one allocation for its data (none if that is empty), names and ids above 32 bytes
     /// one each.
     ///
     /// # Errors
@@ -134,54 +153,45 @@ impl Decoder {
     /// away what it held and returns the same error until [`reconnect`](Self::reconnect) is called. All other bytes
     /// mean something, if only that a line is ignored.
     pub fn decode(&mut self, input: &mut &[u8]) -> Result<Option<Message>, DecodeError> {
-        if let Some(error) = self.connection.failed {
-            return Err(error);
+        match self.decode_ref(input)? {
+            Some(message) => Ok(Some(message.into_owned())),
+            None => Ok(None),
         }
-        if self.connection.mark < BYTE_ORDER_MARK.len() {
-            self.connection.skip_mark(input);
-        }
-        loop {
-            if self.connection.after_cr {
-                match input.split_first() {
-                    None => return Ok(None),
-                    Some((b'\n', rest)) => *input = rest,
-                    Some(_) => {}
-                }
-                self.connection.after_cr = false;
-            }
-            let Some(at) = self.connection.find_line_end(input) else {
-                if self.connection.line_bytes + input.len() > self.limits.max_line_bytes {
-                    return Err(self.fail(Limit::Line, self.limits.max_line_bytes));
-                }
-                self.connection.keep(input);
-                *input = &[];
-                return Ok(None);
-            };
-            let (piece, rest) = input.split_at(at);
-            self.connection.after_cr = rest.first() == Some(&b'\r');
-            *input = rest.get(1..).unwrap_or_default();
-            let length = self.connection.line_bytes + piece.len();
-            if length == 0 {
-                if let Some(message) = self.dispatch() {
-                    return Ok(Some(message));
-                }
-                continue;
-            }
-            if length > self.limits.max_line_bytes {
-                return Err(self.fail(Limit::Line, self.limits.max_line_bytes));
-            }
-            if self.connection.line_bytes == 0 {
-                if let Some(message) = self.read_event(piece, input) {
-                    return Ok(Some(message));
-                }
-                self.read_line(piece);
-            } else {
-                self.read_cut_line(piece);
-            }
-            if self.connection.block.size() > self.limits.max_event_bytes {
-                return Err(self.fail(Limit::Event, self.limits.max_event_bytes));
-            }
-        }
+    }
+
+    /// Like [`decode`](Self::decode), but the event is only lent: for whoever looks at it at once, for instance to read
+    /// JSON, and needs no copy. Most events cost no allocation then.
+    ///
+    /// ```
+    /// use std::borrow::Cow;
+    /// use bellwether_wire::Decoder;
+    ///
+    /// let mut decoder = Decoder::new();
+    /// let mut input: &[u8] = b"data: 20.5\n\n";
+    /// let message = decoder.decode_ref(&mut input)?.expect("one event is complete");
+    /// assert!(matches!(message.data, Cow::Borrowed("20.5")));
+    /// # Ok::<(), bellwether_wire::DecodeError>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// As [`decode`](Self::decode).
+    #[inline(always)]
+    pub fn decode_ref<'a, 'i: 'a>(
+        &'a mut self,
+        input: &mut &'i [u8],
+    ) -> Result<Option<MessageRef<'a>>, DecodeError> {
+        let whole = match self.step(input)? {
+            Step::NoEvent => return Ok(None),
+            Step::Whole(value) => Some(lossy(value)),
+            Step::Gathered => None,
+        };
+        let (event, gathered) = self.connection.block.name_and_data();
+        Ok(Some(MessageRef {
+            event,
+            data: whole.unwrap_or_else(|| gathered.take()),
+            last_event_id: &self.last_event_id,
+        }))
     }
 
     /// The last event id, to be sent as `Last-Event-ID` with the next request unless it is empty.
@@ -217,12 +227,70 @@ impl Decoder {
         };
     }
 
+    /// Takes bytes until an event is complete. The block then holds what is not in the input.
+    // Its callers build what they give right where it finds it: events are too large to be handed on twice.
+    #[inline(always)]
+    fn step<'i>(&mut self, input: &mut &'i [u8]) -> Result<Step<'i>, DecodeError> {
+        if self.connection.is_spent {
+            self.connection.is_spent = false;
+            self.connection.block.clear();
+        }
+        if let Some(error) = self.connection.failed {
+            return Err(error);
+        }
+        if self.connection.mark < BYTE_ORDER_MARK.len() {
+            self.connection.skip_mark(input);
+        }
+        loop {
+            if self.connection.after_cr {
+                match input.split_first() {
+                    None => return Ok(Step::NoEvent),
+                    Some((b'\n', rest)) => *input = rest,
+                    Some(_) => {}
+                }
+                self.connection.after_cr = false;
+            }
+            let Some(at) = self.connection.find_line_end(input) else {
+                if self.connection.line_bytes + input.len() > self.limits.max_line_bytes {
+                    return Err(self.fail(Limit::Line, self.limits.max_line_bytes));
+                }
+                self.connection.keep(input);
+                *input = &[];
+                return Ok(Step::NoEvent);
+            };
+            let (piece, rest) = input.split_at(at);
+            self.connection.after_cr = rest.first() == Some(&b'\r');
+            *input = rest.get(1..).unwrap_or_default();
+            let length = self.connection.line_bytes + piece.len();
+            if length == 0 {
+                if self.dispatch() {
+                    return Ok(Step::Gathered);
+                }
+                continue;
+            }
+            if length > self.limits.max_line_bytes {
+                return Err(self.fail(Limit::Line, self.limits.max_line_bytes));
+            }
+            if self.connection.line_bytes == 0 {
+                if let Some(value) = self.read_event(piece, input) {
+                    return Ok(Step::Whole(value));
+                }
+                self.read_line(piece);
+            } else {
+                self.read_cut_line(piece);
+            }
+            if self.connection.block.size() > self.limits.max_event_bytes {
+                return Err(self.fail(Limit::Event, self.limits.max_event_bytes));
+            }
+        }
+    }
+
     /// Reads a line that has been cut, with its last piece.
     fn read_cut_line(&mut self, piece: &[u8]) {
         self.connection.line_bytes = 0;
         if self.connection.is_data_line {
             self.connection.is_data_line = false;
-            self.connection.block.data.extend_from_slice(piece);
+            self.connection.block.data.push(piece);
             return;
         }
         let mut line = std::mem::take(&mut self.connection.line);
@@ -234,9 +302,10 @@ impl Decoder {
 
     /// Reads a line of data if it is all the data of its event, since the blank line follows at once.
     ///
-    /// That is so for most events, and then the data is copied once, to where it stays.
-    fn read_event(&mut self, line: &[u8], input: &mut &[u8]) -> Option<Message> {
-        let block = &self.connection.block;
+    /// That is so for most events, and then the data is not gathered at all.
+    #[inline]
+    fn read_event<'i>(&mut self, line: &'i [u8], input: &mut &'i [u8]) -> Option<&'i [u8]> {
+        let block = &mut self.connection.block;
         if block.has_data || self.connection.after_cr {
             return None;
         }
@@ -246,79 +315,30 @@ impl Decoder {
             return None;
         }
         *input = rest;
-        let event = self.take_heading();
-        Some(self.message(event, lossy(value).into_owned()))
+        block.commit_id(&mut self.last_event_id);
+        self.connection.is_spent = true;
+        Some(value)
     }
 
     /// Interprets one line that is not blank, given without its break.
     fn read_line(&mut self, line: &[u8]) {
-        let block = &mut self.connection.block;
-        // Names are compared as they are, byte by byte; whatever is none of these four is ignored.
-        match line.first() {
-            Some(b':') => self.comments = self.comments.saturating_add(1),
-            Some(b'd') => {
-                if let Some(value) = value_of(line, b"data") {
-                    block.push_data(value);
-                }
-            }
-            Some(b'e') => {
-                if let Some(value) = value_of(line, b"event") {
-                    block.name.set_line(value);
-                    block.measure_heading();
-                }
-            }
-            Some(b'i') => {
-                // An id with U+0000 is ignored; the id that the block may have had before it stays.
-                if let Some(value) = value_of(line, b"id")
-                    && memchr(0, value).is_none()
-                {
-                    block.id.get_or_insert_default().set_line(value);
-                    block.measure_heading();
-                }
-            }
-            Some(b'r') => {
-                if let Some(retry) = value_of(line, b"retry").and_then(milliseconds) {
-                    self.retry = Some(retry);
-                }
-            }
-            _ => {}
+        match self.connection.block.read_line(line) {
+            Effect::None => {}
+            Effect::Comment => self.comments = self.comments.saturating_add(1),
+            Effect::Retry(millis) => self.retry = Some(millis),
         }
     }
 
     /// A blank line: the id counts from now on, then the event goes out if it has data.
-    fn dispatch(&mut self) -> Option<Message> {
-        let event = self.take_heading();
+    fn dispatch(&mut self) -> bool {
         let block = &mut self.connection.block;
-        if !block.has_data {
-            return None;
+        block.commit_id(&mut self.last_event_id);
+        if block.has_data {
+            self.connection.is_spent = true;
+            return true;
         }
-        block.has_data = false;
-        let data = block.take_data();
-        Some(self.message(event, data))
-    }
-
-    /// Takes the name for the event that ends here, and lets its id count.
-    fn take_heading(&mut self) -> EventName {
-        let block = &mut self.connection.block;
-        if block.heading_bytes > 0 || block.id.is_some() {
-            block.heading_bytes = 0;
-            if let Some(id) = block.id.take() {
-                self.last_event_id = id;
-            }
-            let name = std::mem::take(&mut block.name);
-            if !name.is_empty() {
-                return name;
-            }
-        }
-        EventName::MESSAGE
-    }
-
-    fn message(&self, event: EventName, data: String) -> Message {
-        Message {
-            event,
-            data,
-            last_event_id: self.last_event_id.clone(),
-        }
+        block.clear();
+        false
     }
 
     /// Gives up the connection and the memory that it held.
@@ -377,7 +397,7 @@ impl Connection {
     fn keep(&mut self, piece: &[u8]) {
         self.line_bytes += piece.len();
         if self.is_data_line {
-            self.block.data.extend_from_slice(piece);
+            self.block.data.push(piece);
             return;
         }
         if !self.line.is_empty() {
@@ -394,7 +414,7 @@ impl Connection {
             && let Some(value) = value_of(line, b"data")
         {
             self.block.begin_data_line();
-            self.block.data.extend_from_slice(value);
+            self.block.data.push(value);
             self.is_data_line = true;
             self.clear_line();
         } else if self.line.is_empty() {
@@ -403,67 +423,10 @@ impl Connection {
     }
 }
 
-impl Block {
-    /// What counts against the limit.
-    fn size(&self) -> usize {
-        self.data.len() + self.heading_bytes
-    }
-
-    fn measure_heading(&mut self) {
-        let id = self.id.as_ref().map_or(0, |id| id.as_bytes().len());
-        self.heading_bytes = self.name.as_bytes().len() + id;
-    }
-
-    fn push_data(&mut self, value: &[u8]) {
-        self.begin_data_line();
-        self.data.extend_from_slice(value);
-    }
-
-    fn take_data(&mut self) -> String {
-        if self.data.len() <= KEPT_DATA_BYTES {
-            let data = lossy(&self.data).into_owned();
-            self.data.clear();
-            return data;
-        }
-        String::from_utf8(std::mem::take(&mut self.data))
-            .unwrap_or_else(|error| String::from_utf8_lossy(error.as_bytes()).into_owned())
-    }
-
-    fn begin_data_line(&mut self) {
-        if self.has_data {
-            self.data.push(b'\n');
-        }
-        self.has_data = true;
-    }
-}
-
-/// The value of the line's field if it has this name. One space after the colon is not part of it; without a colon
-/// the value is empty.
-fn value_of<'a>(line: &'a [u8], name: &[u8]) -> Option<&'a [u8]> {
-    let rest = line.strip_prefix(name)?;
-    match rest.split_first() {
-        None => Some(rest),
-        Some((b':', value)) => Some(value.strip_prefix(b" ").unwrap_or(value)),
-        Some(_) => None,
-    }
-}
-
-/// Reads a number of ASCII digits; one that is too large becomes the largest.
-fn milliseconds(digits: &[u8]) -> Option<u32> {
-    if digits.is_empty() || !digits.iter().all(u8::is_ascii_digit) {
-        return None;
-    }
-    let value = digits.iter().fold(0_u32, |value, digit| {
-        value
-            .saturating_mul(10)
-            .saturating_add(u32::from(digit - b'0'))
-    });
-    Some(value.min(MAX_RETRY_MS))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::gathered::WAITING_BYTES;
 
     fn decode_in_pieces(decoder: &mut Decoder, bytes: &[u8], size: usize) -> usize {
         let mut count = 0;
@@ -530,13 +493,13 @@ mod tests {
             let message = decoder.decode(&mut &b"456\ndata: 789\n\n"[..]);
             let data = message.unwrap().unwrap().data;
             assert_eq!((data.as_str(), data.capacity()), ("0123456\n789", 11));
-            buffers.push(decoder.connection.block.data.as_ptr());
+            buffers.push(decoder.connection.block.data.capacity());
         }
         assert_eq!(buffers[0], buffers[1]);
 
         let long = [b"data: ".as_slice(), &[b'x'; 1_000_000], b"\n\n"].concat();
         assert_eq!(decode_in_pieces(&mut decoder, &long, 4096), 1);
-        assert_eq!(decoder.connection.block.data.capacity(), 0);
+        assert!(decoder.connection.block.data.capacity() <= 2 * WAITING_BYTES);
     }
 
     #[test]

@@ -15,7 +15,7 @@ pub(crate) const MAX_RETRY_MS: u32 = i32::MAX as u32;
 
 /// One event: data, name, id, retry delay and comment, each of them optional.
 ///
-/// A clone copies no more than 38 bytes of any text. Whether a field is absent or empty makes a difference and is
+/// A clone copies no more than 32 bytes of any text. Whether a field is absent or empty makes a difference and is
 /// kept: empty data is delivered, an empty id resets the client's memory of the last one.
 ///
 /// ```
@@ -67,7 +67,7 @@ impl ServerSentEvent {
     /// An event with text as its data; empty text is delivered as such.
     ///
     /// Each CR, LF and CRLF is one line break, and all of them arrive as LF: the format has no way to tell them apart.
-    /// A `String` is taken over, a `&str` above 38 bytes is copied once ([`Text`] has the whole table). U+0000 is legal
+    /// A `String` is taken over, a `&str` above 32 bytes is copied once ([`Text`] has the whole table). U+0000 is legal
     /// and written as it is; Firefox drops it on arrival.
     pub fn text(data: impl Into<Text>) -> Self {
         Self::new().with_data(data)

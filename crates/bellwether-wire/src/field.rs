@@ -128,7 +128,7 @@ macro_rules! checked_text {
         impl $type {
             #[doc = concat!("Checks the text of an ", $what, ".")]
             ///
-            /// A `String` above 38 bytes is kept without a copy.
+            /// A `String` above 32 bytes is kept without a copy.
             ///
             /// # Errors
             ///

@@ -66,11 +66,14 @@ mod encode;
 mod json;
 
 mod decode;
+
+mod block;
+mod gathered;
 mod limits;
 
 mod error;
 
-pub use crate::decode::{Decoder, Message};
+pub use crate::decode::{Decoder, Message, MessageRef};
 pub use crate::error::{DecodeError, EncodeError, FieldError};
 pub use crate::event::ServerSentEvent;
 pub use crate::field::{EventId, EventName};

@@ -154,7 +154,7 @@ fn all_shapes_of_values_are_written_as_serde_json_writes_them() {
     check(BTreeMap::from([(1, "an integer as a key")]));
     check(serde_json::Number::from_f64(1e300));
     check(std::net::Ipv4Addr::LOCALHOST);
-    for length in [36, 37, 38, 100, 125, 126, 127, 128, 1000, 5000] {
+    for length in [30, 31, 32, 33, 100, 125, 126, 127, 128, 1000, 5000] {
         check("x".repeat(length));
         check(vec![1_u8; length]);
     }

@@ -1,0 +1,145 @@
+//! [`Block`]: the event that is being gathered, field by field, until its blank line comes.
+
+use memchr::memchr;
+
+use crate::event::MAX_RETRY_MS;
+use crate::field::{EventId, EventName};
+use crate::gathered::Gathered;
+
+/// See the module.
+#[derive(Debug, Default)]
+pub(crate) struct Block {
+    pub(crate) data: Gathered,
+    /// Tells empty data from none: only the former makes an event.
+    pub(crate) has_data: bool,
+    name: EventName,
+    /// Not the last event id before the blank line has come.
+    id: EventId,
+    has_id: bool,
+    /// The length of name and id as held.
+    pub(crate) heading_bytes: usize,
+}
+
+/// What a line means beyond the block that it belongs to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Effect {
+    None,
+    Comment,
+    /// Milliseconds.
+    Retry(u32),
+}
+
+impl Block {
+    /// What counts against the limit.
+    pub(crate) fn size(&self) -> usize {
+        self.data.len() + self.heading_bytes
+    }
+
+    /// The event's name, `message` if it has none or an empty one, and its data.
+    #[inline]
+    pub(crate) fn name_and_data(&mut self) -> (&EventName, &mut Gathered) {
+        static MESSAGE: EventName = EventName::MESSAGE;
+        // Most events have neither name nor id.
+        let has_name = self.heading_bytes > 0 && !self.name.is_empty();
+        let name = if has_name { &self.name } else { &MESSAGE };
+        (name, &mut self.data)
+    }
+
+    /// The blank line has come: the id counts from now on.
+    #[inline]
+    pub(crate) fn commit_id(&mut self, last_event_id: &mut EventId) {
+        if self.has_id {
+            self.has_id = false;
+            std::mem::swap(last_event_id, &mut self.id);
+        }
+    }
+
+    /// Empties it for the next event.
+    #[inline]
+    pub(crate) fn clear(&mut self) {
+        self.data.clear();
+        self.has_data = false;
+        if self.heading_bytes > 0 {
+            self.heading_bytes = 0;
+            self.name = EventName::default();
+        }
+    }
+
+    /// Interprets one line that is not blank, given without its break.
+    pub(crate) fn read_line(&mut self, line: &[u8]) -> Effect {
+        // Names are compared as they are, byte by byte; whatever is none of these four is ignored.
+        match line.first() {
+            Some(b':') => return Effect::Comment,
+            Some(b'd') => {
+                if let Some(value) = value_of(line, b"data") {
+                    self.begin_data_line();
+                    self.data.push(value);
+                }
+            }
+            Some(b'e') => {
+                if let Some(value) = value_of(line, b"event") {
+                    self.name.set_line(value);
+                    self.measure_heading();
+                }
+            }
+            Some(b'i') => {
+                // An id with U+0000 is ignored; the id that the block may have had before it stays.
+                if let Some(value) = value_of(line, b"id")
+                    && memchr(0, value).is_none()
+                {
+                    self.id.set_line(value);
+                    self.has_id = true;
+                    self.measure_heading();
+                }
+            }
+            Some(b'r') => {
+                if let Some(retry) = value_of(line, b"retry").and_then(milliseconds) {
+                    return Effect::Retry(retry);
+                }
+            }
+            _ => {}
+        }
+        Effect::None
+    }
+
+    pub(crate) fn begin_data_line(&mut self) {
+        if self.has_data {
+            self.data.push_byte(b'\n');
+        }
+        self.has_data = true;
+    }
+
+    fn measure_heading(&mut self) {
+        let id = if self.has_id {
+            self.id.as_bytes().len()
+        } else {
+            0
+        };
+        self.heading_bytes = self.name.as_bytes().len() + id;
+    }
+}
+
+/// The value of the line's field if it has this name. One space after the colon is not part of it; without a colon
+/// the value is empty.
+#[inline]
+pub(crate) fn value_of<'a>(line: &'a [u8], name: &[u8]) -> Option<&'a [u8]> {
+    let rest = line.strip_prefix(name)?;
+    match rest.split_first() {
+        None => Some(rest),
+        Some((b':', value)) => Some(value.strip_prefix(b" ").unwrap_or(value)),
+        Some(_) => None,
+    }
+}
+
+/// Reads a number of ASCII digits; one that is too large becomes the largest.
+fn milliseconds(digits: &[u8]) -> Option<u32> {
+    if digits.is_empty() || !digits.iter().all(u8::is_ascii_digit) {
+        return None;
+    }
+    let value = digits.iter().fold(0_u32, |value, digit| {
+        value
+            .saturating_mul(10)
+            .saturating_add(u32::from(digit - b'0'))
+    });
+    Some(value.min(MAX_RETRY_MS))
+}
