@@ -8,6 +8,7 @@ mod bench;
 mod ci;
 mod deny;
 mod licence;
+mod picture;
 mod run;
 mod tally;
 mod test;
@@ -24,6 +25,7 @@ cargo xtask COMMAND
   ci      everything that a change must pass: test, format, clippy, docs, dependencies, tidy
   tidy    the rules of this repository that no other tool knows: imports, file heads, lengths
   bench   measure against the peers; what follows goes to the benches, `bench --help` says more
+  picture what `bellwether listen` looks like, from a real terminal (needs tmux), to docs/pictures
 
 `test` and `ci` end with one line, `N passed, N failed`. In `ci` each check beside the tests counts as one.";
 
@@ -34,6 +36,7 @@ fn main() -> ExitCode {
         Some("ci") => ci::command(),
         Some("tidy") => tidy::command(),
         Some("bench") => bench::command(&arguments[1..]),
+        Some("picture") => picture::command(),
         None | Some("help" | "-h" | "--help") => {
             println!("{MENU}");
             ExitCode::SUCCESS
