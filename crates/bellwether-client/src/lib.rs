@@ -70,6 +70,9 @@ pub mod transport;
 
 mod error;
 
+#[cfg(doctest)]
+mod guide;
+
 pub use bellwether_wire::{EventId, EventName, Limits, event_id, event_name};
 
 pub use crate::backoff::Retry;

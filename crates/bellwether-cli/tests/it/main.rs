@@ -5,6 +5,7 @@
 mod bench;
 mod decode;
 mod encode;
+mod exit_codes;
 mod listen;
 mod restart;
 mod round_trip;
