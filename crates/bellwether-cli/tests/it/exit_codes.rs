@@ -1,6 +1,6 @@
 //! The exit codes of the README that no other file here shows, command by command.
 
-use bellwether_testkit::{Answer, ScriptedServer};
+use bellwether_testkit::{Answer, PATIENCE, ScriptedServer, eventually};
 use tokio::net::TcpListener;
 
 use crate::support::{Running, run};
@@ -77,13 +77,24 @@ async fn send_ends_without_a_word_when_nobody_reads_its_ids() {
     assert_eq!((status.code(), err.as_str()), (Some(0), ""));
 }
 
-#[cfg(unix)]
+/// Whether the process has a handler for the signal. One that comes earlier ends it without ceremony.
+#[cfg(target_os = "linux")]
+fn catches(pid: u32, signal: u32) -> bool {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
+    let mask = status.lines().find_map(|line| line.strip_prefix("SigCgt:"));
+    let mask = u64::from_str_radix(mask.unwrap().trim(), 16).unwrap();
+    mask & (1 << (signal - 1)) != 0
+}
+
+#[cfg(target_os = "linux")]
 #[tokio::test]
 async fn a_server_that_is_asked_to_stop_has_ended_as_asked() {
-    for signal in ["INT", "TERM"] {
+    for (signal, number) in [("INT", 2), ("TERM", 15)] {
         let mut serve = Running::start(&["serve", "--bind", "127.0.0.1:0"]);
         let first = serve.line().await;
         assert!(first.contains("http://127.0.0.1:"), "{first}");
+        let pid = serve.pid();
+        eventually("its handler", PATIENCE, || catches(pid, number)).await;
         serve.signal(signal).await;
         let (status, err) = serve.end().await;
         assert_eq!((status.code(), err.as_str()), (Some(0), ""), "SIG{signal}");

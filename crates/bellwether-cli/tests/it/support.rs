@@ -125,8 +125,12 @@ impl Running {
         self.stdin = None;
     }
 
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.id().unwrap()
+    }
+
     pub(crate) async fn signal(&self, name: &str) {
-        let pid = self.child.id().unwrap();
+        let pid = self.pid();
         let mut kill = Command::new("sh");
         kill.arg("-c").arg(format!("kill -{name} {pid}"));
         assert!(kill.status().await.unwrap().success());
