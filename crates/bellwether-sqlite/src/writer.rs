@@ -26,6 +26,9 @@ const MAX_BATCH: usize = 1024;
 const MAX_BATCH_BYTES: usize = 4 << 20;
 /// How often a quiet log is looked after.
 const TICK: Duration = Duration::from_secs(1);
+/// How long nothing has to come until old records are removed in transactions of their own. Who publishes in turn with
+/// the commits takes a moment to come back, and would wait for one more sync each time.
+const LULL: Duration = Duration::from_millis(20);
 /// The size of the write-ahead log, in pages of 4 KiB, at which it is moved into the file.
 const CHECKPOINT_PAGES: u32 = 4096;
 /// The size at which readers are kept waiting for that.
@@ -82,17 +85,19 @@ impl Writer {
         let _end = End(self.shared.clone());
         let mut batch = Vec::new();
         let mut ticked = Instant::now();
+        let mut is_quiet = true;
         loop {
-            let patience = match self.has_work() {
-                true => Duration::ZERO,
-                false => TICK.saturating_sub(ticked.elapsed()),
+            let patience = match (self.has_work(), is_quiet) {
+                (true, true) => Duration::ZERO,
+                (true, false) => LULL,
+                (false, _) => TICK.saturating_sub(ticked.elapsed()),
             };
             match self.queue.recv_timeout(patience) {
                 Ok(command) => self.gather(command, &mut batch),
                 Err(RecvTimeoutError::Timeout) => {}
                 Err(RecvTimeoutError::Disconnected) => break,
             }
-            let is_quiet = batch.is_empty();
+            is_quiet = batch.is_empty();
             self.append(&mut batch);
             if self.stop.is_some() {
                 break;

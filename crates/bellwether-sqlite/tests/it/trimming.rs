@@ -34,6 +34,22 @@ async fn a_log_keeps_as_many_records_as_it_may_and_their_numbers_go_on() {
 }
 
 #[tokio::test]
+async fn who_publishes_in_turn_with_the_commits_waits_for_no_sync_of_removal() {
+    let folder = Folder::new();
+    let builder = SqliteBroker::builder(folder.log()).max_records(1000);
+    let broker = builder.open().unwrap();
+    fill(&broker, 0..1000).await;
+    let mut most = 0;
+    for number in 1000..1400 {
+        append(&broker, &[record("t", number)]).await.unwrap();
+        most = most.max(left(&broker));
+    }
+    // Removed beside the batches once it is worth it, and not after each.
+    assert!((1011..=1063).contains(&most), "{most}");
+    eventually("the log", Duration::from_secs(10), || left(&broker) == 1000).await;
+}
+
+#[tokio::test]
 async fn a_log_keeps_as_many_bytes_as_it_may_but_always_the_newest_record() {
     let folder = Folder::new();
     let builder = SqliteBroker::builder(folder.log()).max_bytes(10_000);
