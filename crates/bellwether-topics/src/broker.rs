@@ -14,6 +14,8 @@
 //! - **Removal.** Records are removed only at the front. Then "the record at S exists" proves that everything after it
 //!   does, which is what exact resume rests on. A broker that removes records elsewhere (per subject, per key, by hand)
 //!   has to take a new epoch.
+//! - **Head.** Unless the log is empty since its beginning, the record at its head exists and can be read: it is the newest
+//!   one, which is never removed.
 //! - **Epoch.** 64 random bits, stored with the log. A new one whenever the log cannot prove that it still has every
 //!   offset it ever gave out and may give one out again. Tags catch what an epoch misses: a log that lost its end
 //!   without noticing.
