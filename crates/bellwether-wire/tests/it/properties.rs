@@ -58,6 +58,29 @@ fn stream() -> impl Strategy<Value = Vec<u8>> {
     vec(token, 0..40).prop_map(|tokens| tokens.concat())
 }
 
+/// Events of many kilobytes, whose data is checked while it comes, with bytes in it that are no text.
+fn long_stream() -> impl Strategy<Value = Vec<u8>> {
+    const PARTS: &[&[u8]] = &[
+        b"x",
+        b"\ndata: ",
+        "\u{e9}".as_bytes(),
+        "a\u{20ac}".as_bytes(),
+        "\u{1f600}".as_bytes(),
+    ];
+    const SELDOM: &[&[u8]] = &[
+        b"",
+        b"\xff",
+        b"\xe2\x82",
+        b"\xf0\x9f\x98",
+        b"\x80",
+        b"\n\ndata:",
+    ];
+    let part = (select(PARTS), 0_usize..3000, select(SELDOM))
+        .prop_map(|(part, times, seldom)| [&part.repeat(times), seldom].concat());
+    vec(part, 1..6)
+        .prop_map(|parts| [b"data: ".to_vec(), parts.concat(), b"\n\n".to_vec()].concat())
+}
+
 fn hostile_text() -> impl Strategy<Value = String> {
     let characters = select(
         "\r\n\0\u{feff}\u{2028}\u{2029}\u{85}\u{b}\u{c}\u{d7ff}\u{e000}\u{fffd}\u{10ffff} \t:adei19é€😀"
@@ -144,6 +167,22 @@ proptest! {
     }
 
     #[test]
+    fn what_is_lent_is_what_is_given(bytes in stream(), sizes in sizes()) {
+        let mut decoder = Decoder::new();
+        let mut lent = Vec::new();
+        for mut piece in cut(&bytes, &sizes) {
+            while let Some(message) = decoder.decode_ref(&mut piece).unwrap() {
+                lent.push(Event {
+                    event: message.event.to_string(),
+                    data: message.data.into_owned(),
+                    last_event_id: message.last_event_id.to_string(),
+                });
+            }
+        }
+        prop_assert_eq!(lent, decode([bytes.as_slice()]).events);
+    }
+
+    #[test]
     fn several_connections_decode_as_the_standard_says(connections in vec(stream(), 1..4)) {
         let mut expected = EventSource::default();
         let mut decoder = Decoder::new();
@@ -207,6 +246,23 @@ proptest! {
             }
         }
         prop_assert_eq!(decode([bytes.as_slice()]), expected);
+    }
+}
+
+proptest! {
+    // Few cases, as each is long.
+    #![proptest_config(ProptestConfig { cases: 100, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn long_data_decodes_as_the_standard_says_however_it_is_cut(
+        bytes in long_stream(),
+        sizes in vec(1_usize..9000, 1..5),
+    ) {
+        let mut expected = EventSource::default();
+        expected.read(&bytes);
+        prop_assert!(decode([bytes.as_slice()]) == expected);
+        prop_assert!(decode(cut(&bytes, &sizes)) == expected);
+        prop_assert!(decode(bytes.chunks(100)) == expected);
     }
 }
 
