@@ -4,11 +4,10 @@ use std::path::Path;
 use std::process::{Command, Output};
 use std::time::Duration;
 
-use crate::check::{Log, Report};
 use crate::cluster::Cluster;
-use crate::publisher::{Publishers, publish_last};
-use crate::reader::{Readers, read_back};
-use crate::scene::Folder;
+use crate::publisher::Publishers;
+use crate::reader::Readers;
+use crate::scene::{Folder, settle};
 
 const READERS: usize = 50;
 
@@ -69,22 +68,13 @@ async fn a_full_disk_fails_publishes_and_space_brings_them_back() {
     let stored = publishers.count();
     std::fs::remove_file(&ballast).unwrap();
     publishers.wait_for_more(200).await;
-    let (mut acknowledged, failures) = publishers.finish().await;
-    acknowledged.push(publish_last(&addresses).await);
-    let opened = readers.most_opened();
-    let runs = readers.finish().await;
-    let log = Log::of(&read_back(&cluster.address(0)).await);
-    let mut report = Report::default();
-    report.check_log(&log, &acknowledged);
-    for run in &runs {
-        report.check_reader(run, &log);
-    }
+    let settled = settle(&cluster, 1, publishers, readers).await;
+    let (report, failures) = (&settled.report, &settled.failures);
     println!(
         "SQLite, full disk after {stored} events: {report}; {} publishes failed, the slowest after {:.2?}",
         failures.unavailable, failures.slowest
     );
-    assert!(report.is_exact(), "{report}");
-    assert_eq!((report.gaps, log.len()), (0, acknowledged.len()));
-    assert_eq!(opened, 1, "a stream was closed");
+    settled.assert_exact();
+    assert_eq!(settled.opened, 1, "a stream was closed");
     assert_eq!(failures.unanswered, 0, "the node did not answer");
 }

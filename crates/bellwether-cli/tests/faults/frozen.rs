@@ -2,12 +2,11 @@
 
 use std::time::{Duration, Instant};
 
-use crate::check::{Log, Report};
 use crate::cluster::Cluster;
 use crate::daemon::Daemon;
-use crate::publisher::{Publishers, publish_last};
-use crate::reader::{Readers, read_back};
-use crate::scene::READERS;
+use crate::publisher::Publishers;
+use crate::reader::Readers;
+use crate::scene::{READERS, settle};
 
 /// Longer than the time after which a broker counts as silent to a node, and a node's calls have failed.
 const STANDSTILL: Duration = Duration::from_secs(8);
@@ -27,23 +26,14 @@ async fn freeze_a_node(daemon: Daemon) {
     readers.wait_for(meanwhile).await;
     let caught_up = since.elapsed();
     publishers.wait_for_more(100).await;
-    let (mut acknowledged, _) = publishers.finish().await;
-    acknowledged.push(publish_last(&addresses).await);
-    let opened = readers.most_opened();
-    let runs = readers.finish().await;
-    let log = Log::of(&read_back(&cluster.address(1)).await);
-    let mut report = Report::default();
-    report.check_log(&log, &acknowledged);
-    for run in &runs {
-        report.check_reader(run, &log);
-    }
+    let settled = settle(&cluster, 2, publishers, readers).await;
+    let report = &settled.report;
     let name = daemon.name();
     println!(
         "{name}, a node stood still for {STANDSTILL:?}: {report}; its readers caught up after {caught_up:.2?}"
     );
-    assert!(report.is_exact(), "{report}");
-    assert_eq!((report.gaps, log.len()), (0, acknowledged.len()));
-    assert_eq!(opened, 1, "a stream was closed");
+    settled.assert_exact();
+    assert_eq!(settled.opened, 1, "a stream was closed");
     assert!(caught_up <= Duration::from_secs(5), "after {caught_up:?}");
 }
 

@@ -2,12 +2,11 @@
 
 use std::time::{Duration, Instant};
 
-use crate::check::{Log, Report};
 use crate::cluster::Cluster;
 use crate::daemon::Daemon;
-use crate::publisher::{Publishers, publish_last};
-use crate::reader::{Readers, read_back};
-use crate::scene::{Folder, READERS};
+use crate::publisher::Publishers;
+use crate::reader::Readers;
+use crate::scene::{Folder, READERS, settle};
 
 const KILLS_ON_SQLITE: usize = 20;
 const KILLS_ON_SERVERS: usize = 8;
@@ -32,16 +31,8 @@ async fn kill_nodes(name: &str, mut cluster: Cluster, nodes: usize, kills: usize
     }
     let took = since.elapsed();
     publishers.wait_for_more(50).await;
-    let (mut acknowledged, failures) = publishers.finish().await;
-    acknowledged.push(publish_last(&addresses).await);
-
-    let runs = readers.finish().await;
-    let log = Log::of(&read_back(&cluster.address(0)).await);
-    let mut report = Report::default();
-    report.check_log(&log, &acknowledged);
-    for run in &runs {
-        report.check_reader(run, &log);
-    }
+    let settled = settle(&cluster, 1, publishers, readers).await;
+    let (report, failures) = (&settled.report, &settled.failures);
     ready.sort();
     let (median, slowest) = (ready[kills / 2], ready[kills - 1]);
     println!(
@@ -49,8 +40,7 @@ async fn kill_nodes(name: &str, mut cluster: Cluster, nodes: usize, kills: usize
          (slowest); {} publishes sent again",
         failures.unanswered
     );
-    assert!(report.is_exact(), "{report}");
-    assert_eq!((report.gaps, log.len()), (0, acknowledged.len()));
+    settled.assert_exact();
     assert!(
         failures.unanswered > 0,
         "no publish was under way at a kill"

@@ -5,12 +5,11 @@
 
 use std::time::{Duration, Instant};
 
-use crate::check::{Log, Report};
 use crate::cluster::Cluster;
 use crate::daemon::Daemon;
-use crate::publisher::{Publishers, publish_last};
-use crate::reader::{Readers, read_back};
-use crate::scene::READERS;
+use crate::publisher::Publishers;
+use crate::reader::Readers;
+use crate::scene::{READERS, settle};
 
 const NODES: usize = 2;
 
@@ -84,28 +83,23 @@ impl Scene {
     /// Publishes the last event and compares everything.
     async fn end(self) {
         self.publishers.wait_for_more(300).await;
-        let (mut acknowledged, failures) = self.publishers.finish().await;
-        acknowledged.push(publish_last(&self.cluster.addresses()).await);
-        let opened = self.readers.most_opened();
-        let runs = self.readers.finish().await;
-        let log = Log::of(&read_back(&self.cluster.address(0)).await);
-        let mut report = Report::default();
-        report.check_log(&log, &acknowledged);
-        for run in &runs {
-            report.check_reader(run, &log);
-        }
+        let Self {
+            daemon,
+            cluster,
+            readers,
+            publishers,
+            what,
+        } = self;
+        let settled = settle(&cluster, NODES, publishers, readers).await;
+        let (report, failures) = (&settled.report, &settled.failures);
         println!(
-            "{}, {}: {report}; {} publishes failed, the slowest after {:.2?}",
-            self.daemon.name(),
-            self.what,
+            "{}, {what}: {report}; {} publishes failed, the slowest after {:.2?}",
+            daemon.name(),
             failures.unavailable,
             failures.slowest
         );
-        let other = Log::of(&read_back(&self.cluster.address(1)).await);
-        assert_eq!(other.len(), log.len(), "the nodes do not have the same log");
-        assert!(report.is_exact(), "{report}");
-        assert_eq!((report.gaps, log.len()), (0, acknowledged.len()));
-        assert_eq!(opened, 1, "a stream was closed");
+        settled.assert_exact();
+        assert_eq!(settled.opened, 1, "a stream was closed");
         assert_eq!(failures.unanswered, 0, "a node did not answer");
         assert!(failures.slowest <= FAILED_WITHIN, "{failures:?}");
     }

@@ -2,12 +2,11 @@
 
 use std::time::Duration;
 
-use crate::check::{Log, Report};
 use crate::cluster::Cluster;
 use crate::daemon::Daemon;
-use crate::publisher::{Publishers, publish_last};
-use crate::reader::{Readers, read_back};
-use crate::scene::READERS;
+use crate::publisher::Publishers;
+use crate::reader::Readers;
+use crate::scene::{READERS, settle};
 
 async fn restart_each_node(daemon: Daemon) {
     let mut cluster = Cluster::start(2, &daemon.url(), &[]).await;
@@ -23,21 +22,12 @@ async fn restart_each_node(daemon: Daemon) {
         cluster.start_node(node).await;
     }
     publishers.wait_for_more(50).await;
-    let (mut acknowledged, _) = publishers.finish().await;
-    acknowledged.push(publish_last(&addresses).await);
-    let opened = readers.most_opened();
-    let runs = readers.finish().await;
-    let log = Log::of(&read_back(&cluster.address(0)).await);
-    let mut report = Report::default();
-    report.check_log(&log, &acknowledged);
-    for run in &runs {
-        report.check_reader(run, &log);
-    }
+    let settled = settle(&cluster, 2, publishers, readers).await;
+    let report = &settled.report;
     let name = daemon.name();
     println!("{name}, rolling restart: {report}; the nodes ended after {drains:.2?}");
-    assert!(report.is_exact(), "{report}");
-    assert_eq!((report.gaps, log.len()), (0, acknowledged.len()));
-    assert!(opened >= 2, "no reader went over");
+    settled.assert_exact();
+    assert!(settled.opened >= 2, "no reader went over");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
