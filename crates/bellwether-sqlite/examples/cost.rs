@@ -48,7 +48,7 @@ async fn publish(path: &Path, publishers: usize, max_records: u64) -> Outcome {
     let topics = Topics::with(broker).await?;
     let event = ServerSentEvent::text("x".repeat(EVENT_BYTES));
     let until = Instant::now() + LASTS;
-    let processor = processor_time();
+    let (processor, written) = (processor_time(), written_bytes());
     let mut tasks = Vec::new();
     for number in 0..publishers {
         let topics = topics.clone();
@@ -72,15 +72,18 @@ async fn publish(path: &Path, publishers: usize, max_records: u64) -> Outcome {
         waits.extend(task.await??);
     }
     let processor = processor_time().saturating_sub(processor);
+    let written = written_bytes().saturating_sub(written);
     waits.sort_unstable();
     let at = |share: f64| waits[((waits.len() - 1) as f64 * share) as usize];
     println!(
-        "{publishers:>4} publishers, at most {max_records:>7} records: {:>7.0} events/s, p50 {:>7.2?}, p99 {:>7.2?}, worst {:>7.2?}, {:>5.1} us of processor each",
+        "{publishers:>4} publishers, at most {max_records:>7} records: {:>7.0} events/s, p50 {:>7.2?}, p99 {:>7.2?}, worst {:>7.2?}; each takes \
+         {:.1} us of processor and {:.1} KiB of writing",
         waits.len() as f64 / LASTS.as_secs_f64(),
         at(0.5),
         at(0.99),
         at(1.0),
         processor.as_secs_f64() * 1e6 / waits.len() as f64,
+        written as f64 / 1024.0 / waits.len() as f64,
     );
     topics.close().await?;
     Ok(())
@@ -164,6 +167,15 @@ fn processor_time() -> Duration {
         .take(2)
         .filter_map(|ticks| ticks.parse::<u64>().ok());
     Duration::from_millis(ticks.sum::<u64>() * 10)
+}
+
+/// What this process has written to disks, where the system tells it.
+fn written_bytes() -> u64 {
+    let io = std::fs::read_to_string("/proc/self/io").unwrap_or_default();
+    let line = io
+        .lines()
+        .find_map(|line| line.strip_prefix("write_bytes: "));
+    line.and_then(|bytes| bytes.parse().ok()).unwrap_or(0)
 }
 
 fn remove(path: &Path) {
