@@ -20,6 +20,10 @@ pub(crate) struct Field<'a> {
 
 impl<'a> Field<'a> {
     pub(crate) fn gather(question: &Question, options: &'a Options, pins: Pins) -> Self {
+        let pins = match pins {
+            Pins::Apart if question.needs_all_cores => Pins::Shared,
+            pins => pins,
+        };
         let mut field = Self {
             options,
             pins,

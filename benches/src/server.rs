@@ -23,6 +23,8 @@ const MIN_TICKS: u64 = 20;
 pub(crate) enum Pins {
     /// The servers on core 0, the load on core 1.
     Apart,
+    /// The load on core 1, the servers wherever they like: what they start needs room too.
+    Shared,
     /// There is one core only, or no `taskset`.
     None,
 }
@@ -85,6 +87,11 @@ impl Server {
             Pins::Apart => {
                 let mut command = Command::new("taskset");
                 command.args(["-c", "0"]).arg(me);
+                command
+            }
+            Pins::Shared => {
+                let mut command = Command::new("taskset");
+                command.args(["-c", "0,1"]).arg(me);
                 command
             }
             Pins::None => Command::new(me),

@@ -26,6 +26,19 @@ impl Latencies {
         self.count += 1;
     }
 
+    /// How many there are.
+    pub(crate) fn count(&self) -> u64 {
+        self.count
+    }
+
+    /// Adds all of another histogram.
+    pub(crate) fn merge(&mut self, other: &Self) {
+        for (mine, theirs) in self.boxes.iter_mut().zip(&other.boxes) {
+            *mine += theirs;
+        }
+        self.count += other.count;
+    }
+
     /// The length that this share of all, in 0..=1, does not exceed, in milliseconds.
     pub(crate) fn percentile(&self, share: f64) -> f64 {
         let rank = ((self.count as f64 * share).ceil() as u64).max(1);

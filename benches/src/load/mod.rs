@@ -1,16 +1,19 @@
 //! The load: clients that check every byte they receive, all on one thread.
 //!
 //! [`readers`] waits for streams that a handler generates, [`crowd`] publishes to the readers of a
-//! topic and notes when each of them has each event. [`framing`] takes HTTP off a response;
+//! topic and notes when each of them has each event. [`ask`] and [`replay`]
+//! are clients of servers on a broker. [`framing`] takes HTTP off a response;
 //! [`events`] and [`numbered`] hold what is left to the numbers that must come.
 
+pub(crate) mod ask;
 pub(crate) mod crowd;
 pub(crate) mod events;
 mod framing;
 pub(crate) mod latencies;
-mod numbered;
+pub(crate) mod numbered;
 mod publisher;
 pub(crate) mod readers;
+pub(crate) mod replay;
 
 use std::fmt;
 

@@ -1,12 +1,13 @@
 //! The servers that are measured, each run as a process of its own.
 //!
-//! There are two families, each with its own routes on a loopback port. The peers in
+//! There are three families, each with its own routes on a loopback port. The peers in
 //! [`generator`] serve `/generator?events=N`, which sends N small JSON events as fast as it can
 //! and ends, and `/idle`, which sends one event and then stays open. The peers in [`fan_out`]
 //! serve `/events`, a subscription to their one topic, and `POST /publish`, whose body is the data
-//! of one event for all subscribers. All run on one thread, so that a ratio compares the same
+//! of one event for all subscribers; those in [`brokers`] do the same with a broker behind them. All run on one thread, so that a ratio compares the same
 //! service.
 
+pub(crate) mod brokers;
 pub(crate) mod fan_out;
 pub(crate) mod generator;
 
@@ -43,7 +44,7 @@ impl Family {
     }
 }
 
-pub(crate) static FAMILIES: &[&Family] = &[&generator::FAMILY, &fan_out::FAMILY];
+pub(crate) static FAMILIES: &[&Family] = &[&generator::FAMILY, &fan_out::FAMILY, &brokers::FAMILY];
 
 /// For a peer that is part of this program.
 #[expect(clippy::unnecessary_wraps, reason = "others can be missing")]

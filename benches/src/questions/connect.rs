@@ -12,6 +12,7 @@ pub(super) const QUESTION: Question = Question {
     name: "connect",
     asks: "how much server CPU does a connect with a browser's request and the response head cost?",
     family: &fan_out::FAMILY,
+    needs_all_cores: false,
     measure,
 };
 

@@ -12,6 +12,7 @@ pub(super) const QUESTION: Question = Question {
     name: "fan-out",
     asks: "how much server CPU does one event cost for each reader that it reaches?",
     family: &fan_out::FAMILY,
+    needs_all_cores: false,
     measure,
 };
 

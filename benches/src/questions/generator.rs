@@ -12,6 +12,7 @@ pub(super) const QUESTION: Question = Question {
     name: "generator",
     asks: "how many small JSON events does a handler send per second of server CPU?",
     family: &generator::FAMILY,
+    needs_all_cores: false,
     measure,
 };
 

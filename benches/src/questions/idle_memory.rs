@@ -14,6 +14,7 @@ pub(super) const QUESTION: Question = Question {
     name: "idle-memory",
     asks: "how much user-space memory does an idle open stream hold?",
     family: &generator::FAMILY,
+    needs_all_cores: false,
     measure,
 };
 

@@ -13,6 +13,7 @@ pub(super) const QUESTION: Question = Question {
     name: "idle-subscription",
     asks: "how much user-space memory does an idle subscription hold?",
     family: &fan_out::FAMILY,
+    needs_all_cores: false,
     measure,
 };
 

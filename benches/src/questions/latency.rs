@@ -15,6 +15,7 @@ pub(super) const QUESTION: Question = Question {
     name: "latency",
     asks: "how long does an event take to reach 10,000 readers?",
     family: &fan_out::FAMILY,
+    needs_all_cores: false,
     measure,
 };
 

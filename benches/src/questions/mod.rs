@@ -1,5 +1,8 @@
 //! The questions: each a file of its own that measures, and a line in the list.
 
+mod broker_delivery;
+mod broker_publish;
+mod broker_replay;
 mod connect;
 mod fan_out;
 mod generator;
@@ -26,6 +29,8 @@ pub(crate) struct Question {
     pub(crate) asks: &'static str,
     /// Who can answer it.
     pub(crate) family: &'static Family,
+    /// Whether its servers need more than the one core that keeps them from the load.
+    pub(crate) needs_all_cores: bool,
     pub(crate) measure: fn(&Field<'_>) -> Result<Answer>,
 }
 
@@ -39,6 +44,9 @@ pub(crate) static QUESTIONS: &[Question] = &[
     idle_subscription::QUESTION,
     generator::QUESTION,
     idle_memory::QUESTION,
+    broker_publish::QUESTION,
+    broker_delivery::QUESTION,
+    broker_replay::QUESTION,
 ];
 
 /// The question of this name.

@@ -13,6 +13,7 @@ pub(super) const QUESTION: Question = Question {
     name: "stuck",
     asks: "do readers that never read change anything for the others?",
     family: &fan_out::FAMILY,
+    needs_all_cores: false,
     measure,
 };
 

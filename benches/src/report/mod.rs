@@ -77,6 +77,7 @@ pub(crate) fn markdown(
     let mut text = String::new();
     let pinned = match field.pins {
         Pins::Apart => "server pinned to core 0, load to core 1",
+        Pins::Shared => "server on both cores, load on one of them",
         Pins::None => "not pinned to cores",
     };
     let mut line = |words: &str| writeln!(text, "{words}").expect("a String takes all text");

@@ -65,7 +65,7 @@ pub(crate) static FAMILY: Family = Family {
 };
 
 /// Where a program that is not ours keeps its files: in the build's folder, beside this program.
-fn build_folder(name: &str) -> io::Result<PathBuf> {
+pub(super) fn build_folder(name: &str) -> io::Result<PathBuf> {
     let program = std::env::current_exe()?;
     let target = program.ancestors().nth(2).ok_or(io::ErrorKind::NotFound)?;
     Ok(target.join(name))

@@ -1,0 +1,91 @@
+//! One and the same Bellwether server on each broker: its log in memory, in a file, in Redis, in NATS.
+//!
+//! Beside the routes of the fan-out family there are `/durable?publishers=P&events=N`, which publishes in the process
+//! and answers with what it found, `/fill?events=N&size=B`, and `/replay`, a stream of everything from the log's first
+//! event, read by a second node that has nothing in memory.
+
+mod daemons;
+mod routes;
+
+use std::io;
+use std::sync::Arc;
+
+use bellwether::{Retention, Topics};
+use bellwether_nats::NatsBroker;
+use bellwether_redis::RedisBroker;
+use bellwether_sqlite::SqliteBroker;
+use bellwether_topics::broker::Broker;
+
+use super::{Family, Peer, announce, ready, runtime};
+use daemons::{Daemon, NATS, REDIS};
+
+/// A further broker is a function and an entry here.
+pub(crate) static FAMILY: Family = Family {
+    name: "brokers",
+    peers: &[
+        Peer {
+            name: "memory",
+            about: "`Topics::new()`, nothing on a disk",
+            prepare: ready,
+            serve: memory,
+        },
+        Peer {
+            name: "sqlite",
+            about: "`SqliteBroker`, a file in the build's folder, every setting the default (a commit is an fsync)",
+            prepare: ready,
+            serve: sqlite,
+        },
+        Peer {
+            name: "redis",
+            about: "`RedisBroker` on a `redis-server` of its own with `appendonly yes` and `appendfsync always`",
+            prepare: |_| REDIS.find(),
+            serve: redis,
+        },
+        Peer {
+            name: "nats",
+            about: "`NatsBroker` on a `nats-server` of its own, file storage, `sync_interval` the default (2 minutes)",
+            prepare: |_| NATS.find(),
+            serve: nats,
+        },
+    ],
+};
+
+/// All that a question publishes stays in memory where there is nothing else.
+fn everything() -> Retention {
+    Retention::new().max_events(1 << 20).max_bytes(1 << 30)
+}
+
+fn memory() -> io::Result<()> {
+    let topics = Topics::builder().retention(everything()).build();
+    runtime()?.block_on(routes::serve(topics, None))
+}
+
+fn sqlite() -> io::Result<()> {
+    let folder = daemons::fresh_folder("sqlite")?;
+    let broker = SqliteBroker::open(folder.join("events.sqlite")).map_err(io::Error::other)?;
+    runtime()?.block_on(serve(broker))
+}
+
+fn redis() -> io::Result<()> {
+    let daemon = Daemon::start(&REDIS)?;
+    runtime()?.block_on(async {
+        let broker = daemon.reach(RedisBroker::connect).await?;
+        serve(broker).await
+    })
+}
+
+fn nats() -> io::Result<()> {
+    let daemon = Daemon::start(&NATS)?;
+    runtime()?.block_on(async {
+        let broker = daemon.reach(NatsBroker::connect).await?;
+        serve(broker).await
+    })
+}
+
+async fn serve(broker: impl Broker) -> io::Result<()> {
+    let broker: Arc<dyn Broker> = Arc::new(broker);
+    let topics = Topics::with(broker.clone())
+        .await
+        .map_err(io::Error::other)?;
+    routes::serve(topics, Some(broker)).await
+}
