@@ -100,14 +100,16 @@ impl Daemon {
     }
 
     /// Connects as soon as the server answers.
-    pub(super) async fn reach<T, E, F>(&self, connect: impl Fn(String) -> F) -> io::Result<T>
+    pub(super) async fn reach<T, E>(
+        &self,
+        connect: impl AsyncFn(&str) -> Result<T, E>,
+    ) -> io::Result<T>
     where
-        F: Future<Output = Result<T, E>>,
         E: std::error::Error + Send + Sync + 'static,
     {
         let end = Instant::now() + LONGEST_START;
         loop {
-            match connect(self.url.clone()).await {
+            match connect(&self.url).await {
                 Ok(broker) => return Ok(broker),
                 Err(error) if Instant::now() > end => return Err(io::Error::other(error)),
                 Err(_) => tokio::time::sleep(Duration::from_millis(50)).await,

@@ -69,7 +69,9 @@ fn sqlite() -> io::Result<()> {
 fn redis() -> io::Result<()> {
     let daemon = Daemon::start(&REDIS)?;
     runtime()?.block_on(async {
-        let broker = daemon.reach(RedisBroker::connect).await?;
+        let broker = daemon
+            .reach(async |url| RedisBroker::connect(url).await)
+            .await?;
         serve(broker).await
     })
 }
@@ -77,7 +79,9 @@ fn redis() -> io::Result<()> {
 fn nats() -> io::Result<()> {
     let daemon = Daemon::start(&NATS)?;
     runtime()?.block_on(async {
-        let broker = daemon.reach(NatsBroker::connect).await?;
+        let broker = daemon
+            .reach(async |url| NatsBroker::connect(url).await)
+            .await?;
         serve(broker).await
     })
 }
