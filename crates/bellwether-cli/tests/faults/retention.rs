@@ -55,13 +55,18 @@ async fn overtake(name: &str, broker: &str) {
     }
     println!("{name}, keeps {KEEP} of {} events: {report}", log.len());
     assert!(report.is_exact(), "{report}");
-    for run in &runs {
-        let mut gaps = run.iter().filter_map(|item| match item {
-            Item::Gap { reason, .. } => Some(reason.as_str()),
-            Item::Event { .. } => None,
-        });
-        assert_eq!(gaps.next(), Some("trimmed"));
-        assert_eq!(gaps.next(), None);
+    for (reader, run) in runs.iter().enumerate() {
+        let gaps: Vec<&str> = run
+            .iter()
+            .filter_map(|item| match item {
+                Item::Gap { reason, .. } => Some(reason.as_str()),
+                Item::Event { .. } => None,
+            })
+            .collect();
+        assert!(gaps.iter().all(|&reason| reason == "trimmed"), "{gaps:?}");
+        // A stuck reader's socket may take a little more now and then, and the reader be overtaken again.
+        let is_stuck = reader < SLOW_READERS;
+        assert!(gaps.len() == 1 || is_stuck && gaps.len() > 1, "{gaps:?}");
     }
 }
 
