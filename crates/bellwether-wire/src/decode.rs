@@ -152,6 +152,7 @@ impl Decoder {
     /// A line or an event is beyond the [`Limits`]. There is no way to go on in that stream: the decoder has thrown
     /// away what it held and returns the same error until [`reconnect`](Self::reconnect) is called. All other bytes
     /// mean something, if only that a line is ignored.
+    #[inline]
     pub fn decode(&mut self, input: &mut &[u8]) -> Result<Option<Message>, DecodeError> {
         match self.decode_ref(input)? {
             Some(message) => Ok(Some(message.into_owned())),
