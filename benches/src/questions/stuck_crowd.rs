@@ -14,6 +14,7 @@ pub(super) const QUESTION: Question = Question {
     name: "stuck-crowd",
     asks: "do a thousand readers that never read change anything for a hundred others, at 5 MB/s?",
     family: &fan_out::FAMILY,
+    needs_all_cores: false,
     measure,
 };
 
