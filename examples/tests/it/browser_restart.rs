@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use bellwether::{
-    Application, Drain, LastEventId, ServerEventsResponse, ServerSentEvent, get, stream,
+    Application, Drain, HttpError, LastEventId, ServerEventsResponse, ServerSentEvent, Topic, Topics,
+    get, stream,
 };
 use bellwether_testkit::Tab;
 use serde_json::{Value, json};
@@ -108,5 +109,53 @@ async fn a_browser_comes_back_no_sooner_than_a_stopping_server_has_told_it() {
         "told {told} ms, waited {waited} ms"
     );
     wait_for_more(&tab).await;
+    browser.quit().await;
+}
+
+/// Readers of a topic, told to come back soon.
+fn reading(topic: &Topic) -> Application {
+    let topic = topic.clone();
+    let read = move || -> Result<ServerEventsResponse, HttpError> {
+        let events = ServerEventsResponse::new(topic.subscribe().open()?);
+        Ok(events.retry(Duration::from_millis(10)))
+    };
+    Application::new().route(("/events", get(read)))
+}
+
+#[tokio::test]
+async fn a_page_that_reads_a_topic_loses_nothing_while_its_server_drains_and_starts_again() {
+    let Some(browser) = browser().await else {
+        return;
+    };
+    let topics = Topics::new();
+    let counted = topics.topic("counted").expect("a name of letters");
+    let publish = |numbers: std::ops::RangeInclusive<u64>| {
+        for number in numbers {
+            let event = ServerSentEvent::text(number.to_string());
+            counted.publish(&event).expect("an event that fits");
+        }
+    };
+    let (running, address) = serve(reading(&counted)).await;
+    let tab = page(&browser, &address).await;
+    tab.eval("globalThis.w = watch('/events'); null").await;
+    tab.wait_until("w.source.readyState == 1").await;
+    publish(1..=20);
+    tab.wait_until("w.seen.length == 20").await;
+
+    // Published while the stream is being ended, while nobody listens, and after the page is back.
+    let (stopped, ()) = tokio::join!(running.stop(), async { publish(21..=30) });
+    stopped.expect("a stop in good order");
+    publish(31..=40);
+    let (running, _) = serve_at(&address, reading(&counted)).await;
+    tab.wait_until("w.seen.length >= 40").await;
+    publish(41..=50);
+    tab.wait_until("w.seen.length >= 50").await;
+    let expected: Vec<_> = (1..=50).map(|number| json!(number.to_string())).collect();
+    assert_eq!(
+        tab.eval("w.seen.map(([name, data]) => data)").await,
+        Value::Array(expected)
+    );
+    let on_the_engine = u64::from(cfg!(target_os = "linux"));
+    assert_eq!(running.streams().engine, on_the_engine);
     browser.quit().await;
 }

@@ -133,6 +133,10 @@ impl Reader {
             socket,
             permit,
         } = arrival;
+        let beat_at = match (offer.next_beat, &options.keep_alive) {
+            (Some(at), Some(keep_alive)) => wheel.beat_of(at, keep_alive.interval),
+            _ => Tick::NEVER,
+        };
         Self {
             socket,
             has_expiry: offer.subscription.expires_at().is_some(),
@@ -144,7 +148,7 @@ impl Reader {
             permit,
             unsent: None,
             seats: Seats::Many(Box::default()),
-            beat_at: offer.next_beat.map_or(Tick::NEVER, |at| wheel.tick_of(at)),
+            beat_at,
             alarm: Tick::NEVER,
             #[expect(
                 clippy::cast_possible_truncation,
@@ -226,7 +230,7 @@ impl Reader {
     /// The next keep-alive is put off.
     pub(super) fn put_off_beat(&mut self, now: Instant, wheel: &Wheel) {
         if let Some(keep_alive) = &self.options.keep_alive {
-            self.beat_at = wheel.tick_of(now + keep_alive.interval);
+            self.beat_at = wheel.beat_of(now + keep_alive.interval, keep_alive.interval);
         }
     }
 

@@ -28,7 +28,7 @@ impl Id {
 
 /// Places of one page. The table grows by a page at a time: a list that moves when it grows would leave as much memory
 /// behind as it holds.
-const PAGE: usize = 64;
+const PAGE: usize = 32;
 
 /// A table with places that are used again.
 #[derive(Debug)]

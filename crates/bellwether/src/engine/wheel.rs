@@ -48,6 +48,17 @@ impl Wheel {
         Tick(u32::try_from(ticks).map_or(u32::MAX - 1, |tick| tick.min(u32::MAX - 1)))
     }
 
+    /// The tick of a keep-alive, up to a 32nd of its interval late: the many that wait for one fall on few ticks, each of
+    /// which has a list in memory.
+    pub(super) fn beat_of(&self, instant: Instant, interval: Duration) -> Tick {
+        const PARTS: u64 = 32;
+        let nanos = u64::try_from(interval.as_nanos()).unwrap_or(u64::MAX);
+        let grain = u32::try_from(nanos / (PARTS * TICK_NANOS)).unwrap_or(u32::MAX);
+        let grain = grain.max(1);
+        let Tick(tick) = self.tick_of(instant);
+        Tick(tick.div_ceil(grain).saturating_mul(grain))
+    }
+
     /// Reminds a reader at this tick.
     pub(super) fn remind(&mut self, tick: Tick, id: Id) {
         if tick != Tick::NEVER {
@@ -117,6 +128,27 @@ mod tests {
             order.extend(ids.into_iter().map(|id| id.index));
         }
         assert_eq!(order, [2, 1, 3]);
+    }
+
+    #[test]
+    fn keep_alives_fall_on_few_ticks_and_are_never_early() {
+        let start = Instant::now();
+        let wheel = Wheel::new(start);
+        let interval = Duration::from_secs(15);
+        let mut ticks = std::collections::BTreeSet::new();
+        for millis in 0..7_500 {
+            let at = start + Duration::from_millis(millis);
+            let beat = wheel.beat_of(at, interval);
+            assert!(beat >= wheel.tick_of(at));
+            assert!(beat <= wheel.tick_of(at + interval / 32));
+            ticks.insert(beat);
+        }
+        assert!(ticks.len() <= 18, "{}", ticks.len());
+        let short = Duration::from_millis(100);
+        assert_eq!(
+            wheel.beat_of(start + short, short),
+            wheel.tick_of(start + short)
+        );
     }
 
     #[test]

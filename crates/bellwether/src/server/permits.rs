@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::net::{IpAddr, Ipv6Addr};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::Semaphore;
 
 use super::limits::Limits;
 use super::meters::Meters;
@@ -40,8 +40,8 @@ pub(super) enum Admission {
 /// The places of one server.
 #[derive(Debug)]
 pub(super) struct Permits {
-    connections: Arc<Semaphore>,
-    refusals: Arc<Semaphore>,
+    connections: Arc<Pool>,
+    refusals: Arc<Pool>,
     addresses: Option<Arc<Addresses>>,
     meters: Meters,
     #[cfg(test)]
@@ -55,8 +55,8 @@ impl Permits {
         let connections = connections.min(Semaphore::MAX_PERMITS);
         let refusals = limits.max_refusals.min(files / 10);
         Self {
-            connections: Arc::new(Semaphore::new(connections)),
-            refusals: Arc::new(Semaphore::new(refusals)),
+            connections: Pool::new(connections, Some(meters.clone())),
+            refusals: Pool::new(refusals, None),
             addresses: limits.max_connections_per_address.map(|limit| {
                 Arc::new(Addresses {
                     limit,
@@ -78,38 +78,27 @@ impl Permits {
             },
             _ => None,
         };
-        match Arc::clone(&self.connections).try_acquire_owned() {
-            Ok(place) => {
+        match self.connections.take(address) {
+            Some(permit) => {
                 self.meters.accepted();
-                Admission::Serve(Permit {
-                    _place: place,
-                    _address: address,
-                    meters: Some(self.meters.clone()),
-                })
+                Admission::Serve(permit)
             }
-            Err(_) => self.refuse(Refusal::Full),
+            None => self.refuse(Refusal::Full),
         }
     }
 
     fn refuse(&self, why: Refusal) -> Admission {
         self.meters.refused(why);
-        match Arc::clone(&self.refusals).try_acquire_owned() {
-            Ok(place) => Admission::Refuse(
-                Permit {
-                    _place: place,
-                    _address: None,
-                    meters: None,
-                },
-                why,
-            ),
-            Err(_) => Admission::Close(why),
+        match self.refusals.take(None) {
+            Some(permit) => Admission::Refuse(permit, why),
+            None => Admission::Close(why),
         }
     }
 
     /// Places that are free.
     #[cfg(test)]
     pub(super) fn free(&self) -> usize {
-        self.connections.available_permits()
+        self.connections.places.available_permits()
     }
 
     /// All places.
@@ -119,19 +108,44 @@ impl Permits {
     }
 }
 
-/// One place. It travels with the socket, so that an upgraded connection keeps it too.
+/// Places of one kind.
+#[derive(Debug)]
+struct Pool {
+    places: Semaphore,
+    /// Present if who takes a place counts as open.
+    meters: Option<Meters>,
+}
+
+impl Pool {
+    fn new(places: usize, meters: Option<Meters>) -> Arc<Self> {
+        Arc::new(Self {
+            places: Semaphore::new(places),
+            meters,
+        })
+    }
+
+    fn take(self: &Arc<Self>, address: Option<Box<AddressPlace>>) -> Option<Permit> {
+        self.places.try_acquire().ok()?.forget();
+        Some(Permit {
+            pool: Arc::clone(self),
+            _address: address,
+        })
+    }
+}
+
+/// One place. It travels with the socket, so that an upgraded connection keeps it too, and is small, because each idle
+/// stream has one.
 #[derive(Debug)]
 pub(crate) struct Permit {
-    _place: OwnedSemaphorePermit,
+    pool: Arc<Pool>,
     /// Boxed: most servers do not count addresses.
     _address: Option<Box<AddressPlace>>,
-    /// Present if the connection counts as open.
-    meters: Option<Meters>,
 }
 
 impl Drop for Permit {
     fn drop(&mut self) {
-        if let Some(meters) = &self.meters {
+        self.pool.places.add_permits(1);
+        if let Some(meters) = &self.pool.meters {
             meters.closed();
         }
     }
