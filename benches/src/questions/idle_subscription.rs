@@ -17,9 +17,10 @@ pub(super) const QUESTION: Question = Question {
     measure,
 };
 
-/// Subscriptions that are counted, one row for each; and those that are opened before.
+/// Subscriptions that are counted, one row for each; and those that are opened before, enough for the memory that
+/// connects need while many are on their way at once.
 const STREAMS: [u64; 2] = [5_000, 10_000];
-const WARM_UP: usize = 200;
+const WARM_UP: usize = 1_000;
 
 /// Bytes for each subscription, at most.
 const GOAL: f64 = 512.0;
