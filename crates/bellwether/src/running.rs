@@ -116,10 +116,11 @@ impl Application {
         let lifecycle = Lifecycle::new();
         lifecycle.become_process();
         let prepared = Prepared::new(self, listener, lifecycle).await?;
-        say(&prepared.screen());
         let drain = &prepared.parts.drain;
         let last_resort = drain.notice + drain.deadline + drain.last_resort;
+        // Before anybody can know that it runs.
         let signal = watch_signals(Some(last_resort));
+        say(&prepared.screen());
         let asked = async {
             let name = first_signal(signal).await;
             tracing::info!(signal = name, "stopping");

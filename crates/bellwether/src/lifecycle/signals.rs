@@ -5,24 +5,33 @@
 //! to end all the same.
 
 use std::io::Write;
+use std::sync::mpsc;
 use std::time::Duration;
 
+#[cfg(unix)]
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::oneshot;
 
 use super::Lifecycle;
 
-/// Begins to watch for signals; the first is sent to the receiver by its name.
+/// Watches for signals from now on; the first is sent to the receiver by its name.
 ///
-/// A second one ends the process at once, with status 130. If the process still lives
-/// `last_resort` after the first, it is ended with status 1.
+/// When this returns, the handlers are there: a signal that follows the first line that a program prints is never
+/// one too early. A second one ends the process at once, with status 130. If the process still lives `last_resort` after
+/// the first, it is ended with status 1.
 pub(crate) fn watch_signals(last_resort: Option<Duration>) -> oneshot::Receiver<&'static str> {
     let (first, told) = oneshot::channel();
+    let (ready, is_ready) = mpsc::channel::<()>();
     let watch = move || {
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .build();
         match runtime {
-            Ok(runtime) => runtime.block_on(watch(first, last_resort)),
+            Ok(runtime) => runtime.block_on(async move {
+                let signals = Signals::install();
+                drop(ready);
+                watch(signals, first, last_resort).await;
+            }),
             Err(error) => tracing::warn!(%error, "signals cannot be received: {ADVICE}"),
         }
     };
@@ -32,14 +41,20 @@ pub(crate) fn watch_signals(last_resort: Option<Duration>) -> oneshot::Receiver<
     if let Err(error) = thread {
         tracing::warn!(%error, "signals cannot be received: {ADVICE}");
     }
+    // Nothing is ever sent: the other end goes when the thread has got so far, or cannot.
+    let _ = is_ready.recv();
     told
 }
 
 const ADVICE: &str = "stop the process from outside";
 
-async fn watch(first: oneshot::Sender<&'static str>, last_resort: Option<Duration>) {
+async fn watch(
+    mut signals: Signals,
+    first: oneshot::Sender<&'static str>,
+    last_resort: Option<Duration>,
+) {
     // Nobody waits any more when the application has ended by itself.
-    let _ = first.send(next_signal().await);
+    let _ = first.send(signals.next().await);
     let overdue = async {
         match last_resort {
             Some(time) => tokio::time::sleep(time).await,
@@ -48,7 +63,7 @@ async fn watch(first: oneshot::Sender<&'static str>, last_resort: Option<Duratio
     };
     tokio::select! {
         // 128 + SIGINT, what a shell expects of an interrupted program.
-        _ = next_signal() => std::process::exit(130),
+        _ = signals.next() => std::process::exit(130),
         () = overdue => {
             let words = "bellwether: the process did not end by itself after the stop\n";
             let _ = std::io::stderr().write_all(words.as_bytes());
@@ -57,25 +72,38 @@ async fn watch(first: oneshot::Sender<&'static str>, last_resort: Option<Duratio
     }
 }
 
-/// Resolves on the next SIGTERM or Ctrl-C, by its name.
-async fn next_signal() -> &'static str {
+/// The handlers of SIGTERM and Ctrl-C.
+struct Signals {
     #[cfg(unix)]
-    {
-        use tokio::signal::unix::{SignalKind, signal};
-        let terminate = signal(SignalKind::terminate());
-        let interrupt = signal(SignalKind::interrupt());
-        if let (Ok(mut terminate), Ok(mut interrupt)) = (terminate, interrupt) {
+    handlers: Option<(Signal, Signal)>,
+}
+
+impl Signals {
+    /// Needs a runtime.
+    fn install() -> Self {
+        Self {
+            #[cfg(unix)]
+            handlers: signal(SignalKind::terminate())
+                .and_then(|terminate| Ok((terminate, signal(SignalKind::interrupt())?)))
+                .ok(),
+        }
+    }
+
+    /// Resolves on the next signal, by its name.
+    async fn next(&mut self) -> &'static str {
+        #[cfg(unix)]
+        if let Some((terminate, interrupt)) = &mut self.handlers {
             return tokio::select! {
                 _ = terminate.recv() => "SIGTERM",
                 _ = interrupt.recv() => "Ctrl-C",
             };
         }
+        if tokio::signal::ctrl_c().await.is_err() {
+            tracing::warn!("signals cannot be received here: {ADVICE}");
+            std::future::pending::<()>().await;
+        }
+        "Ctrl-C"
     }
-    if tokio::signal::ctrl_c().await.is_err() {
-        tracing::warn!("signals cannot be received here: {ADVICE}");
-        std::future::pending::<()>().await;
-    }
-    "Ctrl-C"
 }
 
 /// Waits for a watched signal; for ever where none can be received.
