@@ -75,6 +75,14 @@ fn measure(field: &Field<'_>) -> Result<Answer> {
                 );
                 goals.push(Goal::at_most(what, GOAL, ratio));
             }
+            let one_more = |name| one_more_reader(&micros, name, readers);
+            if let (Some(mine), Some(memory)) = (one_more(peer.name), one_more("memory")) {
+                let what = format!(
+                    "the same without the publish, which one reader shows, {readers} readers, {} / memory",
+                    peer.name
+                );
+                goals.push(Goal::at_most(what, GOAL, mine / memory));
+            }
         }
     }
     Ok(Answer {
@@ -101,6 +109,12 @@ fn measure(field: &Field<'_>) -> Result<Answer> {
         bars,
         notes,
     })
+}
+
+/// What an event costs for each reader beyond the first, which pays for the publish.
+fn one_more_reader(micros: &Samples, peer: &'static str, readers: u64) -> Option<f64> {
+    let of_event = |readers| Some(micros.of(peer, readers)?.median() * readers as f64);
+    Some((of_event(readers)? - of_event(1)?) / (readers - 1) as f64)
 }
 
 /// One fresh server: microseconds of CPU per delivery, and the median and p99 in milliseconds.
