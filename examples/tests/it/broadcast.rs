@@ -207,7 +207,7 @@ async fn bodies_up_to_the_limit_are_events_and_others_are_refused_with_their_rea
     let lines = "\n".repeat(MAX);
     let too_long = "x".repeat(MAX + 1);
     for (topic, body, status, reason) in [
-        ("a", lines.as_bytes(), 400, "at most 2097152 are allowed"),
+        ("a", lines.as_bytes(), 413, "at most 2097152 are allowed"),
         ("a", b"\xff\xfe", 400, "valid UTF-8"),
         ("", b"x", 400, "as a name"),
         ("a", too_long.as_bytes(), 413, "limit exceeded"),

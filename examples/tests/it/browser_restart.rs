@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use bellwether::{
-    Application, Drain, HttpError, LastEventId, ServerEventsResponse, ServerSentEvent, Topic, Topics,
-    get, stream,
+    Application, Drain, HttpError, LastEventId, ServerEventsResponse, ServerSentEvent, Topic,
+    Topics, get, stream,
 };
 use bellwether_testkit::Tab;
 use serde_json::{Value, json};

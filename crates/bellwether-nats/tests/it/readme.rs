@@ -6,13 +6,13 @@ use serde_json::json;
 
 use crate::world;
 
-#[path = "../../examples/shared_log.rs"]
+#[path = "../../examples/nats_log.rs"]
 #[allow(
     dead_code,
     unreachable_pub,
     reason = "it is a program of its own, whose `main` is for the command line"
 )]
-mod shared_log;
+mod nats_log;
 
 const README: &str = include_str!("../../README.md");
 const METRICS: &str = include_str!("../../src/observe.rs");
@@ -118,7 +118,7 @@ async fn the_example_does_what_it_says() {
     let Some(server) = or_skip(NatsServer::start("").await) else {
         return;
     };
-    let lines = shared_log::run(&server.url()).await.unwrap();
+    let lines = nats_log::run(&server.url()).await.unwrap();
     assert_eq!(lines.len(), 6);
     assert!(
         lines[0].starts_with("south published sun as 1."),

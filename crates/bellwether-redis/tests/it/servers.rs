@@ -273,7 +273,7 @@ async fn a_server_with_tls_is_reached_if_its_certificate_is_trusted() {
     let Some(_server) = or_skip(RedisServer::start(&arguments).await) else {
         return;
     };
-    let example = bellwether_testkit::example_path("shared_log");
+    let example = bellwether_testkit::example_path("redis_log");
     let run = async |roots: &str| {
         let mut command = tokio::process::Command::new(&example);
         command
@@ -291,7 +291,7 @@ async fn the_example_runs() {
     let Some(server) = or_skip(RedisServer::start(&[]).await) else {
         return;
     };
-    let mut command = tokio::process::Command::new(bellwether_testkit::example_path("shared_log"));
+    let mut command = tokio::process::Command::new(bellwether_testkit::example_path("redis_log"));
     let output = command.arg(server.url()).output().await.unwrap();
     let shown = String::from_utf8_lossy(&output.stdout).into_owned();
     assert!(output.status.success(), "{output:?}");

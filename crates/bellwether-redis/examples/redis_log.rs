@@ -1,6 +1,6 @@
 //! Two nodes that share one log: what one publishes, readers of the other get, also after they were away.
 //!
-//! Run: `cargo run -p bellwether-redis --example shared_log [redis://127.0.0.1:6379]`.
+//! Run: `cargo run -p bellwether-redis --example redis_log [redis://127.0.0.1:6379]`.
 
 #![allow(clippy::print_stdout, reason = "the program shows what it does")]
 

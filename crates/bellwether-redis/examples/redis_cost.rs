@@ -1,7 +1,7 @@
 //! Question: how many durable publishes a second, how long does each wait, how fast is a replay, and how soon does a
 //! reader of another node have an event?
 //!
-//! Run: `cargo run --release -p bellwether-redis --example cost`. Starts `redis-server` by itself, in the system's folder
+//! Run: `cargo run --release -p bellwether-redis --example redis_cost`. Starts `redis-server` by itself, in the system's folder
 //! for temporary files, whose disk is measured too. Prints figures and asserts only that they are of complete work;
 //! compare figures of one run only.
 

@@ -1,6 +1,6 @@
 //! Question: what do a publish and a delivery cost, in nanoseconds of one core?
 //!
-//! Run: `cargo run --release -p bellwether-topics --example cost`. Prints the best of five rounds of each figure and
+//! Run: `cargo run --release -p bellwether-topics --example topics_cost`. Prints the best of five rounds of each figure and
 //! asserts nothing; compare figures of one run only.
 
 #![allow(clippy::print_stdout, reason = "the figures are the program's purpose")]

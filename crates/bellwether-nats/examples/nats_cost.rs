@@ -1,6 +1,6 @@
 //! Question: how many durable publishes a second, how fast a replay, how soon does a tail have a record?
 //!
-//! Run: `cargo run --release -p bellwether-nats --example cost [nats://127.0.0.1:4222]`; without an address it starts a
+//! Run: `cargo run --release -p bellwether-nats --example nats_cost [nats://127.0.0.1:4222]`; without an address it starts a
 //! `nats-server` of its own, in the system's folder for temporary files. Events are 300 bytes in 100 topics. Prints
 //! figures and asserts only that they are of complete work; compare figures of one run only.
 

@@ -1,6 +1,6 @@
 //! Two nodes on one log: a reader moves from one to the other and misses nothing.
 //!
-//! Run: `nats-server -js`, then `cargo run -p bellwether-nats --example shared_log [nats://127.0.0.1:4222]`.
+//! Run: `nats-server -js`, then `cargo run -p bellwether-nats --example nats_log [nats://127.0.0.1:4222]`.
 
 #![allow(clippy::print_stdout, reason = "the program shows what it does")]
 

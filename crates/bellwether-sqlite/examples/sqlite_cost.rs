@@ -1,6 +1,6 @@
 //! Question: how many durable publishes a second, how long does each wait, and how fast is a replay?
 //!
-//! Run: `cargo run --release -p bellwether-sqlite --example cost [folder]`. The folder's disk is what is measured mostly;
+//! Run: `cargo run --release -p bellwether-sqlite --example sqlite_cost [folder]`. The folder's disk is what is measured mostly;
 //! the default is the system's folder for temporary files. Prints figures and asserts nothing; compare figures of one
 //! run only.
 
