@@ -133,7 +133,11 @@ impl Shard {
                 if walk.next.is_multiple_of(READERS_PER_LAG) {
                     reader.subscription.record_lag(shared.published);
                 }
-                self.after_send(id, sent, now);
+                match sent {
+                    // The usual case, without another look into the table.
+                    Ok(Sent::All) => reader.put_off_beat(now, &self.wheel),
+                    sent => self.after_send(id, sent, now),
+                }
             }
             News::Shared(shared) if reader.is_at(&shared.end) => {}
             News::None(place) if reader.is_at(place) => {}
