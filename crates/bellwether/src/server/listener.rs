@@ -265,8 +265,9 @@ impl Listener {
         match &self.kind {
             Kind::Tcp(listener) => {
                 let (stream, peer) = listener.accept().await?;
-                if !cfg!(target_os = "linux") {
-                    note(set_options(&SockRef::from(&stream), limits, timeouts));
+                let socket = SockRef::from(&stream);
+                if !has_options(&socket, timeouts) {
+                    note(set_options(&socket, limits, timeouts));
                 }
                 Ok((stream.into(), Some(peer)))
             }
@@ -308,6 +309,19 @@ fn open_tcp(address: SocketAddr) -> io::Result<TcpListener> {
     socket.listen(BACKLOG)?;
     socket.set_nonblocking(true)?;
     TcpListener::from_std(socket.into())
+}
+
+/// Whether the socket has its options from the listener. One that was in the listener's queue before that had them, as
+/// over a restart with a listener that was handed over, has not.
+#[cfg(target_os = "linux")]
+fn has_options(socket: &SockRef<'_>, timeouts: &Timeouts) -> bool {
+    let silence = timeouts.peer_silence.as_millis();
+    matches!(socket.tcp_user_timeout(), Ok(Some(found)) if found.as_millis() == silence)
+}
+
+#[cfg(not(target_os = "linux"))]
+fn has_options(_: &SockRef<'_>, _: &Timeouts) -> bool {
+    false
 }
 
 fn set_options(socket: &SockRef<'_>, limits: &Limits, timeouts: &Timeouts) -> io::Result<()> {
@@ -384,13 +398,21 @@ mod tests {
 
     #[cfg(target_os = "linux")]
     #[tokio::test]
-    async fn accepted_sockets_have_the_options_of_the_listener() {
+    async fn accepted_sockets_have_their_options_also_those_that_waited_in_the_queue() {
         let (limits, timeouts) = (Limits::default(), Timeouts::default());
         let listener = Listener::tcp("127.0.0.1:0").await.unwrap();
-        listener.prepare(&limits, &timeouts);
         let address = listener.address().socket_addr().unwrap();
-        let _client = tokio::net::TcpStream::connect(address).await.unwrap();
-        let (socket, peer) = listener.accept(&limits, &timeouts).await.unwrap();
+        let _early = tokio::net::TcpStream::connect(address).await.unwrap();
+        listener.prepare(&limits, &timeouts);
+        let _late = tokio::net::TcpStream::connect(address).await.unwrap();
+        for _ in 0..2 {
+            let accepted = listener.accept(&limits, &timeouts).await.unwrap();
+            check_options(&accepted, &timeouts);
+        }
+    }
+
+    #[cfg(target_os = "linux")]
+    fn check_options((socket, peer): &(Socket, Option<SocketAddr>), timeouts: &Timeouts) {
         let socket = SockRef::from(socket.tcp().unwrap());
         assert!(peer.is_some());
         assert!(socket.tcp_nodelay().unwrap());
