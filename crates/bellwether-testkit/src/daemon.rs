@@ -1,7 +1,7 @@
 //! A server program of the machine, started for one test: a port, a data folder, signals, its end.
 //!
-//! [`RedisServer`](crate::RedisServer) and [`NatsServer`](crate::NatsServer) say how their program is told its port
-//! and how it shows that it is ready; everything else is here.
+//! [`RedisServer`](crate::RedisServer) and [`NatsServer`](crate::NatsServer) are daemons of two kinds: those say how
+//! their program is told its port and how it shows that it is ready. Everything else is here.
 
 use std::fmt;
 use std::hash::{BuildHasher, RandomState};
@@ -40,9 +40,11 @@ impl fmt::Display for DaemonMissing {
 impl std::error::Error for DaemonMissing {}
 
 /// What is to be started, and how one sees that it is ready.
-pub(crate) trait Kind: fmt::Debug + Send + Sync {
+pub trait DaemonKind: fmt::Debug + Send + Sync {
     /// The program's file name.
     const PROGRAM: &'static str;
+    /// What the addresses for clients begin with.
+    const SCHEME: &'static str;
     /// The Debian package that has it.
     const PACKAGE: &'static str;
 
@@ -56,9 +58,11 @@ pub(crate) trait Kind: fmt::Debug + Send + Sync {
     fn is_ready(&self, home: &Path, pid: u32, answer: &str) -> bool;
 }
 
-/// A running or ended daemon. Dropping it kills the process (SIGKILL, by its id) and removes its folder.
+/// A running or ended server with a port and a data folder of its own.
+///
+/// Dropping it kills the process (SIGKILL, by its id) and removes the folder.
 #[derive(Debug)]
-pub(crate) struct Daemon<K> {
+pub struct Daemon<K> {
     kind: K,
     home: PathBuf,
     data: PathBuf,
@@ -66,8 +70,8 @@ pub(crate) struct Daemon<K> {
     child: Option<Child>,
 }
 
-impl<K: Kind> Daemon<K> {
-    pub(crate) async fn start(kind: K) -> Result<Self, DaemonMissing> {
+impl<K: DaemonKind> Daemon<K> {
+    pub(crate) async fn start_kind(kind: K) -> Result<Self, DaemonMissing> {
         let home = new_home(K::PROGRAM);
         let data = home.join("data");
         std::fs::create_dir_all(&data).expect("the system's temporary folder takes a folder");
@@ -87,16 +91,30 @@ impl<K: Kind> Daemon<K> {
         panic!("{} started on no port; {}", K::PROGRAM, daemon.log());
     }
 
-    pub(crate) fn port(&self) -> u16 {
+    /// The address for clients, such as `redis://127.0.0.1:12345`.
+    #[must_use]
+    pub fn url(&self) -> String {
+        format!("{}://127.0.0.1:{}", K::SCHEME, self.port)
+    }
+
+    /// The port, the same after [`Daemon::start_again`].
+    #[must_use]
+    pub fn port(&self) -> u16 {
         self.port
     }
 
-    pub(crate) fn folder(&self) -> &Path {
+    /// The folder with the server's data and nothing else. It may be copied and replaced while the server is down.
+    #[must_use]
+    pub fn folder(&self) -> &Path {
         &self.data
     }
 
-    /// Starts the ended program again, on its port and folder, and waits until it answers.
-    pub(crate) async fn start_again(&mut self) {
+    /// Starts the ended server again, on the same port and folder, and waits until it answers.
+    ///
+    /// # Panics
+    ///
+    /// When it runs, or does not start.
+    pub async fn start_again(&mut self) {
         assert!(self.child.is_none(), "{} still runs", K::PROGRAM);
         let is_started = self.launch().await.unwrap_or_else(|error| {
             panic!("it could be started once, and now there is {error}");
@@ -109,24 +127,45 @@ impl<K: Kind> Daemon<K> {
         );
     }
 
-    /// SIGKILL, and waits until it has gone.
-    pub(crate) async fn kill(&mut self) {
+    /// Kills the server (SIGKILL) and waits until it has gone.
+    pub async fn kill(&mut self) {
         if let Some(mut child) = self.child.take() {
             child.kill().expect("a child can be killed");
             wait(&mut child).await;
         }
     }
 
-    /// SIGTERM, and waits until it has gone.
-    pub(crate) async fn stop(&mut self) {
+    /// Asks the server to end (SIGTERM) and waits until it has gone.
+    ///
+    /// # Panics
+    ///
+    /// When it does not go within 30 seconds.
+    pub async fn stop(&mut self) {
         if let Some(mut child) = self.child.take() {
             send_signal(child.id(), "TERM").await;
             wait(&mut child).await;
         }
     }
 
-    /// A signal to the running process.
-    pub(crate) async fn signal(&self, name: &str) {
+    /// Stops the running server where it stands (SIGSTOP): its connections stay open and silent.
+    ///
+    /// # Panics
+    ///
+    /// When it does not run.
+    pub async fn pause(&self) {
+        self.signal("STOP").await;
+    }
+
+    /// Lets a paused server go on (SIGCONT).
+    ///
+    /// # Panics
+    ///
+    /// When it does not run.
+    pub async fn resume(&self) {
+        self.signal("CONT").await;
+    }
+
+    async fn signal(&self, name: &str) {
         let child = self.child.as_ref();
         let pid = child.expect("a signal goes to a running program").id();
         send_signal(pid, name).await;

@@ -20,11 +20,11 @@ mod skip;
 
 pub use browser::{Browser, BrowserError, Tab};
 pub use client::{BodyEnd, RawClient};
-pub use daemon::DaemonMissing;
+pub use daemon::{Daemon, DaemonKind, DaemonMissing};
 pub use head::Head;
-pub use nats_server::NatsServer;
+pub use nats_server::{Nats, NatsServer};
 pub use patience::{PATIENCE, eventually, within};
 pub use program::{Program, example_path};
-pub use redis_server::RedisServer;
+pub use redis_server::{Redis, RedisServer};
 pub use script::{Answer, Pipe, ScriptedServer, SeenRequest};
 pub use skip::{REQUIRE_TOOLS, or_skip};

@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::process::Command;
 
-use crate::daemon::{Daemon, DaemonMissing, Kind};
+use crate::daemon::{Daemon, DaemonKind, DaemonMissing};
 
 /// A NATS server with JetStream, a port and a data folder of its own.
 ///
@@ -21,10 +21,7 @@ use crate::daemon::{Daemon, DaemonMissing, Kind};
 /// nats.start_again().await;
 /// # });
 /// ```
-#[derive(Debug)]
-pub struct NatsServer {
-    daemon: Daemon<Nats>,
-}
+pub type NatsServer = Daemon<Nats>;
 
 impl NatsServer {
     /// Starts `nats-server` with these lines of configuration after its own, and waits until it answers.
@@ -38,72 +35,13 @@ impl NatsServer {
     /// When it does not start; the message holds the end of its log.
     pub async fn start(extra_config: &str) -> Result<Self, DaemonMissing> {
         let extra_config = extra_config.to_owned();
-        let daemon = Daemon::start(Nats { extra_config }).await?;
-        Ok(Self { daemon })
-    }
-
-    /// The address for clients: `nats://127.0.0.1:12345`.
-    #[must_use]
-    pub fn url(&self) -> String {
-        format!("nats://127.0.0.1:{}", self.port())
-    }
-
-    /// The port, the same after [`NatsServer::start_again`].
-    #[must_use]
-    pub fn port(&self) -> u16 {
-        self.daemon.port()
-    }
-
-    /// The folder with JetStream's data and nothing else. It may be copied and replaced while the server is down.
-    #[must_use]
-    pub fn folder(&self) -> &Path {
-        self.daemon.folder()
-    }
-
-    /// Kills the server (SIGKILL) and waits until it has gone.
-    pub async fn kill(&mut self) {
-        self.daemon.kill().await;
-    }
-
-    /// Asks the server to end (SIGTERM) and waits until it has gone.
-    ///
-    /// # Panics
-    ///
-    /// When it does not go within 30 seconds.
-    pub async fn stop(&mut self) {
-        self.daemon.stop().await;
-    }
-
-    /// Starts the ended server again, on the same port and folder, and waits until it answers.
-    ///
-    /// # Panics
-    ///
-    /// When it runs, or does not start.
-    pub async fn start_again(&mut self) {
-        self.daemon.start_again().await;
-    }
-
-    /// Stops the running server where it stands (SIGSTOP): its connections stay open and silent.
-    ///
-    /// # Panics
-    ///
-    /// When it does not run.
-    pub async fn pause(&self) {
-        self.daemon.signal("STOP").await;
-    }
-
-    /// Lets a paused server go on (SIGCONT).
-    ///
-    /// # Panics
-    ///
-    /// When it does not run.
-    pub async fn resume(&self) {
-        self.daemon.signal("CONT").await;
+        Self::start_kind(Nats { extra_config }).await
     }
 }
 
+/// What makes a [`Daemon`] a [`NatsServer`].
 #[derive(Debug)]
-struct Nats {
+pub struct Nats {
     extra_config: String,
 }
 
@@ -113,8 +51,9 @@ fn server_name(home: &Path) -> String {
     name.to_string_lossy().into_owned()
 }
 
-impl Kind for Nats {
+impl DaemonKind for Nats {
     const PROGRAM: &'static str = "nats-server";
+    const SCHEME: &'static str = "nats";
     const PACKAGE: &'static str = "nats-server";
 
     fn command(&self, home: &Path, port: u16) -> Command {

@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::process::Command;
 
-use crate::daemon::{Daemon, DaemonMissing, Kind};
+use crate::daemon::{Daemon, DaemonKind, DaemonMissing};
 
 /// A Redis server with a port and a data folder of its own.
 ///
@@ -22,10 +22,7 @@ use crate::daemon::{Daemon, DaemonMissing, Kind};
 /// redis.start_again().await;
 /// # });
 /// ```
-#[derive(Debug)]
-pub struct RedisServer {
-    daemon: Daemon<Redis>,
-}
+pub type RedisServer = Daemon<Redis>;
 
 impl RedisServer {
     /// Starts `redis-server` with these arguments after its own, so that they win, and waits until it answers.
@@ -39,77 +36,19 @@ impl RedisServer {
     /// When it does not start; the message holds the end of its log.
     pub async fn start(arguments: &[&str]) -> Result<Self, DaemonMissing> {
         let arguments = arguments.iter().map(|&text| text.to_owned()).collect();
-        let daemon = Daemon::start(Redis { arguments }).await?;
-        Ok(Self { daemon })
-    }
-
-    /// The address for clients: `redis://127.0.0.1:12345`.
-    #[must_use]
-    pub fn url(&self) -> String {
-        format!("redis://127.0.0.1:{}", self.port())
-    }
-
-    /// The port, the same after [`RedisServer::start_again`].
-    #[must_use]
-    pub fn port(&self) -> u16 {
-        self.daemon.port()
-    }
-
-    /// The folder with the server's data and nothing else. It may be copied and replaced while the server is down.
-    #[must_use]
-    pub fn folder(&self) -> &Path {
-        self.daemon.folder()
-    }
-
-    /// Kills the server (SIGKILL) and waits until it has gone.
-    pub async fn kill(&mut self) {
-        self.daemon.kill().await;
-    }
-
-    /// Asks the server to end (SIGTERM) and waits until it has gone.
-    ///
-    /// # Panics
-    ///
-    /// When it does not go within 30 seconds.
-    pub async fn stop(&mut self) {
-        self.daemon.stop().await;
-    }
-
-    /// Starts the ended server again, on the same port and folder, and waits until it answers.
-    ///
-    /// # Panics
-    ///
-    /// When it runs, or does not start.
-    pub async fn start_again(&mut self) {
-        self.daemon.start_again().await;
-    }
-
-    /// Stops the running server where it stands (SIGSTOP): its connections stay open and silent.
-    ///
-    /// # Panics
-    ///
-    /// When it does not run.
-    pub async fn pause(&self) {
-        self.daemon.signal("STOP").await;
-    }
-
-    /// Lets a paused server go on (SIGCONT).
-    ///
-    /// # Panics
-    ///
-    /// When it does not run.
-    pub async fn resume(&self) {
-        self.daemon.signal("CONT").await;
+        Self::start_kind(Redis { arguments }).await
     }
 }
 
+/// What makes a [`Daemon`] a [`RedisServer`].
 #[derive(Debug)]
-struct Redis {
+pub struct Redis {
     arguments: Vec<String>,
 }
 
-impl Kind for Redis {
+impl DaemonKind for Redis {
     const PROGRAM: &'static str = "redis-server";
+    const SCHEME: &'static str = "redis";
     const PACKAGE: &'static str = "redis-server";
 
     fn command(&self, home: &Path, port: u16) -> Command {
