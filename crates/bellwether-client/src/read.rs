@@ -5,7 +5,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
 use bellwether_wire::{Decoder, Limits, MessageRef};
-use bytes::{Buf, Bytes};
+use bytes::Buf;
 use futures_core::Stream;
 use http_body::Frame;
 use pin_project_lite::pin_project;
@@ -43,7 +43,8 @@ where
     Events {
         body,
         decoder: Decoder::new(),
-        chunk: Bytes::new(),
+        piece: None,
+        used: 0,
         until_data: None,
         is_over: false,
     }
@@ -64,17 +65,19 @@ pin_project! {
     ///
     /// An `Err` is the last item: the body broke off ([`Error::is_transport`]), or is beyond the limits
     /// ([`Error::is_limit`]). Afterwards it yields `None`.
-    pub struct Events<B> {
+    pub struct Events<B: http_body::Body> {
         #[pin]
         body: B,
         decoder: Decoder,
-        chunk: Bytes,
+        piece: Option<B::Data>,
+        // How many bytes of the piece's first chunk have been decoded and are still to be stepped over.
+        used: usize,
         until_data: Option<String>,
         is_over: bool,
     }
 }
 
-impl<B> Events<B> {
+impl<B: http_body::Body> Events<B> {
     /// Sets how long a line and how large an event may be. Default 4 MiB each. Call it before the first event.
     #[must_use]
     pub fn limits(mut self, limits: Limits) -> Self {
@@ -128,6 +131,7 @@ where
     B::Error: Into<BoxError>,
 {
     /// The next event, as `make` makes it.
+    #[inline(always)]
     fn poll_as<T>(
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -138,34 +142,36 @@ where
             if *this.is_over {
                 return Poll::Ready(None);
             }
-            if !this.chunk.is_empty() {
-                let mut input = &this.chunk[..];
+            if let Some(piece) = this.piece.as_mut() {
+                piece.advance(std::mem::take(this.used));
+                let chunk = piece.chunk();
+                let mut input = chunk;
                 match this.decoder.decode_ref(&mut input) {
                     Ok(Some(message)) if this.until_data.as_deref() == Some(&*message.data) => {
                         *this.is_over = true;
-                        continue;
                     }
                     Ok(Some(message)) => {
+                        *this.used = chunk.len() - input.len();
                         // The event is made where it stays: to hand it on costs more than to decode it.
-                        let message = make(message);
-                        let used = this.chunk.len() - input.len();
-                        this.chunk.advance(used);
-                        return Poll::Ready(Some(Ok(message)));
+                        return Poll::Ready(Some(Ok(make(message))));
                     }
-                    Ok(None) => {}
+                    Ok(None) => {
+                        *this.used = chunk.len();
+                        if *this.used == piece.remaining() {
+                            *this.piece = None;
+                            *this.used = 0;
+                        }
+                    }
                     Err(error) => {
                         *this.is_over = true;
                         return Poll::Ready(Some(Err(Error::from(error).closed())));
                     }
                 }
+                continue;
             }
             match ready!(this.body.as_mut().poll_frame(cx)) {
                 None => *this.is_over = true,
-                Some(Ok(frame)) => {
-                    if let Ok(mut data) = frame.into_data() {
-                        *this.chunk = data.copy_to_bytes(data.remaining());
-                    }
-                }
+                Some(Ok(frame)) => *this.piece = frame.into_data().ok(),
                 Some(Err(error)) => {
                     *this.is_over = true;
                     let cut = Kind::Transport(TransportError::cut(error.into()));
@@ -183,12 +189,13 @@ where
 {
     type Item = Result<Message, Error>;
 
+    #[inline]
     fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         self.poll_as(cx, |message| Message::new(message, None))
     }
 }
 
-impl<B> fmt::Debug for Events<B> {
+impl<B: http_body::Body> fmt::Debug for Events<B> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Events").finish_non_exhaustive()
     }

@@ -1,10 +1,9 @@
 //! [`Block`]: the event that is being gathered, field by field, until its blank line comes.
 
-use memchr::memchr;
-
 use crate::event::MAX_RETRY_MS;
 use crate::field::{EventId, EventName};
 use crate::gathered::Gathered;
+use crate::scanned::Scanned;
 
 /// See the module.
 #[derive(Debug, Default)]
@@ -16,7 +15,7 @@ pub(crate) struct Block {
     /// Not the last event id before the blank line has come.
     id: EventId,
     has_id: bool,
-    /// The length of name and id as held.
+    /// The lengths of name and id.
     pub(crate) heading_bytes: usize,
 }
 
@@ -61,31 +60,28 @@ impl Block {
         self.has_data = false;
         if self.heading_bytes > 0 {
             self.heading_bytes = 0;
-            self.name = EventName::default();
+            self.name.clear();
         }
     }
 
     /// Interprets one line that is not blank, given without its break.
-    pub(crate) fn read_line(&mut self, line: &[u8]) -> Effect {
+    pub(crate) fn read_line(&mut self, line: Scanned<'_>) -> Effect {
         // Names are compared as they are, byte by byte; whatever is none of these four is ignored.
-        match line.first() {
+        match line.bytes().first() {
             Some(b':') => return Effect::Comment,
             Some(b'd') => {
-                if let Some(value) = value_of(line, b"data") {
-                    self.begin_data_line();
-                    self.data.push(value);
-                }
+                self.begin_data_line(line);
             }
             Some(b'e') => {
-                if let Some(value) = value_of(line, b"event") {
+                if let Some(value) = line.rest(|line| value_of(line, b"event")) {
                     self.name.set_line(value);
                     self.measure_heading();
                 }
             }
             Some(b'i') => {
                 // An id with U+0000 is ignored; the id that the block may have had before it stays.
-                if let Some(value) = value_of(line, b"id")
-                    && memchr(0, value).is_none()
+                if let Some(value) = line.rest(|line| value_of(line, b"id"))
+                    && !value.bytes().contains(&0)
                 {
                     self.id.set_line(value);
                     self.has_id = true;
@@ -93,7 +89,7 @@ impl Block {
                 }
             }
             Some(b'r') => {
-                if let Some(retry) = value_of(line, b"retry").and_then(milliseconds) {
+                if let Some(retry) = value_of(line.bytes(), b"retry").and_then(milliseconds) {
                     return Effect::Retry(retry);
                 }
             }
@@ -102,11 +98,17 @@ impl Block {
         Effect::None
     }
 
-    pub(crate) fn begin_data_line(&mut self) {
+    /// Adds a line to the data if it is one, or the beginning of one.
+    #[inline(always)]
+    pub(crate) fn begin_data_line(&mut self, line: Scanned<'_>) {
+        let Some(value) = line.rest(|line| value_of(line, b"data")) else {
+            return;
+        };
         if self.has_data {
-            self.data.push_byte(b'\n');
+            self.data.push_break();
         }
         self.has_data = true;
+        self.data.push(value);
     }
 
     fn measure_heading(&mut self) {

@@ -1,61 +1,22 @@
 //! Bytes to events: the algorithm of WHATWG HTML 9.2.5 and 9.2.6, fed with pieces of any size.
 //!
-//! Every byte is searched for line breaks once. A line that lies whole in the input is read right there; only a line
-//! that a piece cuts is gathered in a buffer. The decoder does no I/O and knows no time: reconnecting and waiting are
+//! A line that lies whole in the input is looked at once and read right there; only a line that a piece cuts is gathered
+//! in a buffer. The decoder does no I/O and knows no time: reconnecting and waiting are
 //! the caller's.
 
-use std::borrow::Cow;
 use std::time::Duration;
-
-use memchr::memchr2;
 
 use crate::block::{Block, Effect, value_of};
 use crate::error::{DecodeError, Limit};
-use crate::field::{EventId, EventName};
+use crate::field::EventId;
 use crate::limits::Limits;
-use crate::text::lossy;
+use crate::message::{Message, MessageRef};
+use crate::scanned::Scanned;
 
 const BYTE_ORDER_MARK: &[u8] = "\u{feff}".as_bytes();
 
 /// A line buffer that a long line has blown up beyond this is given back.
 const KEPT_LINE_BYTES: usize = 64 * 1024;
-
-/// An event as a client sees it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct Message {
-    /// The event's name; `message` if it has none or an empty one.
-    pub event: EventName,
-    /// The data; its lines are joined by LF.
-    pub data: String,
-    /// The last id that the stream has set, with this event or before it; empty if there is none.
-    pub last_event_id: EventId,
-}
-
-/// An event as a client sees it, borrowed from the input and the decoder: from [`Decoder::decode_ref`].
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct MessageRef<'a> {
-    /// The event's name; `message` if it has none or an empty one.
-    pub event: &'a EventName,
-    /// The data; its lines are joined by LF. Borrowed from the input if it is one line that lies there whole; owned if
-    /// bytes of it had to be replaced, or if it is long and came in pieces.
-    pub data: Cow<'a, str>,
-    /// The last id that the stream has set, with this event or before it; empty if there is none.
-    pub last_event_id: &'a EventId,
-}
-
-impl MessageRef<'_> {
-    /// The event as a value of its own. Copies data that is borrowed.
-    #[inline]
-    pub fn into_owned(self) -> Message {
-        Message {
-            event: self.event.clone(),
-            data: self.data.into_owned(),
-            last_event_id: self.last_event_id.clone(),
-        }
-    }
-}
 
 /// Reads an event stream, in pieces as they arrive.
 ///
@@ -91,8 +52,7 @@ pub struct Decoder {
 /// What belongs to one connection and is forgotten at the next.
 #[derive(Debug, Default)]
 struct Connection {
-    /// How many bytes of a byte-order mark have been seen; all of them once that question is settled.
-    mark: usize,
+    phase: Phase,
     /// The last line ended with CR: an LF that follows belongs to it.
     after_cr: bool,
     /// The length of the unfinished line, wherever its bytes are.
@@ -102,12 +62,26 @@ struct Connection {
     line: Vec<u8>,
     is_data_line: bool,
     block: Block,
+}
+
+/// What is to be done before the next byte is read.
+// Its tag has a byte of its own, as it is looked at for each event.
+#[derive(Debug)]
+#[repr(u8)]
+enum Phase {
+    /// So many bytes of what may be a byte-order mark have been seen.
+    Mark(usize),
+    /// Nothing.
+    Reading,
     /// The block has gone out as an event, and is to be emptied.
-    is_spent: bool,
-    failed: Option<DecodeError>,
-    /// How many bytes were searched for a line break: the tests hold it to the length of the input.
-    #[cfg(test)]
-    searched: usize,
+    Spent,
+    Failed(DecodeError),
+}
+
+impl Default for Phase {
+    fn default() -> Self {
+        Self::Mark(0)
+    }
 }
 
 /// How far a look at the input has come.
@@ -115,7 +89,7 @@ enum Step<'i> {
     /// All of it is read, and no event is complete.
     NoEvent,
     /// The event's data is this line of the input.
-    Whole(&'i [u8]),
+    Whole(Scanned<'i>),
     /// The event's data has been gathered.
     Gathered,
 }
@@ -184,7 +158,7 @@ impl Decoder {
     ) -> Result<Option<MessageRef<'a>>, DecodeError> {
         let whole = match self.step(input)? {
             Step::NoEvent => return Ok(None),
-            Step::Whole(value) => Some(lossy(value)),
+            Step::Whole(value) => Some(value.text()),
             Step::Gathered => None,
         };
         let (event, gathered) = self.connection.block.name_and_data();
@@ -232,36 +206,49 @@ impl Decoder {
     // Its callers build what they give right where it finds it: events are too large to be handed on twice.
     #[inline(always)]
     fn step<'i>(&mut self, input: &mut &'i [u8]) -> Result<Step<'i>, DecodeError> {
-        if self.connection.is_spent {
-            self.connection.is_spent = false;
+        if matches!(self.connection.phase, Phase::Spent) {
+            self.connection.phase = Phase::Reading;
             self.connection.block.clear();
-        }
-        if let Some(error) = self.connection.failed {
-            return Err(error);
-        }
-        if self.connection.mark < BYTE_ORDER_MARK.len() {
-            self.connection.skip_mark(input);
+        } else if !matches!(self.connection.phase, Phase::Reading) {
+            self.connection.begin(input)?;
         }
         loop {
-            if self.connection.after_cr {
-                match input.split_first() {
+            if self.connection.line_bytes == 0 {
+                let mut next = input.split_first();
+                if self.connection.after_cr
+                    && let Some((byte, rest)) = next
+                {
+                    self.connection.after_cr = false;
+                    if *byte == b'\n' {
+                        *input = rest;
+                        next = rest.split_first();
+                    }
+                }
+                match next {
                     None => return Ok(Step::NoEvent),
-                    Some((b'\n', rest)) => *input = rest,
+                    // The blank line that ends an event is seen without a search.
+                    Some((b'\n', rest)) => {
+                        *input = rest;
+                        if self.dispatch() {
+                            return Ok(Step::Gathered);
+                        }
+                        continue;
+                    }
                     Some(_) => {}
                 }
-                self.connection.after_cr = false;
             }
-            let Some(at) = self.connection.find_line_end(input) else {
-                if self.connection.line_bytes + input.len() > self.limits.max_line_bytes {
+            let piece = Scanned::line_of(input);
+            let Some((line_break, rest)) = input.get(piece.len()..).and_then(<[u8]>::split_first)
+            else {
+                if self.connection.line_bytes + piece.len() > self.limits.max_line_bytes {
                     return Err(self.fail(Limit::Line, self.limits.max_line_bytes));
                 }
-                self.connection.keep(input);
+                self.connection.keep(piece);
                 *input = &[];
                 return Ok(Step::NoEvent);
             };
-            let (piece, rest) = input.split_at(at);
-            self.connection.after_cr = rest.first() == Some(&b'\r');
-            *input = rest.get(1..).unwrap_or_default();
+            self.connection.after_cr = *line_break == b'\r';
+            *input = rest;
             let length = self.connection.line_bytes + piece.len();
             if length == 0 {
                 if self.dispatch() {
@@ -277,6 +264,10 @@ impl Decoder {
                     return Ok(Step::Whole(value));
                 }
                 self.read_line(piece);
+            } else if self.connection.is_data_line {
+                self.connection.line_bytes = 0;
+                self.connection.is_data_line = false;
+                self.connection.block.data.push(piece);
             } else {
                 self.read_cut_line(piece);
             }
@@ -286,17 +277,12 @@ impl Decoder {
         }
     }
 
-    /// Reads a line that has been cut, with its last piece.
-    fn read_cut_line(&mut self, piece: &[u8]) {
+    /// Reads a line that has been cut and is no data, with its last piece.
+    fn read_cut_line(&mut self, piece: Scanned<'_>) {
         self.connection.line_bytes = 0;
-        if self.connection.is_data_line {
-            self.connection.is_data_line = false;
-            self.connection.block.data.push(piece);
-            return;
-        }
         let mut line = std::mem::take(&mut self.connection.line);
-        line.extend_from_slice(piece);
-        self.read_line(&line);
+        line.extend_from_slice(piece.bytes());
+        self.read_line(Scanned::line_of(&line));
         self.connection.line = line;
         self.connection.clear_line();
     }
@@ -305,24 +291,26 @@ impl Decoder {
     ///
     /// That is so for most events, and then the data is not gathered at all.
     #[inline]
-    fn read_event<'i>(&mut self, line: &'i [u8], input: &mut &'i [u8]) -> Option<&'i [u8]> {
+    fn read_event<'i>(&mut self, line: Scanned<'i>, input: &mut &'i [u8]) -> Option<Scanned<'i>> {
         let block = &mut self.connection.block;
         if block.has_data || self.connection.after_cr {
             return None;
         }
         let rest = input.strip_prefix(b"\n")?;
-        let value = value_of(line, b"data")?;
+        let value = line.rest(|line| value_of(line, b"data"))?;
         if value.len() + block.heading_bytes > self.limits.max_event_bytes {
             return None;
         }
         *input = rest;
         block.commit_id(&mut self.last_event_id);
-        self.connection.is_spent = true;
+        if block.heading_bytes > 0 {
+            self.connection.phase = Phase::Spent;
+        }
         Some(value)
     }
 
     /// Interprets one line that is not blank, given without its break.
-    fn read_line(&mut self, line: &[u8]) {
+    fn read_line(&mut self, line: Scanned<'_>) {
         match self.connection.block.read_line(line) {
             Effect::None => {}
             Effect::Comment => self.comments = self.comments.saturating_add(1),
@@ -335,7 +323,7 @@ impl Decoder {
         let block = &mut self.connection.block;
         block.commit_id(&mut self.last_event_id);
         if block.has_data {
-            self.connection.is_spent = true;
+            self.connection.phase = Phase::Spent;
             return true;
         }
         block.clear();
@@ -346,7 +334,7 @@ impl Decoder {
     fn fail(&mut self, limit: Limit, allowed: usize) -> DecodeError {
         let error = DecodeError { limit, allowed };
         self.connection = Connection {
-            failed: Some(error),
+            phase: Phase::Failed(error),
             ..Connection::default()
         };
         error
@@ -355,35 +343,30 @@ impl Decoder {
 
 impl Connection {
     /// Skips a byte-order mark at the very beginning, which may come in pieces too.
-    fn skip_mark(&mut self, input: &mut &[u8]) {
-        while let Some(expected) = BYTE_ORDER_MARK.get(self.mark)
-            && let Some((first, rest)) = input.split_first()
-        {
+    #[cold]
+    fn begin(&mut self, input: &mut &[u8]) -> Result<(), DecodeError> {
+        let mut seen = match self.phase {
+            Phase::Mark(seen) => seen,
+            Phase::Failed(error) => return Err(error),
+            Phase::Reading | Phase::Spent => return Ok(()),
+        };
+        while let Some(expected) = BYTE_ORDER_MARK.get(seen) {
+            let Some((first, rest)) = input.split_first() else {
+                self.phase = Phase::Mark(seen);
+                return Ok(());
+            };
             if first != expected {
                 // It was not one: what looked like it begins the first line.
-                let beginning = BYTE_ORDER_MARK.get(..self.mark).unwrap_or_default();
+                let beginning = BYTE_ORDER_MARK.get(..seen).unwrap_or_default();
                 self.line.extend_from_slice(beginning);
                 self.line_bytes = self.line.len();
-                self.mark = BYTE_ORDER_MARK.len();
-                return;
+                break;
             }
-            self.mark += 1;
+            seen += 1;
             *input = rest;
         }
-    }
-
-    /// Finds the first CR or LF.
-    fn find_line_end(&mut self, input: &[u8]) -> Option<usize> {
-        // Every event ends with a blank line, which is seen without a search.
-        let found = match input.first() {
-            Some(b'\n') => Some(0),
-            _ => memchr2(b'\r', b'\n', input),
-        };
-        #[cfg(test)]
-        {
-            self.searched += found.map_or(input.len(), |at| at + 1);
-        }
-        found
+        self.phase = Phase::Reading;
+        Ok(())
     }
 
     /// Empties the line buffer for the next line, and gives it back if it has become large.
@@ -395,39 +378,45 @@ impl Connection {
     }
 
     /// Keeps a piece of a line whose end has not come.
-    fn keep(&mut self, piece: &[u8]) {
+    #[inline]
+    fn keep(&mut self, piece: Scanned<'_>) {
         self.line_bytes += piece.len();
         if self.is_data_line {
             self.block.data.push(piece);
-            return;
-        }
-        if !self.line.is_empty() {
-            self.line.extend_from_slice(piece);
-        }
-        let line = if self.line.is_empty() {
-            piece
         } else {
-            &self.line
-        };
-        // One byte after the colon tells whether there is a space to be removed.
-        if line.len() > "data:".len()
-            && line.starts_with(b"data:")
-            && let Some(value) = value_of(line, b"data")
-        {
-            self.block.begin_data_line();
-            self.block.data.push(value);
-            self.is_data_line = true;
-            self.clear_line();
-        } else if self.line.is_empty() {
-            self.line.extend_from_slice(piece);
+            self.keep_start(piece);
         }
     }
+
+    /// Keeps a piece of a line of which it is not known yet whether it is data.
+    fn keep_start(&mut self, piece: Scanned<'_>) {
+        if self.line.is_empty() && begins_data(piece.bytes()) {
+            self.is_data_line = true;
+            self.block.begin_data_line(piece);
+            return;
+        }
+        self.line.extend_from_slice(piece.bytes());
+        if begins_data(&self.line) {
+            // It was too short to tell until now, so there is little to look at again.
+            self.is_data_line = true;
+            self.block.begin_data_line(Scanned::line_of(&self.line));
+            self.clear_line();
+        }
+    }
+}
+
+/// Whether it is known where the data of this unfinished line begins: one byte after the colon tells whether there is a
+/// space to be removed.
+#[inline]
+fn begins_data(line: &[u8]) -> bool {
+    line.len() > b"data:".len() && line.starts_with(b"data:")
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::gathered::WAITING_BYTES;
+    use crate::gathered::SMALL_BYTES;
+    use crate::scanned::LOOKED_AT;
 
     fn decode_in_pieces(decoder: &mut Decoder, bytes: &[u8], size: usize) -> usize {
         let mut count = 0;
@@ -440,18 +429,24 @@ mod tests {
     }
 
     #[test]
-    fn every_byte_is_searched_once_however_the_input_is_cut() {
-        let mut bytes = b"data: ".to_vec();
-        bytes.extend(std::iter::repeat_n(b'x', 100_000));
-        bytes.extend(b"\r\n\r\n");
+    fn every_byte_is_looked_at_twice_at_most_however_the_input_is_cut() {
+        let long = [b'x'; 100_000];
+        let mut bytes = Vec::new();
+        for line in [&b"data: "[..], b": ", b"id: ", b"unknown"] {
+            bytes.extend(line);
+            bytes.extend(long);
+            bytes.extend(b"\r\n");
+        }
+        bytes.extend(b"\r\n");
         bytes.extend(b"data: a\n".repeat(10_000));
         bytes.extend(b"\n");
         for size in [1, 2, 7, 1000, bytes.len()] {
-            let mut decoder = Decoder::new();
-            assert_eq!(decode_in_pieces(&mut decoder, &bytes, size), 2);
+            let before = LOOKED_AT.get();
+            assert_eq!(decode_in_pieces(&mut Decoder::new(), &bytes, size), 2);
+            let looked_at = LOOKED_AT.get() - before;
             assert!(
-                decoder.connection.searched <= bytes.len(),
-                "in pieces of {size}"
+                looked_at <= 2 * bytes.len(),
+                "{looked_at} in pieces of {size}"
             );
         }
     }
@@ -500,7 +495,7 @@ mod tests {
 
         let long = [b"data: ".as_slice(), &[b'x'; 1_000_000], b"\n\n"].concat();
         assert_eq!(decode_in_pieces(&mut decoder, &long, 4096), 1);
-        assert!(decoder.connection.block.data.capacity() <= 2 * WAITING_BYTES);
+        assert!(decoder.connection.block.data.capacity() <= 2 * SMALL_BYTES);
     }
 
     #[test]

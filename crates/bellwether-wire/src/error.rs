@@ -97,6 +97,7 @@ pub struct DecodeError {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(usize)]
 pub(crate) enum Limit {
     Line,
     Event,

@@ -7,6 +7,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use crate::error::{Field, FieldError};
+use crate::scanned::Scanned;
 use crate::text::Text;
 
 /// The id of an event: any text without CR, LF and U+0000.
@@ -93,6 +94,12 @@ impl EventId {
 }
 
 impl EventName {
+    /// Becomes empty.
+    #[inline]
+    pub(crate) fn clear(&mut self) {
+        self.0.clear();
+    }
+
     /// `message`, the name of an event that names none.
     pub const MESSAGE: Self = Self(Text::from_static("message"));
 
@@ -145,9 +152,10 @@ macro_rules! checked_text {
             /// Becomes the value of a line that was received.
             ///
             /// Invariant: it is part of a line and so has no CR and LF, and the decoder ignores ids with U+0000.
-            pub(crate) fn set_line(&mut self, value: &[u8]) {
-                debug_assert!(check($field, value).is_none());
-                self.0.set_utf8_lossy(value);
+            #[inline]
+            pub(crate) fn set_line(&mut self, value: Scanned<'_>) {
+                debug_assert!(check($field, value.bytes()).is_none());
+                self.0.set(value.text());
             }
 
             /// The text.

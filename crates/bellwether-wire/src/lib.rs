@@ -66,18 +66,22 @@ mod encode;
 mod json;
 
 mod decode;
+mod message;
 
 mod block;
 mod gathered;
 mod limits;
+mod scan;
+mod scanned;
 
 mod error;
 
-pub use crate::decode::{Decoder, Message, MessageRef};
+pub use crate::decode::Decoder;
 pub use crate::error::{DecodeError, EncodeError, FieldError};
 pub use crate::event::ServerSentEvent;
 pub use crate::field::{EventId, EventName};
 pub use crate::limits::Limits;
+pub use crate::message::{Message, MessageRef};
 pub use crate::text::Text;
 
 #[cfg(feature = "json")]

@@ -112,24 +112,68 @@ impl Text {
         }
     }
 
-    /// Becomes the text of any bytes, invalid sequences replaced by U+FFFD.
+    /// Becomes this text.
     ///
-    /// In place, since moving what has just been written in small pieces makes the processor wait.
-    pub(crate) fn set_utf8_lossy(&mut self, bytes: &[u8]) {
-        let text = lossy(bytes);
-        let Ok(len @ 0..=INLINE_LEN) = u8::try_from(text.len()) else {
+    /// In place, since moving what has just been written in small parts makes the processor wait.
+    #[inline]
+    pub(crate) fn set(&mut self, text: Cow<'_, str>) {
+        let Ok(new @ 0..=INLINE_LEN) = u8::try_from(text.len()) else {
             *self = Self::from(text);
             return;
         };
-        self.0 = Repr::Inline {
-            len,
-            bytes: Room([0; INLINE_BYTES]),
-        };
-        if let Repr::Inline { bytes, .. } = &mut self.0
-            && let Some(room) = bytes.0.get_mut(..text.len())
-        {
-            room.copy_from_slice(text.as_bytes());
+        if !matches!(self.0, Repr::Inline { .. }) {
+            self.make_inline();
         }
+        if let Repr::Inline { len, bytes } = &mut self.0 {
+            *len = new;
+            bytes.fill(text.as_bytes());
+        }
+    }
+
+    /// Becomes empty, and ready to be set again.
+    #[inline]
+    pub(crate) fn clear(&mut self) {
+        match &mut self.0 {
+            Repr::Inline { len, .. } => *len = 0,
+            Repr::Static(_) | Repr::Shared(_) => self.make_inline(),
+        }
+    }
+
+    #[cold]
+    fn make_inline(&mut self) {
+        let bytes = Room([0; INLINE_BYTES]);
+        self.0 = Repr::Inline { len: 0, bytes };
+    }
+}
+
+impl Room {
+    /// Copies short text, as two pieces of a fixed size that may overlap: a call of `memcpy` costs more than that.
+    #[inline]
+    fn fill(&mut self, text: &[u8]) {
+        let is_done =
+            self.fill_by::<16>(text) || self.fill_by::<8>(text) || self.fill_by::<4>(text);
+        if !is_done {
+            for (room, byte) in self.0.iter_mut().zip(text) {
+                *room = *byte;
+            }
+        }
+    }
+
+    #[inline(always)]
+    fn fill_by<const N: usize>(&mut self, text: &[u8]) -> bool {
+        let room = self.0.get_mut(..text.len());
+        if let Some(room) = room
+            && let (Some(first), Some(last)) = (text.first_chunk::<N>(), text.last_chunk::<N>())
+        {
+            if let Some(room) = room.first_chunk_mut() {
+                *room = *first;
+            }
+            if let Some(room) = room.last_chunk_mut() {
+                *room = *last;
+            }
+            return true;
+        }
+        false
     }
 }
 

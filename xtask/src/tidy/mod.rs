@@ -9,7 +9,7 @@ use std::process::ExitCode;
 /// One rule: its name, and a function that lists who breaks it.
 type Rule = (&'static str, fn() -> Vec<String>);
 
-const RULES: [Rule; 7] = [
+const RULES: [Rule; 8] = [
     (
         "crates import only what ARCHITECTURE.md allows",
         edges::check,
@@ -17,6 +17,7 @@ const RULES: [Rule; 7] = [
     ("every Rust file opens with its docs", text::check_heads),
     ("no Rust file passes 800 lines", text::check_lengths),
     ("nothing is left to be done later", text::check_markers),
+    ("unsafe code stands in one module", text::check_unsafe),
     (
         "no path or package mirror of a machine is named",
         text::check_places,

@@ -18,6 +18,12 @@ const FOLDERS: [&str; 3] = [
     concat!("/ro", "ot/"),
     concat!("/tmp/", "target"),
 ];
+const UNSAFE: [&str; 2] = [
+    concat!("allow(", "unsafe_code"),
+    concat!("expect(", "unsafe_code"),
+];
+/// The one module that a measurement has earned it.
+const MAY_BE_UNSAFE: &str = "crates/bellwether-wire/src/scanned.rs";
 const HOSTS: [&str; 8] = [
     concat!("registry.", "npmjs.org"),
     concat!("registry.", "yarnpkg.com"),
@@ -53,6 +59,12 @@ pub(super) fn check_markers() -> Vec<String> {
         .into_iter()
         .filter(|file| file.has_extension(&code));
     files.flat_map(|file| lines_with(&file, &MARKERS)).collect()
+}
+
+/// The compiler denies unsafe code wherever it is not allowed by name.
+pub(super) fn check_unsafe() -> Vec<String> {
+    let files = rust_files().filter(|file| file.path != MAY_BE_UNSAFE);
+    files.flat_map(|file| lines_with(&file, &UNSAFE)).collect()
 }
 
 pub(super) fn check_places() -> Vec<String> {
@@ -133,6 +145,11 @@ mod tests {
     #[test]
     fn nothing_is_left_to_be_done_later() {
         assert_eq!(check_markers(), NONE);
+    }
+
+    #[test]
+    fn unsafe_code_stands_in_one_module() {
+        assert_eq!(check_unsafe(), NONE);
     }
 
     #[test]
