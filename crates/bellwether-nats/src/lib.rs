@@ -14,9 +14,9 @@
 //! The crate's README says what to set on the server, what is promised then, how a log is stored, and which metrics there
 //! are. The types of the client crate stay inside.
 //!
-//! Pure: `settings` judges a stream, `name` and `record` turn records into messages and back, `api` is JetStream's JSON. The
-//! `link` is the connection; `append` publishes over it, a `feed` is a consumer that notices what it misses, and `pages` and
-//! `tail` read with feeds.
+//! Pure: `settings` judges a stream, `name` and `record` turn records into messages and back, `outcome` says what may be
+//! sent again, `api` is JetStream's JSON. The `link` is the connection; `append` publishes over it in `round`s, a `feed` is
+//! a consumer that notices what it misses, and `pages` and `tail` read with feeds.
 
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
@@ -27,10 +27,13 @@ mod builder;
 mod error;
 mod feed;
 mod link;
+mod message_ids;
 mod name;
 mod observe;
+mod outcome;
 mod pages;
 mod record;
+mod round;
 mod settings;
 mod shared;
 mod tail;

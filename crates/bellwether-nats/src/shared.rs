@@ -9,8 +9,8 @@ use bytes::Bytes;
 use serde_json::json;
 
 use crate::api::{ApiError, Fault, GetAnswer, RawMessage, StreamInfo};
-use crate::append::MessageIds;
 use crate::link::Link;
+use crate::message_ids::MessageIds;
 use crate::name;
 use crate::observe::Metrics;
 use crate::pages::Idle;

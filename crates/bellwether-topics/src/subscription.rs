@@ -5,29 +5,27 @@
 //! stall are the same look, so there is no seam between them. Only a reader that is older than this node's memory, on a
 //! log with a broker, holds one page of at most 64 KiB while it catches up.
 
-use std::collections::VecDeque;
+mod extras;
+mod step;
+
 use std::fmt;
-use std::future::Future;
 use std::pin::Pin as Pinned;
 use std::sync::Arc;
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use futures_core::Stream;
-use tokio::time::Sleep;
 
+pub(crate) use self::extras::Extras;
+use self::step::Step;
 use crate::clock;
 use crate::cursor::{Cursor, Epoch, Offset};
-use crate::deep::{self, Answer, Question};
+use crate::delivery::Delivery;
 use crate::few::Few;
-use crate::frame::Frame;
-use crate::gap::{Gap, GapReason};
 use crate::history::Limit;
-use crate::log::Look;
-use crate::place::{AfterGap, Place, Reader};
+use crate::place::{Place, Reader};
 use crate::policy::{Policy, Slow};
 use crate::presence::{CloseReason, Seat, Subscriber};
-use crate::subscribe::Filter;
 use crate::topic::Topic;
 use crate::topics::{Node, Pin};
 
@@ -35,42 +33,6 @@ use crate::topics::{Node, Pin};
 const MAX_EVENTS_PER_LOOK: usize = 1024;
 /// After so many looks whose every event the filter skipped, other tasks get their turn.
 const MAX_LOOKS_PER_POLL: usize = 16;
-
-/// What a subscription delivers.
-#[derive(Clone, Debug)]
-#[non_exhaustive]
-pub enum Delivery {
-    /// An event.
-    Event(Frame),
-    /// History that the reader does not get; the next event is the first after [`Gap::cursor`].
-    Gap(Gap),
-}
-
-impl Delivery {
-    /// The event, if it is one.
-    pub fn frame(&self) -> Option<&Frame> {
-        match self {
-            Self::Event(frame) => Some(frame),
-            Self::Gap(_) => None,
-        }
-    }
-
-    /// The event, if it is one.
-    pub fn into_frame(self) -> Option<Frame> {
-        match self {
-            Self::Event(frame) => Some(frame),
-            Self::Gap(_) => None,
-        }
-    }
-
-    /// The gap, if it is one.
-    pub fn gap(&self) -> Option<&Gap> {
-        match self {
-            Self::Event(_) => None,
-            Self::Gap(gap) => Some(gap),
-        }
-    }
-}
 
 /// What [`Subscription::try_frames`] found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -107,28 +69,6 @@ impl Begin {
             Ok(cursor) => (Self::Look, Place::asked(cursor)),
             Err(_) => (Self::Unknown, Place::chosen(Epoch(0), Offset::ZERO)),
         }
-    }
-}
-
-/// What most subscriptions do not have.
-#[derive(Default)]
-pub(crate) struct Extras {
-    filter: Option<Filter>,
-    expires_at: Option<Instant>,
-    timer: Option<Pinned<Box<Sleep>>>,
-    deep: Option<Pinned<Box<dyn Future<Output = Answer> + Send>>>,
-    page: VecDeque<Frame>,
-}
-
-impl Extras {
-    pub(crate) fn new(filter: Option<Filter>, expires_at: Option<Instant>) -> Option<Box<Self>> {
-        (filter.is_some() || expires_at.is_some()).then(|| {
-            Box::new(Self {
-                filter,
-                expires_at,
-                ..Self::default()
-            })
-        })
     }
 }
 
@@ -218,7 +158,10 @@ impl Subscription {
         out: &mut Vec<Delivery>,
     ) -> Poll<Option<usize>> {
         for _ in 0..MAX_LOOKS_PER_POLL {
-            if self.closed.is_none() && self.poll_expiry(cx).is_ready() {
+            if self.closed.is_none()
+                && let Some(extras) = &mut self.extras
+                && extras.poll_expiry(cx).is_ready()
+            {
                 self.close(CloseReason::Expired);
             }
             match self.step(Some(cx.waker()), limit, out) {
@@ -227,7 +170,9 @@ impl Subscription {
                 Step::CaughtUp => return Poll::Pending,
                 Step::Closed => return Poll::Ready(None),
                 Step::Ask => {
-                    let Some(answer) = self.poll_deep(cx) else {
+                    let extras = self.extras.as_mut();
+                    let answer = extras.map_or(Poll::Pending, |extras| extras.poll_answer(cx));
+                    let Poll::Ready(answer) = answer else {
                         // Meanwhile a kick or the end has to wake it.
                         let is_open = self.node.log.wait(&mut self.reader, cx.waker());
                         if is_open && !self.seat.is_kicked() {
@@ -304,7 +249,7 @@ impl Subscription {
 
     /// When the right to read ends, if it does and the subscription is open.
     pub fn expires_at(&self) -> Option<Instant> {
-        self.extras.as_ref().and_then(|extras| extras.expires_at)
+        self.extras.as_ref()?.expires_at()
     }
 
     /// Who reads what, and since when.
@@ -327,10 +272,8 @@ impl Subscription {
     ///
     /// Not so with several topics, a filter, or a policy that leaves events out while the reader keeps up.
     pub fn is_shareable(&self) -> bool {
-        let has_filter = self
-            .extras
-            .as_ref()
-            .is_some_and(|extras| extras.filter.is_some());
+        let extras = self.extras.as_ref();
+        let has_filter = extras.is_some_and(|extras| extras.has_filter());
         self.topics.len() == 1
             && !has_filter
             && self.reader.rules.policy.slow() != Slow::LatestPerKey
@@ -358,115 +301,6 @@ impl Subscription {
         self.seat.is_kicked() || self.expires_at().is_some_and(|at| at <= now)
     }
 
-    // --- One look ---
-
-    fn step(&mut self, waker: Option<&Waker>, limit: Limit, out: &mut Vec<Delivery>) -> Step {
-        if self.closed.is_some() {
-            return Step::Closed;
-        }
-        if self.seat.is_kicked() {
-            return self.close(CloseReason::Kicked);
-        }
-        if self.is_last {
-            return self.close(CloseReason::Gap);
-        }
-        if let Some(extras) = &mut self.extras {
-            if !extras.page.is_empty() {
-                return self.serve_page(limit, out);
-            }
-            if extras.deep.is_some() {
-                return Step::Ask;
-            }
-        }
-        let start = out.len();
-        let look = match self.begin {
-            Begin::AtFloor => {
-                self.ask(Question::Floor);
-                return Step::Ask;
-            }
-            Begin::Unknown if self.node.log.is_authority() => {
-                self.begin = Begin::Look;
-                self.node.log.gap(&mut self.reader, GapReason::Unknown)
-            }
-            Begin::Unknown => Look::Deep(Some(GapReason::Unknown)),
-            Begin::Look | Begin::Unchosen => {
-                self.begin = Begin::Look;
-                self.node.log.look(&mut self.reader, limit, waker, |frame| {
-                    out.push(Delivery::Event(frame.clone()));
-                })
-            }
-        };
-        match look {
-            Look::Frames => self.delivered(start, out),
-            // A kick marks the seat and then wakes whoever waits; it may have done both just before the waker was there.
-            Look::CaughtUp if self.seat.is_kicked() => self.close(CloseReason::Kicked),
-            Look::CaughtUp => Step::CaughtUp,
-            Look::Gap(gap) => Step::Some(self.tell(gap, out)),
-            Look::Disconnect => self.close(CloseReason::TooSlow),
-            Look::Closed => self.close(CloseReason::Stopping),
-            Look::Deep(None) => {
-                self.reader.was_live = false;
-                self.ask(Question::Page);
-                Step::Ask
-            }
-            Look::Deep(Some(reason)) => {
-                self.ask(Question::Gap(reason));
-                Step::Ask
-            }
-            Look::Ahead => {
-                self.ask(Question::Ahead);
-                Step::Ask
-            }
-        }
-    }
-
-    /// Applies the filter to what a look appended.
-    fn delivered(&mut self, start: usize, out: &mut Vec<Delivery>) -> Step {
-        if let Some(extras) = &self.extras
-            && let Some(filter) = &extras.filter
-        {
-            let mut kept = start;
-            for index in start..out.len() {
-                if out[index].frame().is_some_and(filter) {
-                    out.swap(kept, index);
-                    kept += 1;
-                }
-            }
-            out.truncate(kept);
-        }
-        let count = out.len() - start;
-        let Some(Delivery::Event(oldest)) = out.get(start) else {
-            return Step::Skipped;
-        };
-        self.node.metrics.delivered.increment(count as u64);
-        self.record_lag(oldest.entered_at());
-        Step::Some(count)
-    }
-
-    fn serve_page(&mut self, limit: Limit, out: &mut Vec<Delivery>) -> Step {
-        let start = out.len();
-        let mut bytes = 0;
-        if let Some(extras) = &mut self.extras {
-            while let Some(frame) = extras.page.front() {
-                bytes += frame.len();
-                let count = out.len() - start;
-                if count > 0 && (count >= limit.events || bytes > limit.bytes) {
-                    break;
-                }
-                out.extend(extras.page.pop_front().map(Delivery::Event));
-            }
-        }
-        self.delivered(start, out)
-    }
-
-    fn tell(&mut self, gap: Gap, out: &mut Vec<Delivery>) -> usize {
-        self.node.metrics.gap(&gap);
-        self.is_last =
-            self.reader.rules.after_gap == AfterGap::Close && gap.reason != GapReason::Lag;
-        out.push(Delivery::Gap(gap));
-        1
-    }
-
     fn close(&mut self, reason: CloseReason) -> Step {
         if self.closed.is_none() {
             self.closed = Some(reason);
@@ -481,85 +315,6 @@ impl Subscription {
         }
         Step::Closed
     }
-
-    fn poll_expiry(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        let Some(extras) = &mut self.extras else {
-            return Poll::Pending;
-        };
-        let Some(at) = extras.expires_at else {
-            return Poll::Pending;
-        };
-        let timer = extras
-            .timer
-            .get_or_insert_with(|| Box::pin(tokio::time::sleep_until(at.into())));
-        timer.as_mut().poll(cx)
-    }
-
-    // --- The broker ---
-
-    fn ask(&mut self, question: Question) {
-        let Some(remote) = &self.node.remote else {
-            return;
-        };
-        let answer = deep::answer(
-            remote.broker.clone(),
-            remote.deep_replays.clone(),
-            self.node.log.clone(),
-            self.seat.subscriber.topics.clone(),
-            self.reader.place,
-            question,
-        );
-        let extras = self.extras.get_or_insert_default();
-        extras.deep = Some(Box::pin(answer));
-    }
-
-    fn poll_deep(&mut self, cx: &mut Context<'_>) -> Option<Answer> {
-        let extras = self.extras.as_mut()?;
-        match extras.deep.as_mut()?.as_mut().poll(cx) {
-            Poll::Pending => None,
-            Poll::Ready(answer) => {
-                extras.deep = None;
-                Some(answer)
-            }
-        }
-    }
-
-    fn take_answer(&mut self, answer: Answer, out: &mut Vec<Delivery>) -> Option<usize> {
-        self.begin = Begin::Look;
-        match answer {
-            Answer::Page(frames, place) => {
-                self.reader.take_asked();
-                self.reader.place = place;
-                self.extras.get_or_insert_default().page = frames;
-                None
-            }
-            Answer::LookAgain(place) => {
-                self.reader.place = place;
-                None
-            }
-            Answer::Gap(mut gap, place) => {
-                let asked = self.reader.take_asked();
-                gap.asked = Some(match asked {
-                    Some(text) => crate::gap::shown(&text),
-                    None => self.reader.place.cursor().to_string(),
-                });
-                self.reader.place = place;
-                if self.reader.rules.after_gap == AfterGap::Latest {
-                    self.reader.place = self.node.log.head_place(&self.reader.keys);
-                    gap.cursor = self.reader.place.cursor();
-                }
-                Some(self.tell(gap, out))
-            }
-        }
-    }
-}
-
-enum Step {
-    Some(usize),
-    Skipped,
-    CaughtUp,
-    Ask,
-    Closed,
 }
 
 impl Stream for Subscription {

@@ -12,6 +12,7 @@
 //! What a client sees is the same as from the ordinary body, event for event. Only its end differs: the connection is
 //! closed after the last chunk.
 
+mod closing;
 mod group;
 mod mailbox;
 mod poller;

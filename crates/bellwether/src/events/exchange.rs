@@ -12,11 +12,12 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
 use tower::ServiceExt;
 
 use super::accept::accepts_event_stream;
-use super::body::{EventBody, FINISHED};
+use super::body::EventBody;
 use super::item::IntoEvent;
 use super::options::{StreamDefaults, StreamOptions};
 use super::response::{EventsBody, Overrides, Pending, PendingEvents};
 use super::source::Source;
+use super::stream::FINISHED;
 use super::subscription::source_of;
 use crate::http_error::HttpError;
 use crate::lifecycle::{ConnectionState, Lifecycle, Presence, PresenceLink, StreamGuard};

@@ -6,6 +6,8 @@ use std::fmt;
 
 use axum::BoxError;
 
+use crate::lifecycle::StreamGuard;
+
 /// The error of a generator that panicked.
 pub(crate) fn panic_error(panic: &(dyn Any + Send)) -> BoxError {
     let message = panic
@@ -18,8 +20,18 @@ pub(crate) fn panic_error(panic: &(dyn Any + Send)) -> BoxError {
     }
 }
 
+/// Logs the error of a stream with its causes, once.
+pub(crate) fn log_failure(guard: &StreamGuard, error: &BoxError) {
+    tracing::error!(
+        target: "bellwether::stream",
+        path = guard.path(),
+        error = %Chain(error),
+        "stream failed"
+    );
+}
+
 /// An error with all its sources, for one line of a log.
-pub(super) struct Chain<'a>(pub(super) &'a BoxError);
+struct Chain<'a>(&'a BoxError);
 
 impl fmt::Display for Chain<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

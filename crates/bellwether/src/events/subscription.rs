@@ -12,17 +12,9 @@ use bellwether_wire::EventName;
 use futures_core::Stream;
 
 use super::item::{EventBuffer, IntoEvent};
+use super::retry::write_retry;
 use super::source::{Filled, Filling, Source, StreamSource};
-use crate::lifecycle::CloseReason;
-
-/// Until the client is told otherwise, it comes back after a time between this and twice as much, so that all clients of
-/// a server that was killed do not come back at once.
-const SOONEST_RETRY: Duration = Duration::from_secs(2);
-
-/// The time after which the client of one subscription comes back, told at the beginning.
-pub(super) fn first_retry() -> Duration {
-    SOONEST_RETRY.mul_f64(1.0 + fastrand::f64())
-}
+use crate::lifecycle::{CloseReason, DrainPlan};
 
 /// The source of any stream of a handler; a subscription gets its own.
 pub(super) fn source_of<S>(stream: S) -> Pin<Box<dyn Source>>
@@ -135,6 +127,16 @@ pub(crate) struct SubscriptionEnd {
     pub(crate) reason: CloseReason,
     /// What the client is told; if nothing, it keeps to what it was told before.
     pub(crate) retry: Option<Duration>,
+}
+
+impl SubscriptionEnd {
+    /// Appends when to come back, if that is to be said.
+    pub(crate) fn write(&self, plan: Option<&DrainPlan>, out: &mut Vec<u8>) {
+        let of_plan = || plan.map(DrainPlan::retry);
+        if let Some(delay) = self.retry.or_else(of_plan) {
+            write_retry(out, delay);
+        }
+    }
 }
 
 /// How a closed subscription ends its stream.

@@ -1,19 +1,38 @@
 //! How events get from the log to the readers of a shard: walks that many share, and looks of one's own.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
 
-use bellwether_topics::{Taken, WatchToken};
+use axum::BoxError;
+use bellwether_topics::{Delivery, Subscription, Taken, WatchToken};
 use bytes::Bytes;
 use tokio::time::Instant;
 
-use super::{Buffers, LOOKS_PER_SEND, Looked, Shard, Slot, take};
-use crate::engine::group::{Member, News, Walk};
+use super::{Buffers, Shard, Slot};
+use crate::engine::group::{MAX_READ_BYTES, Member, News, Walk};
+use crate::engine::mailbox::{Mailbox, Nudge};
 use crate::engine::reader::{Gone, Sent};
 use crate::engine::slots::Id;
-use crate::events::{end_of, panic_error};
+use crate::events::{SubscriptionEnd, end_of, panic_error};
+
+/// Members of a group that are looked at without a write count as one write.
+const LOOKS_PER_SEND: usize = 16;
 
 /// The time from publish to socket is noted for one in so many readers.
 const READERS_PER_LAG: usize = 64;
+
+/// What a reader's look at the log led to.
+enum Looked {
+    /// It has had everything, or its socket takes no more, or its turn is over.
+    Waits,
+    /// It has more to read.
+    Again,
+    Blocked,
+    Gone(Gone),
+    Failed(BoxError),
+    Closed(SubscriptionEnd),
+}
 
 impl Shard {
     /// Lets a reader read for itself in this turn or a later one.
@@ -37,7 +56,7 @@ impl Shard {
         }
     }
 
-    pub(super) fn look(&mut self, id: Id, budget: &mut usize, now: Instant) -> Looked {
+    fn look(&mut self, id: Id, budget: &mut usize, now: Instant) -> Looked {
         let Buffers {
             out, deliveries, ..
         } = &mut self.buffers;
@@ -114,7 +133,7 @@ impl Shard {
     }
 
     /// Brings the news to one reader.
-    pub(super) fn visit(&mut self, member: Member, walk: &Walk, budget: &mut usize, now: Instant) {
+    fn visit(&mut self, member: Member, walk: &Walk, budget: &mut usize, now: Instant) {
         let Some((id, Slot::Reading(reader))) = self.slots.at(member.reader) else {
             return;
         };
@@ -143,5 +162,29 @@ impl Shard {
             News::None(place) if reader.is_at(place) => {}
             _ => self.enqueue(id),
         }
+    }
+}
+
+/// What comes next for a subscription. With a broker to be asked, the shard is woken when it has answered.
+fn take(
+    subscription: &mut Subscription,
+    mailbox: &Arc<Mailbox>,
+    id: Id,
+    out: &mut Vec<Delivery>,
+) -> Taken {
+    match subscription.try_frames(MAX_READ_BYTES, out) {
+        Taken::NeedsPoll => {
+            let waker = Waker::from(Arc::new(Nudge {
+                mailbox: Arc::clone(mailbox),
+                id,
+            }));
+            let mut cx = Context::from_waker(&waker);
+            match subscription.poll_frames(&mut cx, MAX_READ_BYTES, out) {
+                Poll::Ready(Some(count)) => Taken::Some(count),
+                Poll::Ready(None) => Taken::Closed,
+                Poll::Pending => Taken::CaughtUp,
+            }
+        }
+        taken => taken,
     }
 }

@@ -1,5 +1,6 @@
 //! Readers of a shard that come and go: the lists they are on, and the words with which a stream ends.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -7,13 +8,16 @@ use axum::BoxError;
 use bellwether_topics::Topic;
 use tokio::time::Instant;
 
-use super::{Closing, MAX_SHARED, Shard, Slot, let_go, number, share_path};
+use super::{Shard, Slot};
+use crate::engine::closing::Closing;
 use crate::engine::group::{Group, Member};
-use crate::engine::reader::{Arrival, Gone, LAST_CHUNK, Reader, Seat, Seats, Unsent, append_chunk};
+use crate::engine::reader::{Arrival, Gone, LAST_CHUNK, Reader, Seat, Seats, append_chunk};
 use crate::engine::slots::Id;
-use crate::engine::wheel::Tick;
 use crate::events::{READING, StreamOptions, SubscriptionEnd, log_failure};
 use crate::lifecycle::CloseReason;
+
+/// Paths and options that are kept to be shared.
+const MAX_SHARED: usize = 64;
 
 impl Shard {
     pub(super) fn adopt(&mut self, mut arrival: Arrival) {
@@ -45,7 +49,7 @@ impl Shard {
     }
 
     /// Streams with the same options share them.
-    pub(super) fn shared_options(&mut self, options: &Arc<StreamOptions>) -> Arc<StreamOptions> {
+    fn shared_options(&mut self, options: &Arc<StreamOptions>) -> Arc<StreamOptions> {
         let known = self.options.iter().find(|known| known.is_same(options));
         if let Some(known) = known {
             return Arc::clone(known);
@@ -57,7 +61,7 @@ impl Shard {
     }
 
     /// Enters a reader in the list of one of its topics.
-    pub(super) fn join(&mut self, topic: &Topic, member: Member) -> Seat {
+    fn join(&mut self, topic: &Topic, member: Member) -> Seat {
         let id = topic.id();
         let token = match self.tokens.get(&id) {
             Some(token) => *token,
@@ -85,7 +89,7 @@ impl Shard {
     // --- Going ---
 
     /// Takes a reader off the lists of its topics.
-    pub(super) fn leave(&mut self, seats: &Seats) {
+    fn leave(&mut self, seats: &Seats) {
         for seat in seats.all() {
             let Some(Some(group)) = self.groups.get_mut(seat.group as usize) else {
                 continue;
@@ -150,9 +154,8 @@ impl Shard {
         self.close(id, out, CloseReason::Error, READING, now);
     }
 
-    /// Ends a stream with these last words. Its socket stays until they are out and the client has closed its side, for a
-    /// bounded time: closed at once, unread bytes of the client would make it a reset, which can overtake the words.
-    pub(super) fn close(
+    /// Ends a stream with these last words, after what its socket has not yet taken; only the socket stays.
+    fn close(
         &mut self,
         id: Id,
         words: Vec<u8>,
@@ -177,10 +180,6 @@ impl Shard {
                 Some(unsent) => [&unsent.bytes[..], &words].concat(),
                 None => words,
             };
-            let mut unsent = Unsent {
-                bytes: bytes.into(),
-                since: now,
-            };
             let Reader {
                 socket,
                 permit,
@@ -191,18 +190,8 @@ impl Shard {
                 ..
             } = reader;
             let_go((subscription, guard, presence));
-            // What fails here fails again when the socket is looked at, which frees it.
-            let is_out = unsent.flush(&socket, now).unwrap_or(false);
-            let mut closing = Closing {
-                socket,
-                _permit: permit,
-                unsent: Some(unsent),
-                stray: 0,
-                pause,
-                is_shut: false,
-                alarm: Tick::NEVER,
-            };
-            let patience = if is_out {
+            let mut closing = Closing::new(socket, permit, bytes.into(), pause, now);
+            let patience = if closing.is_out() {
                 closing.said_all()
             } else {
                 if !is_watched_for_writing {
@@ -210,10 +199,7 @@ impl Shard {
                 }
                 rules.write_stall
             };
-            if let Some(at) = now.checked_add(patience) {
-                closing.alarm = wheel.tick_of(at);
-                wheel.remind(closing.alarm, id);
-            }
+            closing.wait(patience, id, wheel, now);
             Slot::Closing(closing)
         });
     }
@@ -223,4 +209,24 @@ impl Shard {
             self.drop_reader(id, reason);
         }
     }
+}
+
+/// Drops what runs foreign code when it is dropped; a panic of that code ends there.
+fn let_go<T>(value: T) {
+    if catch_unwind(AssertUnwindSafe(|| drop(value))).is_err() {
+        tracing::error!("a hook panicked at the end of a subscription");
+    }
+}
+
+fn share_path(paths: &mut Vec<Arc<str>>, path: &mut Arc<str>) {
+    if let Some(known) = paths.iter().find(|known| *known == path) {
+        *path = Arc::clone(known);
+    } else if paths.len() < MAX_SHARED {
+        paths.push(Arc::clone(path));
+    }
+}
+
+/// A count of files or topics of one process.
+fn number(count: usize) -> u32 {
+    u32::try_from(count).unwrap_or(u32::MAX)
 }

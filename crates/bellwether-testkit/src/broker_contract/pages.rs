@@ -1,0 +1,70 @@
+//! Promises about reading: pages join without a seam, and miss nothing.
+
+use std::sync::Arc;
+
+use bellwether_topics::Offset;
+use bellwether_topics::broker::{Broker, ReadRequest};
+
+use super::BrokerFactory;
+use super::steps::{append, call, fill, numbers, read, read_all, record};
+
+/// Inclusive pages: from any record, in pages of any size, exactly the later records come.
+pub async fn a_page_starts_at_its_anchor_and_pages_join_without_seam(factory: &impl BrokerFactory) {
+    let broker = factory.open().await;
+    let empty = read(&*broker, Offset::ZERO, None, 5).await;
+    assert_eq!((empty.records.len(), empty.floor), (0, Offset::ZERO));
+    let stored = fill(&*broker, "t", 0..23).await;
+    let all = read_all(&*broker, Offset::ZERO, None).await;
+    assert_eq!(numbers(&all), (0..23).collect::<Vec<_>>());
+    for (index, stored) in (0_u32..).zip(&stored) {
+        let later = read_all(&*broker, stored.cursor.offset, None).await;
+        assert_eq!(numbers(&later), (index + 1..23).collect::<Vec<_>>());
+        let page = read(&*broker, stored.cursor.offset, None, 2).await;
+        assert_eq!(page.records[0].tag, stored.cursor.tag);
+        assert_eq!(page.epoch, stored.cursor.epoch);
+        assert!(page.records.len() <= 3, "about as many as were asked for");
+    }
+    // A small bound in bytes still moves on.
+    let request = ReadRequest {
+        from: stored[3].cursor.offset,
+        topics: None,
+        max_records: 10,
+        max_bytes: 1,
+    };
+    let page = call("read", broker.read(request)).await;
+    let page = page.unwrap_or_else(|error| panic!("read failed: {error}"));
+    assert!(
+        page.records.len() >= 2,
+        "one record after the anchor comes in any case"
+    );
+}
+
+/// With topics named, their records are complete, whatever else the pages hold.
+pub async fn a_page_of_some_topics_misses_none_of_theirs(factory: &impl BrokerFactory) {
+    let broker = factory.open().await;
+    let mut anchors = vec![Offset::ZERO];
+    for round in 0..30_u32 {
+        // The rare topics stand far apart in pages of five.
+        let topic = match round % 10 {
+            3 => "rare",
+            7 => "also rare",
+            _ => "loud",
+        };
+        let stored = append(&*broker, &[record(topic, round)]).await;
+        anchors.push(stored[0].cursor.offset);
+    }
+    let wanted: [Arc<str>; 2] = [Arc::from("rare"), Arc::from("also rare")];
+    for (first, anchor) in (0_u32..).zip(&anchors) {
+        let pages = read_all(&*broker, *anchor, Some(&wanted)).await;
+        let own: Vec<_> = pages
+            .into_iter()
+            .filter(|record| wanted.contains(&record.topic))
+            .collect();
+        let expected: Vec<_> = (first..30).filter(|n| n % 10 == 3 || n % 10 == 7).collect();
+        assert_eq!(numbers(&own), expected);
+    }
+    let nobody: [Arc<str>; 1] = [Arc::from("nobody")];
+    for record in read_all(&*broker, anchors[5], Some(&nobody)).await {
+        assert_ne!(&*record.topic, "nobody");
+    }
+}

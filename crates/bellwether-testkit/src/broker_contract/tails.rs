@@ -1,0 +1,81 @@
+//! Promises about following: where a tail starts, that it loses nothing, and that it is never silent for long.
+
+use std::time::Duration;
+
+use bellwether_topics::Offset;
+
+use super::BrokerFactory;
+use super::steps::{call, check_order, fill, follow, next, numbers, open_tail};
+use crate::within;
+
+/// A tail opened anywhere begins with the record there, goes on with the rest and then with what is appended.
+pub async fn a_tail_starts_at_its_anchor_and_follows(factory: &impl BrokerFactory) {
+    let broker = factory.open().await;
+    let stored = fill(&*broker, "t", 0..20).await;
+    for start in [0_usize, 10, 19] {
+        let mut tail = open_tail(&*broker, stored[start].cursor.offset).await;
+        let records = follow(&mut tail, stored[start].cursor.offset, 20 - start).await;
+        assert_eq!(numbers(&records), (start as u32..20).collect::<Vec<_>>());
+    }
+    let mut tail = open_tail(&*broker, stored[19].cursor.offset).await;
+    let appender = tokio::spawn({
+        let broker = broker.clone();
+        async move { fill(&*broker, "t", 20..200).await }
+    });
+    let records = follow(&mut tail, stored[19].cursor.offset, 181).await;
+    check_order(&records);
+    assert_eq!(numbers(&records), (19..200).collect::<Vec<_>>());
+    let stored = call("the appender", appender).await;
+    let stored = stored.unwrap_or_else(|error| panic!("the appender failed: {error}"));
+    let page = next(&mut tail).await;
+    assert_eq!(page.head, stored[stored.len() - 1].cursor.offset);
+    assert_eq!(page.epoch, stored[0].cursor.epoch);
+}
+
+/// From zero there is no anchor.
+pub async fn a_tail_begins_with_the_first_record_of_an_empty_log(factory: &impl BrokerFactory) {
+    let broker = factory.open().await;
+    let mut tail = open_tail(&*broker, Offset::ZERO).await;
+    let stored = fill(&*broker, "t", 0..3).await;
+    let records = follow(&mut tail, Offset::ZERO, 3).await;
+    assert_eq!(numbers(&records), [0, 1, 2]);
+    assert_eq!(records[0].offset, stored[0].cursor.offset);
+}
+
+/// The layer above gives up waiting at any moment.
+pub async fn a_dropped_wait_of_a_tail_loses_nothing(factory: &impl BrokerFactory) {
+    let broker = factory.open().await;
+    let first = fill(&*broker, "t", 0..1).await;
+    let mut tail = open_tail(&*broker, first[0].cursor.offset).await;
+    let appender = tokio::spawn({
+        let broker = broker.clone();
+        async move { fill(&*broker, "t", 1..100).await }
+    });
+    let mut records = Vec::new();
+    let mut patience = 0;
+    while records.len() < 100 {
+        patience = (patience + 1) % 8;
+        if let Some(page) = within(Duration::from_millis(patience), tail.next()).await {
+            records.extend(page.unwrap_or_else(|error| panic!("{error}")).records);
+        } else if patience == 7 {
+            // Lets a broker that starts over with each call get there.
+            records.extend(next(&mut tail).await.records);
+        }
+    }
+    assert_eq!(numbers(&records), (0..100).collect::<Vec<_>>());
+    let _ = call("the appender", appender).await;
+}
+
+/// Silence is told from death.
+pub async fn a_quiet_tail_beats(factory: &impl BrokerFactory) {
+    let broker = factory.open().await;
+    let stored = fill(&*broker, "t", 0..2).await;
+    let mut tail = open_tail(&*broker, stored[1].cursor.offset).await;
+    follow(&mut tail, stored[1].cursor.offset, 1).await;
+    for _ in 0..2 {
+        let beat = within(Duration::from_secs(4), next(&mut tail)).await;
+        let page = beat.unwrap_or_else(|| panic!("no heartbeat, which comes about every second"));
+        assert!(page.records.is_empty());
+        assert_eq!(page.head, stored[1].cursor.offset);
+    }
+}

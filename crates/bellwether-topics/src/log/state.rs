@@ -1,0 +1,211 @@
+//! What the log's lock guards: a history, who waits for what, and which places are proven. Pure.
+
+use std::num::NonZeroU32;
+use std::sync::Arc;
+use std::task::Waker;
+use std::time::Instant;
+
+use super::LogClosed;
+use crate::cursor::{Cursor, Epoch, Offset};
+use crate::frame::{Draft, Frame};
+use crate::history::{History, TopicKey};
+use crate::place::{Place, Reader};
+use crate::waiting::{Ticket, Waiting, Wakes, Watcher};
+use crate::window::Window;
+
+#[derive(Debug)]
+pub(super) struct State {
+    pub(super) history: History,
+    /// Who waits, by the index of the topic's key. Only pinned topics have anybody waiting.
+    shells: Vec<Shell>,
+    window: Window,
+    /// Counts resets of the history. A place proven in an earlier one has to be proven again.
+    pub(super) generation: NonZeroU32,
+    pub(super) is_closed: bool,
+}
+
+#[derive(Debug, Default)]
+struct Shell {
+    waiting: Waiting,
+    watchers: Vec<Watcher>,
+}
+
+impl State {
+    pub(super) fn new(history: History, window: Window) -> Self {
+        Self {
+            history,
+            shells: Vec::new(),
+            window,
+            generation: NonZeroU32::MIN,
+            is_closed: false,
+        }
+    }
+
+    // --- Who waits ---
+
+    pub(super) fn watch(&mut self, key: TopicKey, watcher: Watcher) {
+        self.shell(key).watchers.push(watcher);
+    }
+
+    pub(super) fn unwatch(&mut self, key: TopicKey, watcher: &Watcher) {
+        self.shell(key).watchers.retain(|other| {
+            other.token != watcher.token || !Arc::ptr_eq(&other.bell, &watcher.bell)
+        });
+    }
+
+    /// Puts a reader on the lists of its topics.
+    pub(super) fn register(&mut self, reader: &mut Reader, waker: &Waker, stale: &mut Vec<Waker>) {
+        for (key, ticket) in reader.tickets() {
+            self.shell(key).waiting.register(ticket, waker, stale);
+        }
+    }
+
+    /// Takes a reader's place off the list of one of its topics.
+    pub(super) fn cancel(&mut self, key: TopicKey, ticket: Ticket, stale: &mut Vec<Waker>) {
+        self.shell(key).waiting.cancel(ticket, stale);
+    }
+
+    fn shell(&mut self, key: TopicKey) -> &mut Shell {
+        let index = key.index();
+        if self.shells.len() <= index {
+            self.shells.resize_with(index + 1, Shell::default);
+        }
+        &mut self.shells[index]
+    }
+
+    fn notify(&mut self, key: TopicKey, wakes: &mut Wakes) {
+        // A topic that never had a reader has no shell.
+        if let Some(shell) = self.shells.get_mut(key.index()) {
+            shell.notify(wakes);
+        }
+    }
+
+    pub(super) fn notify_all(&mut self) -> Wakes {
+        let mut wakes = Wakes::default();
+        for shell in &mut self.shells {
+            shell.notify(&mut wakes);
+        }
+        wakes
+    }
+
+    // --- Writing ---
+
+    /// Pins a topic, which makes it if it is new. `None` if there would be more than `max_topics`.
+    pub(super) fn open_topic(
+        &mut self,
+        name: &str,
+        max_topics: usize,
+        now: Instant,
+    ) -> Option<(TopicKey, Arc<str>)> {
+        let history = &mut self.history;
+        let known = history
+            .find(name)
+            .and_then(|key| Some((key, history.name(key)?.clone())));
+        let (key, name) = match known {
+            Some(known) => known,
+            None => {
+                if history.topic_count() >= max_topics {
+                    history.trim(now);
+                }
+                if history.topic_count() >= max_topics {
+                    return None;
+                }
+                let name = Arc::from(name);
+                (history.entry(&name), name)
+            }
+        };
+        history.pin(key);
+        Some((key, name))
+    }
+
+    /// Appends an event to a log that lives here. Where it stands, and whether its idempotency key was new.
+    pub(super) fn append(
+        &mut self,
+        key: TopicKey,
+        name: &Arc<str>,
+        draft: Draft,
+        idempotency_key: Option<Arc<str>>,
+        now: Instant,
+        wakes: &mut Wakes,
+    ) -> Result<(Cursor, bool), LogClosed> {
+        if self.is_closed {
+            return Err(LogClosed);
+        }
+        if let Some(scoped) = &idempotency_key
+            && let Some(cursor) = self.window.find(scoped, now)
+        {
+            return Ok((cursor, false));
+        }
+        let cursor = self.history.next_cursor();
+        let frame = draft.place(cursor, name.clone(), now);
+        self.history.append(key, frame, now);
+        if let Some(scoped) = idempotency_key {
+            self.window.insert(scoped, cursor, now);
+        }
+        self.notify(key, wakes);
+        Ok((cursor, true))
+    }
+
+    /// Appends what the broker brought, in its order. Frames that are here already are skipped.
+    pub(super) fn append_all(
+        &mut self,
+        frames: Vec<(Arc<str>, Frame)>,
+        now: Instant,
+        wakes: &mut Wakes,
+    ) {
+        for (name, frame) in frames {
+            if frame.cursor().offset > self.history.head() {
+                let key = self.history.entry(&name);
+                self.history.append(key, frame, now);
+                self.notify(key, wakes);
+            }
+        }
+    }
+
+    /// Begins anew after a place that the broker named; no place is proven any more.
+    pub(super) fn reset(&mut self, epoch: Epoch, floor: Offset, tag: Option<u32>) -> Wakes {
+        self.history.reset(epoch, floor, tag);
+        self.generation = self.generation.checked_add(1).unwrap_or(NonZeroU32::MIN);
+        self.notify_all()
+    }
+
+    /// Takes no more events.
+    pub(super) fn close(&mut self) -> Wakes {
+        self.is_closed = true;
+        self.notify_all()
+    }
+
+    // --- Places ---
+
+    /// The place behind the newest record.
+    pub(super) fn head_place(&self, keys: &[TopicKey]) -> Place {
+        Place {
+            epoch: self.history.epoch(),
+            offset: self.history.head(),
+            tag: self.history.head_tag(),
+            generation: Some(self.generation),
+            seen: Some(self.history.total(keys)),
+        }
+    }
+
+    /// The place before the oldest record.
+    pub(super) fn floor_place(&self, keys: &[TopicKey]) -> Place {
+        let floor = self.history.floor();
+        Place {
+            epoch: self.history.epoch(),
+            offset: floor,
+            tag: Some(self.history.floor_cursor().tag),
+            generation: Some(self.generation),
+            seen: Some(self.history.seen_at(keys, floor)),
+        }
+    }
+}
+
+impl Shell {
+    fn notify(&mut self, wakes: &mut Wakes) {
+        self.waiting.drain(wakes);
+        for watcher in &self.watchers {
+            watcher.bell.mark(watcher.token, wakes);
+        }
+    }
+}

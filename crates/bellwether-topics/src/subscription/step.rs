@@ -1,0 +1,162 @@
+//! One step of a subscription: what ends it, what the broker has answered, or a look at the log; without waiting.
+
+use std::task::Waker;
+
+use super::{Begin, Subscription};
+use crate::deep::{self, Answer, Question};
+use crate::delivery::Delivery;
+use crate::gap::{Gap, GapReason, shown};
+use crate::history::Limit;
+use crate::log::Look;
+use crate::place::AfterGap;
+use crate::presence::CloseReason;
+
+/// What one step led to.
+pub(super) enum Step {
+    /// So many deliveries were appended, at least one.
+    Some(usize),
+    /// The filter wanted nothing of what was there; there may be more.
+    Skipped,
+    /// Nothing is new. The waker is registered if there was one.
+    CaughtUp,
+    /// The broker was asked, and its answer has to be awaited.
+    Ask,
+    Closed,
+}
+
+impl Subscription {
+    /// The next step. `waker` is registered if nothing is new.
+    pub(super) fn step(
+        &mut self,
+        waker: Option<&Waker>,
+        limit: Limit,
+        out: &mut Vec<Delivery>,
+    ) -> Step {
+        if self.closed.is_some() {
+            return Step::Closed;
+        }
+        if self.seat.is_kicked() {
+            return self.close(CloseReason::Kicked);
+        }
+        if self.is_last {
+            return self.close(CloseReason::Gap);
+        }
+        if let Some(extras) = &mut self.extras {
+            if extras.has_page() {
+                let start = out.len();
+                extras.take_page(limit, out);
+                return self.delivered(start, out);
+            }
+            if extras.awaits_answer() {
+                return Step::Ask;
+            }
+        }
+        let start = out.len();
+        let look = match self.begin {
+            Begin::AtFloor => {
+                self.ask(Question::Floor);
+                return Step::Ask;
+            }
+            Begin::Unknown if self.node.log.is_authority() => {
+                self.begin = Begin::Look;
+                self.node.log.gap(&mut self.reader, GapReason::Unknown)
+            }
+            Begin::Unknown => Look::Deep(Some(GapReason::Unknown)),
+            Begin::Look | Begin::Unchosen => {
+                self.begin = Begin::Look;
+                self.node.log.look(&mut self.reader, limit, waker, |frame| {
+                    out.push(Delivery::Event(frame.clone()));
+                })
+            }
+        };
+        match look {
+            Look::Frames => self.delivered(start, out),
+            // A kick marks the seat and then wakes whoever waits; it may have done both just before the waker was there.
+            Look::CaughtUp if self.seat.is_kicked() => self.close(CloseReason::Kicked),
+            Look::CaughtUp => Step::CaughtUp,
+            Look::Gap(gap) => Step::Some(self.tell(gap, out)),
+            Look::Disconnect => self.close(CloseReason::TooSlow),
+            Look::Closed => self.close(CloseReason::Stopping),
+            Look::Deep(None) => {
+                self.reader.was_live = false;
+                self.ask(Question::Page);
+                Step::Ask
+            }
+            Look::Deep(Some(reason)) => {
+                self.ask(Question::Gap(reason));
+                Step::Ask
+            }
+            Look::Ahead => {
+                self.ask(Question::Ahead);
+                Step::Ask
+            }
+        }
+    }
+
+    /// What follows from deliveries that were appended, of which the filter has its say.
+    fn delivered(&mut self, start: usize, out: &mut Vec<Delivery>) -> Step {
+        if let Some(extras) = &self.extras {
+            extras.apply_filter(start, out);
+        }
+        let count = out.len() - start;
+        let Some(Delivery::Event(oldest)) = out.get(start) else {
+            return Step::Skipped;
+        };
+        self.node.metrics.delivered.increment(count as u64);
+        self.record_lag(oldest.entered_at());
+        Step::Some(count)
+    }
+
+    fn tell(&mut self, gap: Gap, out: &mut Vec<Delivery>) -> usize {
+        self.node.metrics.gap(&gap);
+        self.is_last =
+            self.reader.rules.after_gap == AfterGap::Close && gap.reason != GapReason::Lag;
+        out.push(Delivery::Gap(gap));
+        1
+    }
+
+    fn ask(&mut self, question: Question) {
+        let Some(remote) = &self.node.remote else {
+            return;
+        };
+        let answer = deep::answer(
+            remote.broker.clone(),
+            remote.deep_replays.clone(),
+            self.node.log.clone(),
+            self.seat.subscriber.topics.clone(),
+            self.reader.place,
+            question,
+        );
+        self.extras.get_or_insert_default().await_answer(answer);
+    }
+
+    /// Goes by what the broker said. How many deliveries that made, if any.
+    pub(super) fn take_answer(&mut self, answer: Answer, out: &mut Vec<Delivery>) -> Option<usize> {
+        self.begin = Begin::Look;
+        match answer {
+            Answer::Page(frames, place) => {
+                self.reader.take_asked();
+                self.reader.place = place;
+                self.extras.get_or_insert_default().put_page(frames);
+                None
+            }
+            Answer::LookAgain(place) => {
+                self.reader.place = place;
+                None
+            }
+            Answer::Gap(mut gap, place) => {
+                let asked = self.reader.take_asked();
+                gap.asked = Some(match asked {
+                    Some(text) => shown(&text),
+                    None => self.reader.place.cursor().to_string(),
+                });
+                self.reader.place = place;
+                if self.reader.rules.after_gap == AfterGap::Latest {
+                    self.reader.place = self.node.log.head_place(&self.reader.keys);
+                    gap.cursor = self.reader.place.cursor();
+                }
+                Some(self.tell(gap, out))
+            }
+        }
+    }
+}

@@ -1,0 +1,247 @@
+//! Which streams the delivery engine takes: those that nobody has wrapped, whole, and no others.
+
+use std::convert::Infallible;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::task::{Context, Poll};
+
+use axum::body::{Body, Bytes};
+use axum::middleware;
+use axum::response::Response;
+use bellwether::{
+    Application, CloseReason, HttpError, ServerEventsResponse, ServerSentEvent, StreamDefaults,
+    get, post, stream,
+};
+use bellwether_testkit::{RawClient, eventually};
+use http_body::Frame;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+
+use crate::subscriptions::{Path, SOON, closed_for, news, open, publish, serve_topic, subscribes};
+use crate::support::serve;
+
+#[tokio::test]
+async fn subscriptions_on_plain_http_1_1_are_taken_and_nothing_else() {
+    let (topics, news) = news();
+    let posted = news.clone();
+    let responded = news.clone();
+    let application = subscribes(Path::Engine.application(), &news, |s| s)
+        .route((
+            "/response",
+            get(move || {
+                responded
+                    .subscribe()
+                    .open()
+                    .map(|s| ServerEventsResponse::new(s).header("x-feed", "demo"))
+                    .map_err(HttpError::from)
+            }),
+        ))
+        .route((
+            "/post",
+            post(move |_: String| Ok::<_, HttpError>(posted.subscribe().open()?)),
+        ))
+        .route((
+            "/generator",
+            get(
+                || stream!(yield ServerSentEvent::text("one"); std::future::pending::<()>().await;),
+            ),
+        ));
+    let (running, address) = serve(application).await;
+    for (index, path) in ["/", "/response"].into_iter().enumerate() {
+        let mut client = RawClient::connect_and_get(address, path).await;
+        let head = client.read_head().await;
+        assert_eq!(head.status, 200);
+        eventually("the engine", SOON, || {
+            running.streams().engine == index as u64 + 1
+        })
+        .await;
+    }
+    let mut client = RawClient::connect(address).await;
+    client
+        .send("POST /post HTTP/1.1\r\nHost: a\r\nContent-Type: text/plain\r\nContent-Length: 5\r\n\r\nhello")
+        .await;
+    client.read_head().await;
+    publish(&news, "to all");
+    assert_eq!(client.next_event().await.unwrap().data, "to all");
+    assert_eq!(running.streams().engine, 3);
+
+    let mut client = RawClient::connect_and_get(address, "/generator").await;
+    client.read_head().await;
+    client.next_event().await.unwrap();
+    let mut old = RawClient::connect(address).await;
+    old.send("GET / HTTP/1.0\r\n\r\n").await;
+    old.read_head().await;
+    publish(&news, "also to the old");
+    assert_eq!(old.next_event().await.unwrap().data, "also to the old");
+    let mut head = RawClient::connect(address).await;
+    head.request("HEAD", "/", &[]).await;
+    assert_eq!(head.read_head().await.status, 200);
+    assert_eq!(running.streams().engine, 3, "no other");
+    eventually("those to leave", SOON, || topics.subscriber_count() == 2).await;
+}
+
+/// A body that looks at each piece and changes none.
+struct Counted {
+    body: Body,
+    bytes: Arc<AtomicU64>,
+}
+
+impl http_body::Body for Counted {
+    type Data = Bytes;
+    type Error = axum::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
+        let polled = Pin::new(&mut self.body).poll_frame(cx);
+        if let Poll::Ready(Some(Ok(frame))) = &polled {
+            let bytes = frame.data_ref().map_or(0, Bytes::len) as u64;
+            self.bytes.fetch_add(bytes, Ordering::SeqCst);
+        }
+        polled
+    }
+}
+
+/// A body that only passes on what it is asked, in the thinnest way there is.
+struct Passing(Body);
+
+impl http_body::Body for Passing {
+    type Data = Bytes;
+    type Error = axum::Error;
+
+    #[inline(always)]
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
+        Pin::new(&mut self.0).poll_frame(cx)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.0.is_end_stream()
+    }
+
+    fn size_hint(&self) -> http_body::SizeHint {
+        self.0.size_hint()
+    }
+}
+
+#[tokio::test]
+async fn a_body_that_a_layer_has_wrapped_stays_on_the_ordinary_path() {
+    let (_, news) = news();
+    let bytes = Arc::<AtomicU64>::default();
+    let count = Arc::clone(&bytes);
+    let counting = middleware::map_response(move |response: Response| {
+        let bytes = Arc::clone(&count);
+        async move { response.map(|body| Body::new(Counted { body, bytes })) }
+    });
+    let passing = middleware::map_response(async |response: Response| {
+        response.map(|body| Body::new(Passing(body)))
+    });
+    let touching = middleware::map_response(async |mut response: Response| {
+        response
+            .headers_mut()
+            .insert("x-seen", "1".parse().unwrap());
+        Ok::<_, Infallible>(response)
+    });
+    // The number of streams that the engine takes with this layer around.
+    let applications: [(Application, u64); 3] = [
+        (
+            subscribes(Path::Engine.application(), &news, |s| s).layer(counting),
+            0,
+        ),
+        (
+            subscribes(Path::Engine.application(), &news, |s| s).layer(passing.clone()),
+            0,
+        ),
+        (
+            subscribes(Path::Engine.application(), &news, |s| s).layer(touching),
+            1,
+        ),
+    ];
+    for (application, taken) in applications {
+        let (running, address) = serve(application).await;
+        let mut client = open(address, &running).await;
+        publish(&news, "hello");
+        assert_eq!(client.next_event().await.unwrap().data, "hello");
+        assert_eq!(running.streams().engine, taken);
+    }
+    assert!(
+        bytes.load(Ordering::SeqCst) > 20,
+        "the layer has seen the event"
+    );
+
+    // As a route of an axum router, with a layer around that alone.
+    let topic = news.clone();
+    let plain = move || async move {
+        topic
+            .subscribe()
+            .open()
+            .map(ServerEventsResponse::new)
+            .map_err(HttpError::from)
+    };
+    let router = axum::Router::new()
+        .route("/", axum::routing::get(plain.clone()))
+        .route("/wrapped", axum::routing::get(plain).layer(passing));
+    let (running, address) = serve(Path::Engine.application().merge(router)).await;
+    for (path, taken) in [("/wrapped", 0), ("/", 1)] {
+        let mut client = RawClient::connect_and_get(address, path).await;
+        client.read_head().await;
+        publish(&news, "hello");
+        assert_eq!(client.next_event().await.unwrap().data, "hello");
+        assert_eq!(running.streams().engine, taken, "{path}");
+    }
+}
+
+#[tokio::test]
+async fn events_published_while_the_head_is_on_its_way_are_not_lost() {
+    let (_, news) = news();
+    let topic = news.clone();
+    // Published after the subscription began and before anything of it was sent.
+    let handler = move || {
+        let subscription = topic.subscribe().open()?;
+        publish(&topic, "early");
+        Ok::<_, HttpError>(subscription)
+    };
+    let (running, address) = serve(Path::Engine.application().route(("/", get(handler)))).await;
+    for _ in 0..50 {
+        let mut client = open(address, &running).await;
+        assert_eq!(client.next_event().await.unwrap().data, "early");
+    }
+    assert_eq!(running.streams().engine, 50);
+}
+
+#[tokio::test]
+async fn a_pipelined_request_is_no_goodbye_and_keeps_its_stream_on_the_ordinary_path() {
+    let (_, news) = news();
+    let (running, address) = serve_topic(Path::Engine, &news).await;
+    let mut stream = TcpStream::connect(address).await.unwrap();
+    stream
+        .write_all(b"GET / HTTP/1.1\r\nHost: a\r\n\r\nGET / HTTP/1.1\r\nHost: a\r\n\r\n")
+        .await
+        .unwrap();
+    eventually("the subscription", SOON, || news.subscriber_count() == 1).await;
+    publish(&news, "hello");
+    let mut read = Vec::new();
+    while !read.ends_with(b"data: hello\n\n\r\n") {
+        assert_ne!(stream.read_buf(&mut read).await.unwrap(), 0);
+    }
+    let streams = running.streams();
+    assert_eq!((streams.opened, streams.engine), (1, 0));
+    drop(stream);
+    closed_for(&running, CloseReason::ClientLeft).await;
+}
+
+#[tokio::test]
+async fn an_application_can_do_without_the_engine() {
+    let (_, news) = news();
+    let defaults = StreamDefaults::new().no_engine();
+    let application = subscribes(Application::new().streams(defaults), &news, |s| s);
+    let (running, address) = serve(application).await;
+    let mut client = open(address, &running).await;
+    publish(&news, "hello");
+    assert_eq!(client.next_event().await.unwrap().data, "hello");
+    assert_eq!(running.streams().engine, 0);
+}

@@ -1,0 +1,52 @@
+//! Streams that say that they are finished, and clients that come back all the same.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use axum::http::StatusCode;
+use bellwether::{ServerEventsResponse, stream};
+
+use super::{app, ask, ask_with, frame, one, text};
+
+#[tokio::test]
+async fn a_finished_stream_says_so_and_the_next_reconnect_gets_204() {
+    let runs = Arc::new(AtomicUsize::new(0));
+    let counted = Arc::clone(&runs);
+    let router = app!(move || {
+        counted.fetch_add(1, Ordering::SeqCst);
+        ServerEventsResponse::new(one()).finish()
+    });
+    let streamed = text(ask(router.clone()).await.into_body()).await;
+    let last = "event: bellwether.finished\nid: bellwether.finished\ndata: \n\n";
+    assert_eq!(streamed, format!("data: one\n\n{last}"));
+
+    let again = ask_with(router.clone(), &[("last-event-id", "bellwether.finished")]).await;
+    assert_eq!(again.status(), StatusCode::NO_CONTENT);
+    let other = ask_with(router, &[("last-event-id", "7")]).await;
+    assert_eq!(other.status(), StatusCode::OK);
+}
+
+#[tokio::test]
+async fn a_generator_is_not_run_for_a_client_that_was_told_that_it_is_finished() {
+    let router = app!(|| {
+        panic!("the handler is not called");
+        #[allow(unreachable_code)]
+        one()
+    });
+    let again = ask_with(router, &[("last-event-id", "bellwether.finished")]).await;
+    assert_eq!(again.status(), StatusCode::NO_CONTENT);
+}
+
+#[tokio::test]
+async fn a_stream_that_fails_does_not_say_that_it_is_finished() {
+    let router = app!(|| ServerEventsResponse::new(stream!(
+        yield Ok("one");
+        yield Err(std::io::Error::other("broken"));
+    ))
+    .finish());
+    let told = frame(&mut ask(router).await.into_body())
+        .await
+        .unwrap()
+        .unwrap();
+    assert!(!told.contains("bellwether.finished"), "{told}");
+}

@@ -1,0 +1,195 @@
+//! Where a subscription begins: after the client's last id, where the handler says, or with a gap.
+
+use std::sync::Arc;
+
+use bellwether::{
+    CloseReason, HttpError, LastEventId, Retention, ServerEventsResponse, ServerSentEvent, Topic,
+    Topics, event_name, get,
+};
+use bellwether_testkit::{RawClient, eventually};
+
+use super::{Path, SOON, closed_for, news, open, publish, serve_topic};
+use crate::support::serve;
+
+#[tokio::test]
+async fn a_client_that_comes_back_goes_on_after_its_last_id_though_the_handler_says_nothing_of_it()
+{
+    for path in Path::BOTH {
+        let (_, news) = news();
+        let (running, address) = serve_topic(path, &news).await;
+        let mut client = open(address, &running).await;
+        publish(&news, "one");
+        let id = client.next_event().await.unwrap().last_event_id;
+        drop(client);
+        publish(&news, "two");
+        publish(&news, "three");
+        for (name, path) in [
+            ("last-event-id", "/"),
+            ("x", &*format!("/?last_event_id={id}")),
+        ] {
+            let mut client = RawClient::connect(address).await;
+            client.get(path, &[(name, id.as_str())]).await;
+            client.read_head().await;
+            assert_eq!(client.next_event().await.unwrap().data, "two");
+            assert_eq!(client.next_event().await.unwrap().data, "three");
+        }
+        running.stop().await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn what_cannot_be_resumed_is_told_as_a_gap_under_the_name_that_the_response_says() {
+    for path in Path::BOTH {
+        let (_, news) = news();
+        let publisher = news.clone();
+        let other = news.clone();
+        let third = news.clone();
+        let opened = |topic: &Topic| topic.subscribe().open();
+        let application = path
+            .application()
+            .route(("/", get(move || opened(&news).map_err(HttpError::from))))
+            .route((
+                "/renamed",
+                get(move || {
+                    opened(&other)
+                        .map(|subscription| {
+                            ServerEventsResponse::new(subscription)
+                                .gap_event_name(event_name!("lost"))
+                        })
+                        .map_err(HttpError::from)
+                }),
+            ))
+            .route((
+                "/silent",
+                get(move || {
+                    opened(&third)
+                        .map(|subscription| ServerEventsResponse::new(subscription).no_gap_event())
+                        .map_err(HttpError::from)
+                }),
+            ));
+        let (running, address) = serve(application).await;
+        let long = "x".repeat(300);
+        for asked in ["nonsense", "1.00000000001.7.000003", &long] {
+            for (route, name) in [
+                ("/", "bellwether.gap"),
+                ("/renamed", "lost"),
+                ("/silent", "message"),
+            ] {
+                let mut client = RawClient::connect(address).await;
+                client.get(route, &[("last-event-id", asked)]).await;
+                client.read_head().await;
+                publish(&publisher, "next");
+                let event = client.next_event().await.unwrap();
+                assert_eq!(event.event, name, "{path:?} {route} {event:?}");
+                if route != "/silent" {
+                    assert!(event.data.starts_with("{\"reason\":\""), "{event:?}");
+                    assert!(!event.last_event_id.is_empty());
+                }
+            }
+        }
+        assert_eq!(running.streams().engine, path.taken(9));
+    }
+}
+
+#[tokio::test]
+async fn a_start_that_the_handler_chose_wins_over_the_clients_last_id() {
+    for path in Path::BOTH {
+        let (_, news) = news();
+        publish(&news, "one");
+        let first = news.publish(&ServerSentEvent::text("two")).unwrap();
+        let first = first.id().unwrap();
+        publish(&news, "three");
+        let (all, latest, chosen) = (news.clone(), news.clone(), news.clone());
+        let application = path
+            .application()
+            .route((
+                "/all",
+                get(move || Ok::<_, HttpError>(all.subscribe().from_start().open()?)),
+            ))
+            .route((
+                "/now",
+                get(move || Ok::<_, HttpError>(latest.subscribe().from_now().open()?)),
+            ))
+            .route((
+                "/after",
+                get(move |last: LastEventId| {
+                    Ok::<_, HttpError>(chosen.subscribe().after(&last).open()?)
+                }),
+            ));
+        let (running, address) = serve(application).await;
+        for (route, expected) in [("/all", "one"), ("/now", "four"), ("/after", "three")] {
+            let mut client = RawClient::connect(address).await;
+            client
+                .get(route, &[("last-event-id", first.as_str())])
+                .await;
+            client.read_head().await;
+            eventually("the stream", SOON, || running.streams().open > 0).await;
+            if route == "/now" {
+                publish(&news, "four");
+            }
+            assert_eq!(client.next_event().await.unwrap().data, expected, "{route}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn history_that_only_the_broker_has_is_replayed_without_a_seam() {
+    for path in Path::BOTH {
+        let broker = bellwether_topics::Memory::default();
+        let node = async || {
+            Topics::builder()
+                .retention(Retention::default().max_events(16))
+                .open(Arc::new(broker.clone()))
+                .await
+                .unwrap()
+        };
+        let here = node().await;
+        let news = here.topic("news").unwrap();
+        let first = news.publish(&ServerSentEvent::text("0")).unwrap();
+        let first = first.await.unwrap().to_string();
+        for i in 1..700 {
+            let published = news.publish(&ServerSentEvent::text(i.to_string()));
+            if i % 100 == 99 {
+                published.unwrap().await.unwrap();
+            }
+        }
+        let there = node().await;
+        let topic = there.topic("news").unwrap();
+        let (running, address) = serve_topic(path, &topic).await;
+        let mut clients = Vec::new();
+        for _ in 0..10 {
+            let mut client = RawClient::connect(address).await;
+            client.get("/", &[("last-event-id", &first)]).await;
+            client.read_head().await;
+            clients.push(client);
+        }
+        for i in 700..720 {
+            let event = ServerSentEvent::text(i.to_string());
+            news.publish(&event).unwrap().await.unwrap();
+        }
+        for client in &mut clients {
+            for i in 1..720 {
+                let event = client.next_event().await.unwrap();
+                assert_eq!(
+                    (event.event.as_str(), event.data),
+                    ("message", i.to_string())
+                );
+            }
+        }
+        // The log is replaced: everybody is told so.
+        broker.start_over();
+        for client in &mut clients {
+            let gap = client.next_event().await.unwrap();
+            assert_eq!(gap.event, "bellwether.gap", "{path:?}");
+            assert!(gap.data.contains("\"epoch\""), "{}", gap.data);
+        }
+        let event = ServerSentEvent::text("after");
+        news.publish(&event).unwrap().await.unwrap();
+        for client in &mut clients {
+            assert_eq!(client.next_event().await.unwrap().data, "after");
+        }
+        assert_eq!(running.streams().engine, path.taken(10));
+        drop(clients);
+        closed_for(&running, CloseReason::ClientLeft).await;
+    }
+}
