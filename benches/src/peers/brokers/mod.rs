@@ -16,7 +16,7 @@ use bellwether_redis::RedisBroker;
 use bellwether_sqlite::SqliteBroker;
 use bellwether_topics::broker::Broker;
 
-use super::{Family, Peer, announce, ready, runtime};
+use super::{Family, Peer, ready, runtime};
 use daemons::{Daemon, NATS, REDIS};
 
 /// A further broker is a function and an entry here.
