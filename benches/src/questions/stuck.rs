@@ -50,7 +50,7 @@ fn measure(field: &Field<'_>) -> Result<Answer> {
                 peer.name.to_owned(),
                 stuck.to_string(),
                 format!("{:.3}", p99.median()),
-                format!("{:.3} to {:.3}", p99.lowest(), p99.highest()),
+                p99.spread(3),
                 format!("{:.0}", kib.median()),
             ]);
             bars.push(Bar {
@@ -84,15 +84,13 @@ fn measure(field: &Field<'_>) -> Result<Answer> {
             field.scaled(EVENTS),
             STUCK[1],
         ),
-        heads: [
+        heads: vec![
             "server",
             "stuck readers",
             "p99 of the good ones, ms",
             "lowest to highest",
             "memory growth, KiB",
-        ]
-        .map(str::to_owned)
-        .to_vec(),
+        ],
         rows,
         goals,
         unit: "ms from publish to receive (less is better)",

@@ -64,7 +64,7 @@ fn measure(field: &Field<'_>) -> Result<Answer> {
                 peer.name.to_owned(),
                 stuck.to_string(),
                 format!("{:.2}", p99.median()),
-                format!("{:.2} to {:.2}", p99.lowest(), p99.highest()),
+                p99.spread(2),
                 format!("{:.0}", kib.median()),
                 evicted.map_or("–".to_owned(), |gone| format!("{:.1}", gone.median())),
             ]);
@@ -106,16 +106,14 @@ fn measure(field: &Field<'_>) -> Result<Answer> {
             BYTES_PER_SECOND / 1_000_000,
             DEADLINE.as_secs(),
         ),
-        heads: [
+        heads: vec![
             "server",
             "stuck readers",
             "p99 of the good ones, ms",
             "lowest to highest",
             "memory growth, KiB",
             "all evicted after, s",
-        ]
-        .map(str::to_owned)
-        .to_vec(),
+        ],
         rows,
         goals,
         unit: "ms from publish to receive (less is better)",
