@@ -28,10 +28,9 @@ async fn an_event_above_the_servers_limit_is_refused_and_others_are_not() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_key_is_known_after_its_server_was_killed() {
-    let Some(mut server) = or_skip(NatsServer::start("").await) else {
+    let Some((mut server, broker)) = world::start().await else {
         return;
     };
-    let broker = world::builder(&server).connect().await.unwrap();
     let keyed = |number| {
         let mut record = world::record("t", number);
         record.idempotency_key = Some(Arc::from("k"));
@@ -48,14 +47,9 @@ async fn a_key_is_known_after_its_server_was_killed() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_key_of_a_record_that_was_trimmed_since_gives_its_place() {
-    let Some(server) = or_skip(NatsServer::start("").await) else {
+    let Some((_server, broker)) = world::start_with(|builder| builder.max_records(3)).await else {
         return;
     };
-    let broker = world::builder(&server)
-        .max_records(3)
-        .connect()
-        .await
-        .unwrap();
     let keyed = |number| {
         let mut record = world::record("t", number);
         record.idempotency_key = Some(Arc::from("k"));
@@ -71,10 +65,9 @@ async fn a_key_of_a_record_that_was_trimmed_since_gives_its_place() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn long_lists_keep_their_order_across_windows() {
-    let Some(server) = or_skip(NatsServer::start("").await) else {
+    let Some((_server, broker)) = world::start().await else {
         return;
     };
-    let broker = world::builder(&server).connect().await.unwrap();
     let stored = world::fill(&broker, 0..2000).await;
     let offsets: Vec<_> = stored
         .iter()

@@ -164,13 +164,7 @@ async fn a_cut_connection_ends_the_tail_at_once_and_a_silent_one_soon() {
         return;
     };
     world::fill(&world.witness, 0..5).await;
-    let open = async || {
-        let mut tail = world.broker.tail(Offset::new(5)).await.unwrap();
-        world::follow_until(&mut tail, |page| !page.records.is_empty())
-            .await
-            .unwrap();
-        tail
-    };
+    let open = async || world::tail_from(&world.broker, Offset::new(5)).await;
     let mut tail = open().await;
     let started = Instant::now();
     world.relay.cut();
