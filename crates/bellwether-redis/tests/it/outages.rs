@@ -201,10 +201,9 @@ async fn a_connection_that_went_dead_costs_one_call() {
 
 #[tokio::test]
 async fn closed_connections_are_made_anew() {
-    let Some(server) = or_skip(RedisServer::start(&[]).await) else {
+    let Some((server, mut node)) = Node::start().await else {
         return;
     };
-    let mut node = Node::open(connect(&server).await).await;
     node.publish(2).await;
     for _ in 0..3 {
         by_hand(
