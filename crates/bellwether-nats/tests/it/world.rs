@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use async_nats::Client;
 use bellwether_nats::{NatsBroker, NatsBuilder};
@@ -70,6 +70,13 @@ pub(crate) fn record(topic: &str, number: u32) -> NewRecord {
         idempotency_key: None,
         conflation_key: None,
     }
+}
+
+/// The same in the topic `t`, under one idempotency key whatever its number.
+pub(crate) fn keyed(number: u32) -> NewRecord {
+    let mut record = record("t", number);
+    record.idempotency_key = Some(Arc::from("k"));
+    record
 }
 
 pub(crate) fn number_of(event: &[u8]) -> Option<u32> {
@@ -153,6 +160,15 @@ pub(crate) async fn follow_to(
         *last == end
     });
     followed.await
+}
+
+/// Waits for the tail to fail, which it does in time; why it failed.
+pub(crate) async fn fails_within(time: Duration, tail: &mut Box<dyn Tail>) -> BrokerError {
+    let started = Instant::now();
+    let error = follow_until(tail, |_| false).await.unwrap_err();
+    let took = started.elapsed();
+    assert!(took < time, "{took:?}");
+    error
 }
 
 /// Waits until something is true that only a question to the server tells.
