@@ -39,6 +39,12 @@ pub(crate) async fn by_hand(server: &RedisServer, words: &[&str]) -> redis::Valu
     Hand::new(server).await.run(words).await
 }
 
+/// Closes all connections but its own, from the server's side.
+pub(crate) async fn close_connections(server: &RedisServer) {
+    let kill = ["CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes"];
+    by_hand(server, &kill).await;
+}
+
 /// Lets real time pass: for the moment of a fault, and for what the server's clock decides.
 pub(crate) async fn pass(time: Duration) {
     within(time, std::future::pending::<()>()).await;
