@@ -7,6 +7,7 @@
 //! of one event for all subscribers; those in [`brokers`] do the same with a broker behind them. All run on one thread, so that a ratio compares the same
 //! service.
 
+mod application;
 pub(crate) mod brokers;
 pub(crate) mod fan_out;
 pub(crate) mod generator;

@@ -53,7 +53,7 @@ fn measure(field: &Field<'_>) -> Result<Answer> {
                 peer.name.to_owned(),
                 readers.to_string(),
                 format!("{:.2}", micros.median()),
-                format!("{:.2} to {:.2}", micros.lowest(), micros.highest()),
+                micros.spread(2),
                 format!("{:.2}", median.median()),
                 format!("{:.2}", p99.median()),
             ]);
@@ -93,16 +93,14 @@ fn measure(field: &Field<'_>) -> Result<Answer> {
              NATS use in their own processes, on the same core, is not in it. Latency is from the client's publish \
              to each reader's receive. Each run has a fresh server, a fresh log and a warm-up.",
         ),
-        heads: [
+        heads: vec![
             "broker",
             "readers",
             "CPU µs / delivered event",
             "lowest to highest",
             "latency p50, ms",
             "p99, ms",
-        ]
-        .map(str::to_owned)
-        .to_vec(),
+        ],
         rows,
         goals,
         unit: "ms from publish to receive, median (less is better)",

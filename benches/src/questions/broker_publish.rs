@@ -58,7 +58,7 @@ fn measure(field: &Field<'_>) -> Result<Answer> {
                 peer.name.to_owned(),
                 publishers.to_string(),
                 format!("{:.0}", rate.median()),
-                format!("{:.0} to {:.0}", rate.lowest(), rate.highest()),
+                rate.spread(0),
                 format!("{:.2}", median.median()),
                 format!("{:.2}", p99.median()),
             ]);
@@ -84,9 +84,7 @@ fn measure(field: &Field<'_>) -> Result<Answer> {
                  it has the id of the previous one, which is when the broker has it as safe as it ever makes it. Server, \
                  broker and load share all cores. Each run has a fresh server and a fresh log."
             .to_owned(),
-        heads: ["broker", "publishers", "events / s", "lowest to highest", "p50, ms", "p99, ms"]
-            .map(str::to_owned)
-            .to_vec(),
+        heads: vec!["broker", "publishers", "events / s", "lowest to highest", "p50, ms", "p99, ms"],
         rows,
         goals,
         unit: "events per second, each waited for (more is better)",

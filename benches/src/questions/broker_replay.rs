@@ -43,7 +43,7 @@ fn measure(field: &Field<'_>) -> Result<Answer> {
             rows.push(vec![
                 peer.name.to_owned(),
                 format!("{:.0}", speed.median()),
-                format!("{:.0} to {:.0}", speed.lowest(), speed.highest()),
+                speed.spread(0),
                 format!("{:.0}", growth.median()),
             ]);
             bars.push(Bar {
@@ -61,14 +61,12 @@ fn measure(field: &Field<'_>) -> Result<Answer> {
              have theirs elsewhere. With the log in memory nothing is read from anywhere.",
             field.scaled(EVENTS),
         ),
-        heads: [
+        heads: vec![
             "broker",
             "MB / s",
             "lowest to highest",
             "memory growth during it, KiB",
-        ]
-        .map(str::to_owned)
-        .to_vec(),
+        ],
         rows,
         goals: Vec::new(),
         unit: "MB per second (more is better)",

@@ -35,7 +35,7 @@ fn measure(field: &Field<'_>) -> Result<Answer> {
         Some(vec![
             peer.name.to_owned(),
             format!("{:.1}", sample.median()),
-            format!("{:.1} to {:.1}", sample.lowest(), sample.highest()),
+            sample.spread(1),
         ])
     });
     let bars = field.peers.iter().filter_map(|peer| {
@@ -60,9 +60,7 @@ fn measure(field: &Field<'_>) -> Result<Answer> {
              the response head and stay. CPU is user and system time of the server process, per reader, after \
              {WARM_UP} readers that stay; each run has a fresh server.",
         ),
-        heads: ["server", "CPU µs / connect", "lowest to highest"]
-            .map(str::to_owned)
-            .to_vec(),
+        heads: vec!["server", "CPU µs / connect", "lowest to highest"],
         rows: rows.collect(),
         goals: goal.into_iter().collect(),
         unit: "CPU µs per connect with response head (less is better)",

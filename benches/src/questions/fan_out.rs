@@ -106,7 +106,7 @@ fn measure(field: &Field<'_>) -> Result<Answer> {
              publishing included, over all deliveries; latency is from the client's publish to each reader's \
              receive, all on one core beside the server's. Each run has a fresh server and a warm-up.",
         ),
-        heads: [
+        heads: vec![
             "server",
             "readers",
             "in flight",
@@ -115,9 +115,7 @@ fn measure(field: &Field<'_>) -> Result<Answer> {
             "in the kernel",
             "latency p50, ms",
             "p99, ms",
-        ]
-        .map(str::to_owned)
-        .to_vec(),
+        ],
         rows: rows(field, &found),
         goals: goals(&found.micros),
         unit: "CPU µs per delivered event (less is better)",
@@ -160,7 +158,7 @@ fn rows(field: &Field<'_>, found: &Found) -> Vec<Vec<String>> {
                 case.readers.to_string(),
                 case.window.to_string(),
                 format!("{:.2}", micros.median()),
-                format!("{:.2} to {:.2}", micros.lowest(), micros.highest()),
+                micros.spread(2),
                 kernel,
                 millis(&found.median),
                 millis(&found.p99),

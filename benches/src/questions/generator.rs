@@ -24,34 +24,21 @@ const EVENTS: u64 = 6_000_000;
 const WARM_UP: u64 = 200_000;
 
 fn measure(field: &Field<'_>) -> Result<Answer> {
+    // Millions of events per second of CPU.
     let mut rates = Samples::new();
     let mut kernel = Samples::new();
     let mut notes = Vec::new();
     for round in field.rounds() {
         for readers in READERS {
-            for peer in &field.peers {
-                let run = format!("round {round}, {}, {}", crowd(readers), peer.name);
-                match run_once(
-                    peer,
-                    readers,
-                    field.scaled(EVENTS),
-                    field.scaled(WARM_UP),
-                    field,
-                ) {
-                    Ok((events, cpu)) => {
-                        let rate = events as f64 / cpu.total.as_secs_f64();
-                        eprintln!("  {run}: {:.2} million events per CPU second", rate / 1e6);
-                        rates.add(peer.name, readers, rate);
-                        if let Some(share) = cpu.kernel_share {
-                            kernel.add(peer.name, readers, share);
-                        }
-                    }
-                    Err(error) => {
-                        eprintln!("  {run}: VOID: {error}");
-                        notes.push(format!("void: {run}: {error}"));
-                    }
+            field.each_run(&crowd(readers), &mut notes, round, |peer| {
+                let (events, cpu) = run_once(peer, readers, field)?;
+                let rate = events as f64 / cpu.total.as_secs_f64() / 1e6;
+                rates.add(peer.name, readers, rate);
+                if let Some(share) = cpu.kernel_share {
+                    kernel.add(peer.name, readers, share);
                 }
-            }
+                Ok(format!("{rate:.2} million events per CPU second"))
+            });
         }
     }
     Ok(Answer {
@@ -62,16 +49,14 @@ fn measure(field: &Field<'_>) -> Result<Answer> {
             field.scaled(EVENTS),
             field.scaled(WARM_UP),
         ),
-        heads: [
+        heads: vec![
             "server",
             "readers",
             "million events / CPU s",
             "lowest to highest",
             "ns / event",
             "in the kernel",
-        ]
-        .map(str::to_owned)
-        .to_vec(),
+        ],
         rows: rows(field, &rates, &kernel),
         goals: READERS
             .iter()
@@ -84,17 +69,11 @@ fn measure(field: &Field<'_>) -> Result<Answer> {
 }
 
 /// One server, one number of readers: the events and the CPU that they took.
-fn run_once(
-    peer: &Peer,
-    readers: u64,
-    events: u64,
-    warm_up: u64,
-    field: &Field<'_>,
-) -> Result<(u64, Cpu)> {
+fn run_once(peer: &Peer, readers: u64, field: &Field<'_>) -> Result<(u64, Cpu)> {
     let server = Server::start(&generator::FAMILY, peer, field.pins)?;
-    stream(&server, 1, warm_up, field)?;
+    stream(&server, 1, field.scaled(WARM_UP), field)?;
     let start = server.mark()?;
-    let events = stream(&server, readers, events / readers, field)?;
+    let events = stream(&server, readers, field.scaled(EVENTS) / readers, field)?;
     Ok((events, server.cpu_since(start)?))
 }
 
@@ -132,9 +111,9 @@ fn rows(field: &Field<'_>, rates: &Samples, kernel: &Samples) -> Vec<Vec<String>
             rows.push(vec![
                 peer.name.to_owned(),
                 readers.to_string(),
-                format!("{:.2}", rate.median() / 1e6),
-                format!("{:.2} to {:.2}", rate.lowest() / 1e6, rate.highest() / 1e6),
-                format!("{:.0}", 1e9 / rate.median()),
+                format!("{:.2}", rate.median()),
+                rate.spread(2),
+                format!("{:.0}", 1e3 / rate.median()),
                 share,
             ]);
         }
@@ -165,7 +144,7 @@ fn bars(field: &Field<'_>, rates: &Samples) -> Vec<Bar> {
                 bars.push(Bar {
                     group,
                     name: peer.name,
-                    value: rate.median() / 1e6,
+                    value: rate.median(),
                 });
             }
         }

@@ -33,26 +33,18 @@ fn measure(field: &Field<'_>) -> Result<Answer> {
     let mut bytes = Samples::new();
     let mut notes = Vec::new();
     for round in field.rounds() {
-        for peer in &field.peers {
-            let run = format!("round {round}, {}", peer.name);
-            match run_once(peer, streams, field) {
-                Ok(found) => {
-                    eprintln!("  {run}: {found:.0} bytes per stream");
-                    bytes.add(peer.name, streams, found);
-                }
-                Err(error) => {
-                    eprintln!("  {run}: VOID: {error}");
-                    notes.push(format!("void: {run}: {error}"));
-                }
-            }
-        }
+        field.each_run("", &mut notes, round, |peer| {
+            let found = run_once(peer, streams, field)?;
+            bytes.add(peer.name, streams, found);
+            Ok(format!("{found:.0} bytes per stream"))
+        });
     }
     let rows = field.peers.iter().filter_map(|peer| {
         let sample = bytes.of(peer.name, streams)?;
         Some(vec![
             peer.name.to_owned(),
             format!("{:.0}", sample.median()),
-            format!("{:.0} to {:.0}", sample.lowest(), sample.highest()),
+            sample.spread(0),
         ])
     });
     let bars = field.peers.iter().filter_map(|peer| {
@@ -72,9 +64,7 @@ fn measure(field: &Field<'_>) -> Result<Answer> {
              now. Memory is the growth of the server's PSS (`/proc/PID/smaps_rollup`) per stream, after \
              {WARM_UP} streams that stay open; each run has a fresh server.",
         ),
-        heads: ["server", "bytes / stream", "lowest to highest"]
-            .map(str::to_owned)
-            .to_vec(),
+        heads: vec!["server", "bytes / stream", "lowest to highest"],
         rows: rows.collect(),
         goals: goal.into_iter().collect(),
         unit: "KiB of user-space memory per idle stream",

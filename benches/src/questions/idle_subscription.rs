@@ -49,7 +49,7 @@ fn measure(field: &Field<'_>) -> Result<Answer> {
                 peer.name.to_owned(),
                 size.to_string(),
                 format!("{:.0}", sample.median()),
-                format!("{:.0} to {:.0}", sample.lowest(), sample.highest()),
+                sample.spread(0),
             ]);
             bars.push(Bar {
                 group: format!("{size} subscriptions"),
@@ -68,14 +68,12 @@ fn measure(field: &Field<'_>) -> Result<Answer> {
              growth of the server's PSS (`/proc/PID/smaps_rollup`) per subscription, after {WARM_UP} that \
              stay open; each run has a fresh server. Buffers in the kernel are not in it.",
         ),
-        heads: [
+        heads: vec![
             "server",
             "subscriptions",
             "bytes / subscription",
             "lowest to highest",
-        ]
-        .map(str::to_owned)
-        .to_vec(),
+        ],
         rows,
         goals,
         unit: "bytes of user-space memory per idle subscription (less is better)",

@@ -54,7 +54,7 @@ fn measure(field: &Field<'_>) -> Result<Answer> {
             }
         }
         if let Some(sample) = millis.of(peer.name, P99) {
-            row.push(format!("{:.1} to {:.1}", sample.lowest(), sample.highest()));
+            row.push(sample.spread(1));
             bars.push(Bar {
                 group: format!("p99, {readers} readers"),
                 name: peer.name,
@@ -77,15 +77,13 @@ fn measure(field: &Field<'_>) -> Result<Answer> {
              over all of both. The client reads on one core what the server writes on the other, so the \
              last of them waits for both.",
         ),
-        heads: [
+        heads: vec![
             "server",
             "p50, ms",
             "p99, ms",
             "last, ms",
             "p99, lowest to highest",
-        ]
-        .map(str::to_owned)
-        .to_vec(),
+        ],
         rows,
         goals: goal.into_iter().collect(),
         unit: "ms from publish to receive (less is better)",

@@ -1,5 +1,6 @@
-//! The questions: each a file of its own that measures, and a line in the list.
+//! The questions: each a file of its own that measures, and a line in the list. [`beside`] is what two of them share.
 
+mod beside;
 mod broker_delivery;
 mod broker_publish;
 mod broker_replay;

@@ -1,12 +1,13 @@
 //! Whether readers that never read delay the others or fill the server's memory.
 
 use super::Question;
+use super::beside::{Beside, HEADS, UNIT};
 use super::idle_memory::settled;
 use crate::Result;
 use crate::field::Field;
 use crate::load::crowd::{Crowd, Pace};
 use crate::peers::{Peer, fan_out};
-use crate::report::{Answer, Bar, Goal, Samples};
+use crate::report::{Answer, Goal};
 use crate::server::Server;
 
 pub(super) const QUESTION: Question = Question {
@@ -27,51 +28,20 @@ const EVENT_BYTES: usize = 1024;
 const SMALL_KIB: f64 = 1024.0;
 
 fn measure(field: &Field<'_>) -> Result<Answer> {
-    let (mut millis, mut growth) = (Samples::new(), Samples::new());
+    let mut beside = Beside::new(GOOD, STUCK, 3);
     let mut notes = Vec::new();
     for round in field.rounds() {
         for stuck in STUCK {
             field.each_run(&format!("{stuck} stuck"), &mut notes, round, |peer| {
                 let (p99, kib) = run_once(peer, stuck as usize, field)?;
-                millis.add(peer.name, stuck, p99);
-                growth.add(peer.name, stuck, kib);
-                Ok(format!("p99 {p99:.3} ms, memory grew by {kib:.0} KiB"))
+                Ok(beside.add(peer, stuck, p99, kib))
             });
         }
     }
-    let (mut rows, mut bars, mut goals) = (Vec::new(), Vec::new(), Vec::new());
-    for peer in &field.peers {
-        for stuck in STUCK {
-            let (Some(p99), Some(kib)) = (millis.of(peer.name, stuck), growth.of(peer.name, stuck))
-            else {
-                continue;
-            };
-            rows.push(vec![
-                peer.name.to_owned(),
-                stuck.to_string(),
-                format!("{:.3}", p99.median()),
-                format!("{:.3} to {:.3}", p99.lowest(), p99.highest()),
-                format!("{:.0}", kib.median()),
-            ]);
-            bars.push(Bar {
-                group: format!("p99 of {GOOD} good readers beside {stuck} stuck ones"),
-                name: peer.name,
-                value: p99.median(),
-            });
-        }
-    }
-    bars.sort_by_key(|bar| bar.group.len());
-    let [without, with] = STUCK;
-    if let Some(ratio) = millis.ratio(("bellwether", with), ("bellwether", without)) {
-        let what = "p99 of good readers, bellwether with / without stuck ones".to_owned();
-        goals.push(Goal::at_most(what, 1.5, ratio));
-    }
-    if let (Some(with), Some(without)) = (
-        growth.of("bellwether", with),
-        growth.of("bellwether", without),
-    ) {
+    let (rows, bars) = beside.table(&field.peers, |_, _| None);
+    let mut goals = Vec::from_iter(beside.goal());
+    if let Some(more) = beside.more_kib() {
         let what = "KiB that the memory grew more with stuck readers, bellwether".to_owned();
-        let more = with.median() - without.median();
         goals.push(Goal::at_most(what, SMALL_KIB, more));
     }
     Ok(Answer {
@@ -84,18 +54,10 @@ fn measure(field: &Field<'_>) -> Result<Answer> {
             field.scaled(EVENTS),
             STUCK[1],
         ),
-        heads: [
-            "server",
-            "stuck readers",
-            "p99 of the good ones, ms",
-            "lowest to highest",
-            "memory growth, KiB",
-        ]
-        .map(str::to_owned)
-        .to_vec(),
+        heads: HEADS.to_vec(),
         rows,
         goals,
-        unit: "ms from publish to receive (less is better)",
+        unit: UNIT,
         bars,
         notes,
     })

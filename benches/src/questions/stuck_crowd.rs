@@ -3,11 +3,12 @@
 use std::time::{Duration, Instant};
 
 use super::Question;
+use super::beside::{Beside, HEADS, UNIT};
 use crate::Result;
 use crate::field::Field;
 use crate::load::crowd::{Crowd, Pace};
 use crate::peers::{Peer, fan_out};
-use crate::report::{Answer, Bar, Goal, Samples};
+use crate::report::{Answer, Goal, Samples};
 use crate::server::Server;
 
 pub(super) const QUESTION: Question = Question {
@@ -31,19 +32,14 @@ const DEADLINE: Duration = Duration::from_secs(30);
 const PATIENCE: Duration = Duration::from_secs(5);
 
 fn measure(field: &Field<'_>) -> Result<Answer> {
-    let (mut millis, mut growth, mut gone) = (Samples::new(), Samples::new(), Samples::new());
-    let mut notes = Vec::new();
     let sizes = [STUCK[0], field.scaled(STUCK[1])];
+    let (mut beside, mut gone) = (Beside::new(GOOD, sizes, 2), Samples::new());
+    let mut notes = Vec::new();
     for round in field.rounds() {
         for stuck in sizes {
             field.each_run(&format!("{stuck} stuck"), &mut notes, round, |peer| {
                 let found = run_once(peer, stuck, field)?;
-                millis.add(peer.name, stuck, found.p99);
-                growth.add(peer.name, stuck, found.kib);
-                let mut words = format!(
-                    "p99 {:.2} ms, memory grew by {:.0} KiB",
-                    found.p99, found.kib
-                );
+                let mut words = beside.add(peer, stuck, found.p99, found.kib);
                 if let Some(seconds) = found.evicted {
                     gone.add(peer.name, stuck, seconds);
                     words += &format!(", evicted after {seconds:.1} s");
@@ -52,42 +48,15 @@ fn measure(field: &Field<'_>) -> Result<Answer> {
             });
         }
     }
-    let (mut rows, mut bars, mut goals) = (Vec::new(), Vec::new(), Vec::new());
-    for peer in &field.peers {
-        for stuck in sizes {
-            let (Some(p99), Some(kib)) = (millis.of(peer.name, stuck), growth.of(peer.name, stuck))
-            else {
-                continue;
-            };
-            let evicted = gone.of(peer.name, stuck);
-            rows.push(vec![
-                peer.name.to_owned(),
-                stuck.to_string(),
-                format!("{:.2}", p99.median()),
-                format!("{:.2} to {:.2}", p99.lowest(), p99.highest()),
-                format!("{:.0}", kib.median()),
-                evicted.map_or("–".to_owned(), |gone| format!("{:.1}", gone.median())),
-            ]);
-            bars.push(Bar {
-                group: format!("p99 of {GOOD} good readers beside {stuck} stuck ones"),
-                name: peer.name,
-                value: p99.median(),
-            });
-        }
-    }
-    bars.sort_by_key(|bar| bar.group.len());
-    let [without, with] = sizes;
-    if let Some(ratio) = millis.ratio(("bellwether", with), ("bellwether", without)) {
-        let what = "p99 of good readers, bellwether with / without stuck ones".to_owned();
-        goals.push(Goal::at_most(what, 1.5, ratio));
-    }
-    if let (Some(more), Some(less)) = (
-        growth.of("bellwether", with),
-        growth.of("bellwether", without),
-    ) {
+    let (rows, bars) = beside.table(&field.peers, |peer, stuck| {
+        let evicted = gone.of(peer, stuck);
+        Some(evicted.map_or("–".to_owned(), |gone| format!("{:.1}", gone.median())))
+    });
+    let with = sizes[1];
+    let mut goals = Vec::from_iter(beside.goal());
+    if let Some(more) = beside.more_kib() {
         let what = "KiB of the process for each stuck reader, bellwether".to_owned();
-        let each = (more.median() - less.median()).max(0.0) / with as f64;
-        goals.push(Goal::at_most(what, 64.0, each));
+        goals.push(Goal::at_most(what, 64.0, more.max(0.0) / with as f64));
     }
     if let Some(gone) = gone.of("bellwether", with) {
         let what = "seconds until the last stuck reader is evicted, bellwether".to_owned();
@@ -106,19 +75,10 @@ fn measure(field: &Field<'_>) -> Result<Answer> {
             BYTES_PER_SECOND / 1_000_000,
             DEADLINE.as_secs(),
         ),
-        heads: [
-            "server",
-            "stuck readers",
-            "p99 of the good ones, ms",
-            "lowest to highest",
-            "memory growth, KiB",
-            "all evicted after, s",
-        ]
-        .map(str::to_owned)
-        .to_vec(),
+        heads: [&HEADS[..], &["all evicted after, s"]].concat(),
         rows,
         goals,
-        unit: "ms from publish to receive (less is better)",
+        unit: UNIT,
         bars,
         notes,
     })

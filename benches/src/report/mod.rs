@@ -3,6 +3,7 @@
 mod plot;
 mod samples;
 
+use std::borrow::Borrow;
 use std::fmt::Write as _;
 use std::fs;
 use std::path::Path;
@@ -20,7 +21,7 @@ use crate::server::Pins;
 pub(crate) struct Answer {
     /// How it was measured, in a few sentences.
     pub(crate) method: String,
-    pub(crate) heads: Vec<String>,
+    pub(crate) heads: Vec<&'static str>,
     pub(crate) rows: Vec<Vec<String>>,
     pub(crate) goals: Vec<Goal>,
     /// What the bars count.
@@ -90,7 +91,7 @@ pub(crate) fn markdown(
         field.options.words
     ));
     line(&row(&answer.heads));
-    line(&row(&vec!["---".to_owned(); answer.heads.len()]));
+    line(&row(&vec!["---"; answer.heads.len()]));
     for cells in &answer.rows {
         line(&row(cells));
     }
@@ -138,7 +139,7 @@ pub(crate) fn write(
     Ok(())
 }
 
-fn row(cells: &[String]) -> String {
+fn row(cells: &[impl Borrow<str>]) -> String {
     format!("| {} |", cells.join(" | "))
 }
 

@@ -52,7 +52,12 @@ impl Sample {
         }
     }
 
-    pub(crate) fn lowest(&self) -> f64 {
+    /// The lowest and the highest figure, with so many digits behind the point.
+    pub(crate) fn spread(&self, digits: usize) -> String {
+        format!("{:.digits$} to {:.digits$}", self.lowest(), self.highest())
+    }
+
+    fn lowest(&self) -> f64 {
         self.0.first().copied().unwrap_or(f64::NAN)
     }
 

@@ -16,8 +16,8 @@ use bellwether_redis::RedisBroker;
 use bellwether_sqlite::SqliteBroker;
 use bellwether_topics::broker::Broker;
 
-use super::{Family, Peer, announce, ready, runtime};
-use daemons::{Daemon, NATS, REDIS};
+use super::{Family, Peer, ready, runtime};
+use daemons::{Daemon, NATS, Program, REDIS};
 
 /// A further broker is a function and an entry here.
 pub(crate) static FAMILY: Family = Family {
@@ -67,23 +67,23 @@ fn sqlite() -> io::Result<()> {
 }
 
 fn redis() -> io::Result<()> {
-    let daemon = Daemon::start(&REDIS)?;
-    runtime()?.block_on(async {
-        let broker = daemon
-            .reach(async |url| RedisBroker::connect(url).await)
-            .await?;
-        serve(broker).await
-    })
+    on_daemon(&REDIS, async |url| RedisBroker::connect(url).await)
 }
 
 fn nats() -> io::Result<()> {
-    let daemon = Daemon::start(&NATS)?;
-    runtime()?.block_on(async {
-        let broker = daemon
-            .reach(async |url| NatsBroker::connect(url).await)
-            .await?;
-        serve(broker).await
-    })
+    on_daemon(&NATS, async |url| NatsBroker::connect(url).await)
+}
+
+fn on_daemon<B, E>(
+    program: &'static Program,
+    connect: impl AsyncFn(&str) -> Result<B, E>,
+) -> io::Result<()>
+where
+    B: Broker,
+    E: std::error::Error + Send + Sync + 'static,
+{
+    let daemon = Daemon::start(program)?;
+    runtime()?.block_on(async { serve(daemon.reach(connect).await?).await })
 }
 
 async fn serve(broker: impl Broker) -> io::Result<()> {

@@ -1,20 +1,18 @@
 //! The routes of a server on a broker.
 
-use std::future::pending;
 use std::io;
 use std::sync::Arc;
 use std::time::Instant;
 
 use axum::extract::Query;
-use bellwether::{
-    Application, HttpError, Listener, ServerSentEvent, Subscription, Topic, Topics, get, post,
-};
+use bellwether::{Application, HttpError, ServerSentEvent, Subscription, Topic, Topics, get, post};
 use bellwether_topics::Error;
 use bellwether_topics::broker::Broker;
 use serde::Deserialize;
 
 use crate::load::latencies::Latencies;
 use crate::load::numbered::payload;
+use crate::peers::application;
 
 /// Publishes of `/fill` that wait for the broker at once; fewer than a node allows by default.
 const FILL_AT_ONCE: u64 = 1024;
@@ -63,17 +61,7 @@ pub(super) async fn serve(topics: Topics, broker: Option<Arc<dyn Broker>>) -> io
         .route(("/durable", get(durable)))
         .route(("/fill", get(fill)))
         .route(("/replay", get(replay)));
-    let listener = Listener::tcp("127.0.0.1:0").await?;
-    let running = application
-        .start(listener)
-        .await
-        .map_err(io::Error::other)?;
-    let address = running
-        .address()
-        .socket_addr()
-        .ok_or(io::ErrorKind::AddrNotAvailable)?;
-    super::announce(address)?;
-    pending().await
+    application::serve(application).await
 }
 
 /// Publishes from many tasks, each of which waits for its id before it goes on; events per second, and the times from

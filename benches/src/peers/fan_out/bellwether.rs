@@ -1,12 +1,12 @@
 //! Bellwether as a peer: a topic whose subscriptions are answers.
 
-use std::future::pending;
 use std::io;
 
 use bellwether::{
-    Application, HttpError, Listener, ServerSentEvent, StreamDefaults, Subscription, Topics, get,
-    post,
+    Application, HttpError, ServerSentEvent, StreamDefaults, Subscription, Topics, get, post,
 };
+
+use crate::peers::application;
 
 pub(super) fn serve() -> io::Result<()> {
     run(StreamDefaults::new())
@@ -29,17 +29,5 @@ fn run(streams: StreamDefaults) -> io::Result<()> {
         .streams(streams)
         .route(("/events", get(events)))
         .route(("/publish", post(publish)));
-    super::runtime()?.block_on(async {
-        let listener = Listener::tcp("127.0.0.1:0").await?;
-        let running = application
-            .start(listener)
-            .await
-            .map_err(io::Error::other)?;
-        let address = running
-            .address()
-            .socket_addr()
-            .ok_or(io::ErrorKind::AddrNotAvailable)?;
-        super::announce(address)?;
-        pending().await
-    })
+    super::runtime()?.block_on(application::serve(application))
 }

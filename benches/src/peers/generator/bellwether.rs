@@ -4,9 +4,10 @@ use std::future::pending;
 use std::io;
 
 use axum::extract::Query;
-use bellwether::{Application, Json, Listener, ServerSentEvent, Stream, get, stream};
+use bellwether::{Application, Json, ServerSentEvent, Stream, get, stream};
 
 use super::{Asked, Message};
+use crate::peers::application;
 
 #[get("/generator")]
 fn json(Query(asked): Query<Asked>) -> impl Stream<Item = Json<Message>> {
@@ -38,19 +39,6 @@ pub(super) fn serve_events() -> io::Result<()> {
     run(Application::new().route(events).route(idle))
 }
 
-/// Every setting is the default.
 fn run(application: Application) -> io::Result<()> {
-    super::runtime()?.block_on(async {
-        let listener = Listener::tcp("127.0.0.1:0").await?;
-        let running = application
-            .start(listener)
-            .await
-            .map_err(io::Error::other)?;
-        let address = running
-            .address()
-            .socket_addr()
-            .ok_or(io::ErrorKind::AddrNotAvailable)?;
-        super::announce(address)?;
-        pending().await
-    })
+    super::runtime()?.block_on(application::serve(application))
 }

@@ -1,8 +1,17 @@
 //! [`Place`]: where the hub's log lives, as `--broker` names it, and the way to open it.
 
+use std::error::Error;
 use std::fmt;
 
 use bellwether::{Retention, Topics};
+#[cfg(feature = "nats")]
+use bellwether_nats::{NatsBroker, NatsBuilder};
+#[cfg(feature = "redis")]
+use bellwether_redis::{RedisBroker, RedisBuilder};
+#[cfg(feature = "sqlite")]
+use bellwether_sqlite::{SqliteBroker, SqliteBuilder};
+use bellwether_topics::TopicsBuilder;
+use bellwether_topics::broker::Broker;
 
 use crate::exit::{self, Failure, REFUSED, USAGE};
 
@@ -59,55 +68,60 @@ impl Place {
     ///
     /// The broker does not answer, cannot be used, or is not in this build: the message says why.
     pub(super) async fn open(&self, keep: Option<u64>) -> Result<Topics, Failure> {
-        let mut retention = Retention::new();
-        if let Some(keep) = keep {
-            retention = retention.max_events(usize::try_from(keep).unwrap_or(usize::MAX));
-        }
+        let events = keep.map(|keep| usize::try_from(keep).unwrap_or(usize::MAX));
         let settings = Topics::builder()
             .max_event_bytes(MAX_EVENT_BYTES)
-            .retention(retention);
-        let opened: Result<Topics, bellwether_topics::Error> = match self {
+            .retention(limited(Retention::new(), events, Retention::max_events));
+        match self {
             Self::Memory => Ok(settings.build()),
             #[cfg(feature = "sqlite")]
             Self::Sqlite(file) => {
-                let mut builder = bellwether_sqlite::SqliteBroker::builder(file);
-                if let Some(keep) = keep {
-                    builder = builder.max_records(keep);
-                }
-                settings
-                    .open(builder.open().map_err(|e| cannot_open(self, &e))?)
-                    .await
+                let builder = limited(
+                    SqliteBroker::builder(file),
+                    keep,
+                    SqliteBuilder::max_records,
+                );
+                self.open_on(builder.open(), settings).await
             }
             #[cfg(feature = "redis")]
             Self::Redis(url) => {
-                let mut builder = bellwether_redis::RedisBroker::builder(url);
-                if let Some(keep) = keep {
-                    builder = builder.max_records(keep);
-                }
-                let broker = builder.connect().await;
-                settings
-                    .open(broker.map_err(|e| cannot_open(self, &e))?)
-                    .await
+                let builder = limited(RedisBroker::builder(url), keep, RedisBuilder::max_records);
+                self.open_on(builder.connect().await, settings).await
             }
             #[cfg(feature = "nats")]
             Self::Nats(url) => {
-                let mut builder = bellwether_nats::NatsBroker::builder(url);
-                if let Some(keep) = keep {
-                    builder = builder.max_records(keep);
-                }
-                let broker = builder.connect().await;
-                settings
-                    .open(broker.map_err(|e| cannot_open(self, &e))?)
-                    .await
+                let builder = limited(NatsBroker::builder(url), keep, NatsBuilder::max_records);
+                self.open_on(builder.connect().await, settings).await
             }
             #[cfg(not(feature = "sqlite"))]
-            Self::Sqlite(_) => return Err(not_built("sqlite")),
+            Self::Sqlite(_) => Err(not_built("sqlite")),
             #[cfg(not(feature = "redis"))]
-            Self::Redis(_) => return Err(not_built("redis")),
+            Self::Redis(_) => Err(not_built("redis")),
             #[cfg(not(feature = "nats"))]
-            Self::Nats(_) => return Err(not_built("nats")),
-        };
-        opened.map_err(|error| cannot_open(self, &error))
+            Self::Nats(_) => Err(not_built("nats")),
+        }
+    }
+
+    #[cfg_attr(
+        not(any(feature = "sqlite", feature = "redis", feature = "nats")),
+        expect(dead_code, reason = "this build has no broker")
+    )]
+    async fn open_on<E: Error + 'static>(
+        &self,
+        broker: Result<impl Broker, E>,
+        settings: TopicsBuilder,
+    ) -> Result<Topics, Failure> {
+        let broker = broker.map_err(|error| self.refuse(&error))?;
+        let topics = settings.open(broker).await;
+        topics.map_err(|error| self.refuse(&error))
+    }
+
+    fn refuse(&self, error: &(dyn Error + 'static)) -> Failure {
+        let causes = exit::with_causes(error);
+        Failure::new(
+            REFUSED,
+            format_args!("cannot use {self} as the broker: {causes}"),
+        )
     }
 }
 
@@ -133,16 +147,16 @@ fn not_built(feature: &str) -> Failure {
     )
 }
 
-fn has_host(rest: &str) -> bool {
-    rest.strip_prefix("//").is_some_and(|host| !host.is_empty())
+/// With this limit, if there is one; else the default stays.
+fn limited<B, N>(builder: B, limit: Option<N>, set: impl FnOnce(B, N) -> B) -> B {
+    match limit {
+        Some(limit) => set(builder, limit),
+        None => builder,
+    }
 }
 
-fn cannot_open(place: &Place, error: &(dyn std::error::Error + 'static)) -> Failure {
-    let causes = exit::with_causes(error);
-    Failure::new(
-        REFUSED,
-        format_args!("cannot use {place} as the broker: {causes}"),
-    )
+fn has_host(rest: &str) -> bool {
+    rest.strip_prefix("//").is_some_and(|host| !host.is_empty())
 }
 
 #[cfg(test)]

@@ -21,60 +21,92 @@ const KEPT: usize = 150;
 const LOST: usize = 40;
 const LATER: usize = 100;
 
-/// Publishes a round of at least so many events, one after the other; the log of these and of those before.
-async fn publish(addresses: &Addresses, round: &str, events: usize, log: &mut Vec<Item>) {
+/// The nodes, and readers on both sides of the copy.
+struct Scene {
+    cluster: Cluster,
+    past: Readers,
+    earlier: Readers,
+    /// All that was published before the copy came back.
+    log: Vec<Item>,
+}
+
+impl Scene {
+    /// Publishes what the copy will have. Then some of the readers leave.
+    async fn start(cluster: Cluster) -> Self {
+        let addresses = cluster.addresses();
+        let mut scene = Self {
+            past: Readers::start(&addresses, PAST_READERS).await,
+            earlier: Readers::start(&addresses, EARLIER_READERS).await,
+            log: Vec::new(),
+            cluster,
+        };
+        scene.log = publish(&addresses, "kept", KEPT).await;
+        scene.earlier.wait_for(scene.log.len()).await;
+        scene.earlier.leave().await;
+        scene
+    }
+
+    /// Publishes what the copy will not have.
+    async fn go_past_the_copy(&mut self) {
+        let lost = publish(&self.cluster.addresses(), "lost", LOST).await;
+        self.log.extend(lost);
+        self.past.wait_for(self.log.len()).await;
+    }
+
+    /// Goes on from the copy, and compares every run with the log as it was and as it is.
+    async fn compare(mut self, name: &str) {
+        let addresses = self.cluster.addresses();
+        publish(&addresses, "later", LATER).await;
+        self.earlier.come_back(&addresses);
+        publish_last(&addresses).await;
+        let past = self.past.finish().await;
+        let earlier = self.earlier.finish().await;
+        let after = Log::of(&read_back(&self.cluster.address(0)).await);
+        let before = Log::of(&self.log);
+        let mut report = Report::default();
+        report.check_order(&after);
+        for run in past.iter().chain(&earlier) {
+            report.check_reader_of_fork(run, &before, &after);
+        }
+        println!(
+            "{name}, restored from an older copy: {report}, for {PAST_READERS} readers past it"
+        );
+        let gaps = |run: &Vec<Item>| {
+            let is_gap = |item: &&Item| matches!(item, Item::Gap { .. });
+            run.iter().filter(is_gap).count()
+        };
+        assert!(report.is_exact(), "{report}");
+        assert!(past.iter().all(|run| gaps(run) == 1), "{report}");
+        assert!(earlier.iter().all(|run| gaps(run) == 0), "{report}");
+        assert!(after.len() < KEPT + 2 * LOST + LATER, "nothing was lost");
+    }
+}
+
+/// Publishes a round of at least so many events, one after the other; the log of them.
+async fn publish(addresses: &Addresses, round: &str, events: usize) -> Vec<Item> {
     let publishers = Publishers::start(addresses.clone(), round, 1, PACE);
     publishers.wait_for_more(events).await;
     let (acknowledged, _) = publishers.finish().await;
-    log.extend(acknowledged.into_iter().map(|event| event.as_item()));
-}
-
-/// Compares every run with the log as it was and as it is.
-async fn compare(name: &str, cluster: &Cluster, before: &[Item], past: Readers, earlier: Readers) {
-    let past = past.finish().await;
-    let earlier = earlier.finish().await;
-    let after = Log::of(&read_back(&cluster.address(0)).await);
-    let before = Log::of(before);
-    let mut report = Report::default();
-    report.check_order(&after);
-    for run in past.iter().chain(&earlier) {
-        report.check_reader_of_fork(run, &before, &after);
-    }
-    println!("{name}, restored from an older copy: {report}, for {PAST_READERS} readers past it");
-    let gaps = |run: &Vec<Item>| {
-        let is_gap = |item: &&Item| matches!(item, Item::Gap { .. });
-        run.iter().filter(is_gap).count()
-    };
-    assert!(report.is_exact(), "{report}");
-    assert!(past.iter().all(|run| gaps(run) == 1), "{report}");
-    assert!(earlier.iter().all(|run| gaps(run) == 0), "{report}");
-    assert!(after.len() < KEPT + 2 * LOST + LATER, "nothing was lost");
+    acknowledged
+        .into_iter()
+        .map(|event| event.as_item())
+        .collect()
 }
 
 async fn server_restored(mut daemon: Daemon) {
     let cluster = Cluster::start(2, &daemon.url(), &[]).await;
-    let addresses = cluster.addresses();
-    let past = Readers::start(&addresses, PAST_READERS).await;
-    let mut earlier = Readers::start(&addresses, EARLIER_READERS).await;
-    let mut log = Vec::new();
-    publish(&addresses, "kept", KEPT, &mut log).await;
-    earlier.wait_for(log.len()).await;
-    earlier.leave().await;
+    let mut scene = Scene::start(cluster).await;
 
     let copied = Folder::new(&format!("copy-of-{}", daemon.name()));
     daemon.stop().await;
     copy(daemon.folder(), copied.path());
     daemon.start_again().await;
-    publish(&addresses, "lost", LOST, &mut log).await;
-    past.wait_for(log.len()).await;
+    scene.go_past_the_copy().await;
     daemon.stop().await;
     copy(copied.path(), daemon.folder());
     daemon.start_again().await;
 
-    publish(&addresses, "later", LATER, &mut Vec::new()).await;
-    earlier.come_back(&addresses);
-    publish_last(&addresses).await;
-    compare(daemon.name(), &cluster, &log, past, earlier).await;
+    scene.compare(daemon.name()).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -95,26 +127,16 @@ async fn each_reader_past_an_older_copy_of_nats_gets_one_gap() {
 async fn each_reader_past_an_older_copy_of_a_sqlite_file_gets_one_gap() {
     let (folder, copied) = (Folder::new("restored"), Folder::new("copy-of-SQLite"));
     let broker = format!("sqlite:{}", folder.file("log.db"));
-    let mut cluster = Cluster::start(1, &broker, &[]).await;
-    let addresses = cluster.addresses();
-    let past = Readers::start(&addresses, PAST_READERS).await;
-    let mut earlier = Readers::start(&addresses, EARLIER_READERS).await;
-    let mut log = Vec::new();
-    publish(&addresses, "kept", KEPT, &mut log).await;
-    earlier.wait_for(log.len()).await;
-    earlier.leave().await;
+    let cluster = Cluster::start(1, &broker, &[]).await;
+    let mut scene = Scene::start(cluster).await;
 
-    cluster.terminate(0).await;
+    scene.cluster.terminate(0).await;
     copy(folder.path(), copied.path());
-    cluster.start_node(0).await;
-    publish(&addresses, "lost", LOST, &mut log).await;
-    past.wait_for(log.len()).await;
-    cluster.kill(0).await;
+    scene.cluster.start_node(0).await;
+    scene.go_past_the_copy().await;
+    scene.cluster.kill(0).await;
     copy(copied.path(), folder.path());
-    cluster.start_node(0).await;
+    scene.cluster.start_node(0).await;
 
-    publish(&addresses, "later", LATER, &mut Vec::new()).await;
-    earlier.come_back(&addresses);
-    publish_last(&addresses).await;
-    compare("SQLite", &cluster, &log, past, earlier).await;
+    scene.compare("SQLite").await;
 }

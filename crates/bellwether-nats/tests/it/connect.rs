@@ -138,7 +138,7 @@ async fn a_stream_with_other_settings_is_refused_by_name() {
         .connect()
         .await
         .unwrap();
-    let again = || NatsBroker::builder(&server.url()).stream(broker.stream());
+    let again = || world::same_log(&server, &broker);
     again()
         .connect()
         .await

@@ -25,16 +25,12 @@ async fn consumers(client: &async_nats::Client, broker: &NatsBroker) -> Vec<Stri
 /// The consumer counts what it delivers; somebody else who takes one of its messages is as good as a full buffer.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_message_lost_on_the_way_ends_the_tail() {
-    let Some(server) = or_skip(NatsServer::start("").await) else {
+    let Some((server, broker)) = world::start().await else {
         return;
     };
-    let broker = world::builder(&server).connect().await.unwrap();
     let client = world::client(&server).await;
     world::fill(&broker, 0..1).await;
-    let mut tail = broker.tail(Offset::new(1)).await.unwrap();
-    world::follow_until(&mut tail, |page| !page.records.is_empty())
-        .await
-        .unwrap();
+    let mut tail = world::tail_from(&broker, Offset::new(1)).await;
     let [consumer] = &consumers(&client, &broker).await[..] else {
         panic!("one consumer");
     };
@@ -54,13 +50,7 @@ async fn a_message_lost_on_the_way_ends_the_tail() {
         let broker = broker.clone();
         async move { world::fill(&broker, 1..3000).await }
     });
-    let followed = world::follow_until(&mut tail, |page| {
-        for record in &page.records {
-            assert_eq!(record.offset, Offset::new(last.low() + 1), "no hole");
-            last = record.offset;
-        }
-        last == Offset::new(3000)
-    });
+    let followed = world::follow_to(&mut tail, &mut last, Offset::new(3000));
     let error = followed.await.unwrap_err();
     assert!(error.to_string().contains("lost on the way"), "{error}");
     appender.await.unwrap();
@@ -68,10 +58,9 @@ async fn a_message_lost_on_the_way_ends_the_tail() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_consumer_that_goes_ends_the_tail_at_once() {
-    let Some(server) = or_skip(NatsServer::start("").await) else {
+    let Some((server, broker)) = world::start().await else {
         return;
     };
-    let broker = world::builder(&server).connect().await.unwrap();
     let client = world::client(&server).await;
     world::fill(&broker, 0..1).await;
     let mut tail = broker.tail(Offset::new(1)).await.unwrap();
@@ -82,22 +71,15 @@ async fn a_consumer_that_goes_ends_the_tail_at_once() {
         let delete = format!("CONSUMER.DELETE.{}.{consumer}", broker.stream());
         world::api(&client, &delete, json!({})).await;
     }
-    let started = std::time::Instant::now();
-    world::follow_until(&mut tail, |_| false).await.unwrap_err();
-    assert!(
-        started.elapsed() < Duration::from_secs(4),
-        "{:?}",
-        started.elapsed()
-    );
+    world::fails_within(Duration::from_secs(4), &mut tail).await;
 }
 
 /// Of all topics, of one and of two, in pages of which each holds what was asked for.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_long_replay_uses_one_consumer() {
-    let Some(server) = or_skip(NatsServer::start("").await) else {
+    let Some((server, broker)) = world::start().await else {
         return;
     };
-    let broker = world::builder(&server).connect().await.unwrap();
     let client = world::client(&server).await;
     let records: Vec<_> = (0..2000)
         .map(|number| world::record(["loud", "rare"][usize::from(number % 50 == 7)], number))
@@ -182,10 +164,9 @@ async fn large_events_pass_the_bounds_of_pages_and_tails() {
 /// A pull whose bound in bytes is used up to the last one ends without a word from the server.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn no_bound_in_bytes_stops_a_replay() {
-    let Some(server) = or_skip(NatsServer::start("").await) else {
+    let Some((_server, broker)) = world::start().await else {
         return;
     };
-    let broker = world::builder(&server).connect().await.unwrap();
     world::fill(&broker, 0..20).await;
     // Some hundred bytes each, with subject and headers.
     for max_bytes in 100..500 {

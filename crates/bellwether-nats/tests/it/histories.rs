@@ -3,8 +3,6 @@
 use std::path::Path;
 use std::time::Duration;
 
-use bellwether_nats::NatsBroker;
-use bellwether_testkit::{NatsServer, or_skip};
 use bellwether_topics::broker::Broker;
 use bellwether_topics::{Delivery, Gap, GapReason, Offset, ServerSentEvent, Subscription, Topics};
 use bytes::Bytes;
@@ -64,10 +62,9 @@ async fn numbers(reader: &mut Subscription, count: usize) -> Vec<u32> {
 /// A stream that was deleted begins anew, and each reader is told once.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_stream_that_was_deleted_is_one_gap_and_a_new_epoch() {
-    let Some(server) = or_skip(NatsServer::start("").await) else {
+    let Some((server, broker)) = world::start().await else {
         return;
     };
-    let broker = world::builder(&server).connect().await.unwrap();
     let node = Topics::with(broker.clone()).await.unwrap();
     let ids = publish(&node, 1..=10).await;
     let mut live = open(&node, &ids[0]);
@@ -120,8 +117,7 @@ fn copy(from: &Path, to: &Path) {
 
 /// An older copy of the server's data gives numbers out again that readers have seen.
 async fn restore_older_copy(published_after: u32) -> Option<()> {
-    let mut server = or_skip(NatsServer::start("").await)?;
-    let broker = world::builder(&server).connect().await.unwrap();
+    let (mut server, broker) = world::start().await?;
     let node = Topics::with(broker.clone()).await.unwrap();
     let mut ids = publish(&node, 1..=10).await;
     server.stop().await;
@@ -137,7 +133,7 @@ async fn restore_older_copy(published_after: u32) -> Option<()> {
     std::fs::rename(&backup, server.folder()).unwrap();
     server.start_again().await;
     // By a program that knows nothing of what was lost, before the node is there or after.
-    let other = NatsBroker::builder(&server.url()).stream(broker.stream());
+    let other = world::same_log(&server, &broker);
     let other = other.connect().await.unwrap();
     let last = 100 + published_after;
     let other = Topics::with(other).await.unwrap();
@@ -174,11 +170,10 @@ async fn a_restored_copy_that_has_outgrown_the_lost_end_is_one_gap() {
 /// A consumer that starts below the first record begins with the first survivor and says nothing.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_start_below_the_first_record_shows_as_a_floor() {
-    let Some(server) = or_skip(NatsServer::start("").await) else {
+    let started = world::start_with(|builder| builder.max_records(5));
+    let Some((server, broker)) = started.await else {
         return;
     };
-    let builder = world::builder(&server).max_records(5);
-    let broker = builder.connect().await.unwrap();
     let node = Topics::with(broker.clone()).await.unwrap();
     let ids = publish(&node, 1..=12).await;
     let mut tail = broker.tail(Offset::new(3)).await.unwrap();
@@ -194,7 +189,7 @@ async fn a_start_below_the_first_record_shows_as_a_floor() {
     );
 
     // A node that has just started has nothing in memory.
-    let fresh = NatsBroker::builder(&server.url()).stream(broker.stream());
+    let fresh = world::same_log(&server, &broker);
     let fresh = Topics::with(fresh.connect().await.unwrap()).await.unwrap();
     let mut reader = open(&fresh, &ids[2]);
     assert_eq!(next_gap(&mut reader).await.reason(), GapReason::Trimmed);
@@ -208,29 +203,15 @@ async fn a_start_below_the_first_record_shows_as_a_floor() {
 /// Records that were removed before a slow tail took them are not skipped.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_tail_that_was_overtaken_by_trimming_fails() {
-    let Some(server) = or_skip(NatsServer::start("").await) else {
+    let Some((_server, broker)) = world::start_with(|builder| builder.max_records(50)).await else {
         return;
     };
-    let broker = world::builder(&server)
-        .max_records(50)
-        .connect()
-        .await
-        .unwrap();
     world::fill(&broker, 0..1).await;
-    let mut tail = broker.tail(Offset::new(1)).await.unwrap();
-    world::follow_until(&mut tail, |page| !page.records.is_empty())
-        .await
-        .unwrap();
+    let mut tail = world::tail_from(&broker, Offset::new(1)).await;
     // More than the tail has asked for.
     world::fill(&broker, 1..5000).await;
     let mut last = Offset::new(1);
-    let followed = world::follow_until(&mut tail, |page| {
-        for record in &page.records {
-            assert_eq!(record.offset, Offset::new(last.low() + 1), "no hole");
-            last = record.offset;
-        }
-        false
-    });
+    let followed = world::follow_to(&mut tail, &mut last, Offset::new(5000));
     let error = followed.await.unwrap_err();
     assert!(error.to_string().contains("removed"), "{error}");
     assert!(last < Offset::new(4950));
@@ -239,10 +220,9 @@ async fn a_tail_that_was_overtaken_by_trimming_fails() {
 /// With a maximum age, the newest record of a quiet log would go as well.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_quiet_log_with_a_maximum_age_keeps_an_anchor() {
-    let Some(server) = or_skip(NatsServer::start("").await) else {
+    let Some((server, broker)) = world::start().await else {
         return;
     };
-    let broker = world::builder(&server).connect().await.unwrap();
     let node = Topics::with(broker.clone()).await.unwrap();
     let client = world::client(&server).await;
     let ids = publish(&node, 1..=2).await;
@@ -277,7 +257,7 @@ async fn a_quiet_log_with_a_maximum_age_keeps_an_anchor() {
     let state = format!("STREAM.INFO.{}", broker.stream());
     let is_empty = async || world::api(&client, &state, json!({})).await["state"]["messages"] == 0;
     world::until("everything is gone", is_empty).await;
-    let again = NatsBroker::builder(&server.url()).stream(broker.stream());
+    let again = world::same_log(&server, &broker);
     let again = again.connect().await.unwrap();
     let bounds = again.bounds().await.unwrap();
     assert!(
@@ -293,10 +273,9 @@ async fn a_quiet_log_with_a_maximum_age_keeps_an_anchor() {
 /// Messages that other programs publish under the same subject.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_message_of_somebody_else_reaches_no_reader() {
-    let Some(server) = or_skip(NatsServer::start("").await) else {
+    let Some((server, broker)) = world::start().await else {
         return;
     };
-    let broker = world::builder(&server).connect().await.unwrap();
     let node = Topics::with(broker.clone()).await.unwrap();
     let ids = publish(&node, 1..=1).await;
     let mut reader = open(&node, &ids[0]);
@@ -316,14 +295,9 @@ async fn a_message_of_somebody_else_reaches_no_reader() {
 /// The consumer that is kept for the next page cannot hide that its place has gone.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_replay_that_was_overtaken_by_trimming_shows_it() {
-    let Some(server) = or_skip(NatsServer::start("").await) else {
+    let Some((_server, broker)) = world::start_with(|builder| builder.max_records(50)).await else {
         return;
     };
-    let broker = world::builder(&server)
-        .max_records(50)
-        .connect()
-        .await
-        .unwrap();
     world::fill(&broker, 0..40).await;
     let page = world::read(&broker, Offset::ZERO, 10).await;
     let place = page.records[9].offset;

@@ -1,7 +1,5 @@
 //! What single records go through: too large ones, keys that were used before, records that were trimmed since.
 
-use std::sync::Arc;
-
 use bellwether_testkit::{NatsServer, or_skip};
 use bellwether_topics::Offset;
 use bellwether_topics::broker::Broker;
@@ -28,19 +26,13 @@ async fn an_event_above_the_servers_limit_is_refused_and_others_are_not() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_key_is_known_after_its_server_was_killed() {
-    let Some(mut server) = or_skip(NatsServer::start("").await) else {
+    let Some((mut server, broker)) = world::start().await else {
         return;
     };
-    let broker = world::builder(&server).connect().await.unwrap();
-    let keyed = |number| {
-        let mut record = world::record("t", number);
-        record.idempotency_key = Some(Arc::from("k"));
-        record
-    };
-    let first = world::append(&broker, keyed(1)).await.unwrap();
+    let first = world::append(&broker, world::keyed(1)).await.unwrap();
     server.kill().await;
     server.start_again().await;
-    let second = world::append(&broker, keyed(2)).await.unwrap();
+    let second = world::append(&broker, world::keyed(2)).await.unwrap();
     assert!(second.is_duplicate);
     assert_eq!(second.cursor, first.cursor, "with the tag that is stored");
     assert_eq!(world::all_numbers(&broker).await, [1]);
@@ -48,22 +40,12 @@ async fn a_key_is_known_after_its_server_was_killed() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_key_of_a_record_that_was_trimmed_since_gives_its_place() {
-    let Some(server) = or_skip(NatsServer::start("").await) else {
+    let Some((_server, broker)) = world::start_with(|builder| builder.max_records(3)).await else {
         return;
     };
-    let broker = world::builder(&server)
-        .max_records(3)
-        .connect()
-        .await
-        .unwrap();
-    let keyed = |number| {
-        let mut record = world::record("t", number);
-        record.idempotency_key = Some(Arc::from("k"));
-        record
-    };
-    world::append(&broker, keyed(0)).await.unwrap();
+    world::append(&broker, world::keyed(0)).await.unwrap();
     world::fill(&broker, 1..9).await;
-    let again = world::append(&broker, keyed(9)).await.unwrap();
+    let again = world::append(&broker, world::keyed(9)).await.unwrap();
     assert!(again.is_duplicate);
     assert_eq!(again.cursor.offset, Offset::new(1));
     assert_eq!(world::all_numbers(&broker).await, [6, 7, 8]);
@@ -71,10 +53,9 @@ async fn a_key_of_a_record_that_was_trimmed_since_gives_its_place() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn long_lists_keep_their_order_across_windows() {
-    let Some(server) = or_skip(NatsServer::start("").await) else {
+    let Some((_server, broker)) = world::start().await else {
         return;
     };
-    let broker = world::builder(&server).connect().await.unwrap();
     let stored = world::fill(&broker, 0..2000).await;
     let offsets: Vec<_> = stored
         .iter()

@@ -2,11 +2,11 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use async_nats::Client;
 use bellwether_nats::{NatsBroker, NatsBuilder};
-use bellwether_testkit::NatsServer;
+use bellwether_testkit::{NatsServer, or_skip};
 use bellwether_topics::Offset;
 use bellwether_topics::broker::{Broker, BrokerError, NewRecord, Page, ReadRequest, Stored, Tail};
 use bytes::Bytes;
@@ -20,6 +20,25 @@ pub(crate) fn stream_name() -> String {
 
 pub(crate) fn builder(server: &NatsServer) -> NatsBuilder {
     NatsBroker::builder(&server.url()).stream(&stream_name())
+}
+
+/// The log of this broker, for another one.
+pub(crate) fn same_log(server: &NatsServer, broker: &NatsBroker) -> NatsBuilder {
+    NatsBroker::builder(&server.url()).stream(broker.stream())
+}
+
+/// A server with one log, where there can be a server.
+pub(crate) async fn start() -> Option<(NatsServer, NatsBroker)> {
+    start_with(|builder| builder).await
+}
+
+/// The same with settings of the log.
+pub(crate) async fn start_with(
+    settings: impl FnOnce(NatsBuilder) -> NatsBuilder,
+) -> Option<(NatsServer, NatsBroker)> {
+    let server = or_skip(NatsServer::start("").await)?;
+    let broker = settings(builder(&server)).connect().await.unwrap();
+    Some((server, broker))
 }
 
 pub(crate) async fn client(server: &NatsServer) -> Client {
@@ -51,6 +70,13 @@ pub(crate) fn record(topic: &str, number: u32) -> NewRecord {
         idempotency_key: None,
         conflation_key: None,
     }
+}
+
+/// The same in the topic `t`, under one idempotency key whatever its number.
+pub(crate) fn keyed(number: u32) -> NewRecord {
+    let mut record = record("t", number);
+    record.idempotency_key = Some(Arc::from("k"));
+    record
 }
 
 pub(crate) fn number_of(event: &[u8]) -> Option<u32> {
@@ -109,6 +135,40 @@ pub(crate) async fn follow_until(
         }
     });
     followed.await.unwrap()
+}
+
+/// A tail of the log from this record on, which it has brought.
+pub(crate) async fn tail_from(broker: &NatsBroker, from: Offset) -> Box<dyn Tail> {
+    let mut tail = broker.tail(from).await.unwrap();
+    follow_until(&mut tail, |page| !page.records.is_empty())
+        .await
+        .unwrap();
+    tail
+}
+
+/// Waits for the tail, which has brought the record `last`, to bring all others up to `end`, none of them left out.
+pub(crate) async fn follow_to(
+    tail: &mut Box<dyn Tail>,
+    last: &mut Offset,
+    end: Offset,
+) -> Result<(), BrokerError> {
+    let followed = follow_until(tail, |page| {
+        for record in &page.records {
+            assert_eq!(record.offset, Offset::new(last.low() + 1), "no hole");
+            *last = record.offset;
+        }
+        *last == end
+    });
+    followed.await
+}
+
+/// Waits for the tail to fail, which it does in time; why it failed.
+pub(crate) async fn fails_within(time: Duration, tail: &mut Box<dyn Tail>) -> BrokerError {
+    let started = Instant::now();
+    let error = follow_until(tail, |_| false).await.unwrap_err();
+    let took = started.elapsed();
+    assert!(took < time, "{took:?}");
+    error
 }
 
 /// Waits until something is true that only a question to the server tells.

@@ -70,10 +70,9 @@ async fn a_restart_without_persistence_is_one_gap() {
 
 #[tokio::test]
 async fn a_flushed_server_is_one_gap() {
-    let Some(server) = or_skip(RedisServer::start(&[]).await) else {
+    let Some((server, mut node)) = Node::start().await else {
         return;
     };
-    let mut node = Node::open(connect(&server).await).await;
     let ids = node.publish(5).await;
     assert_eq!(node.take(5).await, [1, 2, 3, 4, 5]);
     by_hand(&server, &["FLUSHALL"]).await;
@@ -82,10 +81,9 @@ async fn a_flushed_server_is_one_gap() {
 
 #[tokio::test]
 async fn a_flushed_server_is_noticed_without_a_publish() {
-    let Some(server) = or_skip(RedisServer::start(&[]).await) else {
+    let Some((server, mut node)) = Node::start().await else {
         return;
     };
-    let mut node = Node::open(connect(&server).await).await;
     node.publish(2).await;
     assert_eq!(node.take(2).await, [1, 2]);
     by_hand(&server, &["FLUSHALL"]).await;
@@ -95,10 +93,9 @@ async fn a_flushed_server_is_noticed_without_a_publish() {
 
 #[tokio::test]
 async fn a_restored_older_copy_of_the_data_is_one_gap() {
-    let Some(mut server) = or_skip(RedisServer::start(&[]).await) else {
+    let Some((mut server, mut node)) = Node::start().await else {
         return;
     };
-    let mut node = Node::open(connect(&server).await).await;
     let ids = node.publish(3).await;
     let older = server.folder().with_file_name("older");
     copy(server.folder(), &older).await;
@@ -203,10 +200,9 @@ async fn a_failover_that_lost_confirmed_records_is_one_gap() {
 
 /// Each is done to a log of five records by somebody with the server's command line.
 async fn is_a_new_epoch(commands: &[&[&str]]) {
-    let Some(server) = or_skip(RedisServer::start(&[]).await) else {
+    let Some((server, mut node)) = Node::start().await else {
         return;
     };
-    let mut node = Node::open(connect(&server).await).await;
     let ids = node.publish(5).await;
     assert_eq!(node.take(5).await, [1, 2, 3, 4, 5]);
     let ids: Vec<_> = ids.iter().map(|id| id.split('.').nth(2).unwrap()).collect();
@@ -274,10 +270,9 @@ async fn another_stream_in_the_place_of_the_log_is_a_new_epoch() {
 
 #[tokio::test]
 async fn an_older_copy_of_the_stream_alone_is_a_new_epoch() {
-    let Some(server) = or_skip(RedisServer::start(&[]).await) else {
+    let Some((server, mut node)) = Node::start().await else {
         return;
     };
-    let mut node = Node::open(connect(&server).await).await;
     node.publish(2).await;
     let mut hand = Hand::new(&server).await;
     hand.run(&["COPY", LOG, "older"]).await;
@@ -294,10 +289,9 @@ async fn an_older_copy_of_the_stream_alone_is_a_new_epoch() {
 
 #[tokio::test]
 async fn trimming_by_hand_at_the_front_is_no_new_epoch() {
-    let Some(server) = or_skip(RedisServer::start(&[]).await) else {
+    let Some((server, mut node)) = Node::start().await else {
         return;
     };
-    let mut node = Node::open(connect(&server).await).await;
     let ids = node.publish(10).await;
     let oldest = ids[0].split('.').nth(2).unwrap();
     by_hand(&server, &["XDEL", LOG, oldest]).await;

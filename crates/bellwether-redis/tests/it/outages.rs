@@ -8,7 +8,9 @@ use bellwether_topics::broker::{Broker, BrokerError};
 use bellwether_topics::{Delivery, Offset};
 
 use crate::relay::Relay;
-use crate::support::{Hand, Node, append, by_hand, connect, number, pass, read, record};
+use crate::support::{
+    Hand, Node, append, by_hand, close_connections, connect, number, pass, read, record,
+};
 
 /// Kills the server several times while one node publishes and another reads; gives what the reader was told.
 async fn kills(arguments: &[&str]) -> Option<Vec<Delivery>> {
@@ -201,17 +203,12 @@ async fn a_connection_that_went_dead_costs_one_call() {
 
 #[tokio::test]
 async fn closed_connections_are_made_anew() {
-    let Some(server) = or_skip(RedisServer::start(&[]).await) else {
+    let Some((server, mut node)) = Node::start().await else {
         return;
     };
-    let mut node = Node::open(connect(&server).await).await;
     node.publish(2).await;
     for _ in 0..3 {
-        by_hand(
-            &server,
-            &["CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes"],
-        )
-        .await;
+        close_connections(&server).await;
         node.publish(2).await;
     }
     assert_eq!(node.take(8).await, (1..=8).collect::<Vec<_>>());
@@ -224,11 +221,7 @@ async fn a_connection_that_was_closed_while_idle_costs_no_append() {
     };
     let broker = connect(&server).await;
     append(&broker, &[record(1)]).await;
-    by_hand(
-        &server,
-        &["CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes"],
-    )
-    .await;
+    close_connections(&server).await;
     tokio::time::pause();
     tokio::time::advance(Duration::from_secs(60)).await;
     tokio::time::resume();

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bellwether_redis::RedisBroker;
-use bellwether_testkit::{PATIENCE, RedisServer, within};
+use bellwether_testkit::{PATIENCE, RedisServer, or_skip, within};
 use bellwether_topics::broker::{Broker, NewRecord, Page, ReadRequest, Stored};
 use bellwether_topics::{
     Delivery, Gap, Offset, PublishOptions, ServerSentEvent, Subscription, Topics,
@@ -37,6 +37,12 @@ impl Hand {
 /// Runs one command on the server.
 pub(crate) async fn by_hand(server: &RedisServer, words: &[&str]) -> redis::Value {
     Hand::new(server).await.run(words).await
+}
+
+/// Closes all connections but its own, from the server's side.
+pub(crate) async fn close_connections(server: &RedisServer) {
+    let kill = ["CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes"];
+    by_hand(server, &kill).await;
 }
 
 /// Lets real time pass: for the moment of a fault, and for what the server's clock decides.
@@ -83,6 +89,13 @@ pub(crate) struct Node {
 }
 
 impl Node {
+    /// A node on a server of its own, where there can be one.
+    pub(crate) async fn start() -> Option<(RedisServer, Self)> {
+        let server = or_skip(RedisServer::start(&[]).await)?;
+        let node = Self::open(connect(&server).await).await;
+        Some((server, node))
+    }
+
     pub(crate) async fn open(broker: RedisBroker) -> Self {
         let topics = Topics::with(broker).await.unwrap();
         let reader = topics.topic("t").unwrap().subscribe().open().unwrap();

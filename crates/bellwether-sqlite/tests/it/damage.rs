@@ -10,7 +10,7 @@ use bellwether_topics::{GapReason, Offset, ServerSentEvent, Subscription, Topics
 use rusqlite::Connection;
 
 use crate::folder::Folder;
-use crate::records::{all, fill, number, read};
+use crate::records::{all, fill, read, three_and_a_tail};
 
 const PAGE: u64 = 4096;
 
@@ -20,6 +20,12 @@ async fn log(folder: &Folder, records: u64) -> bellwether_topics::Epoch {
     let stored = fill(&broker, 0..records).await;
     broker.shutdown().await.unwrap();
     stored[0].cursor.epoch
+}
+
+/// A node on the log, which holds nothing in memory.
+async fn node(folder: &Folder) -> Topics {
+    let broker = SqliteBroker::open(folder.log()).unwrap();
+    Topics::with(broker).await.unwrap()
 }
 
 fn edit(path: &Path, sql: &str) {
@@ -191,23 +197,17 @@ async fn texts(reader: &mut Subscription, count: usize) -> Vec<u64> {
 #[tokio::test]
 async fn an_older_copy_of_the_file_gives_readers_of_what_it_lacks_one_gap_each() {
     let folder = Folder::new();
-    let topics = Topics::with(SqliteBroker::open(folder.log()).unwrap())
-        .await
-        .unwrap();
+    let topics = node(&folder).await;
     let ids = publish(&topics, 0..30).await;
     topics.close().await.unwrap();
     let copy = folder.path().join("copy.db");
     std::fs::copy(folder.log(), &copy).unwrap();
-    let topics = Topics::with(SqliteBroker::open(folder.log()).unwrap())
-        .await
-        .unwrap();
+    let topics = node(&folder).await;
     let lost = publish(&topics, 30..40).await;
     topics.close().await.unwrap();
 
     std::fs::copy(&copy, folder.log()).unwrap();
-    let topics = Topics::with(SqliteBroker::open(folder.log()).unwrap())
-        .await
-        .unwrap();
+    let topics = node(&folder).await;
     let again = publish(&topics, 100..120).await;
     assert_eq!(
         again[4].split('.').nth(2),
@@ -241,11 +241,9 @@ async fn a_reader_whom_retention_overtook_is_told_a_gap_and_then_the_rest() {
     let ids = publish(&topics, 0..60).await;
     broker.trim_to(20).await.unwrap();
     let mut reader = resume(&topics, &ids[10]).await;
-    // Another node, which holds nothing in memory.
+    // Another node.
     topics.close().await.unwrap();
-    let topics = Topics::with(SqliteBroker::open(folder.log()).unwrap())
-        .await
-        .unwrap();
+    let topics = node(&folder).await;
     drop(reader);
     reader = resume(&topics, &ids[10]).await;
     let delivery = reader.next().await.unwrap();
@@ -260,10 +258,7 @@ async fn a_reader_whom_retention_overtook_is_told_a_gap_and_then_the_rest() {
 async fn a_tail_that_retention_overtook_fails_instead_of_leaving_a_hole() {
     let folder = Folder::new();
     let broker = SqliteBroker::open(folder.log()).unwrap();
-    fill(&broker, 0..3).await;
-    let mut tail = broker.tail(Offset::new(3)).await.unwrap();
-    let page = tail.next().await.unwrap();
-    assert_eq!(page.records.iter().map(number).collect::<Vec<_>>(), [2]);
+    let mut tail = three_and_a_tail(&broker).await;
     // More than stays in memory.
     fill(&broker, 3..5000).await;
     broker.trim_to(10).await.unwrap();

@@ -11,7 +11,7 @@ use bellwether_topics::broker::{Broker, NewRecord};
 use rusqlite::Connection;
 
 use crate::folder::Folder;
-use crate::records::{all, append, fill, number, read, record};
+use crate::records::{all, append, fill, read, record, three_and_a_tail};
 
 /// A small disk of its own.
 struct SmallDisk(Folder);
@@ -270,10 +270,7 @@ async fn a_write_ahead_log_that_was_deleted_is_noticed_and_costs_nothing_that_wa
 async fn a_quiet_log_notices_by_itself_that_its_file_has_gone_and_is_back() {
     let folder = Folder::new();
     let broker = SqliteBroker::open(folder.log()).unwrap();
-    fill(&broker, 0..3).await;
-    let mut tail = broker.tail(Offset::new(3)).await.unwrap();
-    let page = tail.next().await.unwrap();
-    assert_eq!(page.records.iter().map(number).collect::<Vec<_>>(), [2]);
+    let mut tail = three_and_a_tail(&broker).await;
     let away = folder.path().join("away.db");
     std::fs::rename(folder.log(), &away).unwrap();
     let failed = within(Duration::from_secs(10), async {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use bellwether_sqlite::SqliteBroker;
 use bellwether_topics::Offset;
 use bellwether_topics::broker::{
-    Broker, BrokerError, NewRecord, Page, ReadRequest, Record, Stored,
+    Broker, BrokerError, NewRecord, Page, ReadRequest, Record, Stored, Tail,
 };
 
 /// A record whose event says its number.
@@ -62,6 +62,15 @@ pub(crate) async fn read(
         max_bytes: usize::MAX,
     };
     broker.read(request).await
+}
+
+/// Appends three records to an empty log; a tail that has brought the last of them.
+pub(crate) async fn three_and_a_tail(broker: &SqliteBroker) -> Box<dyn Tail> {
+    fill(broker, 0..3).await;
+    let mut tail = broker.tail(Offset::new(3)).await.unwrap();
+    let page = tail.next().await.unwrap();
+    assert_eq!(page.records.iter().map(number).collect::<Vec<_>>(), [2]);
+    tail
 }
 
 /// The numbers of all records.

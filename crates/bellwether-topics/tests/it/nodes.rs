@@ -38,6 +38,11 @@ fn open(node: &Topics, after: Option<&str>) -> Subscription {
         .unwrap()
 }
 
+fn open_from_start(node: &Topics) -> Subscription {
+    let topic = node.topic("t").unwrap();
+    topic.subscribe().from_start().open().unwrap()
+}
+
 async fn take(reader: &mut Subscription, count: usize) -> Vec<u64> {
     let mut got = Vec::new();
     for _ in 0..count {
@@ -90,13 +95,7 @@ async fn a_reader_older_than_the_nodes_memory_reads_from_the_broker() {
         take(&mut reader, 1009).await,
         (2..=1010).collect::<Vec<_>>()
     );
-    let mut start = a
-        .topic("t")
-        .unwrap()
-        .subscribe()
-        .from_start()
-        .open()
-        .unwrap();
+    let mut start = open_from_start(&a);
     assert_eq!(take(&mut start, 1010).await, (1..=1010).collect::<Vec<_>>());
     // A node that has just started knows nothing but the head.
     let b = node(&broker).await;
@@ -284,15 +283,8 @@ async fn a_publish_that_is_tried_again_on_another_node_is_there_once() {
     let (first, second) = (once(&a).await.unwrap(), once(&b).await.unwrap());
     assert_eq!(first, second);
     publish(&a, 2..=2).await;
-    let mut reader = open(&b, None);
-    drop(reader);
-    reader = b
-        .topic("t")
-        .unwrap()
-        .subscribe()
-        .from_start()
-        .open()
-        .unwrap();
+    drop(open(&b, None));
+    let mut reader = open_from_start(&b);
     assert_eq!(take(&mut reader, 2).await, [1, 2]);
 }
 

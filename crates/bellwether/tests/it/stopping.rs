@@ -14,7 +14,7 @@ use bellwether_testkit::{BodyEnd, RawClient};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, sleep};
 
-use crate::support::serve;
+use crate::support::{farewell, serve};
 
 const SOON: Duration = Duration::from_secs(5);
 
@@ -30,20 +30,6 @@ fn drain(window: u64, deadline: u64) -> Drain {
     Drain::default()
         .window(Duration::from_millis(window))
         .deadline(Duration::from_millis(deadline))
-}
-
-/// The retry that ends the stream; what comes before it is whole events.
-fn farewell(body: &[u8]) -> u64 {
-    let text = std::str::from_utf8(body).unwrap();
-    assert!(
-        text.ends_with("\n\n"),
-        "ends on an event boundary: {text:?}"
-    );
-    let last = text.trim_end().rsplit("\n\n").next().unwrap();
-    last.strip_prefix("retry: ")
-        .expect("told when to come back")
-        .parse()
-        .unwrap()
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

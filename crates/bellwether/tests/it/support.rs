@@ -11,3 +11,17 @@ pub(crate) async fn serve(application: Application) -> (Running, SocketAddr) {
     let address = running.address().socket_addr().unwrap();
     (running, address)
 }
+
+/// The retry that ends the stream; what comes before it is whole events.
+pub(crate) fn farewell(body: &[u8]) -> u64 {
+    let text = std::str::from_utf8(body).unwrap();
+    assert!(
+        text.ends_with("\n\n"),
+        "ends on an event boundary: {text:?}"
+    );
+    let last = text.trim_end().rsplit("\n\n").next().unwrap();
+    last.strip_prefix("retry: ")
+        .expect("told when to come back")
+        .parse()
+        .unwrap()
+}
