@@ -17,11 +17,12 @@ use tower::{Layer, Service};
 
 use crate::error::{Error, Result};
 use crate::events::{self, StreamDefaults};
+use crate::health::{Condition, Readiness};
 use crate::lifecycle::Lifecycle;
 use crate::routing::IntoRoute;
 use crate::screen::RouteLine;
 use crate::server::{Drain, Limits, Timeouts};
-use crate::{error_page, files, health};
+use crate::{error_page, files};
 
 /// A hook of the application, called once.
 pub(crate) type Hook =
@@ -69,7 +70,7 @@ pub(crate) struct Parts {
     wraps: Vec<Wrap>,
     pub(crate) routes: Vec<RouteLine>,
     pub(crate) files: Option<PathBuf>,
-    health: Option<String>,
+    readiness: Readiness,
     pub(crate) defaults: StreamDefaults,
     pub(crate) limits: Limits,
     pub(crate) timeouts: Timeouts,
@@ -101,7 +102,7 @@ where
                 wraps: Vec::new(),
                 routes: Vec::new(),
                 files: None,
-                health: None,
+                readiness: Readiness::default(),
                 defaults: StreamDefaults::default(),
                 limits: Limits::default(),
                 timeouts: Timeouts::default(),
@@ -215,9 +216,37 @@ where
 
     /// Answers readiness on `path`: `200 ready`, and `503 stopping` once a stop is on its way.
     /// Default: no such route. Give load balancers the time to see it by
-    /// [`Drain::notice`](crate::Drain::notice).
+    /// [`Drain::notice`](crate::Drain::notice). [`ready_while`](Self::ready_while) adds conditions.
     pub fn health(mut self, path: impl Into<String>) -> Self {
-        self.parts.health = Some(path.into());
+        self.parts.readiness.path = Some(path.into());
+        self
+    }
+
+    /// Adds a condition to [`health`](Self::health): while it does not hold, the answer is `503` and `otherwise`.
+    ///
+    /// It is asked at each request for readiness, so it has to be quick: look at a flag that others keep up to date.
+    /// Nothing else changes meanwhile: open streams stay, and new ones are taken.
+    ///
+    /// ```
+    /// use bellwether::{Application, Topics};
+    ///
+    /// let topics = Topics::new();
+    /// let broker = topics.clone();
+    /// let application = Application::new()
+    ///     .health("/ready")
+    ///     .ready_while(move || broker.is_ready(), "the broker is away");
+    /// # application.into_router()?;
+    /// # Ok::<(), bellwether::Error>(())
+    /// ```
+    pub fn ready_while(
+        mut self,
+        condition: impl Fn() -> bool + Send + Sync + 'static,
+        otherwise: impl Into<String>,
+    ) -> Self {
+        self.parts.readiness.conditions.push(Condition {
+            holds: Arc::new(condition),
+            otherwise: otherwise.into(),
+        });
         self
     }
 
@@ -288,8 +317,9 @@ impl Application {
             mut router,
             mut parts,
         } = self;
-        if let Some(path) = &parts.health {
-            router = router.route(path, health::readiness(|| Lifecycle::current().is_ready()));
+        let mut readiness = std::mem::take(&mut parts.readiness);
+        if let Some(path) = readiness.path.take() {
+            router = router.route(&path, readiness.route(|| !Lifecycle::current().is_ready()));
         }
         if let Some(directory) = &parts.files {
             let files = files::serve_files(directory)

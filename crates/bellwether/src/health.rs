@@ -1,32 +1,62 @@
 //! The readiness route: tells a load balancer whether to send new clients here.
 //!
-//! It is opt-in and says one word. Liveness needs no route of its own: a process that answers is
+//! It is opt-in and says one word, or why not. Liveness needs no route of its own: a process that answers is
 //! alive, and one that is stopping must not be killed for it.
+
+use std::sync::Arc;
 
 use axum::response::{IntoResponse, Response};
 use axum::routing::{MethodRouter, get};
 use http::{HeaderValue, StatusCode, header};
 
-/// A route that answers `200 ready` while `is_ready` is true and `503 stopping` after that.
-///
-/// `is_ready` is called once per request, on the request's task, so it must not block. The answer
-/// is never stored (`Cache-Control: no-store`): a cached "ready" would outlive the server.
-pub(crate) fn readiness<S, F>(is_ready: F) -> MethodRouter<S>
-where
-    S: Clone + Send + Sync + 'static,
-    F: Fn() -> bool + Clone + Send + Sync + 'static,
-{
-    get(move || {
-        let response = answer(is_ready());
-        async move { response }
-    })
+/// Whether and where readiness is answered, and what it takes.
+#[derive(Default, Clone)]
+pub(crate) struct Readiness {
+    pub(crate) path: Option<String>,
+    pub(crate) conditions: Vec<Condition>,
 }
 
-fn answer(is_ready: bool) -> Response {
-    let (status, word) = if is_ready {
-        (StatusCode::OK, "ready")
-    } else {
-        (StatusCode::SERVICE_UNAVAILABLE, "stopping")
+/// What has to hold for new clients to be sent here.
+#[derive(Clone)]
+pub(crate) struct Condition {
+    pub(crate) holds: Arc<dyn Fn() -> bool + Send + Sync>,
+    /// The answer while it does not.
+    pub(crate) otherwise: String,
+}
+
+impl Readiness {
+    /// `ready`, or why not: a stop wins over the conditions, of which the first that does not hold is told.
+    fn verdict(&self, is_stopping: bool) -> Result<&str, &str> {
+        if is_stopping {
+            return Err("stopping");
+        }
+        let failed = self
+            .conditions
+            .iter()
+            .find(|condition| !(condition.holds)());
+        failed.map_or(Ok("ready"), |condition| Err(&condition.otherwise))
+    }
+
+    /// A route that answers `200 ready`, or `503` and why not.
+    ///
+    /// Everything is asked once per request, on the request's task, so it must not block. The answer is never stored
+    /// (`Cache-Control: no-store`): a cached "ready" would outlive the server.
+    pub(crate) fn route<S, F>(self, is_stopping: F) -> MethodRouter<S>
+    where
+        S: Clone + Send + Sync + 'static,
+        F: Fn() -> bool + Clone + Send + Sync + 'static,
+    {
+        get(move || {
+            let response = answer(self.verdict(is_stopping()));
+            async move { response }
+        })
+    }
+}
+
+fn answer(verdict: Result<&str, &str>) -> Response {
+    let (status, text) = match verdict {
+        Ok(text) => (StatusCode::OK, text),
+        Err(text) => (StatusCode::SERVICE_UNAVAILABLE, text),
     };
     let headers = [
         (header::CACHE_CONTROL, HeaderValue::from_static("no-store")),
@@ -35,13 +65,12 @@ fn answer(is_ready: bool) -> Response {
             HeaderValue::from_static("nosniff"),
         ),
     ];
-    (status, headers, word).into_response()
+    (status, headers, text.to_owned()).into_response()
 }
 
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
-    use std::sync::Arc;
     use std::sync::atomic::{AtomicBool, Ordering};
 
     use axum::Router;
@@ -52,23 +81,40 @@ mod tests {
 
     use super::*;
 
-    #[tokio::test]
-    async fn readiness_turns_from_200_ready_to_503_stopping() {
-        let ready = Arc::new(AtomicBool::new(true));
-        let question = Arc::clone(&ready);
-        let app: Router = Router::new().route(
-            "/ready",
-            readiness(move || question.load(Ordering::Relaxed)),
-        );
+    fn flag(value: &Arc<AtomicBool>) -> impl Fn() -> bool + Clone + use<> {
+        let value = Arc::clone(value);
+        move || value.load(Ordering::Relaxed)
+    }
 
-        for (is_ready, status, word) in [(true, 200, "ready"), (false, 503, "stopping")] {
-            ready.store(is_ready, Ordering::Relaxed);
+    #[tokio::test]
+    async fn readiness_says_200_ready_or_503_and_the_first_reason() {
+        let [stopping, broker, disk] = [false, true, true].map(|on| Arc::new(AtomicBool::new(on)));
+        let condition = |value, otherwise: &str| Condition {
+            holds: Arc::new(flag(value)),
+            otherwise: otherwise.into(),
+        };
+        let readiness = Readiness {
+            path: None,
+            conditions: vec![condition(&broker, "no broker"), condition(&disk, "no disk")],
+        };
+        let app: Router = Router::new().route("/ready", readiness.route(flag(&stopping)));
+
+        for (is_stopping, has_broker, has_disk, status, text) in [
+            (false, true, true, 200, "ready"),
+            (false, true, false, 503, "no disk"),
+            (false, false, false, 503, "no broker"),
+            (false, true, true, 200, "ready"),
+            (true, false, false, 503, "stopping"),
+        ] {
+            stopping.store(is_stopping, Ordering::Relaxed);
+            broker.store(has_broker, Ordering::Relaxed);
+            disk.store(has_disk, Ordering::Relaxed);
             let request = Request::get("/ready").body(Body::empty()).unwrap();
             let response = app.clone().oneshot(request).await.unwrap();
             assert_eq!(response.status(), status);
             assert_eq!(response.headers()[header::CACHE_CONTROL], "no-store");
             let body = response.into_body().collect().await.unwrap().to_bytes();
-            assert_eq!(body, word);
+            assert_eq!(body, text);
         }
     }
 }

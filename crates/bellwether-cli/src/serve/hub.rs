@@ -8,7 +8,7 @@ use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::IntoResponse;
 use bellwether::{
     Application, Cursor, EventName, HttpError, Json, PublishOptions, ServerSentEvent, Subscription,
-    Topic, Topics, get, is_stopping, post,
+    Topic, Topics, get, post,
 };
 use serde::{Deserialize, Serialize};
 
@@ -39,11 +39,13 @@ pub(super) fn application(topics: Topics, has_index: bool) -> Application {
         .route(events)
         .route(publish)
         .route(list)
-        .route(ready)
-        .route(inspector);
+        .route(inspector)
+        .health("/ready");
     if !has_index {
         application = application.route(start_page);
     }
+    let broker = topics.clone();
+    application = application.ready_while(move || broker.is_ready(), "the broker is away");
     application.state(Hub {
         topics,
         seen: Arc::default(),
@@ -165,19 +167,6 @@ async fn list(State(hub): State<Hub>) -> Json<Vec<Listed>> {
         readers: topic.subscriber_count(),
     });
     Json(listed.collect())
-}
-
-/// For load balancers: whether new readers are served well here. Open streams stay in any case.
-#[get("/ready", state = Hub)]
-async fn ready(State(hub): State<Hub>) -> impl IntoResponse {
-    let (status, word) = if is_stopping() {
-        (StatusCode::SERVICE_UNAVAILABLE, "stopping\n")
-    } else if !hub.topics.is_ready() {
-        (StatusCode::SERVICE_UNAVAILABLE, "the broker is away\n")
-    } else {
-        (StatusCode::OK, "ready\n")
-    };
-    (status, [(header::CACHE_CONTROL, "no-store")], word)
 }
 
 #[get("/inspector", state = Hub)]
