@@ -69,6 +69,7 @@ mod decode;
 mod message;
 
 mod block;
+mod connection;
 mod gathered;
 mod limits;
 mod scan;
