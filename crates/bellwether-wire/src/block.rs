@@ -6,7 +6,7 @@ use crate::gathered::Gathered;
 use crate::scanned::Scanned;
 
 /// See the module.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Block {
     pub(crate) data: Gathered,
     /// Tells empty data from none: only the former makes an event.
@@ -29,6 +29,18 @@ pub(crate) enum Effect {
 }
 
 impl Block {
+    /// Empty, with at most this many bytes of data.
+    pub(crate) fn new(most: usize) -> Self {
+        Self {
+            data: Gathered::new(most),
+            has_data: false,
+            name: EventName::default(),
+            id: EventId::default(),
+            has_id: false,
+            heading_bytes: 0,
+        }
+    }
+
     /// What counts against the limit.
     pub(crate) fn size(&self) -> usize {
         self.data.len() + self.heading_bytes

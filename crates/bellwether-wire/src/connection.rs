@@ -2,6 +2,7 @@
 
 use crate::block::Block;
 use crate::error::DecodeError;
+use crate::limits::Limits;
 use crate::scanned::Scanned;
 
 const BYTE_ORDER_MARK: &[u8] = "\u{feff}".as_bytes();
@@ -10,7 +11,7 @@ const BYTE_ORDER_MARK: &[u8] = "\u{feff}".as_bytes();
 pub(crate) const KEPT_LINE_BYTES: usize = 64 * 1024;
 
 /// What belongs to one connection and is forgotten at the next.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Connection {
     pub(crate) phase: Phase,
     /// The last line ended with CR: an LF that follows belongs to it.
@@ -38,13 +39,21 @@ pub(crate) enum Phase {
     Failed(DecodeError),
 }
 
-impl Default for Phase {
-    fn default() -> Self {
-        Self::Mark(0)
-    }
-}
-
 impl Connection {
+    /// Before the first byte.
+    pub(crate) fn new(limits: &Limits) -> Self {
+        // An event is looked at when a line ends, so one line may come on top.
+        let most = limits.max_event_bytes.saturating_add(limits.max_line_bytes);
+        Self {
+            phase: Phase::Mark(0),
+            after_cr: false,
+            line_bytes: 0,
+            line: Vec::new(),
+            is_data_line: false,
+            block: Block::new(most),
+        }
+    }
+
     /// Skips a byte-order mark at the very beginning, which may come in pieces too.
     #[cold]
     pub(crate) fn begin(&mut self, input: &mut &[u8]) -> Result<(), DecodeError> {

@@ -34,7 +34,7 @@ use crate::scanned::Scanned;
 /// assert_eq!(decoder.last_event_id(), "7");
 /// # Ok::<(), bellwether_wire::DecodeError>(())
 /// ```
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Decoder {
     limits: Limits,
     connection: Connection,
@@ -54,17 +54,26 @@ enum Step<'i> {
     Gathered,
 }
 
+impl Default for Decoder {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
 impl Decoder {
     /// A decoder with the default [`Limits`] and no last event id.
     pub fn new() -> Self {
-        Self::default()
+        Self::with_limits(Limits::default())
     }
 
     /// A decoder with limits of the caller's.
     pub fn with_limits(limits: Limits) -> Self {
         Self {
             limits,
-            ..Self::default()
+            connection: Connection::new(&limits),
+            last_event_id: EventId::default(),
+            retry: None,
+            comments: 0,
         }
     }
 
@@ -158,7 +167,7 @@ impl Decoder {
         line.clear();
         self.connection = Connection {
             line,
-            ..Connection::default()
+            ..Connection::new(&self.limits)
         };
     }
 
@@ -295,7 +304,7 @@ impl Decoder {
         let error = DecodeError { limit, allowed };
         self.connection = Connection {
             phase: Phase::Failed(error),
-            ..Connection::default()
+            ..Connection::new(&self.limits)
         };
         error
     }

@@ -16,14 +16,25 @@ pub(crate) const SMALL_BYTES: usize = 4 * 1024;
 const ROOM_AHEAD_BYTES: usize = 4 * 1024 * 1024;
 
 /// See the module.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Gathered {
     buffer: ScannedBuf,
+    /// How many bytes there can be before the decoder gives up.
+    most: usize,
     /// The length of the last large event; zero before any.
     last_large: usize,
 }
 
 impl Gathered {
+    /// Empty, for no more than this many bytes.
+    pub(crate) fn new(most: usize) -> Self {
+        Self {
+            buffer: ScannedBuf::default(),
+            most,
+            last_large: 0,
+        }
+    }
+
     /// How many bytes there are, as they came.
     #[inline]
     pub(crate) fn len(&self) -> usize {
@@ -49,7 +60,7 @@ impl Gathered {
     fn grow(&mut self, more: usize) {
         let needed = self.buffer.len() + more;
         let total = room(self.buffer.capacity(), needed, self.last_large);
-        self.buffer.reserve_total(total);
+        self.buffer.reserve_total(total.min(self.most).max(needed));
     }
 
     /// The text, invalid sequences replaced. What is borrowed stays until [`clear`](Self::clear), the rest is gone.
@@ -100,7 +111,7 @@ mod tests {
     }
 
     fn gather(bytes: &[u8], size: usize) -> String {
-        let mut gathered = Gathered::default();
+        let mut gathered = Gathered::new(usize::MAX);
         for piece in bytes.chunks(size) {
             gathered.push(Scanned::line_of(piece));
         }
@@ -141,7 +152,7 @@ mod tests {
 
     #[test]
     fn a_large_event_like_the_last_one_is_not_copied_to_grow() {
-        let mut gathered = Gathered::default();
+        let mut gathered = Gathered::new(usize::MAX);
         let piece = [b'x'; 1000];
         for events in 0..3 {
             for pieces in 0..1000 {
@@ -155,6 +166,16 @@ mod tests {
             assert!(text.capacity() <= 2 * text.len());
             gathered.clear();
         }
+    }
+
+    #[test]
+    fn the_buffer_has_no_room_beyond_what_is_allowed() {
+        let mut gathered = Gathered::new(10_000);
+        for _ in 0..100 {
+            gathered.push(Scanned::line_of(&[b'x'; 100]));
+            assert!(gathered.capacity() <= 10_000);
+        }
+        assert_eq!(gathered.len(), 10_000);
     }
 
     #[test]

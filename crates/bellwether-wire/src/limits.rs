@@ -3,8 +3,8 @@
 /// How long a line and how large an event may become before the decoder gives up.
 ///
 /// Both defaults are 4 MiB: far above any event meant for a browser, and little enough for one connection. A decoder
-/// holds at most one unfinished line and one unfinished event, in buffers that grow by doubling: with both limits at
-/// `n` bytes that is 4 × `n`. Only data that is full of invalid UTF-8 takes more, when it is handed out: a replaced
+/// holds at most one unfinished line and one unfinished event, in buffers with room ahead: with both limits at `n` bytes
+/// that is 4 × `n`. Only data that is full of invalid UTF-8 takes more, when it is handed out: a replaced
 /// byte becomes the three of U+FFFD.
 ///
 /// ```
