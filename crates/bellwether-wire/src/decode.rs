@@ -237,6 +237,9 @@ impl Decoder {
                 self.connection.line_bytes = 0;
                 self.connection.is_data_line = false;
                 self.connection.block.data.push(piece);
+                if self.ends_event(input) {
+                    return Ok(Step::Gathered);
+                }
             } else {
                 self.read_cut_line(piece);
             }
@@ -278,6 +281,20 @@ impl Decoder {
         Some(value)
     }
 
+    /// Takes the blank line after a line of data if it follows at once, as it mostly does.
+    #[inline]
+    fn ends_event(&mut self, input: &mut &[u8]) -> bool {
+        let is_too_large = self.connection.block.size() > self.limits.max_event_bytes;
+        if is_too_large || self.connection.after_cr {
+            return false;
+        }
+        let Some(rest) = input.strip_prefix(b"\n") else {
+            return false;
+        };
+        *input = rest;
+        self.dispatch()
+    }
+
     /// Interprets one line that is not blank, given without its break.
     fn read_line(&mut self, line: Scanned<'_>) {
         match self.connection.block.read_line(line) {
@@ -288,6 +305,7 @@ impl Decoder {
     }
 
     /// A blank line: the id counts from now on, then the event goes out if it has data.
+    #[inline]
     fn dispatch(&mut self) -> bool {
         let block = &mut self.connection.block;
         block.commit_id(&mut self.last_event_id);
