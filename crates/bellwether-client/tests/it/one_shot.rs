@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use bellwether_client::{Limits, read_event_bytes, read_events};
 use bellwether_testkit::{Answer, ScriptedServer};
-use bytes::Bytes;
+use bytes::{Buf, Bytes};
 use futures_util::stream;
 use http::Method;
 use http_body_util::Full;
@@ -60,6 +60,21 @@ async fn the_events_of_a_body_are_read_in_any_pieces() {
         assert!(events.next().await.is_none());
         assert!(events.next().await.is_none());
         assert_eq!(events.last_event_id(), "1");
+    }
+}
+
+#[tokio::test]
+async fn a_piece_of_several_chunks_is_read_whole() {
+    let text = &b"data: 1\n\ndata: 2\n\n"[..];
+    for cut in 0..=text.len() {
+        let (start, end) = text.split_at(cut);
+        let pieces = [start.chain(end), text.chain(&b""[..])].map(Ok::<_, Infallible>);
+        let mut events = read_event_bytes(stream::iter(pieces));
+        for expected in ["1", "2", "1", "2"] {
+            let event = events.next().await.unwrap().unwrap();
+            assert_eq!(event.data, expected, "cut at {cut}");
+        }
+        assert!(events.next().await.is_none());
     }
 }
 
