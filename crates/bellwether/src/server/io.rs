@@ -5,13 +5,16 @@
 //! an event stream lasts. Hyper flushes in every poll, though, so that is where this wrapper reads
 //! ahead in its place: into a bounded buffer that hyper gets later.
 
+use std::future::Future;
 use std::io::{self, IoSlice};
 use std::mem::MaybeUninit;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
+use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::time::Sleep;
 
 use crate::lifecycle::MAX_AHEAD_BYTES;
 
@@ -22,6 +25,12 @@ use super::socket::Transport;
 
 /// The connection preface of HTTP/2 (RFC 9113, section 3.4).
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+
+/// Of a request's body that nobody reads, this much is thrown away for a client that sends it all before it reads.
+const MAX_DRAINED_BYTES: usize = 1 << 20;
+
+/// How long the end of a connection waits for the client to close its side too.
+const LINGER: Duration = Duration::from_secs(1);
 
 /// The protocol of a connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -43,6 +52,10 @@ pub(super) struct Io {
     is_stalled: bool,
     /// What the socket had taken when this was last looked at.
     written: u64,
+    /// Bytes of a request's body that were thrown away.
+    drained: usize,
+    /// Runs once our side of a connection with an unread body is closed.
+    linger: Option<Pin<Box<Sleep>>>,
 }
 
 /// Bytes that were read before hyper asked for them.
@@ -88,6 +101,8 @@ impl Io {
             is_read_armed: false,
             is_stalled: false,
             written: 0,
+            drained: 0,
+            linger: None,
         }
     }
 
@@ -121,18 +136,16 @@ impl Io {
     /// Reads in hyper's place while it does not and an event stream is open.
     fn watch(&mut self, cx: &mut Context<'_>) -> io::Result<()> {
         let hyper_reads = std::mem::take(&mut self.is_read_armed);
-        if hyper_reads
-            || self.protocol == Protocol::Http2
-            || !self.pulse.state.is_streaming()
-            // What comes then belongs to the request, and its reader decides when to take it.
-            || self.pulse.is_body_open()
-        {
+        if hyper_reads || self.protocol == Protocol::Http2 || !self.pulse.state.is_streaming() {
             return Ok(());
         }
+        // What arrives is, in this order: the rest of the request's body, which is kept for its reader, or thrown away
+        // if that has dropped it; and the next request, if this one was read to its end.
+        let is_dropped = self.pulse.is_body_dropped();
         let Some((transport, _)) = &mut self.transport else {
             return Ok(());
         };
-        loop {
+        while self.ahead.waiting().len() <= MAX_AHEAD_BYTES && self.drained <= MAX_DRAINED_BYTES {
             match self.ahead.fill(transport, cx) {
                 Poll::Pending => return Ok(()),
                 Poll::Ready(Ok(0)) => {
@@ -142,12 +155,9 @@ impl Io {
                         "the client has closed the connection",
                     ));
                 }
-                Poll::Ready(Ok(_)) if self.ahead.waiting().len() > MAX_AHEAD_BYTES => {
-                    self.pulse.note_gone();
-                    return Err(io::Error::new(
-                        io::ErrorKind::ConnectionAborted,
-                        "the client sent too much while it was being streamed to",
-                    ));
+                Poll::Ready(Ok(count)) if is_dropped => {
+                    self.drained += count;
+                    self.ahead = Ahead::default();
                 }
                 Poll::Ready(Ok(_)) => {}
                 Poll::Ready(Err(error)) => {
@@ -156,6 +166,37 @@ impl Io {
                 }
             }
         }
+        if self.pulse.is_request_read() {
+            self.pulse.note_gone();
+            return Err(io::Error::new(
+                io::ErrorKind::ConnectionAborted,
+                "the client sent too much while it was being streamed to",
+            ));
+        }
+        // The rest waits in the kernel, and the client's writes wait with it. Its leaving is found by the next write.
+        Ok(())
+    }
+
+    /// Reads on after our side was closed, for a bounded time: bytes that nobody has read would make the close a reset,
+    /// which can overtake the end of the response.
+    fn poll_linger(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let Some((transport, _)) = &mut self.transport else {
+            return Poll::Ready(());
+        };
+        let patience = self
+            .linger
+            .get_or_insert_with(|| Box::pin(tokio::time::sleep(LINGER)));
+        if patience.as_mut().poll(cx).is_ready() {
+            return Poll::Ready(());
+        }
+        while self.drained <= MAX_DRAINED_BYTES {
+            self.ahead = Ahead::default();
+            match ready!(self.ahead.fill(transport, cx)) {
+                Ok(0) | Err(_) => break,
+                Ok(count) => self.drained += count,
+            }
+        }
+        Poll::Ready(())
     }
 
     /// Notes what came of a write or a flush. `all` says that success means: nothing is left.
@@ -312,8 +353,14 @@ impl AsyncWrite for Io {
         let Some((transport, _)) = &mut this.transport else {
             return Poll::Pending;
         };
-        let result = Pin::new(transport).poll_shutdown(cx);
-        this.wrote(result, true, cx)
+        if this.linger.is_none() {
+            let result = Pin::new(transport).poll_shutdown(cx);
+            ready!(this.wrote(result, true, cx))?;
+        }
+        if this.protocol == Protocol::Http1 && !this.pulse.is_request_read() {
+            ready!(this.poll_linger(cx));
+        }
+        Poll::Ready(Ok(()))
     }
 }
 

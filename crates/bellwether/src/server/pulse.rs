@@ -5,7 +5,7 @@
 
 use std::io;
 use std::net::SocketAddr;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::task::{Context, Poll, Waker};
 
@@ -27,8 +27,9 @@ pub(super) struct Pulse {
     pub(super) peer: Option<SocketAddr>,
     /// Why this connection is only told to go away.
     pub(super) refusal: Option<Refusal>,
-    /// A request body that is still arriving: what comes then is not a pipelined request.
-    body_open: AtomicBool,
+    /// How far the body of the present request was read, a [`BodyProgress`]: until its end, what arrives is not a
+    /// pipelined request.
+    body: AtomicU8,
     has_refused: AtomicBool,
     has_upgraded: AtomicBool,
     /// The socket is one that the delivery engine can have.
@@ -46,6 +47,18 @@ struct Inner {
     upgraded: Option<Box<Upgraded>>,
     offered: Option<(Carried, bool)>,
     handed_over: Option<Box<Handover>>,
+}
+
+/// How far a request's body was read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u8)]
+pub(super) enum BodyProgress {
+    /// To its end, or there is none.
+    Read,
+    /// Its reader holds it.
+    Open,
+    /// Its reader dropped it before its end. Its bytes may still arrive.
+    Dropped,
 }
 
 /// An event stream whose first bytes went out with its head.
@@ -127,7 +140,7 @@ impl Pulse {
             state: Arc::new(ConnectionState::default()),
             peer,
             refusal,
-            body_open: AtomicBool::new(false),
+            body: AtomicU8::new(BodyProgress::Read as u8),
             has_refused: AtomicBool::new(false),
             has_upgraded: AtomicBool::new(false),
             is_plain_tcp: AtomicBool::new(false),
@@ -204,12 +217,18 @@ impl Pulse {
         self.inner().http2.as_mut()?.next.take()
     }
 
-    pub(super) fn set_body_open(&self, is_open: bool) {
-        self.body_open.store(is_open, Ordering::Release);
+    pub(super) fn set_body(&self, progress: BodyProgress) {
+        self.body.store(progress as u8, Ordering::Release);
     }
 
-    pub(super) fn is_body_open(&self) -> bool {
-        self.body_open.load(Ordering::Acquire)
+    /// Whether the present request was read to its end, so that what arrives next is another request.
+    pub(super) fn is_request_read(&self) -> bool {
+        self.body.load(Ordering::Acquire) == BodyProgress::Read as u8
+    }
+
+    /// Whether the reader of the present request's body dropped it before its end.
+    pub(super) fn is_body_dropped(&self) -> bool {
+        self.body.load(Ordering::Acquire) == BodyProgress::Dropped as u8
     }
 
     pub(super) fn note_refused(&self) {

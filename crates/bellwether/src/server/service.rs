@@ -21,7 +21,7 @@ use tokio::time::{Instant, Sleep};
 use crate::events;
 
 use super::Shared;
-use super::pulse::{Carried, Http2Stream, OpenRequest, Pulse};
+use super::pulse::{BodyProgress, Carried, Http2Stream, OpenRequest, Pulse};
 use super::refusal;
 
 /// The service that hyper calls for each request of one connection.
@@ -102,10 +102,15 @@ impl hyper::service::Service<Request<Incoming>> for Requests {
             {
                 pulse.note_upgrade();
             }
-            let takes_over = is_http11
-                && pulse.state.is_streaming()
-                && !pulse.is_body_open()
-                && is_chunked(&response);
+            let is_read = pulse.is_request_read();
+            // Bytes of the body may arrive for as long as the stream lasts. They must never be read as a request, so
+            // this connection takes no further one.
+            if is_http1 && pulse.state.is_streaming() && !is_read {
+                let close = HeaderValue::from_static("close");
+                response.headers_mut().insert(header::CONNECTION, close);
+            }
+            let takes_over =
+                is_http11 && pulse.state.is_streaming() && is_read && is_chunked(&response);
             Ok(response.map(|body| {
                 let body = if takes_over {
                     Answer::Leaving(Leaving {
@@ -171,6 +176,9 @@ fn request_body(
     late: &Arc<AtomicBool>,
 ) -> Body {
     if http_body::Body::is_end_stream(&body) {
+        if is_http1 {
+            pulse.set_body(BodyProgress::Read);
+        }
         return Body::empty();
     }
     // On HTTP/2 the socket is always read and nothing depends on this.
@@ -206,8 +214,10 @@ impl http_body::Body for RequestBody {
         match Pin::new(&mut this.body).poll_frame(cx) {
             Poll::Ready(frame) => {
                 this.timer = None;
-                if frame.is_none() {
-                    this.open = None;
+                if (frame.is_none() || this.body.is_end_stream())
+                    && let Some(open) = this.open.take()
+                {
+                    open.end();
                 }
                 Poll::Ready(frame.map(|frame| frame.map_err(Into::into)))
             }
@@ -234,19 +244,30 @@ impl http_body::Body for RequestBody {
     }
 }
 
-/// Marks the connection as one whose request is still arriving.
-struct OpenBody(Arc<Pulse>);
+/// Says on the connection, once it is dropped, how far its request was read.
+struct OpenBody {
+    pulse: Arc<Pulse>,
+    progress: BodyProgress,
+}
 
 impl OpenBody {
     fn new(pulse: &Arc<Pulse>) -> Self {
-        pulse.set_body_open(true);
-        Self(Arc::clone(pulse))
+        pulse.set_body(BodyProgress::Open);
+        Self {
+            pulse: Arc::clone(pulse),
+            progress: BodyProgress::Dropped,
+        }
+    }
+
+    /// The body has come to its end.
+    fn end(mut self) {
+        self.progress = BodyProgress::Read;
     }
 }
 
 impl Drop for OpenBody {
     fn drop(&mut self) {
-        self.0.set_body_open(false);
+        self.pulse.set_body(self.progress);
     }
 }
 

@@ -13,6 +13,7 @@ mod http2;
 mod panics;
 #[cfg(feature = "tls")]
 pub(crate) mod tls;
+mod unread_bodies;
 
 use std::time::Duration;
 
