@@ -16,12 +16,13 @@ use axum::{BoxError, Extension, Router};
 use tower::{Layer, Service};
 
 use crate::error::{Error, Result};
-use crate::events::{self, StreamDefaults};
+use crate::events;
 use crate::health::{Condition, Readiness};
 use crate::lifecycle::Lifecycle;
+use crate::listen::{Drain, Limits, Timeouts};
 use crate::routing::IntoRoute;
 use crate::screen::RouteLine;
-use crate::server::{Drain, Limits, Timeouts};
+use crate::stream::StreamDefaults;
 use crate::{error_page, files};
 
 /// A hook of the application, called once.
@@ -79,7 +80,7 @@ pub(crate) struct Parts {
     pub(crate) on_stop: Vec<Hook>,
     pub(crate) place: Option<Place>,
     #[cfg(feature = "tls")]
-    pub(crate) tls: Option<crate::server::Tls>,
+    pub(crate) tls: Option<crate::listen::Tls>,
 }
 
 /// Where an application listens, if its code says so.
@@ -267,7 +268,7 @@ where
 
     /// Serves HTTPS, with HTTP/2 by ALPN, with this certificate chain and key.
     #[cfg(feature = "tls")]
-    pub fn tls(mut self, tls: crate::server::Tls) -> Self {
+    pub fn tls(mut self, tls: crate::listen::Tls) -> Self {
         self.parts.tls = Some(tls);
         self
     }

@@ -48,8 +48,6 @@
 //! | `tls` | no | HTTPS by rustls (ring), HTTP/2 by ALPN |
 
 mod application;
-#[cfg(target_os = "linux")]
-mod engine;
 mod error;
 mod error_page;
 mod events;
@@ -60,27 +58,28 @@ mod handler;
 mod health;
 mod http_error;
 mod lifecycle;
+mod listen;
 mod request;
 mod routing;
 mod running;
 mod screen;
-mod server;
+mod send;
+mod stream;
 mod streamed;
 
 pub use application::Application;
 pub use error::{Error, Result};
-pub use events::{
-    EventBuffer, EventSender, IntoEvent, OnStop, ServerEventsResponse, StreamDefaults, events_from,
-};
+pub use events::{EventBuffer, EventSender, IntoEvent, ServerEventsResponse, events_from};
 pub use handler::{Adapter, Handler, events};
 pub use http_error::HttpError;
 pub use lifecycle::{CloseReason, Stopping, StreamCounts, is_stopping, shutdown_signal, stopping};
+#[cfg(feature = "tls")]
+pub use listen::Tls;
+pub use listen::{Drain, Limits, Listener, ListenerAddress, Timeouts};
 pub use request::{Disconnected, LastEventId, Request};
 pub use routing::{IntoRoute, Route, any, delete, get, head, on, options, patch, post, put};
 pub use running::Running;
-#[cfg(feature = "tls")]
-pub use server::Tls;
-pub use server::{Drain, Limits, Listener, ListenerAddress, Timeouts};
+pub use stream::{OnStop, StreamDefaults};
 pub use streamed::StreamedContent;
 
 #[doc(hidden)]

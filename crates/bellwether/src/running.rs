@@ -13,8 +13,8 @@ use crate::application::{Application, Hook, Parts, Place};
 use crate::error::{Error, Result};
 use crate::error_page;
 use crate::lifecycle::{Lifecycle, StreamCounts, first_signal, watch_signals};
+use crate::listen::{DrainReport, Listener, ListenerAddress, Server};
 use crate::screen::{self, Address, Look, StartScreen};
-use crate::server::{DrainReport, Listener, ListenerAddress, Server};
 
 /// The host and port that are listened on where nobody says otherwise.
 const DEFAULT_HOST: &str = "127.0.0.1";

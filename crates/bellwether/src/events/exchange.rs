@@ -1,6 +1,5 @@
 //! One request for events, from the look at its head to the response that answers it.
 
-use std::pin::Pin;
 use std::sync::Arc;
 
 use axum::Router;
@@ -12,16 +11,14 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
 use tower::ServiceExt;
 
 use super::accept::accepts_event_stream;
-use super::body::EventBody;
 use super::item::IntoEvent;
-use super::options::{StreamDefaults, StreamOptions};
+use super::producer::source_of;
 use super::response::{EventsBody, Overrides, Pending, PendingEvents};
-use super::source::Source;
-use super::stream::FINISHED;
-use super::subscription::source_of;
 use crate::http_error::HttpError;
-use crate::lifecycle::{ConnectionState, Lifecycle, Presence, PresenceLink, StreamGuard};
+use crate::lifecycle::{Lifecycle, Presence, PresenceLink, StreamGuard};
 use crate::request::sent_last_event_id;
+use crate::send::{ConnectionState, EventBody, Source, subscription};
+use crate::stream::{FINISHED, StreamDefaults, StreamOptions};
 
 /// What has to be known of a request to answer it with events.
 pub(crate) struct Exchange {
@@ -127,7 +124,7 @@ impl Exchange {
         })
     }
 
-    pub(super) fn options(&self, overrides: Overrides) -> StreamOptions {
+    pub(super) fn options(&self, overrides: Overrides) -> Arc<StreamOptions> {
         match &self.defaults {
             Some(defaults) => overrides.resolve(defaults),
             None => overrides.resolve(&StreamDefaults::default()),
@@ -137,8 +134,8 @@ impl Exchange {
     async fn send(
         self,
         response: Response,
-        source: Pin<Box<dyn Source>>,
-        options: StreamOptions,
+        source: Source,
+        options: Arc<StreamOptions>,
     ) -> Response {
         match self.body(source, options).await {
             Ok(body) => response.map(|_| Body::new(EventsBody::Events(body))),
@@ -149,17 +146,17 @@ impl Exchange {
     /// The body of the events, primed; or the answer that tells why there are none.
     pub(super) async fn body(
         self,
-        mut source: Pin<Box<dyn Source>>,
-        options: StreamOptions,
+        mut source: Source,
+        options: Arc<StreamOptions>,
     ) -> Result<EventBody, Response> {
         let is_application = self.defaults.is_some();
-        if let Some(Some(subscription)) = source.as_mut().subscription()
+        if let Some(subscription) = subscription(&mut source)
             && let Some(id) = &self.last_event_id
         {
             subscription.resume_after(id);
         }
-        let guard = StreamGuard::open(Lifecycle::current(), self.connection, self.path);
-        let mut body = EventBody::new(source, options, guard, self.presence);
+        let guard = StreamGuard::open(Lifecycle::current(), self.path);
+        let mut body = EventBody::new(source, options, guard, self.presence, self.connection);
         match body.prime().await {
             Ok(()) => Ok(body),
             Err(error) => {

@@ -15,14 +15,13 @@ use futures_core::Stream;
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use http_body::Frame;
 
-use super::body::EventBody;
 use super::exchange::set_event_stream_headers;
 use super::item::IntoEvent;
-use super::options::{ErrorEvent, KeepAlive, OnStop, StreamDefaults, StreamOptions};
-use super::source::Source;
-use super::subscription::source_of;
+use super::producer::source_of;
 use crate::http_error::HttpError;
 use crate::lifecycle::{Lifecycle, StreamGuard};
+use crate::send::{EventBody, Source};
+use crate::stream::options::{ErrorEvent, KeepAlive, OnStop, StreamDefaults, StreamOptions};
 
 /// A response that streams events, with its status, headers and behaviour in your hands.
 ///
@@ -52,7 +51,7 @@ use crate::lifecycle::{Lifecycle, StreamGuard};
 /// ```
 #[must_use]
 pub struct ServerEventsResponse {
-    source: Pin<Box<dyn Source>>,
+    source: Source,
     status: StatusCode,
     headers: HeaderMap,
     mistake: Option<String>,
@@ -265,9 +264,13 @@ pub(super) struct Overrides {
 
 impl Overrides {
     /// The settings of the stream: these over `defaults`.
-    pub(super) fn resolve(self, defaults: &StreamDefaults) -> StreamOptions {
+    pub(super) fn resolve(self, defaults: &StreamDefaults) -> Arc<StreamOptions> {
         let base = defaults.options();
-        StreamOptions {
+        if self.is_none() {
+            return base;
+        }
+        let base = StreamOptions::clone(&base);
+        Arc::new(StreamOptions {
             keep_alive: self.keep_alive.unwrap_or(base.keep_alive),
             retry: self.retry,
             finish: self.finish,
@@ -279,14 +282,27 @@ impl Overrides {
             show_error_details: base.show_error_details,
             gap_name: self.gap_name.unwrap_or(base.gap_name),
             engine: base.engine,
-        }
+        })
+    }
+
+    /// Whether nothing is set, so that streams share the options of the application.
+    fn is_none(&self) -> bool {
+        self.keep_alive.is_none()
+            && self.retry.is_none()
+            && !self.finish
+            && self.on_stop == OnStop::default()
+            && self.head_wait.is_none()
+            && self.leave_grace.is_none()
+            && self.error_name.is_none()
+            && self.error_event.is_none()
+            && self.gap_name.is_none()
     }
 }
 
 /// The events of a response before its body is polled.
 pub(super) enum Pending {
     /// As the handler gave them.
-    Source(Pin<Box<dyn Source>>, Overrides),
+    Source(Source, Overrides),
     /// Completed by an exchange.
     Body(EventBody),
 }
@@ -322,18 +338,13 @@ pub(super) enum EventsBody {
 }
 
 impl EventsBody {
-    /// See [`takeover`](super::takeover).
-    pub(super) fn measuring() -> Self {
-        Self::Events(EventBody::measuring())
-    }
-
     fn events(pending: &PendingEvents) -> Self {
         match pending.take() {
             Some(Pending::Body(body)) => Self::Events(body),
             Some(Pending::Source(source, overrides)) => {
                 let options = overrides.resolve(&StreamDefaults::default());
-                let guard = StreamGuard::open(Lifecycle::current(), None, "".into());
-                Self::Events(EventBody::new(source, options, guard, Arc::default()))
+                let guard = StreamGuard::open(Lifecycle::current(), "".into());
+                Self::Events(EventBody::new(source, options, guard, Arc::default(), None))
             }
             None => Self::Taken,
         }

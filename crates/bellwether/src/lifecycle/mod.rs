@@ -3,17 +3,14 @@
 //! A [`Lifecycle`] belongs to one server, or to the process where no server of ours runs. It says
 //! whether a stop has begun, keeps the count of open streams, and tracks the tasks that a stop
 //! has to wait for. A [`Presence`] belongs to one request and says whether its client has left.
-//! A [`ConnectionState`] belongs to one connection and carries what only the socket can know.
 
-mod connection;
 mod presence;
 mod scope;
 mod signals;
 mod stopping;
 mod streams;
 
-pub(crate) use connection::{ConnectionState, MAX_AHEAD_BYTES};
-pub(crate) use presence::{Asker, Presence, PresenceGuard, PresenceLink};
+pub(crate) use presence::{Asker, Presence, PresenceLink};
 pub(crate) use scope::{Scoped, take_asked};
 pub use signals::shutdown_signal;
 pub(crate) use signals::{first_signal, watch_signals};

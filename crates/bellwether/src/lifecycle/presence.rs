@@ -28,31 +28,6 @@ impl Presence {
     }
 }
 
-/// Notes that the client has left when it is dropped.
-#[derive(Debug)]
-pub(crate) struct PresenceGuard(Option<Arc<Presence>>);
-
-impl PresenceGuard {
-    /// A guard; an empty one if nobody asks and nobody holds what it takes to ask later.
-    pub(crate) fn of(presence: Arc<Presence>) -> Self {
-        let is_needed = presence.has_askers() || Arc::weak_count(&presence) > 0;
-        Self(is_needed.then_some(presence))
-    }
-
-    /// The presence, unguarded.
-    pub(crate) fn into_presence(mut self) -> Arc<Presence> {
-        self.0.take().unwrap_or_default()
-    }
-}
-
-impl Drop for PresenceGuard {
-    fn drop(&mut self) {
-        if let Some(presence) = &self.0 {
-            presence.leave();
-        }
-    }
-}
-
 /// The way from a request's extensions to its presence, without keeping it alive.
 #[derive(Debug, Clone)]
 pub(crate) struct PresenceLink(Weak<Presence>);

@@ -91,19 +91,26 @@ impl DrainPlan {
 
     /// The part of the window over which this many streams spread.
     pub(crate) fn spread(&self) -> Duration {
-        let needed = Duration::from_millis(self.streams * 1000 / Self::ENDS_PER_SECOND);
+        let needed =
+            Duration::from_millis(self.streams.saturating_mul(1000) / Self::ENDS_PER_SECOND);
         needed.min(self.window)
     }
 
     /// When a stream that does not end by itself is ended; `share` in 0..1 is its place.
-    pub(crate) fn moment(&self, share: f64) -> Instant {
-        self.began + self.spread().mul_f64(share)
+    pub(crate) fn moment(&self, share: f32) -> Instant {
+        after(self.began, self.spread().mul_f64(f64::from(share)))
     }
 
     /// When a stream that asks, or that was told to run to its end, is ended all the same.
     pub(crate) fn last_moment(&self) -> Instant {
-        self.began + self.window
+        after(self.began, self.window)
     }
+}
+
+/// A time after an instant, however long: what is beyond every clock is as far away as one can say.
+pub(crate) fn after(instant: Instant, time: Duration) -> Instant {
+    let far = Duration::from_secs(60 * 60 * 24 * 365 * 30);
+    instant.checked_add(time).unwrap_or_else(|| instant + far)
 }
 
 /// The life of one server: running or stopping, its open streams, the tasks a stop waits for.

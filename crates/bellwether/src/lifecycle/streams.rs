@@ -10,7 +10,7 @@ use std::sync::{Arc, OnceLock};
 use metrics::{Counter, Gauge, counter, gauge};
 use tokio::time::Instant;
 
-use super::{ConnectionState, Lifecycle};
+use super::Lifecycle;
 
 /// Why a stream closed. Each closes for exactly one of these reasons.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -117,6 +117,11 @@ impl Streams {
         }
     }
 
+    /// The delivery engine has taken a stream.
+    pub(crate) fn note_engine(&self) {
+        self.engine.fetch_add(1, Ordering::AcqRel);
+    }
+
     /// A stream is sent on this path from now on.
     pub(crate) fn note_path(path: StreamPath) {
         Instruments::shared().paths[path as usize].increment(1);
@@ -189,7 +194,6 @@ impl Instruments {
 #[derive(Debug)]
 pub(crate) struct StreamGuard {
     lifecycle: Lifecycle,
-    connection: Option<Arc<ConnectionState>>,
     path: Arc<str>,
     opened: Instant,
     reason: Option<CloseReason>,
@@ -199,22 +203,14 @@ pub(crate) struct StreamGuard {
 
 impl StreamGuard {
     /// Opens the account of a stream on `path` (the matched route, never a query string).
-    pub(crate) fn open(
-        lifecycle: Lifecycle,
-        connection: Option<Arc<ConnectionState>>,
-        path: Arc<str>,
-    ) -> Self {
+    pub(crate) fn open(lifecycle: Lifecycle, path: Arc<str>) -> Self {
         lifecycle.streams().opened.fetch_add(1, Ordering::AcqRel);
         let instruments = Instruments::shared();
         instruments.opened.increment(1);
         instruments.open.increment(1.0);
-        if let Some(connection) = &connection {
-            connection.begin_streaming();
-        }
         tracing::info!(target: "bellwether::stream", path = &*path, "stream opened");
         Self {
             lifecycle,
-            connection,
             path,
             opened: Instant::now(),
             reason: None,
@@ -233,60 +229,23 @@ impl StreamGuard {
         &self.path
     }
 
-    /// The connection that carries this stream, under our own server.
-    pub(crate) fn connection(&self) -> Option<&ConnectionState> {
-        self.connection.as_deref()
-    }
-
-    /// Adds to what was handed over for sending.
-    pub(crate) fn count(&mut self, events: u64, bytes: usize) {
+    /// Adds to what was handed over for sending. Returns how many events there were before.
+    pub(crate) fn count(&mut self, events: u64, bytes: usize) -> u64 {
+        let before = self.events;
         self.events += events;
         self.bytes += bytes as u64;
-    }
-
-    /// The delivery engine has the stream now, without the connection that carried it, and says itself why it ends.
-    pub(crate) fn take_over(&mut self) {
-        if let Some(connection) = self.connection.take() {
-            connection.end_streaming();
-        }
-        self.lifecycle
-            .streams()
-            .engine
-            .fetch_add(1, Ordering::AcqRel);
-        Streams::note_path(StreamPath::Engine);
-    }
-
-    /// Lets streams of one route share its name.
-    pub(crate) fn path_mut(&mut self) -> &mut Arc<str> {
-        &mut self.path
+        before
     }
 
     /// Settles why the stream closes; the first reason holds.
     pub(crate) fn close_for(&mut self, reason: CloseReason) {
         self.reason.get_or_insert(reason);
     }
-
-    /// The reason for an end that nobody announced: the body was dropped.
-    fn reason_of_drop(&self) -> CloseReason {
-        let connection = self.connection.as_ref();
-        if std::thread::panicking() {
-            CloseReason::Error
-        } else if connection.is_some_and(|c| c.has_timed_out()) {
-            CloseReason::TooSlow
-        } else if self.lifecycle.is_stopping() && !connection.is_some_and(|c| c.is_gone()) {
-            CloseReason::Stopping
-        } else {
-            CloseReason::ClientLeft
-        }
-    }
 }
 
 impl Drop for StreamGuard {
     fn drop(&mut self) {
-        let reason = self.reason.unwrap_or_else(|| self.reason_of_drop());
-        if let Some(connection) = &self.connection {
-            connection.end_streaming();
-        }
+        let reason = self.reason.unwrap_or(CloseReason::ClientLeft);
         self.lifecycle.streams().closed[reason as usize].fetch_add(1, Ordering::AcqRel);
         let instruments = Instruments::shared();
         instruments.open.decrement(1.0);

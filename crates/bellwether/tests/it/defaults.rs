@@ -151,7 +151,7 @@ fn add_response(values: &mut Values) {
 
     let on_stop = format!("{:?}", OnStop::default());
     values.insert("ServerEventsResponse::on_stop".into(), on_stop);
-    let options = literal("bellwether/src/events/options.rs", "-> StreamOptions {");
+    let options = literal("bellwether/src/stream/options.rs", "-> StreamOptions {");
     for (name, value) in options {
         let (name, value) = match (&*name, value) {
             // What an application sets has a row as its setter.
@@ -275,7 +275,7 @@ fn add_constants(values: &mut Values) {
             }
         }
     }
-    let server = source("server/mod.rs");
+    let server = source("listen/mod.rs");
     for setter in [
         "max_pending_accept_reset_streams",
         "max_local_error_reset_streams",

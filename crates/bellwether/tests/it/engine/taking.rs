@@ -1,6 +1,5 @@
-//! Which streams the delivery engine takes: those that nobody has wrapped, whole, and no others.
+//! Which streams the delivery engine takes, and that layers hold around them.
 
-use std::convert::Infallible;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -129,7 +128,7 @@ impl http_body::Body for Passing {
 }
 
 #[tokio::test]
-async fn a_body_that_a_layer_has_wrapped_stays_on_the_ordinary_path() {
+async fn the_engine_sends_through_every_layer_and_the_layer_sees_every_frame() {
     let (_, news) = news();
     let bytes = Arc::<AtomicU64>::default();
     let count = Arc::clone(&bytes);
@@ -140,58 +139,88 @@ async fn a_body_that_a_layer_has_wrapped_stays_on_the_ordinary_path() {
     let passing = middleware::map_response(async |response: Response| {
         response.map(|body| Body::new(Passing(body)))
     });
-    let touching = middleware::map_response(async |mut response: Response| {
-        response
-            .headers_mut()
-            .insert("x-seen", "1".parse().unwrap());
-        Ok::<_, Infallible>(response)
-    });
-    // The number of streams that the engine takes with this layer around.
-    let applications: [(Application, u64); 3] = [
-        (
-            subscribes(Path::Engine.application(), &news, |s| s).layer(counting),
-            0,
-        ),
-        (
-            subscribes(Path::Engine.application(), &news, |s| s).layer(passing.clone()),
-            0,
-        ),
-        (
-            subscribes(Path::Engine.application(), &news, |s| s).layer(touching),
-            1,
-        ),
-    ];
-    for (application, taken) in applications {
-        let (running, address) = serve(application).await;
-        let mut client = open(address, &running).await;
-        publish(&news, "hello");
-        assert_eq!(client.next_event().await.unwrap().data, "hello");
-        assert_eq!(running.streams().engine, taken);
+    let application = subscribes(Path::Engine.application(), &news, |s| s)
+        .layer(passing)
+        .layer(counting);
+    let (running, address) = serve(application).await;
+    let mut client = open(address, &running).await;
+    for text in ["one", "two", "three"] {
+        publish(&news, text);
+        assert_eq!(client.next_event().await.unwrap().data, text);
     }
-    assert!(
-        bytes.load(Ordering::SeqCst) > 20,
-        "the layer has seen the event"
-    );
+    assert_eq!(running.streams().engine, 1);
+    let body: usize = client
+        .raw()
+        .split(|byte| *byte == b'\n')
+        .filter(|line| {
+            [&b"retry:"[..], b"id:", b"data:"]
+                .iter()
+                .any(|field| line.starts_with(field))
+        })
+        .map(|line| line.len() + 1)
+        .sum();
+    // Each block ends with a blank line, which the first shares with none.
+    assert_eq!(bytes.load(Ordering::SeqCst), body as u64 + 4);
+}
 
-    // As a route of an axum router, with a layer around that alone.
-    let topic = news.clone();
-    let plain = move || async move {
-        topic
-            .subscribe()
-            .open()
-            .map(ServerEventsResponse::new)
-            .map_err(HttpError::from)
-    };
-    let router = axum::Router::new()
-        .route("/", axum::routing::get(plain.clone()))
-        .route("/wrapped", axum::routing::get(plain).layer(passing));
-    let (running, address) = serve(Path::Engine.application().merge(router)).await;
-    for (path, taken) in [("/wrapped", 0), ("/", 1)] {
-        let mut client = RawClient::connect_and_get(address, path).await;
-        client.read_head().await;
-        publish(&news, "hello");
-        assert_eq!(client.next_event().await.unwrap().data, "hello");
-        assert_eq!(running.streams().engine, taken, "{path}");
+#[tokio::test]
+async fn a_wrapper_around_a_body_lives_until_the_stream_ends() {
+    /// Holds a place for as long as its body lives, and only delegates.
+    struct Guarded {
+        body: Passing,
+        open: Arc<AtomicU64>,
+    }
+
+    impl http_body::Body for Guarded {
+        type Data = Bytes;
+        type Error = axum::Error;
+
+        #[inline(always)]
+        fn poll_frame(
+            mut self: Pin<&mut Self>,
+            cx: &mut Context<'_>,
+        ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
+            Pin::new(&mut self.body).poll_frame(cx)
+        }
+    }
+
+    impl Drop for Guarded {
+        fn drop(&mut self) {
+            self.open.fetch_sub(1, Ordering::SeqCst);
+        }
+    }
+
+    for path in Path::BOTH {
+        let (_, news) = news();
+        let open_now = Arc::<AtomicU64>::default();
+        let counted = Arc::clone(&open_now);
+        let guard = middleware::map_response(move |response: Response| {
+            let open = Arc::clone(&counted);
+            async move {
+                open.fetch_add(1, Ordering::SeqCst);
+                response.map(|body| {
+                    let body = Passing(body);
+                    Body::new(http_body_util::BodyExt::boxed_unsync(Guarded {
+                        body,
+                        open,
+                    }))
+                })
+            }
+        });
+        let (running, address) =
+            serve(subscribes(path.application(), &news, |s| s).layer(guard)).await;
+        let mut client = open(address, &running).await;
+        for text in ["one", "two"] {
+            publish(&news, text);
+            assert_eq!(client.next_event().await.unwrap().data, text);
+            assert_eq!(open_now.load(Ordering::SeqCst), 1, "{path:?}");
+        }
+        drop(client);
+        closed_for(&running, CloseReason::ClientLeft).await;
+        eventually("the guard to go", SOON, || {
+            open_now.load(Ordering::SeqCst) == 0
+        })
+        .await;
     }
 }
 
@@ -214,7 +243,7 @@ async fn events_published_while_the_head_is_on_its_way_are_not_lost() {
 }
 
 #[tokio::test]
-async fn a_pipelined_request_is_no_goodbye_and_keeps_its_stream_on_the_ordinary_path() {
+async fn a_pipelined_request_is_no_goodbye_to_the_stream_before_it() {
     let (_, news) = news();
     let (running, address) = serve_topic(Path::Engine, &news).await;
     let mut stream = TcpStream::connect(address).await.unwrap();
@@ -229,7 +258,7 @@ async fn a_pipelined_request_is_no_goodbye_and_keeps_its_stream_on_the_ordinary_
         assert_ne!(stream.read_buf(&mut read).await.unwrap(), 0);
     }
     let streams = running.streams();
-    assert_eq!((streams.opened, streams.engine), (1, 0));
+    assert_eq!((streams.opened, streams.engine), (1, 1));
     drop(stream);
     closed_for(&running, CloseReason::ClientLeft).await;
 }

@@ -1,0 +1,101 @@
+//! From what a handler streams to a source: its items are encoded as they come, and a subscription stays one.
+
+use std::any::{Any, TypeId};
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use axum::BoxError;
+use bellwether_topics::{Delivery, GAP_EVENT_NAME, Subscription};
+use futures_core::Stream;
+use pin_project_lite::pin_project;
+
+use super::item::{EventBuffer, IntoEvent};
+use crate::lifecycle::take_asked;
+use crate::send::{Filled, Filling, Producer, Source};
+
+/// The source of any stream of a handler; a subscription stays what it is.
+pub(super) fn source_of<S>(stream: S) -> Source
+where
+    S: Stream + Send + 'static,
+    S::Item: IntoEvent,
+{
+    if TypeId::of::<S>() != TypeId::of::<Subscription>() {
+        return Source::Producer(Box::pin(StreamProducer { stream }));
+    }
+    let stream: Box<dyn Any> = Box::new(stream);
+    let subscription = stream.downcast::<Subscription>();
+    Source::Subscription(*subscription.expect("the type was compared"))
+}
+
+pin_project! {
+    /// A stream of items as a producer.
+    struct StreamProducer<S> {
+        #[pin]
+        stream: S,
+    }
+}
+
+impl<S> Producer for StreamProducer<S>
+where
+    S: Stream + Send,
+    S::Item: IntoEvent,
+{
+    fn poll_fill(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        out: &mut Vec<u8>,
+        limit: usize,
+    ) -> Filling {
+        let mut stream = self.project().stream;
+        let mut events = 0;
+        take_asked();
+        let filled = loop {
+            if out.len() >= limit {
+                break Filled::Full;
+            }
+            match stream.as_mut().poll_next(cx) {
+                Poll::Pending => break Filled::Waiting,
+                Poll::Ready(None) => break Filled::Ended,
+                Poll::Ready(Some(item)) => match item.write_to(&mut EventBuffer::new(out)) {
+                    Ok(()) => events += 1,
+                    Err(error) => break Filled::Failed(error),
+                },
+            }
+        };
+        Filling {
+            filled,
+            events,
+            asked: take_asked(),
+        }
+    }
+
+    fn poll_discard(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        /// A generator that never waits gives way to others after this many items.
+        const ITEMS_PER_POLL: usize = 64;
+        let mut stream = self.project().stream;
+        for _ in 0..ITEMS_PER_POLL {
+            match stream.as_mut().poll_next(cx) {
+                Poll::Pending => return Poll::Pending,
+                Poll::Ready(None) => return Poll::Ready(()),
+                Poll::Ready(Some(_)) => {}
+            }
+        }
+        cx.waker().wake_by_ref();
+        Poll::Pending
+    }
+}
+
+impl IntoEvent for Delivery {
+    /// Appends the event as it stands in the log, or the gap under its usual name.
+    fn write_to(self, buffer: &mut EventBuffer<'_>) -> Result<(), BoxError> {
+        match &self {
+            Delivery::Event(frame) => {
+                buffer.push_encoded(frame.as_bytes());
+                Ok(())
+            }
+            Delivery::Gap(gap) => buffer.push(&gap.to_event(GAP_EVENT_NAME)),
+            // A kind that this version does not know is nothing to send.
+            _ => Ok(()),
+        }
+    }
+}

@@ -1,0 +1,401 @@
+//! The task of one connection: handshake, protocol, hyper, deadlines, and the end of each.
+//!
+//! A future written by hand, because it must be small: ten thousand of them wait at once. What is
+//! large and rare, such as HTTP/2, is boxed; the timer exists only while a deadline does.
+
+use std::future::Future;
+use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+
+use bytes::Bytes;
+use hyper::server::conn::{http1, http2};
+use hyper_util::rt::TokioIo;
+use pin_project_lite::pin_project;
+use tokio::time::{Instant, Sleep};
+use tokio_util::sync::WaitForCancellationFutureOwned;
+
+use super::Shared;
+use super::clock::{Clock, Late};
+use super::executor::StreamExecutor;
+use super::io::{Io, Protocol};
+use super::permits::{Permit, Refusal};
+use super::pulse::{Detached, Pulse};
+use super::service::Requests;
+use super::socket::{Socket, Transport};
+use super::streaming;
+use crate::stream::Chain;
+
+type Http1 = http1::UpgradeableConnection<TokioIo<Io>, Requests>;
+type Http2 = http2::Connection<TokioIo<Io>, Requests, StreamExecutor>;
+
+#[cfg(feature = "tls")]
+type Handshake = (Pin<Box<tokio_rustls::Accept<Socket>>>, Permit);
+
+/// How far a connection has come.
+#[expect(
+    clippy::large_enum_variant,
+    reason = "HTTP/1 is the usual case, a box would cost more"
+)]
+enum Stage {
+    #[cfg(feature = "tls")]
+    Handshake(Handshake),
+    /// The first bytes tell the protocol.
+    Opening(Io),
+    Http1(Http1),
+    Http2(Box<Http2>),
+    /// The socket is somebody else's; the task stays to cut it when the server ends.
+    Upgraded,
+    Ended,
+}
+
+/// Why a connection ended.
+enum End {
+    /// HTTP says that it is done.
+    Done,
+    /// The client closed it before its first request, or broke HTTP.
+    Failed(Failure),
+    Late(Late),
+    /// A stop began before there was a request.
+    Stopped,
+    /// The stop's deadline has passed.
+    Cut,
+    /// An event stream goes on without hyper.
+    Detached(Box<Detached>, Box<Io>, Bytes),
+    Panicked,
+}
+
+#[derive(Debug)]
+enum Failure {
+    Io(io::Error),
+    Http(hyper::Error),
+}
+
+/// Where the connection stands towards a stop of the server.
+enum Stop {
+    NotYet,
+    /// Told to end in good order; the future resolves when it is to be cut.
+    Told(Pin<Box<WaitForCancellationFutureOwned>>),
+}
+
+pin_project! {
+    /// One connection, from its acceptance to its end. Resolves when nothing is left of it.
+    pub(super) struct Connection {
+        shared: Arc<Shared>,
+        pulse: Arc<Pulse>,
+        stage: Stage,
+        timer: Option<Pin<Box<Sleep>>>,
+        stop: Stop,
+        has_retired: bool,
+        #[pin]
+        stopping: WaitForCancellationFutureOwned,
+    }
+}
+
+impl Connection {
+    /// A connection on `socket`; with a `refusal` it gets one answer that says so.
+    pub(super) fn new(
+        shared: Arc<Shared>,
+        socket: Socket,
+        peer: Option<std::net::SocketAddr>,
+        permit: Permit,
+        refusal: Option<Refusal>,
+    ) -> Self {
+        let now = Instant::now();
+        let stopping = shared.lifecycle.stopping();
+        #[cfg(feature = "tls")]
+        if let Some(tls) = &shared.tls {
+            let pulse = Arc::new(Pulse::new(Clock::handshake(now), peer, refusal));
+            let stage = Stage::Handshake((Box::pin(tls.accept(socket)), permit));
+            return Self::at(stage, shared, pulse, stopping);
+        }
+        let pulse = Arc::new(Pulse::new(Clock::head(now), peer, refusal));
+        let io = Io::new(Transport::Plain(socket), Arc::clone(&pulse), permit);
+        Self::at(Stage::Opening(io), shared, pulse, stopping)
+    }
+
+    /// A connection whose first answer was an event stream that has ended; `ahead` has come since.
+    fn again(
+        shared: Arc<Shared>,
+        transport: Transport,
+        ahead: Vec<u8>,
+        peer: Option<std::net::SocketAddr>,
+        permit: Permit,
+    ) -> Self {
+        let now = Instant::now();
+        let stopping = shared.lifecycle.stopping();
+        let clock = if ahead.is_empty() {
+            Clock::idle(now)
+        } else {
+            Clock::head(now)
+        };
+        let pulse = Arc::new(Pulse::new(clock, peer, None));
+        let io = Io::new(transport, Arc::clone(&pulse), permit).with_ahead(ahead);
+        Self::at(Stage::Opening(io), shared, pulse, stopping)
+    }
+
+    fn at(
+        stage: Stage,
+        shared: Arc<Shared>,
+        pulse: Arc<Pulse>,
+        stopping: WaitForCancellationFutureOwned,
+    ) -> Self {
+        Self {
+            shared,
+            pulse,
+            stage,
+            timer: None,
+            stop: Stop::NotYet,
+            has_retired: false,
+            stopping,
+        }
+    }
+}
+
+/// Goes on with a connection that an event stream has given back.
+pub(super) fn spawn_again(
+    shared: &Arc<Shared>,
+    transport: Transport,
+    ahead: Vec<u8>,
+    peer: Option<std::net::SocketAddr>,
+    permit: Permit,
+) {
+    let connection = Connection::again(Arc::clone(shared), transport, ahead, peer, permit);
+    let lifecycle = &shared.lifecycle;
+    lifecycle.tracker().spawn(lifecycle.scope(connection));
+}
+
+impl Future for Connection {
+    type Output = ();
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        let end = ready!(self.as_mut().poll_end(cx));
+        let this = self.project();
+        let peer = this.pulse.peer;
+        match end {
+            End::Done => tracing::debug!(?peer, "connection closed"),
+            End::Stopped => tracing::debug!(?peer, "connection closed by the stop"),
+            End::Failed(Failure::Io(error)) => {
+                tracing::debug!(?peer, %error, "connection failed");
+            }
+            End::Failed(Failure::Http(error)) => {
+                tracing::debug!(?peer, error = %Chain(&error), "connection failed");
+            }
+            End::Late(late) => {
+                if late == Late::Write {
+                    this.pulse.note_timed_out();
+                }
+                tracing::debug!(?peer, reason = late.as_str(), "connection closed");
+            }
+            End::Cut => {
+                this.pulse.cut_upgraded();
+                tracing::debug!(?peer, "connection cut at the drain deadline");
+            }
+            End::Detached(detached, io, read) => {
+                streaming::drive(this.shared, this.pulse, *detached, *io, &read);
+            }
+            End::Panicked => tracing::error!(?peer, "connection closed by a panic"),
+        }
+        // The bodies of the connection are dropped here, after their reason was settled.
+        *this.stage = Stage::Ended;
+        *this.timer = None;
+        Poll::Ready(())
+    }
+}
+
+impl Connection {
+    fn poll_end(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<End> {
+        if let Some(end) = self.as_mut().poll_stop(cx) {
+            return Poll::Ready(end);
+        }
+        loop {
+            // After a panic the stage is only dropped, so no broken state of it can be seen.
+            let polled = catch_unwind(AssertUnwindSafe(|| self.as_mut().poll_stage(cx)));
+            match polled {
+                Ok(Poll::Ready(end)) => return Poll::Ready(end),
+                Ok(Poll::Pending) => {}
+                Err(_) => return Poll::Ready(End::Panicked),
+            }
+            let this = self.as_mut().project();
+            if this.pulse.has_refused() && !*this.has_retired {
+                *this.has_retired = true;
+                this.stage.shut_down();
+                continue;
+            }
+            match ready!(self.as_mut().poll_late(cx)) {
+                // HTTP/2 says goodbye first: the client may just be sending its next request.
+                Late::Idle if matches!(self.stage, Stage::Http2(_)) => {
+                    let this = self.as_mut().project();
+                    *this.has_retired = true;
+                    this.pulse.note(Clock::retire);
+                    this.stage.shut_down();
+                }
+                late => return Poll::Ready(End::Late(late)),
+            }
+        }
+    }
+
+    /// Passes a stop on to the stage, and tells when there is nothing left to wait for.
+    fn poll_stop(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Option<End> {
+        let this = self.project();
+        if let Stop::NotYet = this.stop {
+            if this.stopping.poll(cx).is_pending() {
+                return None;
+            }
+            let cut = this.shared.cut.clone().cancelled_owned();
+            *this.stop = Stop::Told(Box::pin(cut));
+            this.stage.shut_down();
+            if this.stage.has_no_request() {
+                return Some(End::Stopped);
+            }
+        }
+        if let Stop::Told(cut) = this.stop
+            && cut.as_mut().poll(cx).is_ready()
+        {
+            return Some(End::Cut);
+        }
+        None
+    }
+
+    fn poll_stage(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<End> {
+        let this = self.project();
+        loop {
+            match this.stage {
+                #[cfg(feature = "tls")]
+                Stage::Handshake((accept, _)) => match ready!(accept.as_mut().poll(cx)) {
+                    Ok(stream) => this.stage.secured(stream, this.shared, this.pulse),
+                    Err(error) => return Poll::Ready(End::Failed(Failure::Io(error))),
+                },
+                Stage::Opening(io) => match ready!(io.poll_protocol(cx)) {
+                    Ok(protocol) => this.stage.open(protocol, this.shared, this.pulse),
+                    Err(error) => return Poll::Ready(End::Failed(Failure::Io(error))),
+                },
+                Stage::Http1(http1) => {
+                    let polled = Pin::new(http1).poll(cx);
+                    if let Some(detached) = this.pulse.take_detached() {
+                        return Poll::Ready(this.stage.take_apart(detached));
+                    }
+                    match ready!(polled) {
+                        Ok(()) if this.pulse.has_upgraded() => *this.stage = Stage::Upgraded,
+                        Ok(()) => return Poll::Ready(End::Done),
+                        Err(error) => return Poll::Ready(End::Failed(Failure::Http(error))),
+                    }
+                }
+                Stage::Http2(http2) => {
+                    return Pin::new(http2.as_mut())
+                        .poll(cx)
+                        .map(|result| match result {
+                            Ok(()) => End::Done,
+                            Err(error) => End::Failed(Failure::Http(error)),
+                        });
+                }
+                Stage::Upgraded => return this.pulse.poll_closed(cx).map(|()| End::Done),
+                Stage::Ended => return Poll::Ready(End::Done),
+            }
+        }
+    }
+
+    /// Resolves when the connection is late. Keeps one timer, and none without a deadline.
+    fn poll_late(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Late> {
+        let this = self.project();
+        let timeouts = &this.shared.timeouts;
+        let clock = this.pulse.clock();
+        let next = clock.deadline(timeouts).map(|(deadline, _)| deadline);
+        loop {
+            let timer = match (&mut *this.timer, next) {
+                (None, None) => return Poll::Pending,
+                (Some(timer), Some(next)) => {
+                    // A later deadline waits for the timer to fire; most never get there.
+                    if timer.deadline() > next {
+                        timer.as_mut().reset(next);
+                    }
+                    timer
+                }
+                (Some(timer), None) => timer,
+                (slot @ None, Some(next)) => slot.insert(Box::pin(tokio::time::sleep_until(next))),
+            };
+            ready!(timer.as_mut().poll(cx));
+            *this.timer = None;
+            if let Some(late) = clock.verdict(Instant::now(), timeouts) {
+                return Poll::Ready(late);
+            }
+        }
+    }
+}
+
+impl Stage {
+    /// Hands the opened connection to hyper.
+    fn open(&mut self, protocol: Protocol, shared: &Arc<Shared>, pulse: &Arc<Pulse>) {
+        if let Self::Opening(io) = std::mem::replace(self, Self::Ended) {
+            let io = TokioIo::new(io.speaks(protocol));
+            let requests = Requests::new(Arc::clone(shared), Arc::clone(pulse));
+            *self = match protocol {
+                Protocol::Http1 => {
+                    let keep_alive = pulse.refusal.is_none();
+                    let builder = if keep_alive {
+                        &shared.http1
+                    } else {
+                        &shared.http1_once
+                    };
+                    Self::Http1(builder.serve_connection(io, requests).with_upgrades())
+                }
+                Protocol::Http2 => {
+                    let executor = StreamExecutor::new(Arc::clone(shared), Arc::clone(pulse));
+                    let builder = shared.http2(executor);
+                    Self::Http2(Box::new(builder.serve_connection(io, requests)))
+                }
+            };
+        }
+    }
+
+    /// Goes on over TLS, with the protocol that was negotiated, if one was.
+    #[cfg(feature = "tls")]
+    fn secured(
+        &mut self,
+        stream: tokio_rustls::server::TlsStream<Socket>,
+        shared: &Arc<Shared>,
+        pulse: &Arc<Pulse>,
+    ) {
+        if let Self::Handshake((_, permit)) = std::mem::replace(self, Self::Ended) {
+            pulse.note(|clock, now| *clock = Clock::head(now));
+            let protocol = super::tls::negotiated(&stream);
+            let io = Io::new(Transport::Tls(Box::new(stream)), Arc::clone(pulse), permit);
+            *self = Self::Opening(io);
+            if let Some(protocol) = protocol {
+                self.open(protocol, shared, pulse);
+            }
+        }
+    }
+
+    /// Takes the socket from hyper, which has written all that it was given.
+    fn take_apart(&mut self, detached: Box<Detached>) -> End {
+        let Self::Http1(http1) = std::mem::replace(self, Self::Ended) else {
+            return End::Done;
+        };
+        match http1.into_parts() {
+            Some(parts) => End::Detached(detached, Box::new(parts.io.into_inner()), parts.read_buf),
+            None => End::Done,
+        }
+    }
+
+    /// Lets requests that are open end, and takes no more.
+    fn shut_down(&mut self) {
+        match self {
+            Self::Http1(http1) => Pin::new(http1).graceful_shutdown(),
+            Self::Http2(http2) => Pin::new(http2.as_mut()).graceful_shutdown(),
+            _ => {}
+        }
+    }
+
+    /// Whether no request can have been seen yet.
+    fn has_no_request(&self) -> bool {
+        match self {
+            #[cfg(feature = "tls")]
+            Self::Handshake(_) => true,
+            Self::Opening(_) => true,
+            _ => false,
+        }
+    }
+}

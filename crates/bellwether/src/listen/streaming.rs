@@ -1,0 +1,108 @@
+//! What becomes of a connection whose request was answered with an event stream: who sends it, and where the socket goes
+//! after it.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use super::Shared;
+use super::connection::spawn_again;
+use super::io::Io;
+use super::permits::Permit;
+use super::pulse::{Detached, Pulse};
+#[cfg(target_os = "linux")]
+use super::socket::Parted;
+use super::socket::Transport;
+#[cfg(target_os = "linux")]
+use crate::send::{Arrival, Input, Returned};
+use crate::send::{Start, StreamTask, write_head};
+
+/// Sends an event stream, of which nothing is written yet, over the socket that hyper has left.
+///
+/// A subscription goes to the delivery engine where there is one, anything else to a task of its own.
+pub(super) fn drive(shared: &Arc<Shared>, pulse: &Pulse, detached: Detached, io: Io, read: &Bytes) {
+    let (transport, permit, mut ahead) = io.into_parts();
+    let Detached {
+        response,
+        mut is_reusable,
+    } = detached;
+    let (parts, body) = response.into_parts();
+    ahead.splice(0..0, read.iter().copied());
+    let connection = Arc::clone(&pulse.state);
+
+    #[cfg(target_os = "linux")]
+    let transport = match connection.has_reads() {
+        false => transport,
+        true => match transport.part() {
+            Parted::Shard(socket) => {
+                // A session under TLS cannot go back to the runtime.
+                is_reusable &= !socket.is_tls();
+                let mut head = Vec::with_capacity(512);
+                write_head(&parts, !is_reusable, &shared.date, &mut head);
+                let input = match is_reusable {
+                    true => Input::NextRequest(ahead),
+                    false => Input::Discard,
+                };
+                shared.engine.take(Arrival {
+                    socket,
+                    permit,
+                    connection,
+                    head,
+                    body,
+                    input,
+                });
+                return;
+            }
+            Parted::Transport(transport) => transport,
+            Parted::Gone => return,
+        },
+    };
+    let mut head = Vec::with_capacity(512);
+    write_head(&parts, !is_reusable, &shared.date, &mut head);
+    let task = StreamTask::new(Start {
+        wire: transport,
+        connection,
+        head,
+        body,
+        ahead: is_reusable.then(|| ahead.into()),
+        write_stall: shared.timeouts.write_stall,
+        cut: shared.cut.clone().cancelled_owned(),
+    });
+    spawn(shared, task, permit, pulse.peer);
+}
+
+fn spawn(
+    shared: &Arc<Shared>,
+    task: StreamTask<Transport>,
+    permit: Permit,
+    peer: Option<SocketAddr>,
+) {
+    let lifecycle = shared.lifecycle.clone();
+    let shared = Arc::clone(shared);
+    let run = async move {
+        if let Some((transport, ahead)) = task.await
+            && !shared.lifecycle.is_stopping()
+        {
+            spawn_again(&shared, transport, ahead.into(), peer, permit);
+        }
+    };
+    lifecycle.tracker().spawn(lifecycle.scope(run));
+}
+
+/// Goes on with a connection that the delivery engine has given back.
+#[cfg(target_os = "linux")]
+pub(super) fn take_back(shared: &Arc<Shared>, returned: Returned) {
+    let Returned {
+        socket,
+        permit,
+        ahead,
+    } = returned;
+    if shared.lifecycle.is_stopping() {
+        return;
+    }
+    match Transport::from_shard(socket) {
+        Ok((transport, peer)) => spawn_again(shared, transport, ahead, peer, permit),
+        Err(error) => tracing::debug!(%error, "a connection cannot go on after its stream"),
+    }
+}

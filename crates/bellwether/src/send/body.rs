@@ -1,0 +1,462 @@
+//! The body of one event stream: a source, the rules of the stream, and its account, as HTTP polls them.
+//!
+//! It is the innermost body. Layers may wrap it, and whoever sends the response polls it through them: hyper, another
+//! server, or one of our own drivers. A shard says so by an [`Attachment`]; it then keeps the body's
+//! time, follows the topics of its subscription and hands it what was read for many. Without one the body keeps a timer
+//! of its own and leaves its waker with the topics.
+
+use std::cell::RefCell;
+use std::future::poll_fn;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use axum::BoxError;
+use bellwether_topics::Subscription;
+use bytes::Bytes;
+use http_body::Frame;
+use tokio::time::Instant;
+
+use super::connection::{Attachment, ConnectionState, Reads};
+use super::feed::{Feed, Found, Portion};
+use super::leaving;
+use super::source::{Filled, Filling, Source};
+use super::timer::Timer;
+use crate::lifecycle::{CloseReason, Presence, StreamGuard, StreamPath, Streams};
+use crate::stream::{
+    Chain, End, Machine, Outcome, StreamOptions, first_retry, panic_error, write_retry,
+};
+
+/// A frame is handed over when it holds this many bytes or the source waits.
+const FRAME_BYTES: usize = 16 * 1024;
+
+/// The time from publish to body is noted for one in this many events of a feed.
+const EVENTS_PER_LAG: u64 = 64;
+
+/// The body of one event stream.
+pub(crate) struct EventBody {
+    source: Option<Source>,
+    machine: Machine,
+    guard: StreamGuard,
+    presence: Arc<Presence>,
+    /// Our server's side of the connection, if our server carries the stream.
+    connection: Option<Arc<ConnectionState>>,
+    driver: Driver,
+    /// Encoded before the body was first polled: the initial `retry`, and the first items.
+    primed: Vec<u8>,
+}
+
+/// Who polls the body.
+enum Driver {
+    /// Not known before the first poll.
+    Unknown,
+    /// Whoever it is, the body keeps its own time.
+    Any(Box<Timer>),
+    /// A shard.
+    Shard {
+        feed: Option<Arc<Feed>>,
+        /// The last poll took everything that the feed had, so there is nothing at once.
+        is_fed: bool,
+    },
+}
+
+impl EventBody {
+    pub(crate) fn new(
+        source: Source,
+        mut options: Arc<StreamOptions>,
+        guard: StreamGuard,
+        presence: Arc<Presence>,
+        connection: Option<Arc<ConnectionState>>,
+    ) -> Self {
+        let mut primed = Vec::new();
+        let mut retry = options.retry;
+        if let Source::Subscription(subscription) = &source {
+            retry.get_or_insert_with(first_retry);
+            if let Some(connection) = connection.as_ref().filter(|_| options.engine) {
+                connection.offer(Reads {
+                    topics: subscription.topics().collect(),
+                    is_shareable: subscription.is_shareable(),
+                });
+            }
+        }
+        if let Some(delay) = retry {
+            write_retry(&mut primed, delay);
+        }
+        if options.retry.is_some() {
+            // Said once; without it many streams have the same options.
+            Arc::make_mut(&mut options).retry = None;
+        }
+        if let Some(connection) = &connection {
+            connection.begin_streaming();
+        }
+        Self {
+            source: Some(source),
+            machine: Machine::new(options, Instant::now(), fastrand::f64(), fastrand::f32()),
+            guard,
+            presence,
+            connection,
+            driver: Driver::Unknown,
+            primed,
+        }
+    }
+
+    /// Polls the source until it has given something, at most for the head's wait.
+    ///
+    /// # Errors
+    ///
+    /// The source failed before its first event: the response can still have a real status.
+    pub(crate) async fn prime(&mut self) -> Result<(), BoxError> {
+        // A subscription has no early error to tell.
+        if let Some(Source::Subscription(_)) = self.source {
+            return Ok(());
+        }
+        let before = self.primed.len();
+        let wait = self.machine.options().head_wait;
+        let mut failed = None;
+        let first = poll_fn(|cx| {
+            let mut out = std::mem::take(&mut self.primed);
+            failed = self.fill(cx, Instant::now(), &mut out);
+            self.primed = out;
+            if failed.is_some() || self.primed.len() > before || !self.machine.is_open() {
+                Poll::Ready(())
+            } else {
+                Poll::Pending
+            }
+        });
+        // An elapsed wait is no failure: the head goes out without a first item.
+        let _ = tokio::time::timeout(wait, first).await;
+        match failed {
+            None => Ok(()),
+            Some(error) if self.primed.len() == before => {
+                self.guard.close_for(CloseReason::Error);
+                self.machine.abandon();
+                self.primed = Vec::new();
+                Err(error)
+            }
+            Some(error) => {
+                let mut out = std::mem::take(&mut self.primed);
+                self.fail(&error, Instant::now(), &mut out);
+                self.primed = out;
+                Ok(())
+            }
+        }
+    }
+
+    /// Logs the error with its causes, once.
+    pub(crate) fn log_failure(&self, error: &BoxError) {
+        tracing::error!(
+            target: "bellwether::stream",
+            path = self.guard.path(),
+            error = %Chain(&**error),
+            "stream failed"
+        );
+    }
+
+    // --- What is sent when ---
+
+    /// Appends everything that is due; leaves `out` empty when nothing is.
+    fn poll_open(&mut self, cx: &mut Context<'_>, out: &mut Vec<u8>) {
+        out.append(&mut self.primed);
+        let now = Instant::now();
+        if let Some(reason) = self.machine.stop(now, self.guard.lifecycle().plan(), out) {
+            self.guard.close_for(reason);
+            self.retire();
+            return;
+        }
+        if out.len() < FRAME_BYTES
+            && let Some(error) = self.fill(cx, now, out)
+        {
+            self.fail(&error, now, out);
+            return;
+        }
+        if out.is_empty() {
+            self.machine.tick(now, out);
+        }
+    }
+
+    /// Appends what the source has ready. An error that ended the source is returned.
+    fn fill(&mut self, cx: &mut Context<'_>, now: Instant, out: &mut Vec<u8>) -> Option<BoxError> {
+        let source = self.source.as_mut()?;
+        let is_watched = matches!(self.driver, Driver::Shard { .. });
+        let gap_name = self.machine.options().gap_name.as_ref();
+        let start = out.len();
+        // A generator or a filter is foreign code: its panic ends its own stream and no other.
+        let polled = catch_unwind(AssertUnwindSafe(|| match source {
+            Source::Producer(producer) => producer.as_mut().poll_fill(cx, out, FRAME_BYTES),
+            Source::Subscription(subscription) => {
+                Source::poll_subscription(subscription, cx, is_watched, gap_name, out, FRAME_BYTES)
+            }
+        }));
+        let filling = polled.unwrap_or_else(|panic| Filling {
+            filled: Filled::Failed(panic_error(&*panic)),
+            events: 0,
+            asked: false,
+        });
+        if filling.asked {
+            self.machine.note_asked();
+        }
+        if out.len() > start {
+            self.machine.gave(now);
+        }
+        self.guard.count(filling.events, out.len() - start);
+        let outcome = match filling.filled {
+            Filled::Waiting | Filled::Full => return None,
+            Filled::Ended => Outcome::Ended,
+            Filled::Closed(end) => Outcome::Closed(end),
+            Filled::Failed(error) => {
+                self.let_go();
+                return Some(error);
+            }
+        };
+        let plan = self.guard.lifecycle().plan();
+        let reason = self.machine.source_is_done(outcome, now, plan, out);
+        self.guard.close_for(reason);
+        self.let_go();
+        None
+    }
+
+    /// The source has failed: tell it in band, then cut.
+    fn fail(&mut self, error: &BoxError, now: Instant, out: &mut Vec<u8>) {
+        self.log_failure(error);
+        let plan = self.guard.lifecycle().plan();
+        let outcome = Outcome::Failed(error);
+        let reason = self.machine.source_is_done(outcome, now, plan, out);
+        self.guard.close_for(reason);
+        if let Some(connection) = &self.connection {
+            connection.mark_flush();
+        }
+    }
+
+    /// What the shard has read for this reader and others.
+    fn take_from_feed(&mut self) -> Option<Portion> {
+        let Driver::Shard {
+            feed: Some(feed),
+            is_fed,
+        } = &mut self.driver
+        else {
+            return None;
+        };
+        let Some(Source::Subscription(subscription)) = &mut self.source else {
+            return None;
+        };
+        *is_fed = false;
+        let portion = match feed.find(&subscription.place()) {
+            Found::Portion(portion) => portion,
+            Found::AtEnd | Found::Outside => return None,
+        };
+        let now = Instant::now();
+        let is_stopped = self.guard.lifecycle().plan().is_some();
+        if is_stopped || !self.machine.is_open() || subscription.is_revoked(now.into_std()) {
+            return None;
+        }
+        subscription.set_place(portion.end, portion.events);
+        if self.guard.count(portion.events as u64, portion.data.len()) % EVENTS_PER_LAG == 0 {
+            subscription.record_lag(portion.published);
+        }
+        self.machine.gave(now);
+        *is_fed = true;
+        Some(portion)
+    }
+
+    /// Whether the last poll took all that a feed had, which is then all there is.
+    fn was_fed(&mut self) -> bool {
+        let Driver::Shard {
+            feed: Some(feed),
+            is_fed,
+        } = &mut self.driver
+        else {
+            return false;
+        };
+        let Some(Source::Subscription(subscription)) = &self.source else {
+            return false;
+        };
+        std::mem::take(is_fed) && matches!(feed.find(&subscription.place()), Found::AtEnd)
+    }
+
+    // --- Who drives it ---
+
+    /// Finds out at the first poll who drives the body.
+    fn settle_driver(&mut self) {
+        let attachment = self.connection.as_ref().and_then(|c| c.attachment());
+        self.driver = match attachment {
+            Some(Attachment { feed }) => {
+                Streams::note_path(StreamPath::Engine);
+                Driver::Shard {
+                    feed,
+                    is_fed: false,
+                }
+            }
+            None => {
+                if let Some(connection) = &self.connection {
+                    drop(connection.take_reads());
+                }
+                Streams::note_path(StreamPath::Body);
+                Driver::Any(Box::new(Timer::new(self.guard.lifecycle())))
+            }
+        };
+    }
+
+    /// Waits for the next thing that is due. Ready if something is due already.
+    fn poll_due(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let plan = self.guard.lifecycle().plan();
+        let mut deadline = self.machine.deadline(plan);
+        match &mut self.driver {
+            Driver::Unknown => Poll::Pending,
+            Driver::Any(timer) => timer.poll(cx, deadline, plan.is_some()),
+            Driver::Shard { .. } => {
+                if let Some(Source::Subscription(subscription)) = &self.source
+                    && let Some(at) = subscription.expires_at()
+                {
+                    deadline = deadline.into_iter().chain([Instant::from_std(at)]).min();
+                }
+                if let Some(connection) = &self.connection {
+                    connection.set_deadline(deadline);
+                }
+                Poll::Pending
+            }
+        }
+    }
+
+    /// Notes on the machine when what was given has left.
+    fn poll_flushed(&mut self, cx: &mut Context<'_>) {
+        if self.machine.awaits_flush()
+            && self.primed.is_empty()
+            && let Some(connection) = &self.connection
+            && connection.poll_flushed(cx)
+        {
+            self.machine.flushed(Instant::now());
+        }
+    }
+
+    // --- The end ---
+
+    /// The source is at its end: it needs no moment for its clean-up.
+    fn let_go(&mut self) {
+        let source = self.source.take();
+        // A hook of the application may run here; its panic must not become another stream's.
+        if catch_unwind(AssertUnwindSafe(|| drop(source))).is_err() {
+            tracing::error!(target: "bellwether::stream", "a hook panicked at the end of a stream");
+        }
+    }
+
+    /// Lets go of the source: nothing that it gives is sent any more.
+    fn retire(&mut self) {
+        self.presence.leave();
+        match self.source.take() {
+            Some(Source::Producer(producer)) => {
+                let grace = self.machine.options().leave_grace;
+                leaving::let_go(producer, &self.presence, grace, self.guard.lifecycle());
+            }
+            Some(source) => {
+                self.source = Some(source);
+                self.let_go();
+            }
+            None => {}
+        }
+    }
+
+    /// The reason for an end that nobody announced: the body was dropped.
+    fn reason_of_drop(&self) -> CloseReason {
+        let connection = self.connection.as_ref();
+        if std::thread::panicking() {
+            CloseReason::Error
+        } else if connection.is_some_and(|c| c.has_timed_out()) {
+            CloseReason::TooSlow
+        } else if self.guard.lifecycle().is_stopping() && !connection.is_some_and(|c| c.is_gone()) {
+            CloseReason::Stopping
+        } else {
+            CloseReason::ClientLeft
+        }
+    }
+}
+
+impl http_body::Body for EventBody {
+    type Data = Bytes;
+    type Error = BoxError;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+        let this = self.get_mut();
+        if let Driver::Unknown = this.driver {
+            this.settle_driver();
+        }
+        if this.primed.is_empty() {
+            if this.was_fed() {
+                return Poll::Pending;
+            }
+            if let Some(portion) = this.take_from_feed() {
+                return Poll::Ready(Some(Ok(Frame::data(portion.data))));
+            }
+        }
+        loop {
+            this.poll_flushed(cx);
+            let bytes = with_scratch(|out| {
+                if this.machine.is_open() {
+                    this.poll_open(cx, out);
+                } else {
+                    // What was given before the end goes out first.
+                    out.append(&mut this.primed);
+                    if out.is_empty() {
+                        this.machine.tick(Instant::now(), out);
+                    }
+                }
+                Bytes::copy_from_slice(out)
+            });
+            if !bytes.is_empty() {
+                return Poll::Ready(Some(Ok(Frame::data(bytes))));
+            }
+            match this.machine.end() {
+                Some(End::Whole) => return Poll::Ready(None),
+                Some(End::Cut) => {
+                    this.machine.abandon();
+                    return Poll::Ready(Some(Err("the event stream has failed".into())));
+                }
+                None if this.poll_due(cx).is_pending() => return Poll::Pending,
+                None => {}
+            }
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.machine.end() == Some(End::Whole) && self.primed.is_empty()
+    }
+}
+
+impl Drop for EventBody {
+    fn drop(&mut self) {
+        let reason = self.reason_of_drop();
+        self.guard.close_for(reason);
+        self.retire();
+        if let Some(connection) = &self.connection {
+            connection.end_streaming();
+        }
+    }
+}
+
+/// The subscription of a source, to begin it where the client left off.
+pub(crate) fn subscription(source: &mut Source) -> Option<&mut Subscription> {
+    match source {
+        Source::Subscription(subscription) => Some(subscription),
+        Source::Producer(_) => None,
+    }
+}
+
+/// Lends a buffer of this thread. Frames are copied out of it at their exact size, so an idle
+/// stream holds no buffer at all.
+fn with_scratch<R>(f: impl FnOnce(&mut Vec<u8>) -> R) -> R {
+    thread_local! {
+        static SCRATCH: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
+    }
+    /// A frame with one huge event must not pin its size on the thread.
+    const KEPT_BYTES: usize = 4 * FRAME_BYTES;
+    let mut out = SCRATCH.take();
+    out.clear();
+    let result = f(&mut out);
+    if out.capacity() <= KEPT_BYTES {
+        SCRATCH.set(out);
+    }
+    result
+}

@@ -1,0 +1,161 @@
+//! What an event body and whoever sends it tell each other: the two ends of one connection's stream.
+//!
+//! The server makes one [`ConnectionState`] for each connection (for each stream on HTTP/2) and puts it into the
+//! extensions of its requests. The sending side writes what only the socket knows: flushed, gone, too slow. The event
+//! body writes what only it knows: which topics it reads, and when it is due next. Under a foreign server no such
+//! state exists, and bodies keep their own timers.
+
+use std::sync::atomic::{AtomicU8, AtomicU32, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Waker};
+
+use bellwether_topics::Topic;
+use tokio::time::Instant;
+
+use super::feed::Feed;
+
+/// A client may send this much after the request whose event stream it reads, whoever sends that.
+pub(crate) const MAX_AHEAD_BYTES: usize = 8 * 1024;
+
+const GONE: u8 = 1;
+const TIMED_OUT: u8 = 2;
+
+/// Facts about one connection, shared by its sender and the event bodies it carries.
+#[derive(Debug, Default)]
+pub(crate) struct ConnectionState {
+    streaming: AtomicU32,
+    flushes: AtomicU32,
+    flags: AtomicU8,
+    /// Held for a store or a take only.
+    inner: Mutex<Inner>,
+}
+
+#[derive(Debug, Default)]
+struct Inner {
+    /// The one body that waits for a flush.
+    flush_waiter: Option<Waker>,
+    /// How many flushes there were when the body began to wait for one.
+    flush_mark: u32,
+    /// What a shard needs to know of a subscription, until it has taken it.
+    reads: Option<Box<Reads>>,
+    attachment: Option<Attachment>,
+    deadline: Option<Instant>,
+}
+
+/// What a subscription reads.
+#[derive(Debug)]
+pub(crate) struct Reads {
+    pub(crate) topics: Vec<Topic>,
+    /// It gets all events of one topic, so it can take them out of a [`Feed`].
+    pub(crate) is_shareable: bool,
+}
+
+/// What a shard is to the body that it polls: it keeps the body's time and follows its topics.
+#[derive(Debug, Clone)]
+pub(crate) struct Attachment {
+    /// For a subscription that is shareable.
+    pub(crate) feed: Option<Arc<Feed>>,
+}
+
+impl ConnectionState {
+    fn inner(&self) -> MutexGuard<'_, Inner> {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    // --- What the body says ---
+
+    /// Whether an event body is active on this connection.
+    pub(crate) fn is_streaming(&self) -> bool {
+        self.streaming.load(Ordering::Acquire) > 0
+    }
+
+    /// An event body begins on this connection.
+    pub(crate) fn begin_streaming(&self) {
+        self.streaming.fetch_add(1, Ordering::AcqRel);
+    }
+
+    /// An event body on this connection has ended.
+    pub(crate) fn end_streaming(&self) {
+        self.streaming.fetch_sub(1, Ordering::AcqRel);
+    }
+
+    /// Says what the body's subscription reads, so that a shard can follow it.
+    pub(crate) fn offer(&self, reads: Reads) {
+        self.inner().reads = Some(Box::new(reads));
+    }
+
+    /// Whether the body is a subscription's that a shard can take.
+    pub(crate) fn has_reads(&self) -> bool {
+        self.inner().reads.is_some()
+    }
+
+    /// What a subscription reads whose body nobody drives yet, for the first who asks.
+    pub(crate) fn take_reads(&self) -> Option<Box<Reads>> {
+        self.inner().reads.take()
+    }
+
+    /// The body wants to be polled at this time, if nothing happens before.
+    pub(crate) fn set_deadline(&self, deadline: Option<Instant>) {
+        self.inner().deadline = deadline;
+    }
+
+    // --- What the sender says ---
+
+    /// A shard keeps the body's time and follows its topics from now on.
+    pub(crate) fn attach(&self, attachment: Attachment) {
+        self.inner().attachment = Some(attachment);
+    }
+
+    /// Who drives the body, if that is a shard.
+    pub(crate) fn attachment(&self) -> Option<Attachment> {
+        self.inner().attachment.clone()
+    }
+
+    /// When the body wants to be polled.
+    pub(crate) fn deadline(&self) -> Option<Instant> {
+        self.inner().deadline
+    }
+
+    /// Everything that was handed to the socket so far has been written to it.
+    pub(crate) fn note_flushed(&self) {
+        self.flushes.fetch_add(1, Ordering::AcqRel);
+        if self.is_streaming() {
+            let waiter = self.inner().flush_waiter.take();
+            if let Some(waker) = waiter {
+                waker.wake();
+            }
+        }
+    }
+
+    /// The body has given something, and waits until it has left.
+    pub(crate) fn mark_flush(&self) {
+        self.inner().flush_mark = self.flushes.load(Ordering::Acquire);
+    }
+
+    /// Whether a flush has happened since the mark; if not, the task is woken by it.
+    pub(crate) fn poll_flushed(&self, cx: &Context<'_>) -> bool {
+        let mut inner = self.inner();
+        inner.flush_waiter = Some(cx.waker().clone());
+        self.flushes.load(Ordering::Acquire) != inner.flush_mark
+    }
+
+    /// The socket took nothing for longer than it may: the reader is too slow, or vanished.
+    pub(crate) fn note_timed_out(&self) {
+        self.flags.fetch_or(TIMED_OUT, Ordering::AcqRel);
+    }
+
+    /// Whether the connection ended because its reader was too slow.
+    pub(crate) fn has_timed_out(&self) -> bool {
+        self.flags.load(Ordering::Acquire) & TIMED_OUT != 0
+    }
+
+    /// The peer has closed or reset the connection.
+    pub(crate) fn note_gone(&self) {
+        self.flags.fetch_or(GONE, Ordering::AcqRel);
+    }
+
+    /// Whether the peer has closed or reset the connection.
+    pub(crate) fn is_gone(&self) -> bool {
+        self.flags.load(Ordering::Acquire) & GONE != 0
+    }
+}

@@ -1,0 +1,227 @@
+//! What was read from a topic once, for all of its readers on one shard.
+//!
+//! A shard reads the log of a topic and puts what is new into a [`Window`]. The bodies of its readers, polled through
+//! whatever layers the application has, take their events out of it as shared bytes. The window keeps the same events a
+//! second time with their chunk framing, so the shard can write a piece that came through the layers unchanged without
+//! framing it again. A reader that stands outside of the window reads for itself.
+
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
+
+use bellwether_topics::{Frame, Place};
+use bytes::{Bytes, BytesMut};
+
+/// The way from a shard to the bodies of one topic's readers.
+#[derive(Debug)]
+pub(crate) struct Feed {
+    /// Held for a look or an extension. The shard and the bodies that it polls run in one task, so nobody waits for it.
+    window: Mutex<Window>,
+}
+
+/// Consecutive events of one topic.
+#[derive(Debug)]
+pub(crate) struct Window {
+    /// The events as they are encoded.
+    data: Bytes,
+    /// The same events as chunks.
+    chunks: Bytes,
+    /// Where each event begins.
+    marks: Vec<Mark>,
+    /// The place behind the last event.
+    end: Place,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Mark {
+    /// The place before the event.
+    place: Place,
+    data_at: usize,
+    chunk_at: usize,
+    published: Instant,
+}
+
+/// What a reader takes out of a window.
+#[derive(Debug)]
+pub(crate) struct Portion {
+    pub(crate) data: Bytes,
+    pub(crate) events: usize,
+    /// The place behind it.
+    pub(crate) end: Place,
+    /// When the first of its events was published.
+    pub(crate) published: Instant,
+}
+
+/// Where a reader stands towards a window.
+#[derive(Debug)]
+pub(crate) enum Found {
+    Portion(Portion),
+    /// Behind the last event.
+    AtEnd,
+    /// Somewhere else, or that is not known.
+    Outside,
+}
+
+impl Feed {
+    /// A feed without events whose readers begin here.
+    pub(crate) fn new(place: Place) -> Self {
+        Self {
+            window: Mutex::new(Window {
+                data: Bytes::new(),
+                chunks: Bytes::new(),
+                marks: Vec::new(),
+                end: place,
+            }),
+        }
+    }
+
+    /// The window, for the shard.
+    pub(crate) fn window(&self) -> MutexGuard<'_, Window> {
+        self.window.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What a reader at this place takes.
+    pub(crate) fn find(&self, place: &Place) -> Found {
+        self.window().find(place)
+    }
+}
+
+impl Window {
+    /// Begins anew behind everything that was read so far.
+    pub(crate) fn clear(&mut self, end: Place) {
+        self.data = Bytes::new();
+        self.chunks = Bytes::new();
+        self.marks.clear();
+        self.end = end;
+    }
+
+    /// The bytes that it holds.
+    pub(crate) fn len(&self) -> usize {
+        self.chunks.len()
+    }
+
+    /// Appends events that were read one after another; `places` are those before each of them.
+    pub(crate) fn extend(&mut self, frames: &[Frame], places: &[Place], end: Place) {
+        let mut data_at = self.data.len();
+        let mut chunk_at = self.chunks.len();
+        for (frame, place) in frames.iter().zip(places) {
+            self.marks.push(Mark {
+                place: *place,
+                data_at,
+                chunk_at,
+                published: frame.entered_at(),
+            });
+            data_at += frame.len();
+            chunk_at += frame.chunk().len();
+        }
+        // The usual case: one event, which is shared without a copy.
+        if let ([frame], true) = (frames, self.data.is_empty()) {
+            self.data = frame.bytes();
+            self.chunks = frame.chunk().clone();
+        } else {
+            let mut data = BytesMut::with_capacity(data_at);
+            let mut chunks = BytesMut::with_capacity(chunk_at);
+            data.extend_from_slice(&self.data);
+            chunks.extend_from_slice(&self.chunks);
+            for frame in frames {
+                data.extend_from_slice(frame.as_bytes());
+                chunks.extend_from_slice(frame.chunk());
+            }
+            self.data = data.freeze();
+            self.chunks = chunks.freeze();
+        }
+        self.end = end;
+    }
+
+    fn find(&self, place: &Place) -> Found {
+        if place.is_same(&self.end) {
+            return Found::AtEnd;
+        }
+        // Most readers have had nothing of the window; the others stand near its end.
+        let first = self.marks.first().filter(|mark| mark.place.is_same(place));
+        let found = first.map(|mark| (0, mark)).or_else(|| {
+            let marks = self.marks.iter().enumerate().rev();
+            marks
+                .take_while(|(index, _)| *index > 0)
+                .find(|(_, mark)| mark.place.is_same(place))
+        });
+        let Some((index, mark)) = found else {
+            return Found::Outside;
+        };
+        Found::Portion(Portion {
+            data: self.data.slice(mark.data_at..),
+            events: self.marks.len() - index,
+            end: self.end,
+            published: mark.published,
+        })
+    }
+
+    /// The chunks of a piece that a body gave, if it is the end of this window, unchanged.
+    pub(crate) fn chunks_of(&self, piece: &Bytes) -> Option<Bytes> {
+        let data_at = self.data.len().checked_sub(piece.len())?;
+        // The same memory holds the same bytes: both keep it alive.
+        if piece.is_empty() || self.data[data_at..].as_ptr() != piece.as_ptr() {
+            return None;
+        }
+        let mark = match data_at {
+            0 => self.marks.first()?,
+            _ => {
+                let index = self.marks.binary_search_by_key(&data_at, |m| m.data_at);
+                &self.marks[index.ok()?]
+            }
+        };
+        Some(self.chunks.slice(mark.chunk_at..))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use bellwether_topics::{LogReader, ServerSentEvent, Topic, Topics};
+
+    use super::*;
+    use crate::send::shard::read_frames;
+
+    fn publish(topic: &Topic, text: &str) {
+        let _ = topic.publish(&ServerSentEvent::text(text));
+    }
+
+    fn extend(feed: &Feed, log: &mut LogReader) {
+        let (mut frames, mut places) = (Vec::new(), Vec::new());
+        read_frames(log, usize::MAX, &mut frames, &mut places);
+        feed.window().extend(&frames, &places, log.place());
+    }
+
+    #[test]
+    fn a_reader_takes_from_its_own_place_on_and_the_chunks_are_the_same_events() {
+        let topics = Topics::new();
+        let topic = topics.topic("news").expect("a name");
+        let mut log = topic.reader();
+        let start = log.place();
+        let feed = Feed::new(start);
+        assert!(matches!(feed.find(&start), Found::AtEnd));
+        publish(&topic, "one");
+        extend(&feed, &mut log);
+        let middle = log.place();
+        publish(&topic, "two");
+        publish(&topic, "three");
+        extend(&feed, &mut log);
+        for (place, events) in [(start, 3), (middle, 2)] {
+            let Found::Portion(portion) = feed.find(&place) else {
+                panic!("outside");
+            };
+            assert_eq!(portion.events, events);
+            assert!(portion.end.is_same(&log.place()));
+            let chunks = feed.window().chunks_of(&portion.data).expect("unchanged");
+            let text = String::from_utf8_lossy(&chunks).into_owned();
+            assert_eq!(text.matches("data: ").count(), events);
+            assert!(text.ends_with("data: three\n\n\r\n"), "{text}");
+            assert!(
+                feed.window()
+                    .chunks_of(&Bytes::from(portion.data.to_vec()))
+                    .is_none()
+            );
+        }
+        assert!(matches!(feed.find(&log.place()), Found::AtEnd));
+        feed.window().clear(log.place());
+        assert!(matches!(feed.find(&middle), Found::Outside));
+    }
+}

@@ -1,0 +1,35 @@
+//! How a generator is let go: at once, or with a moment for the clean-up of a generator whose client has left.
+
+use std::future::poll_fn;
+use std::pin::Pin;
+use std::time::Duration;
+
+use super::source::Producer;
+use crate::lifecycle::{Lifecycle, Presence, Streams};
+
+/// Lets go of a generator whose client is no longer there: one whose `Request` is held gets a moment for its
+/// clean-up, in which `is_disconnected()` is true; any other is dropped where it stands.
+pub(super) fn let_go(
+    mut producer: Pin<Box<dyn Producer>>,
+    presence: &Presence,
+    grace: Duration,
+    lifecycle: &Lifecycle,
+) {
+    if grace.is_zero() || !presence.has_askers() {
+        return;
+    }
+    let Ok(runtime) = tokio::runtime::Handle::try_current() else {
+        return;
+    };
+    let leaving = Streams::leave(lifecycle);
+    let farewell = async move {
+        let _leaving = leaving;
+        let end = poll_fn(|cx| producer.as_mut().poll_discard(cx));
+        if tokio::time::timeout(grace, end).await.is_err() {
+            tracing::debug!(target: "bellwether::stream", "generator dropped after its moment");
+        }
+    };
+    lifecycle
+        .tracker()
+        .spawn_on(lifecycle.scope(farewell), &runtime);
+}

@@ -1,0 +1,35 @@
+//! The sending side: one body for each event stream, one way out to a socket, and three thin drivers.
+//!
+//! [`body`] joins a [`source`] of events to the rules in [`stream`](crate::stream). Layers wrap it. Who polls it is
+//! decided once, when the response is there: hyper (HTTP/2, HTTP/1.0, other servers) pulls it as any body; a [`task`]
+//! sends one stream over one socket; a [`shard`] of the [`engine`] sends many. Our own two drivers write through an
+//! [`outlet`], which frames chunks and keeps what a socket did not take. [`connection`] holds what a body and its driver
+//! tell each other, [`feed`] what a shard has read for many.
+
+mod body;
+mod connection;
+#[cfg(target_os = "linux")]
+mod engine;
+mod feed;
+mod head;
+mod leaving;
+mod outlet;
+#[cfg(target_os = "linux")]
+mod shard;
+mod source;
+mod task;
+mod timer;
+
+pub(crate) use body::{EventBody, subscription};
+pub(crate) use connection::{ConnectionState, MAX_AHEAD_BYTES};
+#[cfg(target_os = "linux")]
+pub(crate) use engine::{Engine, Returned, Rules};
+pub(crate) use feed::Feed;
+pub(crate) use head::{Clock, write_head};
+pub(crate) use outlet::{LINGER, MAX_DISCARDED_BYTES, Wire};
+#[cfg(all(target_os = "linux", feature = "tls"))]
+pub(crate) use shard::TlsSocket;
+#[cfg(target_os = "linux")]
+pub(crate) use shard::{Arrival, Input, ShardSocket};
+pub(crate) use source::{Filled, Filling, Producer, Source};
+pub(crate) use task::{Start, StreamTask};

@@ -1,0 +1,235 @@
+//! How bytes get from the bodies of a shard's readers to their sockets.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::task::{Context, Poll, Waker};
+
+use bellwether_topics::WatchToken;
+use bytes::Bytes;
+use http_body::Body as _;
+use tokio::time::Instant;
+
+use super::group::Member;
+use super::reader::Closing;
+use super::slots::Id;
+use super::{Buffers, Shard};
+use crate::send::outlet::{Gone, LAST_CHUNK, Sent, append_chunk};
+use crate::send::{Feed, shard::reader::Seats};
+
+/// Members of a group that are looked at without a write count as one write.
+const LOOKS_PER_SEND: usize = 16;
+
+/// What one reader is sent at once. A body that has more is asked again later.
+const MAX_PIECE_BYTES: usize = 64 * 1024;
+
+/// Frames that are taken from one body before others get their turn.
+const MAX_FRAMES: usize = 16;
+
+/// What a body gave in one turn.
+struct Pumped {
+    /// Chunks that many readers share, written as they are.
+    shared: Option<Bytes>,
+    end: BodyEnd,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum BodyEnd {
+    /// It waits.
+    Waits,
+    /// It may have more at once.
+    More,
+    Whole,
+    /// It has failed, so its last chunk does not come.
+    Cut,
+}
+
+impl Shard {
+    /// Lets a reader be served on its own in this turn or a later one.
+    pub(super) fn enqueue(&mut self, id: Id) {
+        if let Some(reader) = self.slots.get_mut(id)
+            && !std::mem::replace(&mut reader.is_queued, true)
+        {
+            self.queue.push_back(id);
+        }
+    }
+
+    /// Serves a reader on its own.
+    pub(super) fn serve(&mut self, id: Id, now: Instant) {
+        if let Some(reader) = self.slots.get_mut(id) {
+            reader.is_queued = false;
+            self.buffers.out.clear();
+            self.pump(id, None, now);
+        }
+    }
+
+    /// Goes on with the round through a group, for this many readers at most. What is left of the quota is returned.
+    pub(super) fn deliver(&mut self, token: WatchToken, mut quota: usize, now: Instant) -> usize {
+        let Some(Some(group)) = self.groups.get_mut(token.index()) else {
+            return quota;
+        };
+        group.read(&mut self.buffers.reading);
+        let feed = std::sync::Arc::clone(&group.feed);
+        let mut looks = 0;
+        while quota > 0 {
+            // A reader that ends may take its group along.
+            let Some(Some(group)) = self.groups.get_mut(token.index()) else {
+                return quota;
+            };
+            let Some(member) = group.next() else {
+                break;
+            };
+            let reading = group.reading;
+            if self.bring(member, reading, &feed, now) {
+                quota -= 1;
+            } else {
+                looks += 1;
+                quota -= usize::from(looks % LOOKS_PER_SEND == 0);
+            }
+        }
+        if let Some(Some(group)) = self.groups.get_mut(token.index()) {
+            if group.is_done() {
+                group.is_queued = false;
+            } else {
+                self.news.push_back(token);
+            }
+        }
+        quota
+    }
+
+    /// Brings the news of one reading to one reader. Whether that was more than a look.
+    fn bring(&mut self, member: Member, reading: u32, feed: &Feed, now: Instant) -> bool {
+        let Some((id, reader)) = self.slots.at(member.reader) else {
+            return false;
+        };
+        if let Seats::One(_) = reader.seats
+            && std::mem::replace(&mut reader.served, reading) == reading
+        {
+            return false;
+        }
+        if reader.outlet.is_blocked() || reader.body.is_none() {
+            return false;
+        }
+        self.buffers.out.clear();
+        self.pump(id, Some(feed), now);
+        true
+    }
+
+    /// Takes what a body has, behind what lies in the buffer, and writes it.
+    pub(super) fn pump(&mut self, id: Id, feed: Option<&Feed>, now: Instant) {
+        let Buffers { out, .. } = &mut self.buffers;
+        let Some(reader) = self.slots.get_mut(id) else {
+            return;
+        };
+        if reader.outlet.is_blocked() {
+            return;
+        }
+        let Some(body) = &mut reader.body else {
+            return;
+        };
+        let mut pumped = Pumped {
+            shared: None,
+            end: BodyEnd::More,
+        };
+        for _ in 0..MAX_FRAMES {
+            let polled = self.wakers.poll(id, &mut reader.waker, |cx| {
+                // Bodies run foreign code: a panic ends its own stream and no other.
+                catch_unwind(AssertUnwindSafe(|| {
+                    std::pin::Pin::new(&mut *body).poll_frame(cx)
+                }))
+                .unwrap_or_else(|_| {
+                    tracing::error!("stream closed by a panic");
+                    Poll::Ready(Some(Err(axum::Error::new("the body panicked"))))
+                })
+            });
+            match polled {
+                Poll::Pending => {
+                    pumped.end = BodyEnd::Waits;
+                    break;
+                }
+                Poll::Ready(None) => {
+                    pumped.end = BodyEnd::Whole;
+                    break;
+                }
+                Poll::Ready(Some(Err(_))) => {
+                    pumped.end = BodyEnd::Cut;
+                    break;
+                }
+                Poll::Ready(Some(Ok(frame))) => {
+                    let Ok(data) = frame.into_data() else {
+                        continue;
+                    };
+                    let chunks = feed.and_then(|feed| feed.window().chunks_of(&data));
+                    match (chunks, &mut pumped.shared) {
+                        (Some(chunks), None) if out.is_empty() => pumped.shared = Some(chunks),
+                        (Some(chunks), _) => {
+                            out.splice(0..0, pumped.shared.take().into_iter().flatten());
+                            out.extend_from_slice(&chunks);
+                        }
+                        (None, _) => {
+                            out.splice(0..0, pumped.shared.take().into_iter().flatten());
+                            append_chunk(&data, out);
+                        }
+                    }
+                    if out.len() >= MAX_PIECE_BYTES {
+                        break;
+                    }
+                }
+            }
+        }
+        if pumped.end == BodyEnd::Whole {
+            out.splice(0..0, pumped.shared.take().into_iter().flatten());
+            out.extend_from_slice(LAST_CHUNK);
+        }
+        self.write(id, pumped, now);
+    }
+
+    /// Writes what a body gave, and does what follows from its end.
+    fn write(&mut self, id: Id, pumped: Pumped, now: Instant) {
+        let out = &self.buffers.out;
+        let Some(reader) = self.slots.get_mut(id) else {
+            return;
+        };
+        let mut cx = Context::from_waker(Waker::noop());
+        let is_shared = pumped.shared.is_some();
+        let sent = match &pumped.shared {
+            Some(chunks) => {
+                let rest = |taken| chunks.slice(taken..);
+                reader.outlet.send(&mut cx, chunks, now, rest)
+            }
+            None if out.is_empty() => Ok(Sent::All),
+            None => {
+                let rest = |taken: usize| Bytes::copy_from_slice(&out[taken..]);
+                reader.outlet.send(&mut cx, out, now, rest)
+            }
+        };
+        let sent = match sent {
+            Ok(sent) => sent,
+            Err(error) => return self.lose(id, Gone::from(&error)),
+        };
+        if matches!(pumped.end, BodyEnd::Whole | BodyEnd::Cut) {
+            let is_whole = pumped.end == BodyEnd::Whole;
+            reader.closing = Some(Box::new(Closing {
+                is_whole,
+                linger_until: None,
+            }));
+            self.drop_body(id);
+            return match sent {
+                Sent::All => self.close(id, now),
+                Sent::Blocked => self.wait_for_socket(id),
+            };
+        }
+        match sent {
+            // The usual case, without another look at the reader: its deadline can only have moved away.
+            Sent::All if is_shared && pumped.end == BodyEnd::Waits => {}
+            Sent::All => {
+                if !out.is_empty() {
+                    reader.connection.note_flushed();
+                }
+                if pumped.end == BodyEnd::More {
+                    self.enqueue(id);
+                }
+                self.schedule(id);
+            }
+            Sent::Blocked => self.wait_for_socket(id),
+        }
+    }
+}

@@ -1,0 +1,169 @@
+//! Streams of a shard that come and go: the lists they are on, and where their sockets go in the end.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+
+use bellwether_topics::Topic;
+use tokio::time::Instant;
+
+use super::Shard;
+use super::group::{Group, Member};
+use super::reader::{Arrival, Reader, Seat, Seats};
+use super::slots::Id;
+use crate::send::connection::Attachment;
+use crate::send::engine::Returned;
+use crate::send::outlet::Gone;
+
+impl Shard {
+    /// Takes a stream in: enters it in the lists of its topics, and writes its head with what the body has.
+    pub(super) fn adopt(&mut self, arrival: Arrival, now: Instant) {
+        let (reader, head) = Reader::new(arrival);
+        let reads = reader.connection.take_reads();
+        let id = self.slots.insert(reader);
+        let mut seats = Vec::new();
+        let mut feed = None;
+        if let Some(reads) = &reads {
+            for (topic, nth) in reads.topics.iter().zip(0..) {
+                let reader = id.index;
+                seats.push(self.join(topic, Member { reader, nth }));
+            }
+            if let (true, [seat]) = (reads.is_shareable, &seats[..]) {
+                let group = self.groups[seat.group as usize].as_ref();
+                feed = group.map(|group| Arc::clone(&group.feed));
+            }
+        }
+        let Some(reader) = self.slots.get_mut(id) else {
+            return;
+        };
+        reader.seats = match seats[..] {
+            [seat] => Seats::One(seat),
+            _ => Seats::Many(seats.into()),
+        };
+        reader.connection.attach(Attachment { feed });
+        self.rules.lifecycle.streams().note_engine();
+        let socket = reader.outlet.wire().tcp();
+        if let Err(error) = self.poller.add(socket, id, reader.interests) {
+            tracing::warn!(%error, "a socket cannot be watched");
+            self.lose(id, Gone::Left);
+            return;
+        }
+        self.buffers.out.clear();
+        self.buffers.out.extend_from_slice(&head);
+        self.pump(id, None, now);
+    }
+
+    /// Enters a reader in the list of one of its topics.
+    fn join(&mut self, topic: &Topic, member: Member) -> Seat {
+        let id = topic.id();
+        let token = match self.tokens.get(&id) {
+            Some(token) => *token,
+            None => {
+                let token = self.watch.add(topic);
+                if self.groups.len() <= token.index() {
+                    self.groups.resize_with(token.index() + 1, || None);
+                }
+                self.groups[token.index()] = Some(Group::new(id, topic.reader()));
+                self.tokens.insert(id, token);
+                token
+            }
+        };
+        let mut position = 0;
+        if let Some(group) = &mut self.groups[token.index()] {
+            position = number(group.members.len());
+            group.members.push(member);
+        }
+        Seat {
+            group: number(token.index()),
+            position,
+        }
+    }
+
+    // --- Going ---
+
+    /// Takes a reader off the lists of its topics.
+    fn leave(&mut self, seats: &Seats) {
+        for seat in seats.all() {
+            let Some(Some(group)) = self.groups.get_mut(seat.group as usize) else {
+                continue;
+            };
+            let position = seat.position as usize;
+            if position < group.members.len() {
+                group.members.swap_remove(position);
+            }
+            let moved = group.members.get(position).copied();
+            let is_round = !group.is_done();
+            if group.members.is_empty() {
+                let topic = group.topic;
+                self.groups[seat.group as usize] = None;
+                if let Some(token) = self.tokens.remove(&topic) {
+                    self.watch.remove(token);
+                }
+            }
+            if let Some(moved) = moved
+                && let Some((id, reader)) = self.slots.at(moved.reader)
+                && let Some(their_seat) = reader.seats.get_mut(moved.nth)
+            {
+                their_seat.position = seat.position;
+                // The round may have passed its new place already.
+                if is_round {
+                    self.enqueue(id);
+                }
+            }
+        }
+    }
+
+    /// The body has ended, or its client has gone: it is dropped, and its stream's account is closed.
+    pub(super) fn drop_body(&mut self, id: Id) {
+        let Some(reader) = self.slots.get_mut(id) else {
+            return;
+        };
+        let body = reader.body.take();
+        let seats = std::mem::replace(&mut reader.seats, Seats::none());
+        self.leave(&seats);
+        // Layers and hooks run when a body is dropped; a panic of theirs ends here.
+        if catch_unwind(AssertUnwindSafe(|| drop(body))).is_err() {
+            tracing::error!("a hook panicked at the end of a stream");
+        }
+    }
+
+    /// Lets go of a stream whose client has gone, or of a socket that has nothing left to do.
+    pub(super) fn lose(&mut self, id: Id, gone: Gone) {
+        if let Some(reader) = self.slots.get_mut(id) {
+            match gone {
+                Gone::Left => reader.connection.note_gone(),
+                Gone::Silent => reader.connection.note_timed_out(),
+            }
+        }
+        self.drop_body(id);
+        self.slots.remove(id);
+    }
+
+    /// The response is complete, and the connection takes the client's next request.
+    pub(super) fn give_back(&mut self, id: Id) {
+        let Some(reader) = self.slots.remove(id) else {
+            return;
+        };
+        let socket = reader.outlet.into_wire();
+        if self.poller.remove(socket.tcp()).is_ok() {
+            (self.rules.give_back)(Returned {
+                socket,
+                permit: reader.permit,
+                ahead: reader.ahead.map(|ahead| *ahead).unwrap_or_default(),
+            });
+        }
+    }
+
+    /// Cuts every stream. Their bodies say for which reason.
+    pub(super) fn drop_all(&mut self) {
+        for id in self.slots.ids() {
+            self.drop_body(id);
+            self.slots.remove(id);
+        }
+        drop(self.mailbox.close());
+    }
+}
+
+/// A count of files or topics of one process.
+fn number(count: usize) -> u32 {
+    u32::try_from(count).unwrap_or(u32::MAX)
+}

@@ -1,0 +1,203 @@
+//! What comes to a shard from elsewhere: streams to send, and readers whose bodies were woken.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll, Wake, Waker};
+
+use super::Arrival;
+use super::slots::Id;
+
+/// The way to one shard.
+#[derive(Debug, Default)]
+pub(crate) struct Mailbox {
+    /// Guards what lies in the box; held for a push or a take.
+    state: Mutex<State>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    letters: Letters,
+    /// There is a shard that empties the box.
+    is_open: bool,
+    waker: Option<Waker>,
+}
+
+/// What has come.
+#[derive(Debug, Default)]
+pub(super) struct Letters {
+    pub(super) arrivals: Vec<Arrival>,
+    pub(super) nudges: Vec<Id>,
+}
+
+impl Letters {
+    pub(super) fn is_empty(&self) -> bool {
+        self.arrivals.is_empty() && self.nudges.is_empty()
+    }
+}
+
+impl Mailbox {
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Hands a stream over. False if nobody empties the box yet: the caller then has to start a shard.
+    pub(crate) fn deliver(&self, arrival: Arrival) -> bool {
+        let mut state = self.state();
+        state.letters.arrivals.push(arrival);
+        let was_open = std::mem::replace(&mut state.is_open, true);
+        let waker = state.waker.take();
+        drop(state);
+        if let Some(waker) = waker {
+            waker.wake();
+        }
+        was_open
+    }
+
+    fn nudge(&self, id: Id) {
+        let mut state = self.state();
+        if !state.is_open {
+            return;
+        }
+        state.letters.nudges.push(id);
+        let waker = state.waker.take();
+        drop(state);
+        if let Some(waker) = waker {
+            waker.wake();
+        }
+    }
+
+    /// Empties the box; if nothing lies in it, the task is woken by what comes next.
+    pub(super) fn take(&self, waker: &Waker) -> Letters {
+        let mut state = self.state();
+        if state.letters.is_empty() {
+            let is_known = state.waker.as_ref().is_some_and(|w| w.will_wake(waker));
+            if !is_known {
+                state.waker = Some(waker.clone());
+            }
+            return Letters::default();
+        }
+        std::mem::take(&mut state.letters)
+    }
+
+    /// The shard wants to end: false if something has come meanwhile.
+    pub(super) fn close_if_empty(&self) -> bool {
+        let mut state = self.state();
+        let is_empty = state.letters.is_empty();
+        state.is_open = !is_empty;
+        is_empty
+    }
+
+    /// The shard ends whatever lies in the box; the caller gives those streams their end.
+    pub(crate) fn close(&self) -> Vec<Arrival> {
+        let mut state = self.state();
+        state.is_open = false;
+        state.waker = None;
+        let letters = std::mem::take(&mut state.letters);
+        drop(state);
+        letters.arrivals
+    }
+}
+
+/// Wakes a shard for one reader.
+#[derive(Debug)]
+struct Nudge {
+    mailbox: Arc<Mailbox>,
+    id: AtomicU64,
+}
+
+impl Wake for Nudge {
+    fn wake(self: Arc<Self>) {
+        self.wake_by_ref();
+    }
+
+    fn wake_by_ref(self: &Arc<Self>) {
+        let id = Id::from_u64(self.id.load(Ordering::Acquire));
+        self.mailbox.nudge(id);
+    }
+}
+
+/// Wakers for the bodies of a shard. A body that keeps its waker gets one of its own; the others, such as those of
+/// subscriptions, which a shard follows by topic, share one that costs nothing.
+pub(super) struct Wakers {
+    mailbox: Arc<Mailbox>,
+    nudge: Arc<Nudge>,
+    shared: Waker,
+}
+
+impl Wakers {
+    pub(super) fn new(mailbox: Arc<Mailbox>) -> Self {
+        let (nudge, shared) = Self::make(&mailbox);
+        Self {
+            mailbox,
+            nudge,
+            shared,
+        }
+    }
+
+    fn make(mailbox: &Arc<Mailbox>) -> (Arc<Nudge>, Waker) {
+        let nudge = Arc::new(Nudge {
+            mailbox: Arc::clone(mailbox),
+            id: AtomicU64::new(0),
+        });
+        (Arc::clone(&nudge), nudge.into())
+    }
+
+    /// Polls for one reader. `own` is its waker, once it has one.
+    pub(super) fn poll<T>(
+        &mut self,
+        id: Id,
+        own: &mut Option<Waker>,
+        poll: impl FnOnce(&mut Context<'_>) -> Poll<T>,
+    ) -> Poll<T> {
+        /// The one here, and the one in the waker.
+        const OURS: usize = 2;
+        if let Some(waker) = own {
+            return poll(&mut Context::from_waker(waker));
+        }
+        self.nudge.id.store(id.to_u64(), Ordering::Release);
+        let polled = poll(&mut Context::from_waker(&self.shared));
+        if Arc::strong_count(&self.nudge) > OURS {
+            // The body has kept it, so it is this reader's from now on.
+            let (nudge, shared) = Self::make(&self.mailbox);
+            self.nudge = nudge;
+            *own = Some(std::mem::replace(&mut self.shared, shared));
+        }
+        polled
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_body_that_keeps_its_waker_is_woken_by_its_own_name_and_others_share_one() {
+        let mailbox = Arc::<Mailbox>::default();
+        mailbox.state().is_open = true;
+        let mut wakers = Wakers::new(Arc::clone(&mailbox));
+        let id = |index| Id {
+            index,
+            generation: 7,
+        };
+        let (mut first, mut second, mut third) = (None, None, None);
+        let pending = |_: &mut Context<'_>| Poll::<()>::Pending;
+        let _ = wakers.poll(id(1), &mut first, pending);
+        assert!(first.is_none());
+        let mut kept = None;
+        let _ = wakers.poll(id(2), &mut second, |cx| {
+            kept = Some(cx.waker().clone());
+            Poll::<()>::Pending
+        });
+        assert!(second.is_some());
+        let _ = wakers.poll(id(3), &mut third, |cx| {
+            cx.waker().wake_by_ref();
+            Poll::<()>::Pending
+        });
+        assert!(third.is_none());
+        if let Some(waker) = kept {
+            waker.wake();
+        }
+        let nudges = mailbox.take(Waker::noop()).nudges;
+        assert_eq!(nudges, [id(3), id(2)]);
+    }
+}

@@ -1,0 +1,275 @@
+//! One shard: the task that sends many streams, and each of its turns.
+//!
+//! A turn takes what has come, looks at the sockets, at the stop and at the deadlines, and then serves readers, at most
+//! [`SENDS_PER_TURN`] times. Between two turns the runtime looks at its own sockets, so requests and publishes are
+//! answered while a long round lasts. Within a turn, the groups of topics and the readers that are served on their own
+//! take turns with a small quota each, so none of them delays another by more than a few turns.
+
+mod delivery;
+mod group;
+mod lives;
+mod mailbox;
+mod poller;
+mod reader;
+mod slots;
+mod socket;
+mod sockets;
+#[cfg(feature = "tls")]
+mod tls;
+mod wheel;
+
+use std::collections::{HashMap, VecDeque};
+use std::future::Future;
+use std::io;
+use std::pin::{Pin, pin};
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use bellwether_topics::{TopicId, Watch, WatchToken};
+use tokio::time::{Instant, Sleep};
+use tokio_util::sync::WaitForCancellationFutureOwned;
+
+#[cfg(test)]
+pub(crate) use group::read_frames;
+pub(crate) use mailbox::Mailbox;
+pub(crate) use reader::{Arrival, Input};
+pub(crate) use socket::ShardSocket;
+#[cfg(feature = "tls")]
+pub(crate) use tls::TlsSocket;
+
+use super::engine::Rules;
+use group::{Group, ReadBuffers};
+use mailbox::Wakers;
+use poller::{Happened, Poller};
+use reader::Reader;
+use slots::{Id, Slots};
+use wheel::Wheel;
+
+/// Readers that are served in one turn.
+const SENDS_PER_TURN: usize = 64;
+
+/// Readers of one group that are served before others get their turn.
+const SENDS_PER_GROUP: usize = 32;
+
+/// Readers that are served on their own before a group gets its turn.
+const SENDS_ALONE: usize = 16;
+
+/// The task of one shard. Resolves when the server has stopped and no stream is left.
+pub(crate) struct Shard {
+    rules: Arc<Rules>,
+    mailbox: Arc<Mailbox>,
+    wakers: Wakers,
+    poller: Poller,
+    slots: Slots<Reader>,
+    watch: Watch,
+    /// By the number of the watch's token.
+    groups: Vec<Option<Group>>,
+    tokens: HashMap<TopicId, WatchToken>,
+    wheel: Wheel,
+    timer: Pin<Box<Sleep>>,
+    /// Groups with something to do.
+    news: VecDeque<WatchToken>,
+    /// Readers that are served on their own.
+    queue: VecDeque<Id>,
+    stopping: Pin<Box<WaitForCancellationFutureOwned>>,
+    cut: Pin<Box<WaitForCancellationFutureOwned>>,
+    is_stopping: bool,
+    buffers: Buffers,
+}
+
+/// What a turn needs and no reader keeps.
+#[derive(Default)]
+struct Buffers {
+    out: Vec<u8>,
+    input: Vec<u8>,
+    reading: ReadBuffers,
+    happened: Vec<Happened>,
+    dirty: Vec<WatchToken>,
+}
+
+impl Shard {
+    pub(crate) fn new(rules: Arc<Rules>, mailbox: Arc<Mailbox>) -> io::Result<Self> {
+        let now = Instant::now();
+        Ok(Self {
+            wakers: Wakers::new(Arc::clone(&mailbox)),
+            poller: Poller::new()?,
+            slots: Slots::new(),
+            watch: Watch::new(),
+            groups: Vec::new(),
+            tokens: HashMap::new(),
+            wheel: Wheel::new(now),
+            timer: Box::pin(tokio::time::sleep_until(now)),
+            news: VecDeque::new(),
+            queue: VecDeque::new(),
+            stopping: Box::pin(rules.lifecycle.stopping()),
+            cut: Box::pin(rules.cut.clone().cancelled_owned()),
+            is_stopping: false,
+            buffers: Buffers {
+                input: vec![0; 4096],
+                ..Buffers::default()
+            },
+            rules,
+            mailbox,
+        })
+    }
+
+    // --- The turn ---
+
+    /// Takes in whatever has happened.
+    fn notice(&mut self, cx: &mut Context<'_>, now: Instant) -> io::Result<()> {
+        self.notice_letters(cx, now);
+        if !self.is_stopping && self.stopping.as_mut().poll(cx).is_ready() {
+            self.is_stopping = true;
+            // Each body says when the stop ends it.
+            for id in self.slots.ids() {
+                self.enqueue(id);
+            }
+        }
+        self.notice_sockets(cx, now)?;
+        // First taken, then done: what is due again at once is done in the next turn.
+        let mut due = Vec::new();
+        while let Some(entry) = self.wheel.due(now) {
+            due.push(entry);
+        }
+        for (tick, ids) in due {
+            for id in ids {
+                self.remind(id, tick, now);
+            }
+        }
+        self.notice_topics(cx);
+        Ok(())
+    }
+
+    fn notice_letters(&mut self, cx: &mut Context<'_>, now: Instant) {
+        loop {
+            let letters = self.mailbox.take(cx.waker());
+            if letters.is_empty() {
+                return;
+            }
+            for arrival in letters.arrivals {
+                self.adopt(arrival, now);
+            }
+            for id in letters.nudges {
+                self.enqueue(id);
+            }
+        }
+    }
+
+    fn notice_sockets(&mut self, cx: &mut Context<'_>, now: Instant) -> io::Result<()> {
+        /// Looks at the sockets in one turn.
+        const LOOKS: usize = 4;
+        let mut happened = std::mem::take(&mut self.buffers.happened);
+        for look in 1..=LOOKS {
+            happened.clear();
+            if !self.poller.poll(cx, &mut happened)? {
+                break;
+            }
+            if look == LOOKS {
+                cx.waker().wake_by_ref();
+            }
+            for happened in &happened {
+                self.look_at_socket(*happened, now);
+            }
+        }
+        self.buffers.happened = happened;
+        Ok(())
+    }
+
+    fn notice_topics(&mut self, cx: &mut Context<'_>) {
+        let mut dirty = std::mem::take(&mut self.buffers.dirty);
+        while self.watch.poll_dirty(cx, &mut dirty).is_ready() {
+            for token in dirty.drain(..) {
+                if let Some(Some(group)) = self.groups.get_mut(token.index()) {
+                    group.has_news = true;
+                    if !std::mem::replace(&mut group.is_queued, true) {
+                        self.news.push_back(token);
+                    }
+                }
+            }
+        }
+        self.buffers.dirty = dirty;
+    }
+
+    /// Serves readers, as many as one turn may.
+    fn work(&mut self, now: Instant) {
+        let mut budget = SENDS_PER_TURN;
+        while budget > 0 && self.has_work() {
+            // Those that are queued again by what follows have their turn later.
+            let alone = self.queue.len().min(SENDS_ALONE).min(budget);
+            for _ in 0..alone {
+                if let Some(id) = self.queue.pop_front() {
+                    self.serve(id, now);
+                }
+            }
+            budget -= alone;
+            if let Some(token) = self.news.pop_front() {
+                let quota = budget.min(SENDS_PER_GROUP);
+                let left = self.deliver(token, quota, now);
+                budget -= quota - left;
+            }
+        }
+    }
+
+    fn has_work(&self) -> bool {
+        !self.queue.is_empty() || !self.news.is_empty()
+    }
+
+    /// Sets the timer to the next deadline.
+    fn wait_for_deadline(&mut self, cx: &mut Context<'_>) {
+        let Some(next) = self.wheel.next() else {
+            return;
+        };
+        if self.timer.deadline() != next {
+            self.timer.as_mut().reset(next);
+        }
+        if self.timer.as_mut().poll(cx).is_ready() {
+            cx.waker().wake_by_ref();
+        }
+    }
+}
+
+impl Future for Shard {
+    type Output = ();
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        let this = self.get_mut();
+        let now = Instant::now();
+        if this.cut.as_mut().poll(cx).is_ready() {
+            this.drop_all();
+            return Poll::Ready(());
+        }
+        if let Err(error) = this.notice(cx, now) {
+            tracing::error!(%error, "the delivery engine cannot watch its sockets");
+            this.drop_all();
+            return Poll::Ready(());
+        }
+        this.work(now);
+        if this.has_work() {
+            // A plain wake-up would be served before the runtime has looked at its sockets again.
+            let _ = pin!(tokio::task::yield_now()).poll(cx);
+            return Poll::Pending;
+        }
+        if this.is_stopping && this.slots.len() == 0 && this.mailbox.close_if_empty() {
+            return Poll::Ready(());
+        }
+        this.wait_for_deadline(cx);
+        Poll::Pending
+    }
+}
+
+impl Drop for Shard {
+    fn drop(&mut self) {
+        drop(self.mailbox.close());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_reader_that_waits_holds_little_in_the_table() {
+        // The rest of what an idle subscription holds is its body.
+        assert!(size_of::<Reader>() <= 144, "{}", size_of::<Reader>());
+    }
+}

@@ -1,0 +1,178 @@
+//! One stream of a shard: its socket, its body, and where it stands in the lists of its topics.
+
+use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
+
+use axum::body::Body;
+use tokio::time::Instant;
+
+use super::poller::Interests;
+use super::socket::ShardSocket;
+use super::wheel::Tick;
+use crate::listen::Permit;
+use crate::send::connection::{ConnectionState, MAX_AHEAD_BYTES};
+use crate::send::outlet::{Gone, MAX_DISCARDED_BYTES, Outlet, Wire};
+
+/// A stream on its way to a shard. Its request was answered; nothing of the answer is written yet.
+pub(crate) struct Arrival {
+    pub(crate) socket: ShardSocket,
+    pub(crate) permit: Permit,
+    pub(crate) connection: Arc<ConnectionState>,
+    /// The head of the response, to be written before the body.
+    pub(crate) head: Vec<u8>,
+    /// The body with everything that layers have put around it.
+    pub(crate) body: Body,
+    pub(crate) input: Input,
+}
+
+/// What becomes of bytes that the client sends during the stream.
+#[derive(Debug)]
+pub(crate) enum Input {
+    /// They are its next request: what was read already, and what waits in the kernel. The connection is used again.
+    NextRequest(Vec<u8>),
+    /// They are thrown away, and the connection closes after the response, as its head says.
+    Discard,
+}
+
+impl std::fmt::Debug for Arrival {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Arrival")
+            .field("socket", &self.socket)
+            .finish_non_exhaustive()
+    }
+}
+
+/// A stream. Ten thousand of them wait at once, so what most do not have is boxed.
+pub(super) struct Reader {
+    pub(super) outlet: Outlet<ShardSocket>,
+    /// Gone at its end; the socket may stay for a while.
+    pub(super) body: Option<Body>,
+    pub(super) connection: Arc<ConnectionState>,
+    pub(super) permit: Permit,
+    /// The waker that the body has kept, if it has kept one.
+    pub(super) waker: Option<Waker>,
+    pub(super) seats: Seats,
+    /// What was read of the next request, if the connection is used again.
+    pub(super) ahead: Option<Box<Vec<u8>>>,
+    pub(super) closing: Option<Box<Closing>>,
+    /// The reminder that counts; earlier ones that were not needed are ignored.
+    pub(super) alarm: Tick,
+    /// The group's reading after which it was served last.
+    pub(super) served: u32,
+    /// Bytes of the client that were thrown away.
+    pub(super) discarded: u32,
+    pub(super) interests: Interests,
+    pub(super) is_reusable: bool,
+    /// Stands in the queue of those that are served on their own.
+    pub(super) is_queued: bool,
+}
+
+/// A stream whose body has ended, while its last bytes leave and its client closes its side.
+#[derive(Debug)]
+pub(super) struct Closing {
+    pub(super) is_whole: bool,
+    /// Our side is closed, and the client has until then.
+    pub(super) linger_until: Option<Instant>,
+}
+
+/// A place in a group's list.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Seat {
+    pub(super) group: u32,
+    pub(super) position: u32,
+}
+
+/// The places of one reader; most have one topic.
+#[derive(Debug)]
+pub(super) enum Seats {
+    One(Seat),
+    Many(Box<[Seat]>),
+}
+
+impl Seats {
+    pub(super) fn none() -> Self {
+        Self::Many(Box::default())
+    }
+
+    pub(super) fn all(&self) -> &[Seat] {
+        match self {
+            Self::One(seat) => std::slice::from_ref(seat),
+            Self::Many(seats) => seats,
+        }
+    }
+
+    pub(super) fn get_mut(&mut self, nth: u32) -> Option<&mut Seat> {
+        match self {
+            Self::One(seat) => (nth == 0).then_some(seat),
+            Self::Many(seats) => seats.get_mut(nth as usize),
+        }
+    }
+}
+
+impl Reader {
+    pub(super) fn new(arrival: Arrival) -> (Self, Vec<u8>) {
+        let Arrival {
+            socket,
+            permit,
+            connection,
+            head,
+            body,
+            input,
+        } = arrival;
+        let interests = Interests {
+            reading: true,
+            writing: false,
+        };
+        let (is_reusable, ahead) = match input {
+            Input::NextRequest(ahead) => (true, (!ahead.is_empty()).then(|| Box::new(ahead))),
+            Input::Discard => (false, None),
+        };
+        let reader = Self {
+            outlet: Outlet::new(socket),
+            body: Some(body),
+            connection,
+            permit,
+            waker: None,
+            seats: Seats::none(),
+            ahead,
+            closing: None,
+            alarm: Tick::NEVER,
+            served: 0,
+            discarded: 0,
+            interests,
+            is_reusable,
+            is_queued: false,
+        };
+        (reader, head)
+    }
+
+    /// Reads what the client sends meanwhile: the beginning of its next request, within a bound, or what is thrown away.
+    pub(super) fn read_input(
+        &mut self,
+        cx: &mut Context<'_>,
+        space: &mut [u8],
+    ) -> Result<(), Gone> {
+        if !self.is_reusable || self.closing.is_some() {
+            let mut sum = self.discarded as usize;
+            let read = self
+                .outlet
+                .discard(cx, space, &mut sum, MAX_DISCARDED_BYTES);
+            self.discarded = u32::try_from(sum).unwrap_or(u32::MAX);
+            return read;
+        }
+        loop {
+            match self.outlet.wire_mut().poll_read(cx, space) {
+                Poll::Pending => return Ok(()),
+                Poll::Ready(Ok(0)) => return Err(Gone::Left),
+                Poll::Ready(Ok(count)) => {
+                    let ahead = self.ahead.get_or_insert_default();
+                    ahead.extend_from_slice(&space[..count]);
+                    if ahead.len() > MAX_AHEAD_BYTES {
+                        return Err(Gone::Left);
+                    }
+                }
+                Poll::Ready(Err(error)) => return Err(Gone::from(&error)),
+            }
+        }
+    }
+}

@@ -1,0 +1,131 @@
+//! What happens at the sockets of a shard, and what is due for them.
+
+use std::task::{Context, Poll, Waker};
+
+use tokio::time::Instant;
+
+use super::Shard;
+use super::poller::Happened;
+use super::slots::Id;
+use super::wheel::Tick;
+use crate::send::outlet::{Gone, LINGER, Sent};
+
+impl Shard {
+    /// The socket takes nothing more: it is watched until it does.
+    pub(super) fn wait_for_socket(&mut self, id: Id) {
+        if let Some(reader) = self.slots.get_mut(id) {
+            let was_watched = std::mem::replace(&mut reader.interests.writing, true);
+            if !was_watched {
+                let socket = reader.outlet.wire().tcp();
+                if self.poller.change(socket, id, reader.interests).is_err() {
+                    self.lose(id, Gone::Left);
+                    return;
+                }
+            }
+        }
+        self.schedule(id);
+    }
+
+    pub(super) fn look_at_socket(&mut self, happened: Happened, now: Instant) {
+        let id = happened.id;
+        let Some(reader) = self.slots.get_mut(id) else {
+            return;
+        };
+        if happened.is_over {
+            let error = reader.outlet.wire().tcp().take_error().ok().flatten();
+            let gone = error.map_or(Gone::Left, |error| Gone::from(&error));
+            self.lose(id, gone);
+            return;
+        }
+        let mut cx = Context::from_waker(Waker::noop());
+        if happened.is_readable && reader.interests.reading {
+            let input = &mut self.buffers.input;
+            if let Err(gone) = reader.read_input(&mut cx, input) {
+                self.lose(id, gone);
+                return;
+            }
+        }
+        if happened.is_writable && reader.outlet.is_blocked() {
+            match reader.outlet.flush(&mut cx, now) {
+                Ok(Sent::Blocked) => self.schedule(id),
+                Ok(Sent::All) => {
+                    reader.connection.note_flushed();
+                    match reader.closing {
+                        Some(_) => self.close(id, now),
+                        // What fell due meanwhile, such as a keep-alive, comes now.
+                        None => self.enqueue(id),
+                    }
+                }
+                Err(error) => self.lose(id, Gone::from(&error)),
+            }
+        }
+    }
+
+    /// Everything is out. A connection that is used again goes back; any other closes, and waits for its client.
+    pub(super) fn close(&mut self, id: Id, now: Instant) {
+        let Some(reader) = self.slots.get_mut(id) else {
+            return;
+        };
+        let is_whole = reader
+            .closing
+            .as_ref()
+            .is_some_and(|closing| closing.is_whole);
+        if is_whole && reader.is_reusable && !self.is_stopping {
+            self.give_back(id);
+            return;
+        }
+        let mut cx = Context::from_waker(Waker::noop());
+        if let Poll::Pending = reader.outlet.shut(&mut cx) {
+            // A goodbye that does not fit is not worth waiting for.
+            self.lose(id, Gone::Left);
+            return;
+        }
+        if let Some(closing) = &mut reader.closing {
+            closing.linger_until = now.checked_add(LINGER);
+        }
+        self.schedule(id);
+    }
+
+    // --- Deadlines ---
+
+    /// Makes sure that the reader is reminded when something is due.
+    pub(super) fn schedule(&mut self, id: Id) {
+        if let Some(reader) = self.slots.get_mut(id) {
+            let at = match (&reader.closing, reader.outlet.blocked_since()) {
+                (_, Some(since)) => since.checked_add(self.rules.write_stall),
+                (Some(closing), None) => closing.linger_until,
+                (None, None) => reader.connection.deadline(),
+            };
+            let next = at.map_or(Tick::NEVER, |at| self.wheel.tick_of(at));
+            if next < reader.alarm {
+                reader.alarm = next;
+                self.wheel.remind(next, id);
+            }
+        }
+    }
+
+    /// Does what is due for a socket.
+    pub(super) fn remind(&mut self, id: Id, tick: Tick, now: Instant) {
+        let Some(reader) = self.slots.get_mut(id).filter(|reader| reader.alarm == tick) else {
+            return;
+        };
+        reader.alarm = Tick::NEVER;
+        let is_stalled = reader
+            .outlet
+            .blocked_since()
+            .and_then(|since| since.checked_add(self.rules.write_stall))
+            .is_some_and(|at| at <= now);
+        if is_stalled {
+            self.lose(id, Gone::Silent);
+            return;
+        }
+        match &reader.closing {
+            Some(closing) if closing.linger_until.is_some_and(|at| at <= now) => {
+                self.lose(id, Gone::Left);
+            }
+            Some(_) => self.schedule(id),
+            None if reader.outlet.is_blocked() => self.schedule(id),
+            None => self.enqueue(id),
+        }
+    }
+}

@@ -1,0 +1,143 @@
+//! What an event body takes its events from: a generator's stream, or a subscription.
+
+use std::cell::RefCell;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use bellwether_topics::{self as topics, Delivery, Subscription, Taken};
+use bellwether_wire::EventName;
+
+use crate::stream::{CloseReason, Failure, SubscriptionEnd};
+
+/// How one filling of a buffer ended.
+#[derive(Debug)]
+pub(crate) enum Filled {
+    /// The source waits; it will wake the task.
+    Waiting,
+    /// The buffer holds enough; there may be more at once.
+    Full,
+    /// The source has come to its end.
+    Ended,
+    /// The subscription behind the source was closed.
+    Closed(SubscriptionEnd),
+    /// The source has failed; it is not polled again.
+    Failed(Failure),
+}
+
+/// What one filling found.
+#[derive(Debug)]
+pub(crate) struct Filling {
+    /// How it ended.
+    pub(crate) filled: Filled,
+    /// Events appended to the buffer.
+    pub(crate) events: u64,
+    /// Whether the generator asked whether a stop has begun.
+    pub(crate) asked: bool,
+}
+
+/// A stream of items that encode themselves. One virtual call fills a whole buffer.
+pub(crate) trait Producer: Send {
+    /// Appends encoded events to `out` until the producer waits or `out` holds `limit` bytes.
+    fn poll_fill(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        out: &mut Vec<u8>,
+        limit: usize,
+    ) -> Filling;
+
+    /// Polls on and throws away what comes; ready when the producer has come to its end.
+    fn poll_discard(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()>;
+}
+
+/// Where events come from.
+pub(crate) enum Source {
+    Producer(Pin<Box<dyn Producer>>),
+    Subscription(Subscription),
+}
+
+impl Source {
+    /// Fills from the subscription. Where a shard follows the topics (`is_watched`), no waker is left with them.
+    pub(super) fn poll_subscription(
+        subscription: &mut Subscription,
+        cx: &mut Context<'_>,
+        is_watched: bool,
+        gap_name: Option<&EventName>,
+        out: &mut Vec<u8>,
+        limit: usize,
+    ) -> Filling {
+        let mut events = 0;
+        let filled = with_deliveries(|deliveries| {
+            while out.len() < limit {
+                let room = limit - out.len();
+                let taken = match is_watched {
+                    true => subscription.try_frames(room, deliveries),
+                    false => Taken::NeedsPoll,
+                };
+                let taken = match taken {
+                    Taken::NeedsPoll => match subscription.poll_frames(cx, room, deliveries) {
+                        Poll::Pending => Taken::CaughtUp,
+                        Poll::Ready(None) => Taken::Closed,
+                        Poll::Ready(Some(count)) => Taken::Some(count),
+                    },
+                    taken => taken,
+                };
+                match taken {
+                    Taken::Some(_) => {
+                        for delivery in deliveries.drain(..) {
+                            events += u64::from(write(&delivery, gap_name, out));
+                        }
+                    }
+                    Taken::Closed => return Filled::Closed(end_of(subscription)),
+                    _ => return Filled::Waiting,
+                }
+            }
+            Filled::Full
+        });
+        Filling {
+            filled,
+            events,
+            asked: false,
+        }
+    }
+}
+
+/// Appends a delivery; whether it made an event.
+fn write(delivery: &Delivery, gap_name: Option<&EventName>, out: &mut Vec<u8>) -> bool {
+    if let Some(frame) = delivery.frame() {
+        out.extend_from_slice(frame.as_bytes());
+        return true;
+    }
+    match (delivery.gap(), gap_name) {
+        // Text data and a checked id always encode.
+        (Some(gap), Some(name)) => gap.to_event(name.clone()).encode_into(out).is_ok(),
+        _ => false,
+    }
+}
+
+/// How a closed subscription ends its stream.
+fn end_of(subscription: &Subscription) -> SubscriptionEnd {
+    let reason = match subscription.close_reason() {
+        Some(topics::CloseReason::TooSlow) => CloseReason::TooSlow,
+        Some(topics::CloseReason::Kicked) => CloseReason::Kicked,
+        Some(topics::CloseReason::Expired) => CloseReason::Expired,
+        Some(topics::CloseReason::Stopping) => CloseReason::Stopping,
+        // The gap after which it was to end, and what is yet to be invented.
+        _ => CloseReason::Finished,
+    };
+    SubscriptionEnd {
+        reason,
+        retry: subscription.retry_delay(),
+    }
+}
+
+/// Lends a list of this thread, so that an idle subscription holds none.
+fn with_deliveries<R>(f: impl FnOnce(&mut Vec<Delivery>) -> R) -> R {
+    thread_local! {
+        static DELIVERIES: RefCell<Vec<Delivery>> = const { RefCell::new(Vec::new()) };
+    }
+    let mut deliveries = DELIVERIES.take();
+    let result = f(&mut deliveries);
+    deliveries.clear();
+    DELIVERIES.set(deliveries);
+    result
+}

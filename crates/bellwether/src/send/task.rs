@@ -1,0 +1,257 @@
+//! Sends one stream over one socket, in a task of its own: any body, and any socket that the runtime knows.
+//!
+//! hyper keeps a read buffer of 8 KiB and its whole machinery for as long as a response lasts. An event stream on
+//! HTTP/1.1 needs none of it: each frame is one chunk, and all that comes from the client is its next request or its end.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use axum::body::Body;
+use bytes::Bytes;
+use http_body::Body as _;
+use tokio::time::{Instant, Sleep};
+use tokio_util::sync::WaitForCancellationFutureOwned;
+
+use super::connection::{ConnectionState, MAX_AHEAD_BYTES};
+use super::outlet::{
+    Gone, LAST_CHUNK, LINGER, MAX_DISCARDED_BYTES, Outlet, Sent, Wire, append_chunk,
+};
+
+/// After this many frames other tasks get their turn.
+const FRAMES_PER_POLL: usize = 16;
+
+/// A stream to send.
+pub(crate) struct Start<W> {
+    pub(crate) wire: W,
+    pub(crate) connection: Arc<ConnectionState>,
+    /// The head of the response, to be written before the body.
+    pub(crate) head: Vec<u8>,
+    /// The body with everything that layers have put around it.
+    pub(crate) body: Body,
+    /// What was read of the client's next request, if the connection is used again. Otherwise what the client sends is
+    /// thrown away.
+    pub(crate) ahead: Option<Bytes>,
+    /// How long the socket may take nothing.
+    pub(crate) write_stall: Duration,
+    /// Resolves when the stream has to be cut.
+    pub(crate) cut: WaitForCancellationFutureOwned,
+}
+
+/// A stream and its socket. Resolves to the wire and what was read of the next request, if the response is complete and
+/// the connection may be used again.
+pub(crate) struct StreamTask<W> {
+    outlet: Option<Outlet<W>>,
+    body: Option<Body>,
+    connection: Arc<ConnectionState>,
+    input: Input,
+    end: Option<End>,
+    write_stall: Duration,
+    /// Exists while the socket takes nothing, and while the client is to close its side.
+    timer: Option<Pin<Box<Sleep>>>,
+    cut: Pin<Box<WaitForCancellationFutureOwned>>,
+    /// The head, until it goes out with what the body has.
+    out: Vec<u8>,
+}
+
+enum Input {
+    NextRequest(Vec<u8>),
+    Discard(usize),
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum End {
+    Whole,
+    Cut,
+    /// Our side is closed.
+    Shut,
+}
+
+impl<W: Wire + Unpin> StreamTask<W> {
+    pub(crate) fn new(start: Start<W>) -> Self {
+        Self {
+            outlet: Some(Outlet::new(start.wire)),
+            body: Some(start.body),
+            connection: start.connection,
+            input: match start.ahead {
+                Some(ahead) => Input::NextRequest(ahead.into()),
+                None => Input::Discard(0),
+            },
+            end: None,
+            write_stall: start.write_stall,
+            timer: None,
+            cut: Box::pin(start.cut),
+            out: start.head,
+        }
+    }
+
+    /// Until the stream has ended and its last byte is out, or it cannot go on.
+    fn poll_all(&mut self, outlet: &mut Outlet<W>, cx: &mut Context<'_>) -> Poll<Result<(), Gone>> {
+        self.watch(outlet, cx)?;
+        for _ in 0..FRAMES_PER_POLL {
+            ready!(self.poll_blocked(outlet, cx))?;
+            match self.end {
+                None => {}
+                Some(End::Whole) if matches!(self.input, Input::NextRequest(_)) => {
+                    return Poll::Ready(Ok(()));
+                }
+                Some(End::Whole | End::Cut) => {
+                    ready!(outlet.shut(cx));
+                    self.end = Some(End::Shut);
+                    self.timer = None;
+                    continue;
+                }
+                Some(End::Shut) => return self.poll_linger(outlet, cx),
+            }
+            ready!(self.poll_body(cx));
+            let now = Instant::now();
+            let out = std::mem::take(&mut self.out);
+            if !out.is_empty() {
+                let bytes = Bytes::from(out);
+                let sent = outlet
+                    .send(cx, &bytes, now, |taken| bytes.slice(taken..))
+                    .map_err(|error| Gone::from(&error))?;
+                if sent == Sent::All {
+                    self.connection.note_flushed();
+                }
+            }
+        }
+        cx.waker().wake_by_ref();
+        Poll::Pending
+    }
+
+    /// Appends what the body gives next. Ready when there is something to write, or the body has ended.
+    fn poll_body(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let Some(body) = &mut self.body else {
+            return Poll::Ready(());
+        };
+        match Pin::new(body).poll_frame(cx) {
+            Poll::Pending if self.out.is_empty() => return Poll::Pending,
+            // The head goes out on its own.
+            Poll::Pending => {}
+            Poll::Ready(Some(Ok(frame))) => {
+                if let Ok(data) = frame.into_data() {
+                    self.out.reserve(data.len() + 20);
+                    append_chunk(&data, &mut self.out);
+                }
+            }
+            // Without its last chunk the client can tell the stream from a finished one.
+            Poll::Ready(Some(Err(_))) => {
+                self.end = Some(End::Cut);
+                self.body = None;
+            }
+            Poll::Ready(None) => {
+                self.end = Some(End::Whole);
+                self.body = None;
+                self.out.extend_from_slice(LAST_CHUNK);
+            }
+        }
+        Poll::Ready(())
+    }
+
+    /// Writes what the socket did not take; late if it takes nothing for too long.
+    fn poll_blocked(
+        &mut self,
+        outlet: &mut Outlet<W>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<(), Gone>> {
+        if !outlet.is_blocked() {
+            return Poll::Ready(Ok(()));
+        }
+        let sent = outlet.flush(cx, Instant::now());
+        if sent.map_err(|error| Gone::from(&error))? == Sent::All {
+            self.timer = None;
+            self.connection.note_flushed();
+            return Poll::Ready(Ok(()));
+        }
+        let late = outlet
+            .blocked_since()
+            .and_then(|since| since.checked_add(self.write_stall));
+        let Some(late) = late else {
+            return Poll::Pending;
+        };
+        ready!(self.poll_timer(late, cx));
+        Poll::Ready(Err(Gone::Silent))
+    }
+
+    fn poll_timer(&mut self, at: Instant, cx: &mut Context<'_>) -> Poll<()> {
+        let timer = self
+            .timer
+            .get_or_insert_with(|| Box::pin(tokio::time::sleep_until(at)));
+        if timer.deadline() != at {
+            timer.as_mut().reset(at);
+        }
+        timer.as_mut().poll(cx)
+    }
+
+    /// Waits for the client to close its side. Closed at once, its unread bytes would make the end a reset, which can
+    /// overtake the last event.
+    fn poll_linger(
+        &mut self,
+        outlet: &mut Outlet<W>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<(), Gone>> {
+        let at = match &self.timer {
+            Some(timer) => timer.deadline(),
+            None => Instant::now() + LINGER,
+        };
+        if self.poll_timer(at, cx).is_pending() {
+            self.watch(outlet, cx)?;
+            return Poll::Pending;
+        }
+        Poll::Ready(Ok(()))
+    }
+
+    /// Reads on: what comes is the client's next request, what it should not send, or its end.
+    fn watch(&mut self, outlet: &mut Outlet<W>, cx: &mut Context<'_>) -> Result<(), Gone> {
+        let mut space = [0; 512];
+        match &mut self.input {
+            Input::Discard(sum) => outlet.discard(cx, &mut space, sum, MAX_DISCARDED_BYTES),
+            Input::NextRequest(ahead) => {
+                while ahead.len() <= MAX_AHEAD_BYTES {
+                    match outlet.wire_mut().poll_read(cx, &mut space) {
+                        Poll::Pending => return Ok(()),
+                        Poll::Ready(Ok(0)) => return Err(Gone::Left),
+                        Poll::Ready(Ok(count)) => ahead.extend_from_slice(&space[..count]),
+                        Poll::Ready(Err(error)) => return Err(Gone::from(&error)),
+                    }
+                }
+                Err(Gone::Left)
+            }
+        }
+    }
+}
+
+impl<W: Wire + Unpin> Future for StreamTask<W> {
+    type Output = Option<(W, Bytes)>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let Some(mut outlet) = self.outlet.take() else {
+            return Poll::Ready(None);
+        };
+        let polled = match self.cut.as_mut().poll(cx) {
+            Poll::Ready(()) => Poll::Ready(Ok(())),
+            Poll::Pending => self.poll_all(&mut outlet, cx),
+        };
+        let Poll::Ready(result) = polled else {
+            self.outlet = Some(outlet);
+            return Poll::Pending;
+        };
+        match result {
+            Ok(()) => {}
+            Err(Gone::Left) => self.connection.note_gone(),
+            Err(Gone::Silent) => self.connection.note_timed_out(),
+        }
+        // The account of the stream is settled before its socket closes.
+        self.body = None;
+        let is_reusable = result.is_ok() && self.end == Some(End::Whole);
+        Poll::Ready(match (&mut self.input, is_reusable) {
+            (Input::NextRequest(ahead), true) => {
+                Some((outlet.into_wire(), std::mem::take(ahead).into()))
+            }
+            _ => None,
+        })
+    }
+}

@@ -1,0 +1,103 @@
+//! How a stream closes: the reason, and when the client is told to come back.
+//!
+//! Reconnects are spread, so that the server that takes them does not meet all of them in one moment.
+
+use std::time::Duration;
+
+use bellwether_wire::ServerSentEvent;
+use tokio::time::Instant;
+
+use super::{CloseReason, DrainPlan};
+
+/// Until the client is told otherwise, it comes back after a time between this and twice as much, so that the clients of
+/// a server that was killed do not all come back at once.
+const SOONEST_AT_FIRST: Duration = Duration::from_secs(2);
+
+/// A stop tells no client to come back earlier.
+const SOONEST_AFTER_STOP: Duration = Duration::from_secs(1);
+
+/// Reconnects after a stop spread over at least this time.
+const SPREAD_AFTER_STOP: Duration = Duration::from_secs(2);
+
+/// This part of the spread is added to each stream's delay at random.
+const OWN_PART: f64 = 0.25;
+
+/// How a stream ends whose subscription was closed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct SubscriptionEnd {
+    pub(crate) reason: CloseReason,
+    /// What the client is told; if nothing, it keeps to what it was told before.
+    pub(crate) retry: Option<Duration>,
+}
+
+/// The time after which the client of one subscription comes back, told at the beginning.
+pub(crate) fn first_retry() -> Duration {
+    SOONEST_AT_FIRST.mul_f64(1.0 + fastrand::f64())
+}
+
+impl DrainPlan {
+    /// The time after which the client of a stream comes back that ends now in a stop.
+    ///
+    /// Each stream has one moment at which its client is to be back, and `share` spreads these moments evenly. What is
+    /// left of the time until then is the delay, so ends and delays do not add up to a hill. A little of the delay is
+    /// the stream's own: clients whose ends fall together do not come back together.
+    pub(crate) fn retry(&self, now: Instant, share: f32) -> Duration {
+        let range = self.spread().max(SPREAD_AFTER_STOP);
+        let share = f64::from(share);
+        let own = (share * 1009.0).fract();
+        let back = range.mul_f64(share) + range.mul_f64(own * OWN_PART);
+        let gone = now.saturating_duration_since(self.began);
+        SOONEST_AFTER_STOP + back.saturating_sub(gone)
+    }
+}
+
+/// Appends when to come back.
+pub(crate) fn write_retry(out: &mut Vec<u8>, delay: Duration) {
+    // An event that holds only a delay always encodes.
+    let _ = ServerSentEvent::new().retry(delay).encode_into(out);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reconnects_after_a_stop_are_spread_evenly_whatever_the_number_of_streams() {
+        let began = Instant::now();
+        for streams in [1, 50, 1_200, 5_000, 100_000] {
+            let plan = DrainPlan {
+                began,
+                window: Duration::from_secs(10),
+                streams,
+            };
+            let mut buckets = [0_u32; 25];
+            let range = plan.spread().max(SPREAD_AFTER_STOP);
+            for n in 0..2_000_u16 {
+                let share = f32::from(n) / 2_000.0;
+                let ends = plan.moment(share);
+                let back = ends + plan.retry(ends, share) - SOONEST_AFTER_STOP;
+                let bucket = (back - began).as_secs_f64() / range.as_secs_f64() * 20.0;
+                buckets[(bucket as usize).min(24)] += 1;
+            }
+            // On the average 80 in each.
+            assert!(
+                buckets.iter().all(|count| *count <= 120),
+                "{streams}: {buckets:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn streams_that_end_at_once_come_back_spread_as_well() {
+        let plan = DrainPlan {
+            began: Instant::now(),
+            window: Duration::from_secs(10),
+            streams: 1_200,
+        };
+        let delay = |share| plan.retry(plan.began, share);
+        assert_eq!(delay(0.0), Duration::from_secs(1));
+        assert!(delay(0.5) >= Duration::from_secs(4) && delay(0.5) < Duration::from_millis(5500));
+        let late = plan.began + Duration::from_secs(60);
+        assert_eq!(plan.retry(late, 0.5), Duration::from_secs(1));
+    }
+}

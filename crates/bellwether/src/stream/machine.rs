@@ -1,0 +1,246 @@
+//! The rules of one event stream: when a keep-alive is due, what a stop does, how an error is told, and the one end.
+//!
+//! Pure. The machine takes the time and what happened as arguments and appends bytes to a buffer. It performs no I/O,
+//! reads no clock and knows nothing of HTTP. Whoever drives the stream asks three things of it: what is due
+//! ([`Machine::tick`]), when to ask again ([`Machine::deadline`]), and whether it has ended ([`Machine::end`]).
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::closing::{SubscriptionEnd, write_retry};
+use super::options::{OnStop, StreamOptions};
+use super::{CloseReason, DrainPlan, Failure};
+
+/// The id and name of the event that ends a finished stream; a reconnect that brings it gets 204.
+pub(crate) const FINISHED: &str = "bellwether.finished";
+
+/// The last event of a stream that says it is finished. The id comes with data: Firefox and
+/// WebKit lose the id of a block without data.
+const FINISHED_EVENT: &[u8] = b"event: bellwether.finished\nid: bellwether.finished\ndata: \n\n";
+
+/// How long a failed stream waits until its error event has left, where nothing reports that.
+const LAST_WORDS: Duration = Duration::from_millis(100);
+
+/// How long the cut waits after the error event: a browser that finds both at once drops what it
+/// has not yet handed to the page.
+const READING: Duration = Duration::from_millis(100);
+
+/// The state of one stream.
+#[derive(Debug)]
+pub(crate) struct Machine {
+    options: Arc<StreamOptions>,
+    phase: Phase,
+    /// The generator asks whether a stop has begun, so it is trusted to end by its own decision.
+    asks: bool,
+    /// This stream's place in the drain window, in 0..1.
+    share: f32,
+    keep_alive_at: Option<Instant>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Phase {
+    Open,
+    /// The error is told. The cut comes at this time, or earlier once the error is known to have left.
+    Failing {
+        is_out: bool,
+        cut_at: Instant,
+    },
+    Ended(End),
+}
+
+/// How a stream has ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum End {
+    /// Every byte was given, and the body ends in good order.
+    Whole,
+    /// The body is cut, so that the client can tell it from a finished one.
+    Cut,
+}
+
+/// What became of the source of events.
+#[derive(Debug)]
+pub(crate) enum Outcome<'a> {
+    /// It came to its end.
+    Ended,
+    /// The subscription behind it was closed.
+    Closed(SubscriptionEnd),
+    /// It failed or panicked.
+    Failed(&'a Failure),
+}
+
+impl Machine {
+    /// A stream that opens now. `phase` and `share`, both in 0..1, spread streams that opened together: the first over
+    /// their keep-alives, the second over a drain.
+    pub(crate) fn new(options: Arc<StreamOptions>, now: Instant, phase: f64, share: f32) -> Self {
+        let keep_alive_at = options.keep_alive.as_ref().and_then(|keep_alive| {
+            let seconds = keep_alive.interval.as_secs_f64() * (0.5 + 0.5 * phase);
+            now.checked_add(Duration::try_from_secs_f64(seconds).ok()?)
+        });
+        Self {
+            options,
+            phase: Phase::Open,
+            asks: false,
+            share,
+            keep_alive_at,
+        }
+    }
+
+    /// The options that the stream follows.
+    pub(crate) fn options(&self) -> &Arc<StreamOptions> {
+        &self.options
+    }
+
+    /// Whether the source is still to be asked.
+    pub(crate) fn is_open(&self) -> bool {
+        self.phase == Phase::Open
+    }
+
+    /// How the stream has ended, once all its bytes were taken.
+    pub(crate) fn end(&self) -> Option<End> {
+        match self.phase {
+            Phase::Ended(end) => Some(end),
+            _ => None,
+        }
+    }
+
+    // --- Time ---
+
+    /// Ends the stream if the stop has come to it, before the source is asked. Returns the reason if it did.
+    pub(crate) fn stop(
+        &mut self,
+        now: Instant,
+        plan: Option<&DrainPlan>,
+        out: &mut Vec<u8>,
+    ) -> Option<CloseReason> {
+        let plan = plan?;
+        if !self.is_open() || self.stop_moment(plan) > now {
+            return None;
+        }
+        write_retry(out, plan.retry(now, self.share));
+        self.phase = Phase::Ended(End::Whole);
+        Some(CloseReason::Stopping)
+    }
+
+    /// Appends the keep-alive if it is due. For a stream whose source has nothing.
+    pub(crate) fn tick(&mut self, now: Instant, out: &mut Vec<u8>) {
+        match self.phase {
+            Phase::Open => {
+                if self.keep_alive_at.is_some_and(|at| at <= now)
+                    && let Some(keep_alive) = &self.options.keep_alive
+                {
+                    out.extend_from_slice(&keep_alive.beat);
+                    self.put_off_keep_alive(now);
+                }
+            }
+            Phase::Failing { cut_at, .. } if cut_at <= now => self.phase = Phase::Ended(End::Cut),
+            Phase::Failing { .. } | Phase::Ended(_) => {}
+        }
+    }
+
+    /// When something is due next. `None` if only the source, the client or a stop can change anything.
+    pub(crate) fn deadline(&self, plan: Option<&DrainPlan>) -> Option<Instant> {
+        match self.phase {
+            Phase::Open => {
+                let stop = plan.map(|plan| self.stop_moment(plan));
+                [stop, self.keep_alive_at].into_iter().flatten().min()
+            }
+            Phase::Failing { cut_at, .. } => Some(cut_at),
+            Phase::Ended(_) => None,
+        }
+    }
+
+    /// When the stop ends this stream.
+    fn stop_moment(&self, plan: &DrainPlan) -> Instant {
+        if self.asks || self.options.on_stop == OnStop::LetFinish {
+            plan.last_moment()
+        } else {
+            plan.moment(self.share)
+        }
+    }
+
+    fn put_off_keep_alive(&mut self, now: Instant) {
+        let keep_alive = self.options.keep_alive.as_ref();
+        self.keep_alive_at = keep_alive.and_then(|k| now.checked_add(k.interval));
+    }
+
+    // --- What the source did ---
+
+    /// The source gave bytes, which put the next keep-alive off.
+    pub(crate) fn gave(&mut self, now: Instant) {
+        self.put_off_keep_alive(now);
+    }
+
+    /// The generator asked whether a stop has begun.
+    pub(crate) fn note_asked(&mut self) {
+        self.asks = true;
+    }
+
+    /// The source is done. Appends what the client is told, and returns the reason of the end.
+    pub(crate) fn source_is_done(
+        &mut self,
+        outcome: Outcome<'_>,
+        now: Instant,
+        plan: Option<&DrainPlan>,
+        out: &mut Vec<u8>,
+    ) -> CloseReason {
+        self.phase = Phase::Ended(End::Whole);
+        let of_plan = || plan.map(|plan| plan.retry(now, self.share));
+        match outcome {
+            Outcome::Closed(end) => {
+                if let Some(delay) = end.retry.or_else(of_plan) {
+                    write_retry(out, delay);
+                }
+                end.reason
+            }
+            Outcome::Ended if self.asks && plan.is_some() => {
+                if let Some(delay) = of_plan() {
+                    write_retry(out, delay);
+                }
+                CloseReason::Stopping
+            }
+            Outcome::Ended => {
+                if self.options.finish {
+                    out.extend_from_slice(FINISHED_EVENT);
+                }
+                CloseReason::Finished
+            }
+            Outcome::Failed(error) => {
+                self.options.write_error(error, out);
+                self.phase = Phase::Failing {
+                    is_out: false,
+                    cut_at: now + LAST_WORDS + READING,
+                };
+                CloseReason::Error
+            }
+        }
+    }
+
+    // --- What the driver did ---
+
+    /// Whether the end waits until everything given so far has left.
+    pub(crate) fn awaits_flush(&self) -> bool {
+        matches!(self.phase, Phase::Failing { is_out: false, .. })
+    }
+
+    /// Everything given so far has left.
+    pub(crate) fn flushed(&mut self, now: Instant) {
+        if let Phase::Failing {
+            is_out: is_out @ false,
+            cut_at,
+        } = &mut self.phase
+        {
+            *is_out = true;
+            *cut_at = now + READING;
+        }
+    }
+
+    /// The source failed before the head was written: the response carries the error, and the stream sends nothing.
+    pub(crate) fn abandon(&mut self) {
+        self.phase = Phase::Ended(End::Whole);
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,192 @@
+//! Streams played from their first byte to their end, without a runtime.
+
+use proptest::prelude::*;
+
+use super::*;
+use crate::stream::StreamDefaults;
+
+const SECOND: Duration = Duration::from_secs(1);
+
+fn machine(now: Instant) -> Machine {
+    Machine::new(StreamDefaults::new().options(), now, 1.0, 0.5)
+}
+
+fn plan(began: Instant) -> DrainPlan {
+    DrainPlan {
+        began,
+        window: SECOND * 10,
+        streams: 1_000,
+    }
+}
+
+fn tick(machine: &mut Machine, now: Instant) -> String {
+    let mut out = Vec::new();
+    machine.tick(now, &mut out);
+    String::from_utf8(out).expect("text")
+}
+
+#[test]
+fn a_keep_alive_is_due_when_nothing_was_sent_for_the_interval() {
+    let start = Instant::now();
+    let mut machine = machine(start);
+    assert_eq!(machine.deadline(None), Some(start + SECOND * 15));
+    assert_eq!(tick(&mut machine, start + SECOND * 14), "");
+    machine.gave(start + SECOND * 14);
+    assert_eq!(tick(&mut machine, start + SECOND * 20), "");
+    assert_eq!(tick(&mut machine, start + SECOND * 29), ":\n");
+    assert_eq!(machine.deadline(None), Some(start + SECOND * 44));
+}
+
+#[test]
+fn a_stop_ends_a_stream_at_its_share_of_the_window_and_says_when_to_come_back() {
+    let start = Instant::now();
+    let mut machine = machine(start);
+    let plan = plan(start);
+    let mut out = Vec::new();
+    assert_eq!(
+        machine.stop(start + SECOND * 2, Some(&plan), &mut out),
+        None
+    );
+    assert_eq!(machine.deadline(Some(&plan)), Some(start + SECOND * 5 / 2));
+    let reason = machine.stop(start + SECOND * 3, Some(&plan), &mut out);
+    assert_eq!(reason, Some(CloseReason::Stopping));
+    assert_eq!(machine.end(), Some(End::Whole));
+    assert!(out.starts_with(b"retry: "));
+    assert_eq!(machine.deadline(Some(&plan)), None);
+}
+
+#[test]
+fn a_generator_that_asks_has_until_the_window_closes() {
+    let start = Instant::now();
+    let mut machine = machine(start);
+    machine.note_asked();
+    let plan = plan(start);
+    let mut out = Vec::new();
+    assert_eq!(
+        machine.stop(start + SECOND * 9, Some(&plan), &mut out),
+        None
+    );
+    let reason = machine.source_is_done(Outcome::Ended, start + SECOND * 9, Some(&plan), &mut out);
+    assert_eq!(reason, CloseReason::Stopping);
+    assert!(out.starts_with(b"retry: 1"));
+}
+
+#[test]
+fn a_failed_stream_tells_its_error_and_is_cut_once_that_was_read() {
+    let start = Instant::now();
+    let mut machine = machine(start);
+    let mut out = Vec::new();
+    let failure: Failure = "broken".into();
+    let outcome = Outcome::Failed(&failure);
+    let reason = machine.source_is_done(outcome, start, None, &mut out);
+    assert_eq!(reason, CloseReason::Error);
+    assert!(out.starts_with(b"event: bellwether.error\n"));
+    assert!(machine.awaits_flush() && machine.end().is_none());
+    // The socket takes the error late.
+    machine.flushed(start + SECOND / 20);
+    assert_eq!(machine.deadline(None), Some(start + SECOND * 3 / 20));
+    let _ = tick(&mut machine, start + SECOND / 10);
+    assert_eq!(machine.end(), None);
+    let _ = tick(&mut machine, start + SECOND * 3 / 20);
+    assert_eq!(machine.end(), Some(End::Cut));
+}
+
+#[test]
+fn an_interval_beyond_every_clock_is_no_keep_alive_and_no_panic() {
+    let start = Instant::now();
+    let options = StreamDefaults::new().keep_alive(Duration::MAX).options();
+    let mut machine = Machine::new(options, start, 1.0, 0.5);
+    assert_eq!(machine.deadline(None), None);
+    machine.gave(start);
+    assert_eq!(machine.deadline(None), None);
+    let plan = DrainPlan {
+        began: start,
+        window: Duration::MAX,
+        streams: u64::MAX,
+    };
+    assert!(machine.deadline(Some(&plan)).is_some_and(|at| at > start));
+}
+
+/// What may happen to a stream.
+#[derive(Debug, Clone, Copy)]
+enum Input {
+    Pass(u16),
+    Gives,
+    Asks,
+    Ends,
+    Fails,
+    Flushed,
+    Stops,
+}
+
+fn input() -> impl Strategy<Value = Input> {
+    prop_oneof![
+        4 => (0..20_000_u16).prop_map(Input::Pass),
+        4 => Just(Input::Gives),
+        1 => Just(Input::Asks),
+        1 => Just(Input::Ends),
+        1 => Just(Input::Fails),
+        2 => Just(Input::Flushed),
+        1 => Just(Input::Stops),
+    ]
+}
+
+proptest! {
+    /// Whatever happens in whatever order: one reason, nothing after the end, silence never longer than the interval,
+    /// and a stop that is over when its window is.
+    #[test]
+    fn every_order_of_inputs_keeps_the_rules(inputs in proptest::collection::vec(input(), 0..60)) {
+        let start = Instant::now();
+        let mut now = start;
+        let mut machine = machine(now);
+        let mut stop = None;
+        let mut reasons = Vec::new();
+        let mut last = now;
+        let failure: Failure = "broken".into();
+        for input in inputs {
+            let was_over = machine.end().is_some();
+            let was_open = machine.is_open();
+            let mut out = Vec::new();
+            match input {
+                // A driver polls at the deadline.
+                Input::Pass(millis) => {
+                    let to = now + Duration::from_millis(millis.into());
+                    while let Some(at) = machine.deadline(stop.as_ref()).filter(|at| *at <= to) {
+                        now = now.max(at);
+                        let before = out.len();
+                        reasons.extend(machine.stop(now, stop.as_ref(), &mut out));
+                        machine.tick(now, &mut out);
+                        if machine.is_open() {
+                            prop_assert!(out.len() > before, "a deadline that does nothing");
+                            prop_assert!(now - last <= SECOND * 15);
+                        }
+                        last = now;
+                    }
+                    now = to;
+                }
+                Input::Gives if was_open => {
+                    machine.gave(now);
+                    last = now;
+                }
+                Input::Asks if was_open => machine.note_asked(),
+                Input::Ends if was_open => {
+                    let outcome = Outcome::Ended;
+                    reasons.push(machine.source_is_done(outcome, now, stop.as_ref(), &mut out));
+                }
+                Input::Fails if was_open => {
+                    let outcome = Outcome::Failed(&failure);
+                    reasons.push(machine.source_is_done(outcome, now, stop.as_ref(), &mut out));
+                }
+                Input::Flushed => machine.flushed(now),
+                Input::Stops if stop.is_none() => stop = Some(plan(now)),
+                _ => {}
+            }
+            prop_assert!(!(was_over && !out.is_empty()), "bytes after the end");
+            prop_assert!(reasons.len() <= 1, "{:?}", reasons);
+            prop_assert_eq!(machine.is_open(), reasons.is_empty());
+            if let Some(stop) = &stop {
+                prop_assert!(!machine.is_open() || now <= stop.last_moment());
+            }
+        }
+    }
+}

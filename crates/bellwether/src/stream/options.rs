@@ -1,0 +1,241 @@
+//! The settings of a stream: those of one response, and the defaults of an application.
+
+use std::fmt;
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use axum::BoxError;
+use bellwether_topics::GAP_EVENT_NAME;
+use bellwether_wire::{EventName, ServerSentEvent, event_name};
+use bytes::Bytes;
+
+use crate::error_page;
+
+/// What happens to a stream when the server begins to stop.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub enum OnStop {
+    /// It ends on an event boundary at a moment of its own within the drain window, and is told
+    /// by its `retry:` when to come back. A generator that asks `is_stopping()` is left to end by
+    /// itself until the window closes.
+    #[default]
+    EndSoon,
+    /// It runs to its own end, at most until the drain window closes: for an answer that cannot
+    /// be taken up again elsewhere.
+    LetFinish,
+}
+
+/// What is sent while a stream has nothing to say.
+#[derive(Debug, Clone)]
+pub(crate) struct KeepAlive {
+    /// Sent when nothing else was for this long.
+    pub(crate) interval: Duration,
+    /// The bytes of one beat.
+    pub(crate) beat: Bytes,
+}
+
+impl KeepAlive {
+    /// A comment line alone. Without a blank line after it no client sees an empty message.
+    pub(crate) const COMMENT: Bytes = Bytes::from_static(b":\n");
+}
+
+/// How an error in the middle of a stream is written.
+pub(crate) type ErrorEvent = Arc<dyn Fn(&BoxError) -> ServerSentEvent + Send + Sync>;
+
+/// The settings of one stream.
+#[derive(Clone)]
+pub(crate) struct StreamOptions {
+    pub(crate) keep_alive: Option<KeepAlive>,
+    pub(crate) retry: Option<Duration>,
+    pub(crate) finish: bool,
+    pub(crate) on_stop: OnStop,
+    pub(crate) head_wait: Duration,
+    pub(crate) leave_grace: Duration,
+    pub(crate) error_name: Option<EventName>,
+    pub(crate) error_event: Option<ErrorEvent>,
+    pub(crate) show_error_details: bool,
+    /// The name of the event that tells a gap; without one, gaps are not told.
+    pub(crate) gap_name: Option<EventName>,
+    /// Whether the delivery engine may take the stream.
+    pub(crate) engine: bool,
+}
+
+impl StreamOptions {
+    /// Appends the event that tells an error, if it is to be told.
+    pub(crate) fn write_error(&self, error: &BoxError, out: &mut Vec<u8>) {
+        let event = match (&self.error_event, &self.error_name) {
+            (Some(make), _) => Some(make(error)),
+            (None, Some(name)) => {
+                let (_, data) = error_page::in_band(error, self.show_error_details);
+                Some(ServerSentEvent::json(data).event(name.clone()))
+            }
+            (None, None) => None,
+        };
+        // An error event that cannot be encoded is left out; the cut tells enough.
+        let _ = event.map(|event| event.encode_into(out));
+    }
+}
+
+impl fmt::Debug for StreamOptions {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("StreamOptions")
+            .field("keep_alive", &self.keep_alive)
+            .field("retry", &self.retry)
+            .field("finish", &self.finish)
+            .field("on_stop", &self.on_stop)
+            .field("head_wait", &self.head_wait)
+            .field("leave_grace", &self.leave_grace)
+            .field("error_name", &self.error_name)
+            .field("gap_name", &self.gap_name)
+            .field("engine", &self.engine)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Settings that hold for every stream of an application unless its response says otherwise.
+///
+/// Give it to [`Application::streams`](crate::Application::streams). Each setter is usable alone.
+///
+/// ```
+/// use std::time::Duration;
+/// use bellwether::{Application, StreamDefaults};
+///
+/// let defaults = StreamDefaults::new().keep_alive(Duration::from_secs(30));
+/// let application: Application = Application::new().streams(defaults);
+/// ```
+#[derive(Clone)]
+#[non_exhaustive]
+pub struct StreamDefaults {
+    pub(crate) keep_alive: Option<Duration>,
+    pub(crate) head_wait: Duration,
+    pub(crate) leave_grace: Duration,
+    pub(crate) show_error_details: bool,
+    pub(crate) engine: bool,
+    /// The options of streams whose responses set nothing, made once.
+    shared: Shared,
+}
+
+/// Not part of what the defaults are: left behind when they are cloned or changed.
+#[derive(Default)]
+struct Shared(OnceLock<Arc<StreamOptions>>);
+
+impl Clone for Shared {
+    fn clone(&self) -> Self {
+        Self::default()
+    }
+}
+
+impl StreamDefaults {
+    /// Keep-alive interval: under the idle limits of common proxies (60 s), as the standard advises
+    /// (WHATWG HTML, section 9.2.7).
+    pub const KEEP_ALIVE: Duration = Duration::from_secs(15);
+    /// How long the response head waits for the first item.
+    pub const HEAD_WAIT: Duration = Duration::from_millis(100);
+    /// The moment given to a generator that holds its `Request` when its client has left.
+    pub const LEAVE_GRACE: Duration = Duration::from_secs(5);
+
+    /// The defaults as they are.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Sends a comment when nothing was sent for `interval`. Default: 15 s.
+    ///
+    /// The first beat of a stream comes at a random time between half and the whole interval, so
+    /// that streams opened together do not beat together. Longer than a proxy's idle limit, and
+    /// idle streams are cut; very short, and ten thousand idle streams cost a core.
+    #[must_use]
+    pub fn keep_alive(mut self, interval: Duration) -> Self {
+        self.keep_alive = Some(interval);
+        self
+    }
+
+    /// Sends nothing on idle streams. A peer that vanished behind a dead network is then noticed
+    /// only by the next event.
+    #[must_use]
+    pub fn no_keep_alive(mut self) -> Self {
+        self.keep_alive = None;
+        self
+    }
+
+    /// How long the response head waits for the first item. Default: 100 ms. Zero: only an item
+    /// that is ready at once is looked at.
+    ///
+    /// An error within this time reaches the client with its real status. A stream whose first
+    /// item takes longer is opened at the end of the wait.
+    #[must_use]
+    pub fn head_wait(mut self, wait: Duration) -> Self {
+        self.head_wait = wait;
+        self
+    }
+
+    /// The moment given to a generator that holds its `Request` when its client has left.
+    /// Default: 5 s. Zero: it is dropped where it stands, like every other.
+    #[must_use]
+    pub fn leave_grace(mut self, grace: Duration) -> Self {
+        self.leave_grace = grace;
+        self
+    }
+
+    /// Sends subscriptions as any other stream: by a task and a buffer for each connection.
+    ///
+    /// By default, where the system is Linux, a subscription on plain HTTP/1.1 around whose body no layer has put
+    /// anything is sent by the delivery engine: once the response head is out, a few tasks write the shared bytes of each
+    /// event to all its readers. It costs a fraction of the memory and of the time; what clients see is the same, but
+    /// for one thing: when such a stream ends, the connection is closed and serves no further request.
+    #[must_use]
+    pub fn no_engine(mut self) -> Self {
+        self.engine = false;
+        self
+    }
+
+    /// The options of a stream whose response sets nothing.
+    pub(crate) fn options(&self) -> Arc<StreamOptions> {
+        Arc::clone(self.shared.0.get_or_init(|| Arc::new(self.make_options())))
+    }
+
+    fn make_options(&self) -> StreamOptions {
+        StreamOptions {
+            keep_alive: self.keep_alive.map(|interval| KeepAlive {
+                interval,
+                beat: KeepAlive::COMMENT,
+            }),
+            retry: None,
+            finish: false,
+            on_stop: OnStop::default(),
+            head_wait: self.head_wait,
+            leave_grace: self.leave_grace,
+            error_name: Some(event_name!("bellwether.error")),
+            error_event: None,
+            show_error_details: self.show_error_details,
+            gap_name: Some(GAP_EVENT_NAME),
+            engine: self.engine,
+        }
+    }
+}
+
+impl Default for StreamDefaults {
+    fn default() -> Self {
+        Self {
+            keep_alive: Some(Self::KEEP_ALIVE),
+            head_wait: Self::HEAD_WAIT,
+            leave_grace: Self::LEAVE_GRACE,
+            show_error_details: false,
+            engine: true,
+            shared: Shared::default(),
+        }
+    }
+}
+
+impl fmt::Debug for StreamDefaults {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("StreamDefaults")
+            .field("keep_alive", &self.keep_alive)
+            .field("head_wait", &self.head_wait)
+            .field("leave_grace", &self.leave_grace)
+            .field("show_error_details", &self.show_error_details)
+            .field("engine", &self.engine)
+            .finish()
+    }
+}
