@@ -2,8 +2,10 @@
 
 use std::fmt;
 
-use bellwether_client::{EventSource, EventSourceBuilder};
+use bellwether_client::{Address, EventSource, EventSourceBuilder};
 use http::{HeaderName, HeaderValue};
+
+use crate::exit::{Failure, USAGE};
 
 /// Where to connect, and what to send with every request.
 #[derive(Clone, Debug, clap::Args)]
@@ -31,6 +33,15 @@ impl Target {
     /// The whole address.
     pub(crate) fn url(&self) -> String {
         absolute(&self.url)
+    }
+
+    /// Reads an address, this one with more path perhaps, by the rules of the client.
+    ///
+    /// # Errors
+    ///
+    /// It is none: wrong usage.
+    pub(crate) fn address(url: &str) -> Result<Address, Failure> {
+        url.parse().map_err(|error| Failure::new(USAGE, error))
     }
 
     /// The header fields, the token's among them.
@@ -91,10 +102,12 @@ fn token(text: &str) -> Result<HeaderValue, String> {
 
 /// The address with its scheme.
 fn absolute(url: &str) -> String {
-    match url {
-        _ if url.contains("://") => url.to_owned(),
-        _ if url.starts_with(':') => format!("http://127.0.0.1{url}"),
-        _ => format!("http://{url}"),
+    // Another address may stand in the query.
+    let place = url.split(['/', '?', '#']).next().unwrap_or_default();
+    match url[place.len()..].starts_with("//") && place.ends_with(':') {
+        true => url.to_owned(),
+        false if url.starts_with(':') => format!("http://127.0.0.1{url}"),
+        false => format!("http://{url}"),
     }
 }
 
@@ -137,6 +150,9 @@ mod tests {
             ("https://a.example/x", "https://a.example/x"),
             ("localhost:8000/x", "http://localhost:8000/x"),
             (":8000/x", "http://127.0.0.1:8000/x"),
+            (":8000/x?u=http://b/", "http://127.0.0.1:8000/x?u=http://b/"),
+            ("a?u=http://b/", "http://a?u=http://b/"),
+            ("me:secret@a/", "http://me:secret@a/"),
         ] {
             assert_eq!(absolute(short), whole);
         }

@@ -8,14 +8,15 @@ use std::time::Duration;
 
 use bellwether_wire::{EventId, EventName, Limits};
 use bytes::Bytes;
-use http::{HeaderMap, HeaderName, HeaderValue, Method, Uri};
+use http::header::AUTHORIZATION;
+use http::{HeaderMap, HeaderName, HeaderValue, Method};
 
+use crate::address::Address;
 use crate::backoff::Retry;
 use crate::error::{BoxError, Error, Kind};
 use crate::event_source::EventSource;
 use crate::gap::GAP_EVENT_NAME;
 use crate::inflate::Encoding;
-use crate::location::{has_user, is_http};
 use crate::machine::{Machine, Settings};
 use crate::request::Template;
 use crate::transport::{HyperTransport, Transport};
@@ -57,25 +58,19 @@ pub struct EventSourceBuilder {
 
 impl EventSourceBuilder {
     pub(crate) fn new(url: &str) -> Self {
-        const WANTED: &str = "an absolute URL with http or https";
-        let wrong = |wanted| Kind::Url {
-            found: url.to_owned(),
-            wanted,
+        let (address, error) = match url.parse::<Address>() {
+            Ok(address) => (address.into_parts(), None),
+            Err(error) => (Default::default(), Some(error)),
         };
-        let (url, error) = match url.parse::<Uri>() {
-            Ok(parsed) if has_user(&parsed) => {
-                // The text holds a password perhaps, which no log should get.
-                let found = "a URL with a user name".to_owned();
-                let wanted = "one without, and a header field \"authorization\"";
-                (Uri::default(), Some(Kind::Url { found, wanted }))
-            }
-            Ok(parsed) if is_http(&parsed) => (parsed, None),
-            _ => (Uri::default(), Some(wrong(WANTED))),
-        };
+        let (url, authorization) = address;
+        let mut headers = HeaderMap::new();
+        if let Some(authorization) = authorization {
+            headers.insert(AUTHORIZATION, authorization);
+        }
         let template = Template {
             url,
             method: Method::GET,
-            headers: HeaderMap::new(),
+            headers,
             body: Bytes::new(),
             accept_encoding: None,
         };
@@ -94,7 +89,7 @@ impl EventSourceBuilder {
             encodings: Vec::new(),
             token: None,
             transport: None,
-            error: error.map(Error::from),
+            error,
         }
     }
 

@@ -72,7 +72,7 @@ impl EventSource {
     ///
     /// # Errors
     ///
-    /// The URL is not absolute with `http` or `https`, or holds a user name: [`Error::is_invalid`].
+    /// The URL is no [`Address`](crate::Address): [`Error::is_invalid`].
     pub fn new(url: impl AsRef<str>) -> Result<Self, Error> {
         Self::builder(url).build()
     }

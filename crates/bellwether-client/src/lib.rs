@@ -51,6 +51,7 @@
 
 mod event_source;
 
+mod address;
 mod builder;
 mod gap;
 mod item;
@@ -75,6 +76,7 @@ mod guide;
 
 pub use bellwether_wire::{EventId, EventName, Limits, event_id, event_name};
 
+pub use crate::address::Address;
 pub use crate::backoff::Retry;
 pub use crate::builder::EventSourceBuilder;
 pub use crate::error::{BoxError, Error};

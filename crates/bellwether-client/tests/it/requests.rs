@@ -107,3 +107,19 @@ fn a_header_that_cannot_be_sent_is_refused_and_none_is_shown() {
     let shown = format!("{:?}", builder().header("x-api-key", "secret"));
     assert!(!shown.contains("secret"), "{shown}");
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_user_in_the_url_is_a_header_of_its_origin_and_never_part_of_the_host() {
+    let server = ScriptedServer::new([Answer::redirect(302, "http://elsewhere.example/x")]);
+    let url = "http://me:sec%20ret@example.com/events";
+    let mut source = source_for(&server, url).build().unwrap();
+    let items = all(&mut source).await;
+    assert!(!format!("{items:?} {source:?}").contains("sec"));
+    let requests = server.requests();
+    assert_eq!(requests[0].header("host"), Some("example.com"));
+    assert_eq!(
+        requests[0].header("authorization"),
+        Some("Basic bWU6c2VjIHJldA==")
+    );
+    assert_eq!(requests[1].header("authorization"), None);
+}
