@@ -35,7 +35,8 @@ Exit codes:
        stream with --no-reconnect), or the reader of the output has left
   1    the server refused: another status, no event stream, a limit
   2    wrong usage
-  3    no connection, or it broke, with --no-reconnect
+  3    no connection, or a stream that is not whole, with --no-reconnect: an event `bellwether.finished` or
+       `bellwether.error` decides that, where the server sends one
   130  Ctrl-C (143: SIGTERM)")]
 pub(crate) struct Arguments {
     #[command(flatten)]
@@ -150,7 +151,7 @@ async fn follow(arguments: &Arguments, mut source: EventSource) -> Result<ExitCo
                     return Ok(ExitCode::SUCCESS);
                 }
             }
-            Ok(Item::Open(opened)) => news.opened(&opened),
+            Ok(Item::Open(opened)) => news.opened(&opened, source.last_event_id()),
             Ok(Item::Waiting(waiting)) => news.waiting(&waiting),
             Ok(Item::Gap(gap)) => news.gap(gap),
             Ok(_) => {}
@@ -163,7 +164,9 @@ async fn follow(arguments: &Arguments, mut source: EventSource) -> Result<ExitCo
 
 /// Why the stream is over, with the exit code that scripts ask for.
 fn failure(error: &Error) -> Failure {
-    let is_no_connection = error.is_transport() || error.is_timeout() || error.is_encoding();
+    // A failure that the server tells is a stream that is not whole, as by a cut.
+    let is_broken = error.is_transport() || error.is_told();
+    let is_no_connection = is_broken || error.is_timeout() || error.is_encoding();
     let code = match is_no_connection && error.status().is_none() {
         true => NO_CONNECTION,
         false => REFUSED,
@@ -261,7 +264,7 @@ struct News {
     is_quiet: bool,
     is_from_start: bool,
     has_connected: bool,
-    /// What the next request goes on after.
+    /// Of the last event or gap.
     last_event_id: Option<EventId>,
 }
 
@@ -275,8 +278,8 @@ impl News {
         }
     }
 
-    fn opened(&mut self, opened: &Opened) {
-        let id = self.last_event_id.as_ref().filter(|id| !id.is_empty());
+    fn opened(&mut self, opened: &Opened, last_event_id: &str) {
+        let id = (!last_event_id.is_empty()).then_some(last_event_id);
         let text = opened_text(&opened.url.to_string(), self.has_connected, id);
         self.has_connected = true;
         self.say(&text);
@@ -310,7 +313,7 @@ impl News {
     }
 }
 
-fn opened_text(url: &str, is_again: bool, id: Option<&EventId>) -> String {
+fn opened_text(url: &str, is_again: bool, id: Option<&str>) -> String {
     match (is_again, id) {
         (false, None) => format!("connected to {url}"),
         (false, Some(id)) => format!("connected to {url}, resumed after {id}"),
@@ -331,13 +334,12 @@ mod tests {
 
     #[test]
     fn the_news_say_where_a_stream_goes_on() {
-        let id = EventId::from(7);
         assert_eq!(
             opened_text("http://a/", false, None),
             "connected to http://a/"
         );
         assert_eq!(
-            opened_text("http://a/", true, Some(&id)),
+            opened_text("http://a/", true, Some("7")),
             "connected again, resumed after 7"
         );
     }

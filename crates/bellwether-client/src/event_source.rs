@@ -15,6 +15,7 @@ use serde::de::DeserializeOwned;
 use tokio::time::{Instant, Sleep, sleep_until};
 
 use crate::builder::{EventSourceBuilder, TokenProvider};
+use crate::control::Control;
 use crate::error::{Error, Kind};
 use crate::inflate::{Coding, Encoding, Inflater, coding};
 use crate::item::{Item, Message, State};
@@ -105,10 +106,12 @@ impl EventSource {
 
     /// The next message or gap, without the state changes; `None` when the source was closed. Cancel-safe.
     ///
+    /// Leaves out what a server of Bellwether says about the stream itself, such as `bellwether.finished`.
+    ///
     /// # Errors
     ///
-    /// A gap, as [`Error::gap`], after which the stream goes on; and what ends the stream, then
-    /// [`Error::is_closed`] is true.
+    /// A gap, as [`Error::gap`], and an event `bellwether.error`, as [`Error::is_told`], after which the stream goes on;
+    /// and what ends the stream, then [`Error::is_closed`] is true.
     pub async fn next_message(&mut self) -> Option<Result<Message, Error>> {
         std::future::poll_fn(|cx| self.poll_message(cx)).await
     }
@@ -162,7 +165,17 @@ impl EventSource {
     ) -> Poll<Option<Result<Message, Error>>> {
         loop {
             match std::task::ready!(Pin::new(&mut *self).poll_next(cx)) {
-                Some(Ok(Item::Message(message))) => return Poll::Ready(Some(Ok(message))),
+                Some(Ok(Item::Message(message))) => {
+                    match Control::of(message.event.as_str()) {
+                        // A gap gets here only where the caller takes gaps for events like any other.
+                        None | Some(Control::Gap) => return Poll::Ready(Some(Ok(message))),
+                        Some(Control::Failed) => {
+                            let data = message.data;
+                            return Poll::Ready(Some(Err(Kind::Told { data }.into())));
+                        }
+                        Some(_) => {}
+                    }
+                }
                 Some(Ok(Item::Gap(gap))) => return Poll::Ready(Some(Err(Kind::Gap(gap).into()))),
                 Some(Ok(_)) => {}
                 Some(Err(error)) => return Poll::Ready(Some(Err(error))),

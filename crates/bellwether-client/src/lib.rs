@@ -35,6 +35,8 @@
 //! | [`limits`](EventSourceBuilder::limits) | 4 MiB for a line and for an event | a server cannot fill the client's memory |
 //! | [`accept_encodings`](EventSourceBuilder::accept_encodings) | none | several proxies hold compressed streams back |
 //! | gaps | `bellwether.gap` is an [`Item::Gap`] | history that was lost is told, never silent |
+//! | ends | an event `bellwether.finished`, `bellwether.error` or `bellwether.stopping` says whether the stream was whole | proxies make clean ends of cuts, and cuts of clean ends |
+//! | openings | `bellwether.open` is not shown; its id counts, and three of its `keep_alive_ms` of silence, at least 10 s, shorten the idle timeout | a cut before the first event loses nothing, and a dead stream is noticed sooner |
 //!
 //! # Answers that are one stream
 //!
@@ -59,6 +61,7 @@ mod messages;
 mod read;
 
 mod backoff;
+mod control;
 // Open to the fuzz target and to simulations; no part of the API.
 mod location;
 #[doc(hidden)]

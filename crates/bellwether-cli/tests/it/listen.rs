@@ -250,3 +250,54 @@ async fn signals_end_it_with_the_codes_of_shells_also_when_nobody_reads() {
         server.left().await;
     }
 }
+
+#[tokio::test]
+async fn without_reconnects_the_events_of_the_server_tell_a_cut_from_an_end() {
+    let open = "event: bellwether.open\ndata: {\"keep_alive_ms\":15000}\nid: 7\n\n";
+    let finished = "event: bellwether.finished\ndata: {}\nid: bellwether.finished\n\n";
+    let error = "event: bellwether.error\ndata: {}\n\n";
+    let stream = |last: &str| {
+        let text = format!("{open}data: 1\n\n{last}");
+        Answer::event_stream().send(text)
+    };
+    for (answer, code) in [
+        (stream(finished).cut(), 0),
+        (stream(error), 3),
+        (stream("").cut(), 3),
+        (stream(""), 0),
+    ] {
+        let server = ScriptedServer::new([answer]);
+        let url = format!("http://{}/", server.listen().await);
+        let done = run(
+            &["listen", &url, "--no-reconnect", "--event", "message"],
+            b"",
+        )
+        .await;
+        assert_eq!(done.code, Some(code), "{}", done.err);
+        assert_eq!(
+            done.text(),
+            "{\"event\":\"message\",\"data\":\"1\",\"id\":\"7\"}\n"
+        );
+    }
+}
+
+#[tokio::test]
+async fn the_opening_event_is_not_printed_and_its_id_resumes() {
+    let open = "retry: 1\nevent: bellwether.open\ndata: {}\nid: 7\n\n";
+    let server = ScriptedServer::new([
+        Answer::event_stream().send(open).cut(),
+        Answer::event_stream().send("data: 1\n\n").hold(),
+    ]);
+    let url = format!("http://{}/", server.listen().await);
+    let done = run(&["listen", &url, "--count", "1"], b"").await;
+    assert_eq!(
+        done.text(),
+        "{\"event\":\"message\",\"data\":\"1\",\"id\":\"7\"}\n"
+    );
+    assert!(
+        done.err.contains("connected again, resumed after 7"),
+        "{}",
+        done.err
+    );
+    assert_eq!(server.requests()[1].header("last-event-id"), Some("7"));
+}

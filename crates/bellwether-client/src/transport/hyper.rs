@@ -211,6 +211,7 @@ mod http2 {
     use tokio::task::JoinSet;
 
     use super::*;
+    use crate::error::BoxError;
 
     /// Bytes of the body that the server may send ahead.
     const WINDOW: u32 = 256 * 1024;
@@ -297,13 +298,19 @@ mod http2 {
 
     impl http_body::Body for Guarded {
         type Data = Bytes;
-        type Error = hyper::Error;
+        type Error = BoxError;
 
         fn poll_frame(
             mut self: Pin<&mut Self>,
             cx: &mut Context<'_>,
-        ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
-            Pin::new(&mut self.body).poll_frame(cx)
+        ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+            let frame = std::task::ready!(Pin::new(&mut self.body).poll_frame(cx));
+            // hyper takes a reset with NO_ERROR or CANCEL for an end. Only END_STREAM is one (RFC 9113, section 8.1).
+            if frame.is_none() && !self.body.is_end_stream() {
+                let error = "the server reset the stream before its end";
+                return Poll::Ready(Some(Err(error.into())));
+            }
+            Poll::Ready(frame.map(|frame| frame.map_err(Into::into)))
         }
     }
 }
