@@ -4,7 +4,7 @@ use std::io::{IsTerminal, Write};
 use std::process::ExitCode;
 
 use bellwether_client::{
-    Error, EventId, EventSource, Gap, GapReason, Item, Message, Opened, Waiting,
+    Encoding, Error, EventId, EventSource, Gap, GapReason, Item, Message, Opened, Waiting,
 };
 use http::Method;
 use owo_colors::OwoColorize;
@@ -17,6 +17,14 @@ use crate::target::{Target, with_query};
 
 /// Asked for in place of an id, it is none: servers of Bellwether then tell a gap and give all that they still have.
 const FROM_START: &str = "earliest";
+
+/// What is asked for with `--compressed`, the best first.
+const ENCODINGS: [Encoding; 4] = [
+    Encoding::Zstd,
+    Encoding::Brotli,
+    Encoding::Gzip,
+    Encoding::Deflate,
+];
 
 /// Follow an event stream: connect, print events as they come, reconnect and resume.
 ///
@@ -86,6 +94,10 @@ pub(crate) struct Arguments {
     #[arg(long)]
     no_reconnect: bool,
 
+    /// Ask for a compressed stream: zstd, br, gzip or deflate. One that comes unasked is read in any case
+    #[arg(long)]
+    compressed: bool,
+
     /// No news of the connection on standard error
     #[arg(short, long)]
     quiet: bool,
@@ -116,6 +128,9 @@ fn source(arguments: &Arguments) -> Result<EventSource, Failure> {
     let mut builder = arguments.target.source(&url);
     if arguments.no_reconnect || method != Method::GET {
         builder = builder.once();
+    }
+    if arguments.compressed {
+        builder = builder.accept_encodings(ENCODINGS);
     }
     if let Some(id) = &arguments.last_event_id {
         builder = builder.last_event_id(id.clone());

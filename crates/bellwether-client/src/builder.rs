@@ -49,7 +49,6 @@ impl fmt::Debug for TokenProvider {
 #[must_use]
 pub struct EventSourceBuilder {
     settings: Settings,
-    encodings: Vec<Encoding>,
     token: Option<TokenProvider>,
     transport: Option<Arc<dyn Transport>>,
     /// The first thing that was wrong; told by `build`, so that each method can be used in a chain.
@@ -86,7 +85,6 @@ impl EventSourceBuilder {
                 last_event_id: EventId::default(),
                 gap_event: Some(GAP_EVENT_NAME),
             },
-            encodings: Vec::new(),
             token: None,
             transport: None,
             error,
@@ -218,11 +216,10 @@ impl EventSourceBuilder {
 
     /// Asks the server to compress, with these codings in order of preference. Default: none.
     ///
-    /// It is not asked for by itself, because proxies that compress tend to hold events back until a buffer is full.
-    /// A response in any other coding is refused.
+    /// Proxies that compress tend to hold events back until a buffer is full, so it has to be asked for. What comes
+    /// compressed unasked is read all the same, in every coding that is compiled in; any other is refused.
     pub fn accept_encodings(mut self, encodings: impl IntoIterator<Item = Encoding>) -> Self {
-        self.encodings = encodings.into_iter().collect();
-        let names: Vec<_> = self.encodings.iter().map(|one| one.as_str()).collect();
+        let names: Vec<_> = encodings.into_iter().map(Encoding::as_str).collect();
         self.settings.template.accept_encoding = match names.is_empty() {
             true => None,
             false => HeaderValue::try_from(names.join(", ")).ok(),
@@ -261,12 +258,7 @@ impl EventSourceBuilder {
             .transport
             .unwrap_or_else(|| Arc::new(HyperTransport::new()));
         let machine = Machine::new(self.settings, fastrand::u64(..));
-        Ok(EventSource::with_parts(
-            machine,
-            transport,
-            self.token,
-            self.encodings,
-        ))
+        Ok(EventSource::with_parts(machine, transport, self.token))
     }
 
     // For the fuzz target and simulations, which drive the machine by themselves.

@@ -132,7 +132,7 @@ impl Error {
         matches!(*self.kind, Kind::Transport(_))
     }
 
-    /// The body's content coding is broken, or is none that was asked for.
+    /// The body's content coding is broken, has not come to its end with the body, or is none that is compiled in.
     pub fn is_encoding(&self) -> bool {
         match &*self.kind {
             Kind::Coding(_) => true,
@@ -289,7 +289,7 @@ impl fmt::Display for Refusal {
             ),
             RefusedFor::Encoding => write!(
                 f,
-                "cannot read the event stream: found content encoding \"{}\", which was not asked for",
+                "cannot read the event stream: found content encoding \"{}\", which is not compiled in",
                 field(http::header::CONTENT_ENCODING)
             ),
         }

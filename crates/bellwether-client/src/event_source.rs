@@ -17,7 +17,7 @@ use tokio::time::{Instant, Sleep, sleep_until};
 use crate::builder::{EventSourceBuilder, TokenProvider};
 use crate::control::Control;
 use crate::error::{Error, Kind};
-use crate::inflate::{Coding, Encoding, Inflater, coding};
+use crate::inflate::{Coding, Inflater, coding};
 use crate::item::{Item, Message, State};
 use crate::machine::{Action, Failure, Machine, Verdict};
 use crate::messages::Messages;
@@ -50,7 +50,6 @@ pub struct EventSource {
     machine: Machine,
     transport: Arc<dyn Transport>,
     token: Option<TokenProvider>,
-    encodings: Arc<[Encoding]>,
     connection: Connection,
     timer: Option<Pin<Box<Sleep>>>,
 }
@@ -87,13 +86,11 @@ impl EventSource {
         machine: Machine,
         transport: Arc<dyn Transport>,
         token: Option<TokenProvider>,
-        encodings: Vec<Encoding>,
     ) -> Self {
         Self {
             machine,
             transport,
             token,
-            encodings: encodings.into(),
             connection: Connection::None,
             timer: None,
         }
@@ -205,7 +202,7 @@ impl EventSource {
             Err(failure) => self.machine.on_failure(now, failure),
             Ok(response) => {
                 let (head, body) = response.into_parts();
-                let coding = coding(&head.headers, &self.encodings);
+                let coding = coding(&head.headers);
                 let can_decode = coding != Coding::Unknown;
                 let verdict = self
                     .machine
@@ -259,7 +256,10 @@ impl EventSource {
             }
             Ok(None) => match Pin::new(&mut reading.body).poll_frame(cx) {
                 Poll::Pending => return self.poll_time(cx, until),
-                Poll::Ready(None) => self.machine.on_end(now),
+                Poll::Ready(None) => match reading.inflater.as_ref().map(Inflater::finish) {
+                    Some(Err(error)) => self.machine.on_failure(now, Kind::Coding(error)),
+                    Some(Ok(())) | None => self.machine.on_end(now),
+                },
                 Poll::Ready(Some(Err(error))) => {
                     let cut = TransportError::cut(error);
                     self.machine.on_failure(now, cut);

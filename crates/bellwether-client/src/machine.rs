@@ -155,8 +155,7 @@ impl Machine {
         Some((request, hop.is_trusted))
     }
 
-    /// The head of a response has arrived; `can_decode` tells whether the driver knows its content coding and has
-    /// asked for it.
+    /// The head of a response has arrived; `can_decode` tells whether the driver knows its content coding.
     pub fn on_response(
         &mut self,
         now: Instant,

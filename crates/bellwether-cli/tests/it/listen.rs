@@ -301,3 +301,40 @@ async fn the_opening_event_is_not_printed_and_its_id_resumes() {
     );
     assert_eq!(server.requests()[1].header("last-event-id"), Some("7"));
 }
+
+#[tokio::test]
+async fn compressed_streams_are_printed_event_by_event() {
+    // One event, flushed, as the `zlib` of Node writes it; the stream stays open.
+    let hex = |text: &str| -> Vec<u8> {
+        let digits = text.as_bytes().chunks(2);
+        digits
+            .map(|pair| u8::from_str_radix(std::str::from_utf8(pair).unwrap(), 16).unwrap())
+            .collect()
+    };
+    for (name, flushed) in CODED {
+        let answer = Answer::event_stream().header("content-encoding", name);
+        let (server, url) = serve([answer.send(hex(flushed)).hold()]).await;
+        let done = run(
+            &["listen", &url, "--raw", "--count", "1", "--compressed"],
+            b"",
+        )
+        .await;
+        assert_eq!(
+            (done.text(), done.code),
+            ("1\n", Some(0)),
+            "{name}: {}",
+            done.err
+        );
+        let asked = server.requests()[0]
+            .header("accept-encoding")
+            .map(str::to_owned);
+        assert_eq!(asked.as_deref(), Some("zstd, br, gzip, deflate"));
+    }
+}
+
+const CODED: [(&str, &str); 4] = [
+    ("gzip", "1f8b08000000000000034a492c49b45230e4e202000000ffff"),
+    ("deflate", "789c4a492c49b45230e4e202000000ffff"),
+    ("br", "0b0480646174613a20310a0a"),
+    ("zstd", "28b52ffd0058480000646174613a20310a0a"),
+];
