@@ -142,7 +142,8 @@ fn source(arguments: &Arguments) -> Result<EventSource, Failure> {
         }
         builder = builder.body(data.clone());
     }
-    let source = builder.method(method).build();
+    let transport = arguments.target.transport()?;
+    let source = builder.method(method).transport(transport).build();
     source.map_err(|error| Failure::new(USAGE, error))
 }
 

@@ -4,10 +4,10 @@ use std::io::Write;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use bellwether_client::transport::{HyperTransport, Transport};
+use bellwether_client::EventName;
+use bellwether_client::transport::KeptConnection;
 use bytes::Bytes;
 use http::{HeaderValue, Method, Request, StatusCode};
-use http_body_util::{BodyExt, Limited};
 use tokio::runtime::Runtime;
 
 use crate::exit::{self, Failure, NO_CONNECTION, REFUSED, complain};
@@ -24,7 +24,7 @@ const MAX_ID_BYTES: usize = 1024;
 /// Publish lines of text, each as one event, and print the ids that they get.
 ///
 /// Each line of standard input (or each --data) is the body of `POST URL/publish?topic=TOPIC`; the server answers 200
-/// with the id. Lines go one after the other, so their order is kept. An empty line is an event with empty data.
+/// with the id. Lines go one after the other over one connection, so their order is kept. An empty line is an event with empty data.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
@@ -40,6 +40,10 @@ pub(crate) struct Arguments {
     /// The topic
     #[arg(short, long, value_name = "TOPIC")]
     topic: Option<String>,
+
+    /// The name of the events
+    #[arg(short, long, value_name = "NAME")]
+    event: Option<EventName>,
 
     /// Publish this text instead of standard input (repeatable)
     #[arg(short, long, value_name = "TEXT")]
@@ -95,7 +99,7 @@ fn publish_input(publisher: &mut Publisher, max_bytes: usize) -> Result<(), Fail
 
 struct Publisher {
     runtime: Runtime,
-    transport: HyperTransport,
+    connection: KeptConnection,
     head: Request<Bytes>,
     timeout: Duration,
     out: std::io::Stdout,
@@ -110,7 +114,7 @@ impl Publisher {
             .map_err(|error| Failure::new(REFUSED, format_args!("cannot start: {error}")))?;
         Ok(Self {
             runtime,
-            transport: HyperTransport::new(),
+            connection: KeptConnection::new(arguments.target.transport()?),
             head: head(arguments)?,
             timeout: Duration::from_secs(arguments.timeout),
             out: std::io::stdout(),
@@ -122,7 +126,7 @@ impl Publisher {
     fn publish(&mut self, number: u64, body: Bytes) -> Result<(), Failure> {
         let mut request = self.head.clone();
         *request.body_mut() = body;
-        let answer = answer(&self.transport, request);
+        let answer = answer(&mut self.connection, request);
         let answer = async { tokio::time::timeout(self.timeout, answer).await };
         let Answered {
             status,
@@ -174,6 +178,9 @@ fn head(arguments: &Arguments) -> Result<Request<Bytes>, Failure> {
     if let Some(topic) = &arguments.topic {
         url = with_query(&url, "topic", topic);
     }
+    if let Some(name) = &arguments.event {
+        url = with_query(&url, "event", name.as_str());
+    }
     let address = Target::address(&url)?;
     let mut request = Request::new(Bytes::new());
     *request.method_mut() = Method::POST;
@@ -199,18 +206,19 @@ struct Answered {
     text: String,
 }
 
-async fn answer(transport: &HyperTransport, request: Request<Bytes>) -> Result<Answered, String> {
-    let response = transport.send(request).await;
+async fn answer(
+    connection: &mut KeptConnection,
+    request: Request<Bytes>,
+) -> Result<Answered, String> {
+    let response = connection.send(request, MAX_ANSWER_BYTES).await;
     let response = response.map_err(|error| exit::with_causes(&error))?;
     let (head, body) = response.into_parts();
-    let body = Limited::new(body, MAX_ANSWER_BYTES).collect();
-    let body = body.await.map_err(|error| exit::with_causes(&*error))?;
     let content_type = head.headers.get(http::header::CONTENT_TYPE);
     Ok(Answered {
         status: head.status,
         content_type: content_type
             .map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned()),
-        text: String::from_utf8_lossy(&body.to_bytes()).into_owned(),
+        text: String::from_utf8_lossy(&body).into_owned(),
     })
 }
 

@@ -1,11 +1,13 @@
 //! [`Target`]: the arguments that name a server, shared by all commands that connect.
 
 use std::fmt;
+use std::path::PathBuf;
 
-use bellwether_client::{Address, EventSource, EventSourceBuilder};
+use bellwether_client::{Address, EventSource, EventSourceBuilder, HyperTransport};
 use http::{HeaderName, HeaderValue};
 
 use crate::exit::{Failure, USAGE};
+use crate::trust;
 
 /// Where to connect, and what to send with every request.
 #[derive(Clone, Debug, clap::Args)]
@@ -27,6 +29,15 @@ pub(crate) struct Target {
         value_parser = token
     )]
     token: Option<HeaderValue>,
+
+    /// The same from a file, without the line break at its end; counts more than BELLWETHER_TOKEN
+    #[arg(long, value_name = "FILE", value_parser = token_file)]
+    token_file: Option<HeaderValue>,
+
+    /// Trust the authorities in this file (PEM) and no others [default: those of SSL_CERT_FILE, else those of this
+    /// machine and Mozilla's]
+    #[arg(long, value_name = "FILE")]
+    ca: Option<PathBuf>,
 }
 
 impl Target {
@@ -46,10 +57,19 @@ impl Target {
 
     /// The header fields, the token's among them.
     pub(crate) fn fields(&self) -> impl Iterator<Item = (HeaderName, HeaderValue)> + '_ {
-        let token = self.token.iter();
+        let token = self.token_file.as_ref().or(self.token.as_ref()).into_iter();
         let token = token.map(|token| (http::header::AUTHORIZATION, token.clone()));
         let fields = self.headers.iter();
         token.chain(fields.map(|Field { name, value }| (name.clone(), value.clone())))
+    }
+
+    /// What requests go through.
+    ///
+    /// # Errors
+    ///
+    /// See [`trust::transport`].
+    pub(crate) fn transport(&self) -> Result<HyperTransport, Failure> {
+        trust::transport(self.ca.as_deref())
     }
 
     /// An event source for this address, with the header fields set.
@@ -94,10 +114,18 @@ impl std::str::FromStr for Field {
 }
 
 fn token(text: &str) -> Result<HeaderValue, String> {
+    if text.is_empty() {
+        return Err("a token has at least one character".to_owned());
+    }
     let mut value = HeaderValue::from_str(&format!("Bearer {text}"))
         .map_err(|_| "a token has no control characters".to_owned())?;
     value.set_sensitive(true);
     Ok(value)
+}
+
+fn token_file(file: &str) -> Result<HeaderValue, String> {
+    let text = std::fs::read_to_string(file).map_err(|error| error.to_string())?;
+    token(text.trim_end_matches(['\n', '\r']))
 }
 
 /// The address with its scheme.

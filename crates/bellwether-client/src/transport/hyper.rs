@@ -88,8 +88,23 @@ impl HyperTransport {
         self
     }
 
+    /// The same without the offer of HTTP/2.
+    #[cfg_attr(
+        not(feature = "tls"),
+        expect(unused_mut, reason = "TLS alone negotiates")
+    )]
+    pub(super) fn http1_only(mut self) -> Self {
+        #[cfg(feature = "tls")]
+        {
+            let mut config = (*self.tls).clone();
+            config.alpn_protocols = vec![b"http/1.1".to_vec()];
+            self.tls = config.into();
+        }
+        self
+    }
+
     /// Connects, and tells whether the server wants HTTP/2.
-    async fn connect(self, url: Uri) -> Result<(Io, bool), TransportError> {
+    pub(super) async fn connect(self, url: Uri) -> Result<(Io, bool), TransportError> {
         let target = Target::of(&url);
         let is_https = url.scheme_str() == Some("https");
         if is_https && !cfg!(feature = "tls") {
@@ -130,11 +145,7 @@ impl Transport for HyperTransport {
 
 async fn send_http1(io: Io, request: Request<Bytes>) -> Result<Response<Body>, TransportError> {
     let request = with_origin_form(request)?;
-    let (mut sender, connection) = http1::Builder::new()
-        .max_buf_size(MAX_READ_BYTES)
-        .handshake::<_, Full<Bytes>>(TokioIo::new(io))
-        .await
-        .map_err(TransportError::new)?;
+    let (mut sender, connection) = shake_hands(io).await?;
     let mut connection = Some(Box::pin(connection));
     let mut sending = std::pin::pin!(sender.send_request(request));
     let response = std::future::poll_fn(|cx| {
@@ -146,8 +157,19 @@ async fn send_http1(io: Io, request: Request<Bytes>) -> Result<Response<Body>, T
     Ok(response.map(|body| Body::new(Driven { connection, body })))
 }
 
+pub(super) async fn shake_hands(
+    io: Io,
+) -> Result<(http1::SendRequest<Full<Bytes>>, Connection), TransportError> {
+    let mut builder = http1::Builder::new();
+    builder.max_buf_size(MAX_READ_BYTES);
+    let shaken = builder.handshake::<_, Full<Bytes>>(TokioIo::new(io)).await;
+    shaken.map_err(TransportError::new)
+}
+
 /// HTTP/1 names the host in a field and the rest in the request line (RFC 9112, section 3.2).
-fn with_origin_form(request: Request<Bytes>) -> Result<Request<Full<Bytes>>, TransportError> {
+pub(super) fn with_origin_form(
+    request: Request<Bytes>,
+) -> Result<Request<Full<Bytes>>, TransportError> {
     let (mut parts, body) = request.into_parts();
     if !parts.headers.contains_key(HOST) {
         let authority = parts.uri.authority().map_or("", |name| name.as_str());
@@ -164,10 +186,10 @@ fn with_origin_form(request: Request<Bytes>) -> Result<Request<Full<Bytes>>, Tra
     Ok(Request::from_parts(parts, Full::new(body)))
 }
 
-type Connection = http1::Connection<TokioIo<Io>, Full<Bytes>>;
+pub(super) type Connection = http1::Connection<TokioIo<Io>, Full<Bytes>>;
 
 /// Lets the connection read and write. Its errors reach the response or the body, so they need no other way.
-fn drive(connection: &mut Option<Pin<Box<Connection>>>, cx: &mut Context<'_>) {
+pub(super) fn drive(connection: &mut Option<Pin<Box<Connection>>>, cx: &mut Context<'_>) {
     if let Some(running) = connection
         && running.as_mut().poll(cx).is_ready()
     {
