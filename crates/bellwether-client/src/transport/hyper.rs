@@ -22,6 +22,7 @@ use hyper_util::rt::TokioIo;
 
 use super::connect::{Connector, Io, Target};
 use super::{Body, Sending, Transport, TransportError};
+use crate::address::Address;
 
 /// The head of a response is at most this long; it is also what is read ahead of a body that nobody polls.
 const MAX_READ_BYTES: usize = 64 * 1024;
@@ -105,6 +106,13 @@ impl HyperTransport {
 
     /// Connects, and tells whether the server wants HTTP/2.
     pub(super) async fn connect(self, url: Uri) -> Result<(Io, bool), TransportError> {
+        // `Uri` takes a port that is none for no port, and a user for a part of the host.
+        let address: Address = url.to_string().parse().map_err(TransportError::permanent)?;
+        if address.authorization().is_some() {
+            return Err(TransportError::permanent(
+                "a URL with a user cannot be sent: it becomes a header field before",
+            ));
+        }
         let target = Target::of(&url);
         let is_https = url.scheme_str() == Some("https");
         if is_https && !cfg!(feature = "tls") {
