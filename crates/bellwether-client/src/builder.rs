@@ -169,7 +169,8 @@ impl EventSourceBuilder {
     /// Sends one request and never another, but for redirects.
     ///
     /// The end of the answer is [`Item::Closed`](crate::Item::Closed); if it is torn, or if there is none, an `Err`.
-    /// For answers such as those of language models, where a second request would begin (and bill) a second answer.
+    /// Where the server has told by an event `bellwether.finished` or `bellwether.error` whether the answer is whole, that
+    /// counts and not how the connection ended. For answers such as those of language models, where a second request would begin (and bill) a second answer.
     pub fn once(mut self) -> Self {
         self.settings.reconnects = false;
         self
@@ -186,13 +187,15 @@ impl EventSourceBuilder {
     /// Sets after how much silence an open stream is taken for dead, and the source connects again. Default 5 min.
     ///
     /// Every byte counts, also a comment. The default is above what proxies allow (60 s to 5 min), so it ends streams
-    /// only that are dead anyway. With a server that sends comments every 15 s, 45 s finds a dead one sooner.
+    /// only that are dead anyway. With a server that sends comments every 15 s, 45 s finds a dead one sooner: three of
+    /// the `keep_alive_ms` that an event `bellwether.open` promises are the bound for its stream without a word of yours, but
+    /// at least 10 s and never more than this.
     pub fn idle_timeout(mut self, timeout: Duration) -> Self {
         self.settings.idle_timeout = Some(timeout);
         self
     }
 
-    /// Lets a stream be silent for ever. A server that vanishes is then noticed by TCP alone.
+    /// Lets a stream be silent for ever, whatever its opening event promises. A server that vanishes is then noticed by TCP alone.
     pub fn no_idle_timeout(mut self) -> Self {
         self.settings.idle_timeout = None;
         self

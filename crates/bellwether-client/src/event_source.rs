@@ -35,6 +35,7 @@ const POLL_BYTES: usize = 256 * 1024;
 /// |---|---|---|
 /// | no connection, a timeout, a torn stream, the token provider fails | `Ok(Item::Waiting)` with its cause | connects again |
 /// | the server ends the stream | `Ok(Item::Waiting)` without cause | connects again |
+/// | the same after an event `bellwether.error` or `bellwether.stopping` | `Ok(Item::Waiting)` with a cause | connects again |
 /// | 204 | `Err`, [`Error::is_finished`] | over |
 /// | another status; a content type that is no stream | `Err`, [`Error::is_status`], [`Error::is_content_type`] | over, unless [`Retry`](crate::Retry) names the status |
 /// | a redirect that must not be followed, a scheme or coding that cannot be read | `Err` | over |
