@@ -304,7 +304,7 @@ async fn the_opening_event_is_not_printed_and_its_id_resumes() {
 
 #[tokio::test]
 async fn compressed_streams_are_printed_event_by_event() {
-    // One event, flushed, as the `zlib` of Node writes it; the stream stays open.
+    // One event, flushed, as the `zlib` of Node writes it, and a raw block of zstd; the stream stays open.
     let hex = |text: &str| -> Vec<u8> {
         let digits = text.as_bytes().chunks(2);
         digits

@@ -20,15 +20,16 @@ use crate::location::port;
 const STAGGER: Duration = Duration::from_millis(250);
 
 /// An event stream has the client silent for hours, so TCP itself must ask whether the server still exists: first after
-/// this silence, then each [`PROBE_INTERVAL`], [`PROBES`] times. One after the last of them, the server is taken for gone:
-/// a minute in all, and [`HyperTransport`](super::HyperTransport) promises it.
+/// this silence, then each [`PROBE_INTERVAL`], [`PROBES`] times. One interval after the last of them, at 51 s, the server is
+/// taken for gone; [`HyperTransport`](super::HyperTransport) promises a minute.
 const PROBE_AFTER: Duration = Duration::from_secs(30);
-const PROBE_INTERVAL: Duration = Duration::from_secs(10);
-/// Linux would send nine, and so take two minutes.
+const PROBE_INTERVAL: Duration = Duration::from_secs(7);
+/// Linux would send nine.
 const PROBES: u32 = 3;
-/// Bytes of ours that nobody acknowledges, such as a request or a ping, suppress the probes.
+/// Bytes of ours that are never acknowledged, such as a request or a ping, suppress the probes. Where this is set, Linux
+/// ends the probes by it too and does not count them.
 #[cfg(any(target_os = "linux", target_os = "android"))]
-const UNACKNOWLEDGED: Duration = Duration::from_secs(60);
+const UNACKNOWLEDGED: Duration = Duration::from_secs(51);
 
 /// Where to connect to.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -215,11 +216,9 @@ mod tests {
         let probes = socket.tcp_keepalive_retries().unwrap();
         let interval = socket.tcp_keepalive_interval().unwrap();
         let silence = socket.tcp_keepalive_time().unwrap() + interval * probes;
-        assert!(silence <= PROMISED, "{silence:?}");
+        // Below the promise, since timers of the system are late.
+        assert!(silence < PROMISED, "{silence:?}");
         let unanswered = socket.tcp_user_timeout().unwrap();
-        assert!(
-            unanswered.is_some_and(|time| time <= PROMISED),
-            "{unanswered:?}"
-        );
+        assert_eq!(unanswered, Some(silence));
     }
 }
