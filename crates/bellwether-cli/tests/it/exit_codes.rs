@@ -19,6 +19,9 @@ async fn wrong_usage_is_code_2_for_every_command() {
         &["decode", "--last-event-id", "a\rb"],
         &["bench", ":8000/", "--streams", "0"],
         &["serve", "--no-such-option"],
+        &["serve", "--bind", "127.0.0.1:80800"],
+        &["serve", "--bind", "127.0.0.1:8o"],
+        &["serve", "--bind", "127.0.0.1"],
         &["no-such-command"],
     ] {
         let done = run(arguments, b"").await;
