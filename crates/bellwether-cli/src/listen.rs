@@ -4,7 +4,7 @@ use std::io::{IsTerminal, Write};
 use std::process::ExitCode;
 
 use bellwether_client::{
-    Error, EventId, EventSource, Gap, GapReason, Item, Message, Opened, Waiting,
+    Encoding, Error, EventId, EventSource, Gap, GapReason, Item, Message, Opened, Waiting,
 };
 use http::Method;
 use owo_colors::OwoColorize;
@@ -17,6 +17,14 @@ use crate::target::{Target, with_query};
 
 /// Asked for in place of an id, it is none: servers of Bellwether then tell a gap and give all that they still have.
 const FROM_START: &str = "earliest";
+
+/// What is asked for with `--compressed`, the best first.
+const ENCODINGS: [Encoding; 4] = [
+    Encoding::Zstd,
+    Encoding::Brotli,
+    Encoding::Gzip,
+    Encoding::Deflate,
+];
 
 /// Follow an event stream: connect, print events as they come, reconnect and resume.
 ///
@@ -35,7 +43,8 @@ Exit codes:
        stream with --no-reconnect), or the reader of the output has left
   1    the server refused: another status, no event stream, a limit
   2    wrong usage
-  3    no connection, or it broke, with --no-reconnect
+  3    no connection, or a stream that is not whole, with --no-reconnect: an event `bellwether.finished` or
+       `bellwether.error` decides that, where the server sends one
   130  Ctrl-C (143: SIGTERM)")]
 pub(crate) struct Arguments {
     #[command(flatten)]
@@ -85,6 +94,10 @@ pub(crate) struct Arguments {
     #[arg(long)]
     no_reconnect: bool,
 
+    /// Ask for a compressed stream: zstd, br, gzip or deflate. One that comes unasked is read in any case
+    #[arg(long)]
+    compressed: bool,
+
     /// No news of the connection on standard error
     #[arg(short, long)]
     quiet: bool,
@@ -116,6 +129,9 @@ fn source(arguments: &Arguments) -> Result<EventSource, Failure> {
     if arguments.no_reconnect || method != Method::GET {
         builder = builder.once();
     }
+    if arguments.compressed {
+        builder = builder.accept_encodings(ENCODINGS);
+    }
     if let Some(id) = &arguments.last_event_id {
         builder = builder.last_event_id(id.clone());
     }
@@ -126,7 +142,8 @@ fn source(arguments: &Arguments) -> Result<EventSource, Failure> {
         }
         builder = builder.body(data.clone());
     }
-    let source = builder.method(method).build();
+    let transport = arguments.target.transport()?;
+    let source = builder.method(method).transport(transport).build();
     source.map_err(|error| Failure::new(USAGE, error))
 }
 
@@ -150,7 +167,7 @@ async fn follow(arguments: &Arguments, mut source: EventSource) -> Result<ExitCo
                     return Ok(ExitCode::SUCCESS);
                 }
             }
-            Ok(Item::Open(opened)) => news.opened(&opened),
+            Ok(Item::Open(opened)) => news.opened(&opened, source.last_event_id()),
             Ok(Item::Waiting(waiting)) => news.waiting(&waiting),
             Ok(Item::Gap(gap)) => news.gap(gap),
             Ok(_) => {}
@@ -163,7 +180,9 @@ async fn follow(arguments: &Arguments, mut source: EventSource) -> Result<ExitCo
 
 /// Why the stream is over, with the exit code that scripts ask for.
 fn failure(error: &Error) -> Failure {
-    let is_no_connection = error.is_transport() || error.is_timeout() || error.is_encoding();
+    // A failure that the server tells is a stream that is not whole, as by a cut.
+    let is_broken = error.is_transport() || error.is_told();
+    let is_no_connection = is_broken || error.is_timeout() || error.is_encoding();
     let code = match is_no_connection && error.status().is_none() {
         true => NO_CONNECTION,
         false => REFUSED,
@@ -261,7 +280,7 @@ struct News {
     is_quiet: bool,
     is_from_start: bool,
     has_connected: bool,
-    /// What the next request goes on after.
+    /// Of the last event or gap.
     last_event_id: Option<EventId>,
 }
 
@@ -275,8 +294,8 @@ impl News {
         }
     }
 
-    fn opened(&mut self, opened: &Opened) {
-        let id = self.last_event_id.as_ref().filter(|id| !id.is_empty());
+    fn opened(&mut self, opened: &Opened, last_event_id: &str) {
+        let id = (!last_event_id.is_empty()).then_some(last_event_id);
         let text = opened_text(&opened.url.to_string(), self.has_connected, id);
         self.has_connected = true;
         self.say(&text);
@@ -310,7 +329,7 @@ impl News {
     }
 }
 
-fn opened_text(url: &str, is_again: bool, id: Option<&EventId>) -> String {
+fn opened_text(url: &str, is_again: bool, id: Option<&str>) -> String {
     match (is_again, id) {
         (false, None) => format!("connected to {url}"),
         (false, Some(id)) => format!("connected to {url}, resumed after {id}"),
@@ -331,13 +350,12 @@ mod tests {
 
     #[test]
     fn the_news_say_where_a_stream_goes_on() {
-        let id = EventId::from(7);
         assert_eq!(
             opened_text("http://a/", false, None),
             "connected to http://a/"
         );
         assert_eq!(
-            opened_text("http://a/", true, Some(&id)),
+            opened_text("http://a/", true, Some("7")),
             "connected again, resumed after 7"
         );
     }

@@ -21,10 +21,12 @@ mod lines;
 mod message;
 mod show;
 mod target;
+mod trust;
 
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::builder::Resettable;
+use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 
 /// Server-sent events on the command line: read, write, follow, send, measure, serve.
 #[derive(Debug, Parser)]
@@ -51,7 +53,13 @@ enum Command {
 }
 
 fn main() -> ExitCode {
-    let result = match Cli::parse().command {
+    let mut command = without_empty_variables(Cli::command());
+    let matches = command.get_matches_mut();
+    let cli = Cli::from_arg_matches(&matches);
+    let result = match cli
+        .unwrap_or_else(|error| error.format(&mut command).exit())
+        .command
+    {
         Command::Decode(arguments) => decode::run(&arguments),
         Command::Encode(arguments) => encode::run(&arguments),
         Command::Listen(arguments) => listen::run(&arguments),
@@ -65,10 +73,23 @@ fn main() -> ExitCode {
     }
 }
 
+/// An empty variable of the environment is as good as none, for every option: a script that exports one has no value
+/// for it.
+fn without_empty_variables(command: clap::Command) -> clap::Command {
+    let is_empty = |argument: &clap::Arg| {
+        let value = argument.get_env().and_then(std::env::var_os);
+        value.is_some_and(|value| value.is_empty())
+    };
+    command
+        .mut_args(move |argument| match is_empty(&argument) {
+            true => argument.env(Resettable::Reset),
+            false => argument,
+        })
+        .mut_subcommands(without_empty_variables)
+}
+
 #[cfg(test)]
 mod tests {
-    use clap::CommandFactory;
-
     use super::*;
 
     #[test]

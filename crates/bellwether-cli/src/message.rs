@@ -50,7 +50,10 @@ pub(crate) fn read(line: &[u8]) -> Result<ServerSentEvent, String> {
         format!("not UTF-8: found an invalid byte in column {at}")
     })?;
     let value: &RawValue = serde_json::from_str(text).map_err(|error| not_json(&error))?;
-    let fields = object("a message", value)?;
+    let fields = object("a message", value).map_err(|reason| match kind(value) {
+        "a string" => format!("{reason}; text is sent by {{\"data\":{{\"text\":…}}}}"),
+        _ => reason,
+    })?;
     let mut event = ServerSentEvent::new();
     let mut seen: Vec<&str> = Vec::new();
     for (key, value) in &fields.0 {
@@ -82,7 +85,11 @@ pub(crate) fn read(line: &[u8]) -> Result<ServerSentEvent, String> {
 
 /// `{"text":…}` or `{"json":…}`.
 fn data(value: &RawValue) -> Result<String, String> {
-    let fields = object("\"data\"", value)?;
+    let fields = object("\"data\"", value).map_err(|reason| match kind(value) {
+        "null" => format!("{reason}; leave the key out to set nothing"),
+        "a string" => format!("{reason}; write {{\"text\":…}} for text"),
+        _ => format!("{reason}; write {{\"json\":…}} for a value"),
+    })?;
     match fields.0.as_slice() {
         [(key, value)] if key == "text" => string("text", value),
         [(key, value)] if key == "json" => Ok(compact(value.get())),
@@ -232,10 +239,13 @@ mod tests {
                 r#"{"id":null}"#,
                 "\"id\" must be a string: found null; leave the key out to set nothing",
             ),
-            (r#"{"data":null}"#, "\"data\" must be an object: found null"),
+            (
+                r#"{"data":null}"#,
+                "\"data\" must be an object: found null; leave the key out to set nothing",
+            ),
             (
                 r#"{"data":"x"}"#,
-                "\"data\" must be an object: found a string",
+                "\"data\" must be an object: found a string; write {\"text\":…} for text",
             ),
             (
                 r#"{"data":{}}"#,

@@ -4,13 +4,13 @@ use std::io::Write;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use bellwether_client::transport::{HyperTransport, Transport};
+use bellwether_client::EventName;
+use bellwether_client::transport::KeptConnection;
 use bytes::Bytes;
-use http::{HeaderValue, Method, Request, StatusCode, Uri};
-use http_body_util::{BodyExt, Limited};
+use http::{HeaderValue, Method, Request, StatusCode};
 use tokio::runtime::Runtime;
 
-use crate::exit::{self, Failure, NO_CONNECTION, REFUSED, USAGE, complain};
+use crate::exit::{self, Failure, NO_CONNECTION, REFUSED, complain};
 use crate::input::Input;
 use crate::lines::Lines;
 use crate::target::{Target, with_path, with_query};
@@ -18,10 +18,13 @@ use crate::target::{Target, with_path, with_query};
 /// More than any id or reason; the rest of an answer is not read.
 const MAX_ANSWER_BYTES: usize = 64 * 1024;
 
+/// Longer than the ids of any server that is known.
+const MAX_ID_BYTES: usize = 1024;
+
 /// Publish lines of text, each as one event, and print the ids that they get.
 ///
 /// Each line of standard input (or each --data) is the body of `POST URL/publish?topic=TOPIC`; the server answers 200
-/// with the id. Lines go one after the other, so their order is kept. An empty line is an event with empty data.
+/// with the id. Lines go one after the other over one connection, so their order is kept. An empty line is an event with empty data.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
@@ -37,6 +40,10 @@ pub(crate) struct Arguments {
     /// The topic
     #[arg(short, long, value_name = "TOPIC")]
     topic: Option<String>,
+
+    /// The name of the events
+    #[arg(short, long, value_name = "NAME")]
+    event: Option<EventName>,
 
     /// Publish this text instead of standard input (repeatable)
     #[arg(short, long, value_name = "TEXT")]
@@ -92,7 +99,7 @@ fn publish_input(publisher: &mut Publisher, max_bytes: usize) -> Result<(), Fail
 
 struct Publisher {
     runtime: Runtime,
-    transport: HyperTransport,
+    connection: KeptConnection,
     head: Request<Bytes>,
     timeout: Duration,
     out: std::io::Stdout,
@@ -107,7 +114,7 @@ impl Publisher {
             .map_err(|error| Failure::new(REFUSED, format_args!("cannot start: {error}")))?;
         Ok(Self {
             runtime,
-            transport: HyperTransport::new(),
+            connection: KeptConnection::new(arguments.target.transport()?),
             head: head(arguments)?,
             timeout: Duration::from_secs(arguments.timeout),
             out: std::io::stdout(),
@@ -119,9 +126,13 @@ impl Publisher {
     fn publish(&mut self, number: u64, body: Bytes) -> Result<(), Failure> {
         let mut request = self.head.clone();
         *request.body_mut() = body;
-        let answer = answer(&self.transport, request);
+        let answer = answer(&mut self.connection, request);
         let answer = async { tokio::time::timeout(self.timeout, answer).await };
-        let (status, text) = match self.runtime.block_on(answer) {
+        let Answered {
+            status,
+            content_type,
+            text,
+        } = match self.runtime.block_on(answer) {
             Ok(Ok(answer)) => answer,
             Ok(Err(reason)) => return Err(self.no_answer(number, &reason)),
             Err(_) => {
@@ -133,7 +144,14 @@ impl Publisher {
             self.refuse(number, &refusal(status, &text));
             return Ok(());
         }
-        let id = text.trim();
+        // More lines at the wrong address would only give away more text.
+        let id = id(status, content_type.as_deref(), &text).map_err(|found| {
+            let url = self.head.uri();
+            let message = format_args!(
+                "line {number}: {url} does not publish events: found {found}, status 200 with an id is needed"
+            );
+            Failure::new(REFUSED, message)
+        })?;
         let written = writeln!(self.out, "{id}").and_then(|()| self.out.flush());
         written.map_err(|error| Failure::output(&error))
     }
@@ -160,41 +178,75 @@ fn head(arguments: &Arguments) -> Result<Request<Bytes>, Failure> {
     if let Some(topic) = &arguments.topic {
         url = with_query(&url, "topic", topic);
     }
-    let parsed: Option<Uri> = url.parse().ok();
-    let parsed = parsed.filter(|url| {
-        url.authority().is_some() && matches!(url.scheme_str(), Some("http" | "https"))
-    });
-    let Some(parsed) = parsed else {
-        let message =
-            format_args!("cannot publish to {url:?}: an address with http or https is needed");
-        return Err(Failure::new(USAGE, message));
-    };
+    if let Some(name) = &arguments.event {
+        url = with_query(&url, "event", name.as_str());
+    }
+    let address = Target::address(&url)?;
     let mut request = Request::new(Bytes::new());
     *request.method_mut() = Method::POST;
-    *request.uri_mut() = parsed;
+    *request.uri_mut() = address.url().clone();
     let headers = request.headers_mut();
     let text = HeaderValue::from_static("text/plain; charset=utf-8");
     headers.insert(http::header::CONTENT_TYPE, text);
     let agent = HeaderValue::from_static(concat!("bellwether/", env!("CARGO_PKG_VERSION")));
     headers.insert(http::header::USER_AGENT, agent);
+    if let Some(value) = address.authorization() {
+        headers.insert(http::header::AUTHORIZATION, value.clone());
+    }
     for (name, value) in arguments.target.fields() {
         headers.insert(name, value);
     }
     Ok(request)
 }
 
-/// The status and the body as text.
+/// What the server says to one event.
+struct Answered {
+    status: StatusCode,
+    content_type: Option<String>,
+    text: String,
+}
+
 async fn answer(
-    transport: &HyperTransport,
+    connection: &mut KeptConnection,
     request: Request<Bytes>,
-) -> Result<(StatusCode, String), String> {
-    let response = transport.send(request).await;
+) -> Result<Answered, String> {
+    let response = connection.send(request, MAX_ANSWER_BYTES).await;
     let response = response.map_err(|error| exit::with_causes(&error))?;
-    let status = response.status();
-    let body = Limited::new(response.into_body(), MAX_ANSWER_BYTES).collect();
-    let body = body.await.map_err(|error| exit::with_causes(&*error))?;
-    let text = String::from_utf8_lossy(&body.to_bytes()).into_owned();
-    Ok((status, text))
+    let (head, body) = response.into_parts();
+    let content_type = head.headers.get(http::header::CONTENT_TYPE);
+    Ok(Answered {
+        status: head.status,
+        content_type: content_type
+            .map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned()),
+        text: String::from_utf8_lossy(&body).into_owned(),
+    })
+}
+
+/// The id in an answer of success, or what was found in its place.
+///
+/// Any web server has an address, and many answer a POST with 204 or with a page.
+fn id<'a>(
+    status: StatusCode,
+    content_type: Option<&str>,
+    text: &'a str,
+) -> Result<&'a str, String> {
+    if status != StatusCode::OK {
+        return Err(format!("status {status}"));
+    }
+    let essence = content_type.and_then(|value| value.split(';').next());
+    if let Some(other) = essence.filter(|value| !value.trim().eq_ignore_ascii_case("text/plain")) {
+        return Err(format!("content type {other:?}"));
+    }
+    let id = text.trim();
+    match id {
+        "" => Err("an empty body".to_owned()),
+        _ if id.len() > MAX_ID_BYTES
+            || id.contains(|c: char| c.is_whitespace() || c.is_control()) =>
+        {
+            Err("a body that is no id".to_owned())
+        }
+        _ => Ok(id),
+    }
 }
 
 /// Why an event was refused: the status, and what the server says about it.

@@ -1,9 +1,13 @@
 //! [`Target`]: the arguments that name a server, shared by all commands that connect.
 
 use std::fmt;
+use std::path::PathBuf;
 
-use bellwether_client::{EventSource, EventSourceBuilder};
+use bellwether_client::{Address, EventSource, EventSourceBuilder, HyperTransport};
 use http::{HeaderName, HeaderValue};
+
+use crate::exit::{Failure, USAGE};
+use crate::trust;
 
 /// Where to connect, and what to send with every request.
 #[derive(Clone, Debug, clap::Args)]
@@ -25,6 +29,15 @@ pub(crate) struct Target {
         value_parser = token
     )]
     token: Option<HeaderValue>,
+
+    /// The same from a file, without the line break at its end; counts more than BELLWETHER_TOKEN
+    #[arg(long, value_name = "FILE", value_parser = token_file)]
+    token_file: Option<HeaderValue>,
+
+    /// Trust the authorities in this file (PEM) and no others [default: those of SSL_CERT_FILE, else those of this
+    /// machine and Mozilla's]
+    #[arg(long, value_name = "FILE")]
+    ca: Option<PathBuf>,
 }
 
 impl Target {
@@ -33,12 +46,30 @@ impl Target {
         absolute(&self.url)
     }
 
+    /// Reads an address, this one with more path perhaps, by the rules of the client.
+    ///
+    /// # Errors
+    ///
+    /// It is none: wrong usage.
+    pub(crate) fn address(url: &str) -> Result<Address, Failure> {
+        url.parse().map_err(|error| Failure::new(USAGE, error))
+    }
+
     /// The header fields, the token's among them.
     pub(crate) fn fields(&self) -> impl Iterator<Item = (HeaderName, HeaderValue)> + '_ {
-        let token = self.token.iter();
+        let token = self.token_file.as_ref().or(self.token.as_ref()).into_iter();
         let token = token.map(|token| (http::header::AUTHORIZATION, token.clone()));
         let fields = self.headers.iter();
         token.chain(fields.map(|Field { name, value }| (name.clone(), value.clone())))
+    }
+
+    /// What requests go through.
+    ///
+    /// # Errors
+    ///
+    /// See [`trust::transport`].
+    pub(crate) fn transport(&self) -> Result<HyperTransport, Failure> {
+        trust::transport(self.ca.as_deref())
     }
 
     /// An event source for this address, with the header fields set.
@@ -83,18 +114,28 @@ impl std::str::FromStr for Field {
 }
 
 fn token(text: &str) -> Result<HeaderValue, String> {
+    if text.is_empty() {
+        return Err("a token has at least one character".to_owned());
+    }
     let mut value = HeaderValue::from_str(&format!("Bearer {text}"))
         .map_err(|_| "a token has no control characters".to_owned())?;
     value.set_sensitive(true);
     Ok(value)
 }
 
+fn token_file(file: &str) -> Result<HeaderValue, String> {
+    let text = std::fs::read_to_string(file).map_err(|error| error.to_string())?;
+    token(text.trim_end_matches(['\n', '\r']))
+}
+
 /// The address with its scheme.
 fn absolute(url: &str) -> String {
-    match url {
-        _ if url.contains("://") => url.to_owned(),
-        _ if url.starts_with(':') => format!("http://127.0.0.1{url}"),
-        _ => format!("http://{url}"),
+    // Another address may stand in the query.
+    let place = url.split(['/', '?', '#']).next().unwrap_or_default();
+    match url[place.len()..].starts_with("//") && place.ends_with(':') {
+        true => url.to_owned(),
+        false if url.starts_with(':') => format!("http://127.0.0.1{url}"),
+        false => format!("http://{url}"),
     }
 }
 
@@ -137,6 +178,9 @@ mod tests {
             ("https://a.example/x", "https://a.example/x"),
             ("localhost:8000/x", "http://localhost:8000/x"),
             (":8000/x", "http://127.0.0.1:8000/x"),
+            (":8000/x?u=http://b/", "http://127.0.0.1:8000/x?u=http://b/"),
+            ("a?u=http://b/", "http://a?u=http://b/"),
+            ("me:secret@a/", "http://me:secret@a/"),
         ] {
             assert_eq!(absolute(short), whole);
         }

@@ -8,14 +8,15 @@ use std::time::Duration;
 
 use bellwether_wire::{EventId, EventName, Limits};
 use bytes::Bytes;
-use http::{HeaderMap, HeaderName, HeaderValue, Method, Uri};
+use http::header::AUTHORIZATION;
+use http::{HeaderMap, HeaderName, HeaderValue, Method};
 
+use crate::address::Address;
 use crate::backoff::Retry;
 use crate::error::{BoxError, Error, Kind};
 use crate::event_source::EventSource;
 use crate::gap::GAP_EVENT_NAME;
 use crate::inflate::Encoding;
-use crate::location::{has_user, is_http};
 use crate::machine::{Machine, Settings};
 use crate::request::Template;
 use crate::transport::{HyperTransport, Transport};
@@ -48,7 +49,6 @@ impl fmt::Debug for TokenProvider {
 #[must_use]
 pub struct EventSourceBuilder {
     settings: Settings,
-    encodings: Vec<Encoding>,
     token: Option<TokenProvider>,
     transport: Option<Arc<dyn Transport>>,
     /// The first thing that was wrong; told by `build`, so that each method can be used in a chain.
@@ -57,25 +57,19 @@ pub struct EventSourceBuilder {
 
 impl EventSourceBuilder {
     pub(crate) fn new(url: &str) -> Self {
-        const WANTED: &str = "an absolute URL with http or https";
-        let wrong = |wanted| Kind::Url {
-            found: url.to_owned(),
-            wanted,
+        let (address, error) = match url.parse::<Address>() {
+            Ok(address) => (address.into_parts(), None),
+            Err(error) => (Default::default(), Some(error)),
         };
-        let (url, error) = match url.parse::<Uri>() {
-            Ok(parsed) if has_user(&parsed) => {
-                // The text holds a password perhaps, which no log should get.
-                let found = "a URL with a user name".to_owned();
-                let wanted = "one without, and a header field \"authorization\"";
-                (Uri::default(), Some(Kind::Url { found, wanted }))
-            }
-            Ok(parsed) if is_http(&parsed) => (parsed, None),
-            _ => (Uri::default(), Some(wrong(WANTED))),
-        };
+        let (url, authorization) = address;
+        let mut headers = HeaderMap::new();
+        if let Some(authorization) = authorization {
+            headers.insert(AUTHORIZATION, authorization);
+        }
         let template = Template {
             url,
             method: Method::GET,
-            headers: HeaderMap::new(),
+            headers,
             body: Bytes::new(),
             accept_encoding: None,
         };
@@ -91,10 +85,9 @@ impl EventSourceBuilder {
                 last_event_id: EventId::default(),
                 gap_event: Some(GAP_EVENT_NAME),
             },
-            encodings: Vec::new(),
             token: None,
             transport: None,
-            error: error.map(Error::from),
+            error,
         }
     }
 
@@ -176,7 +169,8 @@ impl EventSourceBuilder {
     /// Sends one request and never another, but for redirects.
     ///
     /// The end of the answer is [`Item::Closed`](crate::Item::Closed); if it is torn, or if there is none, an `Err`.
-    /// For answers such as those of language models, where a second request would begin (and bill) a second answer.
+    /// Where the server has told by an event `bellwether.finished` or `bellwether.error` whether the answer is whole, that
+    /// counts and not how the connection ended. For answers such as those of language models, where a second request would begin (and bill) a second answer.
     pub fn once(mut self) -> Self {
         self.settings.reconnects = false;
         self
@@ -193,13 +187,15 @@ impl EventSourceBuilder {
     /// Sets after how much silence an open stream is taken for dead, and the source connects again. Default 5 min.
     ///
     /// Every byte counts, also a comment. The default is above what proxies allow (60 s to 5 min), so it ends streams
-    /// only that are dead anyway. With a server that sends comments every 15 s, 45 s finds a dead one sooner.
+    /// only that are dead anyway. With a server that sends comments every 15 s, 45 s finds a dead one sooner: three of
+    /// the `keep_alive_ms` that an event `bellwether.open` promises are the bound for its stream without a word of yours, but
+    /// at least 10 s and never more than this.
     pub fn idle_timeout(mut self, timeout: Duration) -> Self {
         self.settings.idle_timeout = Some(timeout);
         self
     }
 
-    /// Lets a stream be silent for ever. A server that vanishes is then noticed by TCP alone.
+    /// Lets a stream be silent for ever, whatever its opening event promises. A server that vanishes is then noticed by TCP alone.
     pub fn no_idle_timeout(mut self) -> Self {
         self.settings.idle_timeout = None;
         self
@@ -223,11 +219,10 @@ impl EventSourceBuilder {
 
     /// Asks the server to compress, with these codings in order of preference. Default: none.
     ///
-    /// It is not asked for by itself, because proxies that compress tend to hold events back until a buffer is full.
-    /// A response in any other coding is refused.
+    /// Proxies that compress tend to hold events back until a buffer is full, so it has to be asked for. What comes
+    /// compressed unasked is read all the same, in every coding that is compiled in; any other is refused.
     pub fn accept_encodings(mut self, encodings: impl IntoIterator<Item = Encoding>) -> Self {
-        self.encodings = encodings.into_iter().collect();
-        let names: Vec<_> = self.encodings.iter().map(|one| one.as_str()).collect();
+        let names: Vec<_> = encodings.into_iter().map(Encoding::as_str).collect();
         self.settings.template.accept_encoding = match names.is_empty() {
             true => None,
             false => HeaderValue::try_from(names.join(", ")).ok(),
@@ -266,12 +261,7 @@ impl EventSourceBuilder {
             .transport
             .unwrap_or_else(|| Arc::new(HyperTransport::new()));
         let machine = Machine::new(self.settings, fastrand::u64(..));
-        Ok(EventSource::with_parts(
-            machine,
-            transport,
-            self.token,
-            self.encodings,
-        ))
+        Ok(EventSource::with_parts(machine, transport, self.token))
     }
 
     // For the fuzz target and simulations, which drive the machine by themselves.

@@ -17,7 +17,8 @@ pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
 ///
 /// An `Err` of an [`EventSource`](crate::EventSource) is its end: [`is_closed`](Self::is_closed) is true and the stream
 /// is over. In [`Waiting`](crate::Waiting) it is the reason of a reconnect that follows. From
-/// [`Messages`](crate::Messages) come two kinds more that end nothing: data that is no such value, and gaps.
+/// [`Messages`](crate::Messages) come three kinds more that end nothing: data that is no such value, gaps, and the server's
+/// own failures.
 ///
 /// ```
 /// let error = bellwether_client::EventSource::new("ftp://example.com/").unwrap_err();
@@ -68,6 +69,10 @@ pub(crate) enum Kind {
         source: serde_json::Error,
     },
     Gap(Gap),
+    /// Blame: the application behind the server, which said so.
+    Told {
+        data: String,
+    },
 }
 
 /// A response that is no event stream.
@@ -127,7 +132,7 @@ impl Error {
         matches!(*self.kind, Kind::Transport(_))
     }
 
-    /// The body's content coding is broken, or is none that was asked for.
+    /// The body's content coding is broken, has not come to its end with the body, or is none that is compiled in.
     pub fn is_encoding(&self) -> bool {
         match &*self.kind {
             Kind::Coding(_) => true,
@@ -160,6 +165,23 @@ impl Error {
     pub fn gap(&self) -> Option<&Gap> {
         match &*self.kind {
             Kind::Gap(gap) => Some(gap),
+            _ => None,
+        }
+    }
+
+    /// The server told by an event `bellwether.error` that it failed after the stream had begun: the stream is not whole.
+    ///
+    /// [`told`](Self::told) is the event's data. From [`Messages`](crate::Messages) and
+    /// [`next_message`](crate::EventSource::next_message) it comes in the place of that event, and ends nothing; as an
+    /// end or a cause it means that the connection ended cleanly, and the stream did not.
+    pub fn is_told(&self) -> bool {
+        self.told().is_some()
+    }
+
+    /// The data of the event of [`is_told`](Self::is_told): from Bellwether JSON with `status` and `message`.
+    pub fn told(&self) -> Option<&str> {
+        match &*self.kind {
+            Kind::Told { data } => Some(data),
             _ => None,
         }
     }
@@ -237,6 +259,10 @@ impl fmt::Display for Error {
             }
             Kind::Json { event, .. } => write!(f, "cannot read the data of an event {event:?}"),
             Kind::Gap(gap) => gap.fmt(f),
+            Kind::Told { data } => {
+                let start: String = data.chars().take(200).collect();
+                write!(f, "the server failed in the middle of the stream: {start}")
+            }
         }
     }
 }
@@ -263,7 +289,7 @@ impl fmt::Display for Refusal {
             ),
             RefusedFor::Encoding => write!(
                 f,
-                "cannot read the event stream: found content encoding \"{}\", which was not asked for",
+                "cannot read the event stream: found content encoding \"{}\", which is not compiled in",
                 field(http::header::CONTENT_ENCODING)
             ),
         }

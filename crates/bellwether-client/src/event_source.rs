@@ -15,8 +15,9 @@ use serde::de::DeserializeOwned;
 use tokio::time::{Instant, Sleep, sleep_until};
 
 use crate::builder::{EventSourceBuilder, TokenProvider};
+use crate::control::Control;
 use crate::error::{Error, Kind};
-use crate::inflate::{Coding, Encoding, Inflater, coding};
+use crate::inflate::{Coding, Inflater, coding};
 use crate::item::{Item, Message, State};
 use crate::machine::{Action, Failure, Machine, Verdict};
 use crate::messages::Messages;
@@ -34,6 +35,7 @@ const POLL_BYTES: usize = 256 * 1024;
 /// |---|---|---|
 /// | no connection, a timeout, a torn stream, the token provider fails | `Ok(Item::Waiting)` with its cause | connects again |
 /// | the server ends the stream | `Ok(Item::Waiting)` without cause | connects again |
+/// | the same after an event `bellwether.error` or `bellwether.stopping` | `Ok(Item::Waiting)` with a cause | connects again |
 /// | 204 | `Err`, [`Error::is_finished`] | over |
 /// | another status; a content type that is no stream | `Err`, [`Error::is_status`], [`Error::is_content_type`] | over, unless [`Retry`](crate::Retry) names the status |
 /// | a redirect that must not be followed, a scheme or coding that cannot be read | `Err` | over |
@@ -49,7 +51,6 @@ pub struct EventSource {
     machine: Machine,
     transport: Arc<dyn Transport>,
     token: Option<TokenProvider>,
-    encodings: Arc<[Encoding]>,
     connection: Connection,
     timer: Option<Pin<Box<Sleep>>>,
 }
@@ -72,7 +73,7 @@ impl EventSource {
     ///
     /// # Errors
     ///
-    /// The URL is not absolute with `http` or `https`, or holds a user name: [`Error::is_invalid`].
+    /// The URL is no [`Address`](crate::Address): [`Error::is_invalid`].
     pub fn new(url: impl AsRef<str>) -> Result<Self, Error> {
         Self::builder(url).build()
     }
@@ -86,13 +87,11 @@ impl EventSource {
         machine: Machine,
         transport: Arc<dyn Transport>,
         token: Option<TokenProvider>,
-        encodings: Vec<Encoding>,
     ) -> Self {
         Self {
             machine,
             transport,
             token,
-            encodings: encodings.into(),
             connection: Connection::None,
             timer: None,
         }
@@ -105,10 +104,12 @@ impl EventSource {
 
     /// The next message or gap, without the state changes; `None` when the source was closed. Cancel-safe.
     ///
+    /// Leaves out what a server of Bellwether says about the stream itself, such as `bellwether.finished`.
+    ///
     /// # Errors
     ///
-    /// A gap, as [`Error::gap`], after which the stream goes on; and what ends the stream, then
-    /// [`Error::is_closed`] is true.
+    /// A gap, as [`Error::gap`], and an event `bellwether.error`, as [`Error::is_told`], after which the stream goes on;
+    /// and what ends the stream, then [`Error::is_closed`] is true.
     pub async fn next_message(&mut self) -> Option<Result<Message, Error>> {
         std::future::poll_fn(|cx| self.poll_message(cx)).await
     }
@@ -162,7 +163,17 @@ impl EventSource {
     ) -> Poll<Option<Result<Message, Error>>> {
         loop {
             match std::task::ready!(Pin::new(&mut *self).poll_next(cx)) {
-                Some(Ok(Item::Message(message))) => return Poll::Ready(Some(Ok(message))),
+                Some(Ok(Item::Message(message))) => {
+                    match Control::of(message.event.as_str()) {
+                        // A gap gets here only where the caller takes gaps for events like any other.
+                        None | Some(Control::Gap) => return Poll::Ready(Some(Ok(message))),
+                        Some(Control::Failed) => {
+                            let data = message.data;
+                            return Poll::Ready(Some(Err(Kind::Told { data }.into())));
+                        }
+                        Some(_) => {}
+                    }
+                }
                 Some(Ok(Item::Gap(gap))) => return Poll::Ready(Some(Err(Kind::Gap(gap).into()))),
                 Some(Ok(_)) => {}
                 Some(Err(error)) => return Poll::Ready(Some(Err(error))),
@@ -192,7 +203,7 @@ impl EventSource {
             Err(failure) => self.machine.on_failure(now, failure),
             Ok(response) => {
                 let (head, body) = response.into_parts();
-                let coding = coding(&head.headers, &self.encodings);
+                let coding = coding(&head.headers);
                 let can_decode = coding != Coding::Unknown;
                 let verdict = self
                     .machine
@@ -246,7 +257,10 @@ impl EventSource {
             }
             Ok(None) => match Pin::new(&mut reading.body).poll_frame(cx) {
                 Poll::Pending => return self.poll_time(cx, until),
-                Poll::Ready(None) => self.machine.on_end(now),
+                Poll::Ready(None) => match reading.inflater.as_ref().map(Inflater::finish) {
+                    Some(Err(error)) => self.machine.on_failure(now, Kind::Coding(error)),
+                    Some(Ok(())) | None => self.machine.on_end(now),
+                },
                 Poll::Ready(Some(Err(error))) => {
                     let cut = TransportError::cut(error);
                     self.machine.on_failure(now, cut);

@@ -96,6 +96,18 @@ impl Offset {
 }
 
 impl Gap {
+    /// What an event named as a gap means where nothing else can be made of it: history is lost, however it says so.
+    pub(crate) fn told(data: &str, last_event_id: &EventId) -> Self {
+        Self::read(data, last_event_id).unwrap_or_else(|| Self {
+            reason: GapReason::Other("no reason was given".to_owned()),
+            asked: None,
+            floor: None,
+            head: None,
+            lost: None,
+            last_event_id: last_event_id.clone(),
+        })
+    }
+
     /// Reads the data of a gap event; `None` if it is none, and then it is an event like any other.
     pub(crate) fn read(data: &str, last_event_id: &EventId) -> Option<Self> {
         let told: Told = serde_json::from_str(data).ok()?;

@@ -31,6 +31,18 @@ pub enum Encoding {
 }
 
 impl Encoding {
+    /// All that are compiled in.
+    const ALL: &[Self] = &[
+        #[cfg(feature = "gzip")]
+        Self::Gzip,
+        #[cfg(feature = "gzip")]
+        Self::Deflate,
+        #[cfg(feature = "brotli")]
+        Self::Brotli,
+        #[cfg(feature = "zstd")]
+        Self::Zstd,
+    ];
+
     /// The name in header fields.
     pub fn as_str(self) -> &'static str {
         match self {
@@ -51,12 +63,15 @@ impl Encoding {
 pub(crate) enum Coding {
     Plain,
     Coded(Encoding),
-    /// None that was asked for, or several on top of each other.
+    /// None that is compiled in, or several on top of each other.
     Unknown,
 }
 
-/// The coding that a response names, among those that were asked for.
-pub(crate) fn coding(headers: &HeaderMap, asked: &[Encoding]) -> Coding {
+/// The coding that a response names.
+///
+/// It need not have been asked for: a request without `Accept-Encoding` accepts any (RFC 9110, section 12.5.3), and some
+/// proxies take it at its word.
+pub(crate) fn coding(headers: &HeaderMap) -> Coding {
     let mut values = headers.get_all(CONTENT_ENCODING).iter();
     let (value, more) = (values.next(), values.next());
     let name = value.map_or(&b""[..], |value| value.as_bytes().trim_ascii());
@@ -66,8 +81,13 @@ pub(crate) fn coding(headers: &HeaderMap, asked: &[Encoding]) -> Coding {
     if name.is_empty() || name.eq_ignore_ascii_case(b"identity") {
         return Coding::Plain;
     }
-    asked
-        .iter()
+    // An old name of gzip (RFC 9110, section 8.4.1.3).
+    let name = match name.eq_ignore_ascii_case(b"x-gzip") {
+        true => b"gzip",
+        false => name,
+    };
+    let mut known = Encoding::ALL.iter();
+    known
         .find(|encoding| name.eq_ignore_ascii_case(encoding.as_str().as_bytes()))
         .map_or(Coding::Unknown, |encoding| Coding::Coded(*encoding))
 }
@@ -80,12 +100,17 @@ pub(crate) struct Inflater {
     unread: std::ops::Range<usize>,
     /// The codec may have more to give without further input.
     is_full: bool,
+    /// Nothing has come yet.
+    is_new: bool,
 }
 
 /// One step of a coding: from the front of the input to the front of the output, as far as either reaches.
 trait Codec: Send {
     /// Returns how much was taken and how much was given.
     fn step(&mut self, input: &[u8], output: &mut [u8]) -> io::Result<(usize, usize)>;
+
+    /// Whether the coding's own end has come, so that the body may end here.
+    fn is_whole(&self) -> bool;
 }
 
 impl Inflater {
@@ -107,6 +132,7 @@ impl Inflater {
             output: vec![0; PIECE_BYTES].into(),
             unread: 0..0,
             is_full: false,
+            is_new: true,
         })
     }
 
@@ -131,12 +157,30 @@ impl Inflater {
     /// The bytes are not of this coding.
     pub(crate) fn step(&mut self, input: &[u8]) -> io::Result<usize> {
         let (taken, given) = self.codec.step(input, &mut self.output)?;
+        self.is_new &= input.is_empty();
         self.unread = 0..given;
         self.is_full = given == self.output.len();
         if taken == 0 && given == 0 && !input.is_empty() {
             return Err(broken("bytes follow its end"));
         }
         Ok(taken)
+    }
+}
+
+impl Inflater {
+    /// Takes the end of the body.
+    ///
+    /// # Errors
+    ///
+    /// The coding has not come to its end: the body was cut, whatever whoever passed it on made of it.
+    pub(crate) fn finish(&self) -> io::Result<()> {
+        match self.is_new || self.codec.is_whole() {
+            true => Ok(()),
+            false => Err(io::Error::new(
+                io::ErrorKind::UnexpectedEof,
+                "the body ends before its compression does",
+            )),
+        }
     }
 }
 
@@ -210,6 +254,10 @@ mod deflate {
                 count(stream.total_out(), written),
             ))
         }
+
+        fn is_whole(&self) -> bool {
+            self.has_ended
+        }
     }
 }
 
@@ -263,6 +311,10 @@ mod brotli {
             }
             Ok((taken, given))
         }
+
+        fn is_whole(&self) -> bool {
+            self.has_ended
+        }
     }
 }
 
@@ -275,13 +327,20 @@ mod zstandard {
     /// 8 MiB, the most that `Content-Encoding: zstd` may ask for (RFC 9659).
     const WINDOW_LOG_MAX: u32 = 23;
 
-    pub(super) struct Zstd(Decoder<'static>);
+    pub(super) struct Zstd {
+        decoder: Decoder<'static>,
+        /// Between two frames.
+        is_whole: bool,
+    }
 
     impl Zstd {
         pub(super) fn new() -> io::Result<Self> {
             let mut decoder = Decoder::new()?;
             decoder.set_parameter(DParameter::WindowLogMax(WINDOW_LOG_MAX))?;
-            Ok(Self(decoder))
+            Ok(Self {
+                decoder,
+                is_whole: false,
+            })
         }
     }
 
@@ -290,8 +349,17 @@ mod zstandard {
         fn step(&mut self, input: &[u8], output: &mut [u8]) -> io::Result<(usize, usize)> {
             let mut input = InBuffer::around(input);
             let mut output = OutBuffer::around(output);
-            self.0.run(&mut input, &mut output)?;
+            // It says how many bytes it would like to have next: none once a frame is complete.
+            let wanted = self.decoder.run(&mut input, &mut output)?;
+            // Asked without input between two frames, it wants the next one.
+            if input.pos() + output.pos() > 0 {
+                self.is_whole = wanted == 0;
+            }
             Ok((input.pos(), output.pos()))
+        }
+
+        fn is_whole(&self) -> bool {
+            self.is_whole
         }
     }
 }
@@ -382,16 +450,18 @@ mod tests {
     }
 
     #[test]
-    fn only_codings_that_were_asked_for_are_known() {
+    fn the_coding_is_found_by_its_name() {
         let named = |value: &'static str| {
             let mut headers = HeaderMap::new();
             headers.insert(CONTENT_ENCODING, http::HeaderValue::from_static(value));
-            coding(&headers, &[Encoding::Gzip])
+            coding(&headers)
         };
         assert_eq!(named("GZIP"), Coding::Coded(Encoding::Gzip));
+        assert_eq!(named("x-gzip"), Coding::Coded(Encoding::Gzip));
+        assert_eq!(named("deflate"), Coding::Coded(Encoding::Deflate));
         assert_eq!(named("identity"), Coding::Plain);
-        assert_eq!(coding(&HeaderMap::new(), &[]), Coding::Plain);
-        for unknown in ["deflate", "gzip, gzip", "br"] {
+        assert_eq!(coding(&HeaderMap::new()), Coding::Plain);
+        for unknown in ["compress", "gzip, gzip", "dcb"] {
             assert_eq!(named(unknown), Coding::Unknown, "{unknown}");
         }
     }

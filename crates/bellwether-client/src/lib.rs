@@ -33,8 +33,10 @@
 //! | [`idle_timeout`](EventSourceBuilder::idle_timeout) | 5 min without a byte, then reconnect | proxies cut silent streams after 1 to 5 min anyway, and the peer may have vanished |
 //! | [`max_redirects`](EventSourceBuilder::max_redirects) | 20, credentials to the same origin only | the number of the Fetch standard |
 //! | [`limits`](EventSourceBuilder::limits) | 4 MiB for a line and for an event | a server cannot fill the client's memory |
-//! | [`accept_encodings`](EventSourceBuilder::accept_encodings) | none | several proxies hold compressed streams back |
+//! | [`accept_encodings`](EventSourceBuilder::accept_encodings) | none asked for, all that are compiled in read | several proxies hold compressed streams back |
 //! | gaps | `bellwether.gap` is an [`Item::Gap`] | history that was lost is told, never silent |
+//! | ends | an event `bellwether.finished`, `bellwether.error` or `bellwether.stopping` says whether the stream was whole | proxies make clean ends of cuts, and cuts of clean ends |
+//! | openings | `bellwether.open` is not shown; its id counts, and three of its `keep_alive_ms` of silence, at least 10 s, shorten the idle timeout | a cut before the first event loses nothing, and a dead stream is noticed sooner |
 //!
 //! # Answers that are one stream
 //!
@@ -51,6 +53,7 @@
 
 mod event_source;
 
+mod address;
 mod builder;
 mod gap;
 mod item;
@@ -58,6 +61,7 @@ mod messages;
 mod read;
 
 mod backoff;
+mod control;
 // Open to the fuzz target and to simulations; no part of the API.
 mod location;
 #[doc(hidden)]
@@ -75,6 +79,7 @@ mod guide;
 
 pub use bellwether_wire::{EventId, EventName, Limits, event_id, event_name};
 
+pub use crate::address::Address;
 pub use crate::backoff::Retry;
 pub use crate::builder::EventSourceBuilder;
 pub use crate::error::{BoxError, Error};

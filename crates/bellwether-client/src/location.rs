@@ -6,7 +6,6 @@
 use std::fmt::Write as _;
 
 use http::Uri;
-use http::uri::Scheme;
 
 /// The URL that `location` names, seen from `base`; `None` if it is none.
 pub(crate) fn resolve(base: &Uri, location: &[u8]) -> Option<Uri> {
@@ -49,16 +48,6 @@ pub(crate) fn origin(url: &Uri) -> String {
 pub(crate) fn port(url: &Uri) -> u16 {
     let default = default_port(url.scheme_str().unwrap_or_default());
     url.port_u16().or(default).unwrap_or(80)
-}
-
-pub(crate) fn is_http(url: &Uri) -> bool {
-    url.scheme() == Some(&Scheme::HTTP) || url.scheme() == Some(&Scheme::HTTPS)
-}
-
-/// Whether the URL holds a user name or a password.
-pub(crate) fn has_user(url: &Uri) -> bool {
-    url.authority()
-        .is_some_and(|authority| authority.as_str().contains('@'))
 }
 
 fn default_port(scheme: &str) -> Option<u16> {
@@ -205,7 +194,6 @@ mod tests {
         assert_eq!(of("https://example.com:443/"), "https://example.com");
         assert_eq!(of("https://example.com:80/"), "https://example.com:80");
         assert_eq!(of("http://[::1]:8000/"), "http://[::1]:8000");
-        assert!(has_user(&"http://me:pw@a/".parse().unwrap()));
         assert_eq!(port(&"https://a/".parse().unwrap()), 443);
     }
 }

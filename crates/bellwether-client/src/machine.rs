@@ -15,6 +15,7 @@ use http::header::CONTENT_ENCODING;
 use http::{HeaderMap, Request, StatusCode};
 
 use crate::backoff::Retry;
+use crate::control::{Control, Ending, silence};
 use crate::error::{Error, Kind, Refusal, RefusedFor};
 use crate::gap::Gap;
 use crate::item::{Item, Message, Opened, State, Waiting};
@@ -94,7 +95,10 @@ enum Phase {
     },
     Open {
         origin: Arc<str>,
+        /// How long it may be silent.
+        idle: Option<Duration>,
         until: Option<Instant>,
+        ending: Ending,
     },
     /// The start of the body of a response that is no stream.
     Refused {
@@ -151,8 +155,7 @@ impl Machine {
         Some((request, hop.is_trusted))
     }
 
-    /// The head of a response has arrived; `can_decode` tells whether the driver knows its content coding and has
-    /// asked for it.
+    /// The head of a response has arrived; `can_decode` tells whether the driver knows its content coding.
     pub fn on_response(
         &mut self,
         now: Instant,
@@ -189,7 +192,9 @@ impl Machine {
             self.decoder.reconnect();
             self.phase = Phase::Open {
                 origin,
-                until: self.idle_deadline(now),
+                idle: self.settings.idle_timeout,
+                until: deadline(now, self.settings.idle_timeout),
+                ending: Ending::default(),
             };
             self.items
                 .push_back(Ok(Item::Open(Opened { url, headers })));
@@ -216,20 +221,37 @@ impl Machine {
 
     /// Bytes have arrived on the connection, whatever they mean.
     pub fn on_bytes(&mut self, now: Instant) {
-        let deadline = self.idle_deadline(now);
-        if let Phase::Open { until, .. } = &mut self.phase {
-            *until = deadline;
+        if let Phase::Open { idle, until, .. } = &mut self.phase {
+            *until = deadline(now, *idle);
         }
     }
 
     /// Takes decompressed bytes from the front of `input` until there is an item or the input is used up.
     pub fn decode(&mut self, now: Instant, input: &mut &[u8]) {
         match &mut self.phase {
-            Phase::Open { origin, .. } => match self.decoder.decode_ref(input) {
+            Phase::Open {
+                origin,
+                idle,
+                until,
+                ending,
+            } => match self.decoder.decode_ref(input) {
                 Ok(None) => {}
                 Ok(Some(message)) => {
-                    self.failures = 0;
-                    self.has_event = true;
+                    let control = Control::of(message.event.as_str());
+                    if control == Some(Control::Open) {
+                        // Its id is taken already. It is no event: a server that opens every stream and ends it at once
+                        // is not to be asked without pause.
+                        *idle = silence(&message.data, self.settings.idle_timeout);
+                        *until = deadline(now, *idle);
+                        return;
+                    }
+                    if let Some(control) = control {
+                        ending.observe(control, &message.data);
+                    }
+                    if control != Some(Control::Stopping) {
+                        self.failures = 0;
+                        self.has_event = true;
+                    }
                     let gap = match &self.settings.gap_event {
                         Some(name) if name == message.event => {
                             Gap::read(&message.data, message.last_event_id)
@@ -261,8 +283,11 @@ impl Machine {
     /// The body has ended as its framing says.
     pub fn on_end(&mut self, now: Instant) {
         match std::mem::replace(&mut self.phase, Phase::Closed) {
-            Phase::Open { .. } if !self.settings.reconnects => self.close(Ok(Item::Closed)),
-            Phase::Open { .. } => self.reconnect(now, None, None),
+            Phase::Open { ending, .. } => match ending.clean() {
+                Ok(()) if !self.settings.reconnects => self.close(Ok(Item::Closed)),
+                Ok(()) => self.reconnect(now, None, None),
+                Err(error) => self.fail(now, error, None),
+            },
             Phase::Refused { refusal, body, .. } => self.refused(now, refusal, body),
             phase => self.phase = phase,
         }
@@ -274,6 +299,10 @@ impl Machine {
         match std::mem::replace(&mut self.phase, Phase::Closed) {
             Phase::Connecting { .. } if error.is_final => self.close(Err(error.error)),
             Phase::Connecting { .. } => self.fail(now, error.error, None),
+            phase @ Phase::Open { .. } if phase.is_finished() => {
+                self.phase = phase;
+                self.on_end(now);
+            }
             Phase::Open { .. } => self.fail(now, error.error, None),
             // What has come of its body is enough.
             Phase::Refused { refusal, body, .. } => self.refused(now, refusal, body),
@@ -290,10 +319,16 @@ impl Machine {
                 self.fail(now, error, None);
             }
             Phase::Open {
-                until: Some(until), ..
+                until: Some(until),
+                idle,
+                ending,
+                ..
             } if now >= *until => {
-                let after = self.settings.idle_timeout.unwrap_or_default();
-                self.fail(now, timeout("no byte of the stream arrived", after), None);
+                let error = timeout("no byte of the stream arrived", idle.unwrap_or_default());
+                match ending.is_finished() {
+                    true => self.on_end(now),
+                    false => self.fail(now, error, None),
+                }
             }
             Phase::Refused { until, .. } if now >= *until => self.on_end(now),
             Phase::Waiting { until } if now >= *until => self.connect(now),
@@ -381,9 +416,11 @@ impl Machine {
         self.decoder.reconnect();
         self.items.push_back(last.map_err(Error::closed));
     }
+}
 
-    fn idle_deadline(&self, now: Instant) -> Option<Instant> {
-        Some(after(now, self.settings.idle_timeout?))
+impl Phase {
+    fn is_finished(&self) -> bool {
+        matches!(self, Self::Open { ending, .. } if ending.is_finished())
     }
 }
 
@@ -411,6 +448,11 @@ impl From<Kind> for Failure {
             is_final: false,
         }
     }
+}
+
+/// When a silence of this length is over.
+fn deadline(now: Instant, idle: Option<Duration>) -> Option<Instant> {
+    Some(after(now, idle?))
 }
 
 fn after(now: Instant, duration: Duration) -> Instant {

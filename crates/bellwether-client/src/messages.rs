@@ -8,14 +8,17 @@ use std::task::{Context, Poll, ready};
 use futures_core::Stream;
 use serde::de::DeserializeOwned;
 
-use crate::error::Error;
+use crate::control::Control;
+use crate::error::{Error, Kind};
 use crate::event_source::EventSource;
+use crate::gap::Gap;
 use crate::item::Message;
 
 /// From [`EventSource::messages`].
 ///
-/// An `Err` is one of three things: data that is no such value ([`Error::is_json`]) and lost history ([`Error::gap`]),
-/// after both of which the stream goes on; or the end ([`Error::is_closed`]). Reconnects are not told here.
+/// An `Err` is one of four things: data that is no such value ([`Error::is_json`]), lost history ([`Error::gap`]) and a
+/// failure that the server tells ([`Error::is_told`]), after which the stream goes on; or the end ([`Error::is_closed`]).
+/// Reconnects are not told here. Other events whose name begins with `bellwether.` are left out.
 pub struct Messages<T> {
     source: EventSource,
     data: PhantomData<fn() -> T>,
@@ -49,7 +52,14 @@ impl<T: DeserializeOwned> Stream for Messages<T> {
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         let message = ready!(self.source.poll_message(cx));
-        Poll::Ready(message.map(|message| message?.json()))
+        Poll::Ready(message.map(|message| {
+            let message = message?;
+            if Control::of(message.event.as_str()) == Some(Control::Gap) {
+                let gap = Gap::told(&message.data, &message.last_event_id);
+                return Err(Kind::Gap(gap).into());
+            }
+            message.json()
+        }))
     }
 }
 

@@ -11,7 +11,9 @@ use http_body::Frame;
 use pin_project_lite::pin_project;
 use serde::de::DeserializeOwned;
 
+use crate::control::{Control, Ending};
 use crate::error::{BoxError, Error, Kind};
+use crate::gap::Gap;
 use crate::item::Message;
 use crate::transport::TransportError;
 
@@ -19,6 +21,8 @@ use crate::transport::TransportError;
 ///
 /// Looks at nothing but the bytes: status and content type are the caller's to check, and the body must not be
 /// compressed any more. Ends with the body; an event that is not finished by then is discarded, as the standard says.
+/// Where a server of Bellwether has said whether the stream is whole, by `bellwether.finished` or `bellwether.error`, its
+/// word counts more than how the body ended. Its opening event is not shown.
 ///
 /// ```
 /// use bellwether_client::read_events;
@@ -46,6 +50,7 @@ where
         piece: None,
         used: 0,
         until_data: None,
+        ending: Ending::default(),
         is_over: false,
     }
 }
@@ -63,8 +68,9 @@ where
 pin_project! {
     /// From [`read_events`] and [`read_event_bytes`]: a stream of messages.
     ///
-    /// An `Err` is the last item: the body broke off ([`Error::is_transport`]), or is beyond the limits
-    /// ([`Error::is_limit`]). Afterwards it yields `None`.
+    /// An `Err` is the last item: the body broke off ([`Error::is_transport`]), is beyond the limits
+    /// ([`Error::is_limit`]), or ended cleanly after the server had told a failure ([`Error::is_told`]). Afterwards it
+    /// yields `None`.
     pub struct Events<B: http_body::Body> {
         #[pin]
         body: B,
@@ -73,6 +79,7 @@ pin_project! {
         // How many bytes of the piece's first chunk have been decoded and are still to be stepped over.
         used: usize,
         until_data: Option<String>,
+        ending: Ending,
         is_over: bool,
     }
 }
@@ -116,12 +123,30 @@ where
     ///
     /// # Errors
     ///
-    /// As [`next`](Self::next), and [`Error::is_json`], after which the stream goes on.
+    /// As [`next`](Self::next), and [`Error::is_json`], [`Error::gap`] and [`Error::is_told`], after which the stream goes
+    /// on. Other events whose name begins with `bellwether.` are left out.
     pub async fn next_json<T: DeserializeOwned>(&mut self) -> Option<Result<Message<T>, Error>> {
         // Read right from the bytes that have come: the text itself is nobody's to keep.
-        let read = |message: MessageRef<'_>| Message::read_json(&message);
-        let next = std::future::poll_fn(|cx| Pin::new(&mut *self).poll_as(cx, read)).await?;
-        Some(next.and_then(|message| message))
+        let read = |message: MessageRef<'_>| match Control::of(message.event.as_str()) {
+            None => Some(Message::read_json(&message)),
+            Some(Control::Gap) => {
+                let gap = Gap::told(&message.data, message.last_event_id);
+                Some(Err(Kind::Gap(gap).into()))
+            }
+            Some(Control::Failed) => {
+                let data = message.data.into_owned();
+                Some(Err(Kind::Told { data }.into()))
+            }
+            Some(_) => None,
+        };
+        loop {
+            let next = std::future::poll_fn(|cx| Pin::new(&mut *self).poll_as(cx, read)).await?;
+            match next {
+                Ok(Some(message)) => return Some(message),
+                Ok(None) => {}
+                Err(error) => return Some(Err(error)),
+            }
+        }
     }
 }
 
@@ -152,6 +177,11 @@ where
                     }
                     Ok(Some(message)) => {
                         *this.used = chunk.len() - input.len();
+                        match Control::of(message.event.as_str()) {
+                            None => {}
+                            Some(Control::Open) => continue,
+                            Some(control) => this.ending.observe(control, &message.data),
+                        }
                         // The event is made where it stays: to hand it on costs more than to decode it.
                         return Poll::Ready(Some(Ok(make(message))));
                     }
@@ -170,8 +200,14 @@ where
                 continue;
             }
             match ready!(this.body.as_mut().poll_frame(cx)) {
-                None => *this.is_over = true,
+                None => {
+                    *this.is_over = true;
+                    if let Err(error) = std::mem::take(this.ending).clean() {
+                        return Poll::Ready(Some(Err(error.closed())));
+                    }
+                }
                 Some(Ok(frame)) => *this.piece = frame.into_data().ok(),
+                Some(Err(_)) if this.ending.is_finished() => *this.is_over = true,
                 Some(Err(error)) => {
                     *this.is_over = true;
                     let cut = Kind::Transport(TransportError::cut(error.into()));

@@ -6,7 +6,8 @@ use http::header::{
 };
 use http::{HeaderMap, HeaderValue, Method, Request, StatusCode, Uri};
 
-use crate::location::{has_user, is_http, origin, resolve};
+use crate::address::Address;
+use crate::location::{origin, resolve};
 
 pub(crate) const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
 
@@ -65,10 +66,12 @@ impl Hop {
             return Err("there are more redirects than allowed");
         }
         let location = headers.get(LOCATION).ok_or("it has no location")?;
-        let url = resolve(&self.url, location.as_bytes())
-            .filter(is_http)
-            .ok_or("its location is no URL with http or https")?;
-        if has_user(&url) {
+        const NO_URL: &str = "its location is no URL with http or https";
+        let url = resolve(&self.url, location.as_bytes()).ok_or(NO_URL)?;
+        // A redirect is as easily mistyped as an argument.
+        let address: Address = url.to_string().parse().map_err(|_| NO_URL)?;
+        let (url, user) = address.into_parts();
+        if user.is_some() {
             return Err("its location holds a user name");
         }
         if self.url.scheme_str() == Some("https") && url.scheme_str() != Some("https") {
@@ -256,6 +259,8 @@ mod tests {
             "http://a.example/",
             "ftp://a.example/",
             "https://me@a.example/",
+            "https://a.example:80800/",
+            "//a.example:8o/",
             "https://",
         ] {
             assert!(follow(first.clone(), 302, location).is_err(), "{location}");

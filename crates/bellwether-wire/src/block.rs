@@ -1,6 +1,5 @@
 //! [`Block`]: the event that is being gathered, field by field, until its blank line comes.
 
-use crate::event::MAX_RETRY_MS;
 use crate::field::{EventId, EventName};
 use crate::gathered::Gathered;
 use crate::scanned::Scanned;
@@ -25,7 +24,7 @@ pub(crate) enum Effect {
     None,
     Comment,
     /// Milliseconds.
-    Retry(u32),
+    Retry(u64),
 }
 
 impl Block {
@@ -145,15 +144,18 @@ pub(crate) fn value_of<'a>(line: &'a [u8], name: &[u8]) -> Option<&'a [u8]> {
     }
 }
 
+/// The longest delay that is kept, 285 millennia: the last number of milliseconds that every reader of JSON has exact.
+const MAX_TOLD_MS: u64 = 1 << 53;
+
 /// Reads a number of ASCII digits; one that is too large becomes the largest.
-fn milliseconds(digits: &[u8]) -> Option<u32> {
+fn milliseconds(digits: &[u8]) -> Option<u64> {
     if digits.is_empty() || !digits.iter().all(u8::is_ascii_digit) {
         return None;
     }
-    let value = digits.iter().fold(0_u32, |value, digit| {
+    let value = digits.iter().fold(0_u64, |value, digit| {
         value
             .saturating_mul(10)
-            .saturating_add(u32::from(digit - b'0'))
+            .saturating_add(u64::from(digit - b'0'))
     });
-    Some(value.min(MAX_RETRY_MS))
+    Some(value.min(MAX_TOLD_MS))
 }

@@ -39,8 +39,8 @@ pub struct Decoder {
     limits: Limits,
     connection: Connection,
     last_event_id: EventId,
-    /// Milliseconds, at most `MAX_RETRY_MS`.
-    retry: Option<u32>,
+    /// Milliseconds.
+    retry: Option<u64>,
     comments: u64,
 }
 
@@ -145,12 +145,11 @@ impl Decoder {
         self.last_event_id.as_str()
     }
 
-    /// The delay before the next reconnect, if the stream has set one: at most 2³¹ − 1 ms, more is taken for that.
+    /// The delay before the next reconnect, if the stream has set one: at most 2⁵³ ms, more is taken for that.
     ///
     /// A `retry:` line counts as soon as it ends; one with anything but ASCII digits, or with nothing, is ignored.
     pub fn reconnection_time(&self) -> Option<Duration> {
-        self.retry
-            .map(|millis| Duration::from_millis(millis.into()))
+        self.retry.map(Duration::from_millis)
     }
 
     /// How many comment lines have come, over all connections: a keep-alive is a sign of life that makes no event.

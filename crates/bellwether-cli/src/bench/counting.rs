@@ -19,9 +19,9 @@ pub(super) struct Counting {
 }
 
 impl Counting {
-    pub(super) fn new() -> Self {
+    pub(super) fn new(inner: HyperTransport) -> Self {
         Self {
-            inner: HyperTransport::new(),
+            inner,
             bytes: Arc::default(),
         }
     }

@@ -87,7 +87,8 @@ pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode, Failure> {
     let source = arguments.target.source(&url).build();
     source.map_err(|error| Failure::new(USAGE, error))?;
 
-    let bench = Bench::start(arguments, url);
+    let bytes = Counting::new(arguments.target.transport()?);
+    let bench = Bench::start(arguments, url, bytes);
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
@@ -134,12 +135,11 @@ struct Bench {
 }
 
 impl Bench {
-    fn start(arguments: &Arguments, url: String) -> Self {
+    fn start(arguments: &Arguments, url: String, bytes: Counting) -> Self {
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
         let streams = arguments.streams as usize;
         let count = cores.min(streams);
         let (phase, _) = watch::channel(Phase::Connecting);
-        let bytes = Counting::new();
         let mut tallies = Vec::new();
         let mut threads = Vec::new();
         for index in 0..count {

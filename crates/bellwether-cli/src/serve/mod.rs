@@ -32,7 +32,7 @@ pub(crate) struct Arguments {
     dir: Option<PathBuf>,
 
     /// The address to listen on [default: HOST and PORT of the environment, else 127.0.0.1:8000]
-    #[arg(long, value_name = "ADDRESS")]
+    #[arg(long, value_name = "ADDRESS", value_parser = place_to_listen)]
     bind: Option<String>,
 
     /// Where events live: memory:, sqlite:FILE, redis://HOST:PORT or nats://HOST:PORT
@@ -51,6 +51,18 @@ pub(crate) struct Arguments {
     /// memory]
     #[arg(long, value_name = "EVENTS", value_parser = clap::value_parser!(u64).range(1..))]
     keep: Option<u64>,
+}
+
+/// Checks the form; whether the host is one of this machine is seen when it is bound.
+fn place_to_listen(text: &str) -> Result<String, &'static str> {
+    let is_port = |port: &str| {
+        // `parse` takes a sign too.
+        port.bytes().all(|byte| byte.is_ascii_digit()) && port.parse::<u16>().is_ok()
+    };
+    match text.rsplit_once(':') {
+        Some((host, port)) if !host.is_empty() && is_port(port) => Ok(text.to_owned()),
+        _ => Err("a host and a port from 0 to 65535 are needed, such as 127.0.0.1:8000"),
+    }
 }
 
 /// Text that may hold a password.

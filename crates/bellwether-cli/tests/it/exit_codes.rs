@@ -19,12 +19,37 @@ async fn wrong_usage_is_code_2_for_every_command() {
         &["decode", "--last-event-id", "a\rb"],
         &["bench", ":8000/", "--streams", "0"],
         &["serve", "--no-such-option"],
+        &["serve", "--bind", "127.0.0.1:80800"],
+        &["serve", "--bind", "127.0.0.1:8o"],
+        &["serve", "--bind", "127.0.0.1"],
         &["no-such-command"],
     ] {
         let done = run(arguments, b"").await;
         assert_eq!(done.code, Some(2), "{arguments:?}: {}", done.err);
         assert_eq!(done.text(), "", "{arguments:?}");
         assert!(!done.err.is_empty(), "{arguments:?}");
+    }
+}
+
+#[tokio::test]
+async fn an_address_that_is_none_is_wrong_usage_for_every_command_and_nothing_is_sent() {
+    for address in [
+        "http://127.0.0.1:80800",
+        "http://127.0.0.1:8o",
+        ":99999/x",
+        "127.0.0.1:-1",
+        "http://[::1]x/",
+        "http://a b/",
+        "ftp://a/",
+        "http://",
+    ] {
+        for command in ["listen", "send", "bench"] {
+            let arguments = [command, address, "--token", "SECRET"];
+            let done = run(&arguments, b"text\n").await;
+            assert_eq!(done.code, Some(2), "{command} {address}: {}", done.err);
+            let says = done.err.starts_with("bellwether: cannot connect to ");
+            assert!(says && !done.err.contains("SECRET"), "{}", done.err);
+        }
     }
 }
 

@@ -250,3 +250,91 @@ async fn signals_end_it_with_the_codes_of_shells_also_when_nobody_reads() {
         server.left().await;
     }
 }
+
+#[tokio::test]
+async fn without_reconnects_the_events_of_the_server_tell_a_cut_from_an_end() {
+    let open = "event: bellwether.open\ndata: {\"keep_alive_ms\":15000}\nid: 7\n\n";
+    let finished = "event: bellwether.finished\ndata: {}\nid: bellwether.finished\n\n";
+    let error = "event: bellwether.error\ndata: {}\n\n";
+    let stream = |last: &str| {
+        let text = format!("{open}data: 1\n\n{last}");
+        Answer::event_stream().send(text)
+    };
+    for (answer, code) in [
+        (stream(finished).cut(), 0),
+        (stream(error), 3),
+        (stream("").cut(), 3),
+        (stream(""), 0),
+    ] {
+        let server = ScriptedServer::new([answer]);
+        let url = format!("http://{}/", server.listen().await);
+        let done = run(
+            &["listen", &url, "--no-reconnect", "--event", "message"],
+            b"",
+        )
+        .await;
+        assert_eq!(done.code, Some(code), "{}", done.err);
+        assert_eq!(
+            done.text(),
+            "{\"event\":\"message\",\"data\":\"1\",\"id\":\"7\"}\n"
+        );
+    }
+}
+
+#[tokio::test]
+async fn the_opening_event_is_not_printed_and_its_id_resumes() {
+    let open = "retry: 1\nevent: bellwether.open\ndata: {}\nid: 7\n\n";
+    let server = ScriptedServer::new([
+        Answer::event_stream().send(open).cut(),
+        Answer::event_stream().send("data: 1\n\n").hold(),
+    ]);
+    let url = format!("http://{}/", server.listen().await);
+    let done = run(&["listen", &url, "--count", "1"], b"").await;
+    assert_eq!(
+        done.text(),
+        "{\"event\":\"message\",\"data\":\"1\",\"id\":\"7\"}\n"
+    );
+    assert!(
+        done.err.contains("connected again, resumed after 7"),
+        "{}",
+        done.err
+    );
+    assert_eq!(server.requests()[1].header("last-event-id"), Some("7"));
+}
+
+#[tokio::test]
+async fn compressed_streams_are_printed_event_by_event() {
+    // One event, flushed, as the `zlib` of Node writes it, and a raw block of zstd; the stream stays open.
+    let hex = |text: &str| -> Vec<u8> {
+        let digits = text.as_bytes().chunks(2);
+        digits
+            .map(|pair| u8::from_str_radix(std::str::from_utf8(pair).unwrap(), 16).unwrap())
+            .collect()
+    };
+    for (name, flushed) in CODED {
+        let answer = Answer::event_stream().header("content-encoding", name);
+        let (server, url) = serve([answer.send(hex(flushed)).hold()]).await;
+        let done = run(
+            &["listen", &url, "--raw", "--count", "1", "--compressed"],
+            b"",
+        )
+        .await;
+        assert_eq!(
+            (done.text(), done.code),
+            ("1\n", Some(0)),
+            "{name}: {}",
+            done.err
+        );
+        let asked = server.requests()[0]
+            .header("accept-encoding")
+            .map(str::to_owned);
+        assert_eq!(asked.as_deref(), Some("zstd, br, gzip, deflate"));
+    }
+}
+
+const CODED: [(&str, &str); 4] = [
+    ("gzip", "1f8b08000000000000034a492c49b45230e4e202000000ffff"),
+    ("deflate", "789c4a492c49b45230e4e202000000ffff"),
+    ("br", "0b0480646174613a20310a0a"),
+    ("zstd", "28b52ffd0058480000646174613a20310a0a"),
+];

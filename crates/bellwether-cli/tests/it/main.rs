@@ -11,6 +11,7 @@ mod restart;
 mod round_trip;
 mod send;
 mod serve;
+mod servers;
 mod support;
 
 // The loader of the vectors is the wire crate's.

@@ -79,3 +79,50 @@ async fn an_address_that_is_none_is_wrong_usage() {
     let done = run(&["send", "ftp://a/"], b"a\n").await;
     assert_eq!(done.code, Some(2), "{}", done.err);
 }
+
+#[tokio::test]
+async fn a_204_or_a_page_is_no_id_and_nothing_more_goes_there() {
+    let page = "<!doctype html>\n<title>Welcome</title>\n";
+    for (answer, found) in [
+        (Answer::status(204), "found status 204 No Content"),
+        (
+            Answer::status(202).send("1").with_length(),
+            "found status 202 Accepted",
+        ),
+        (
+            Answer::status(200)
+                .header("content-type", "text/html; charset=utf-8")
+                .send("1")
+                .with_length(),
+            "found content type \"text/html\"",
+        ),
+        (
+            Answer::status(200).send(page).with_length(),
+            "found a body that is no id",
+        ),
+        (
+            Answer::status(200).send("\n").with_length(),
+            "found an empty body",
+        ),
+    ] {
+        let (server, url) = serve([answer, id("2")]).await;
+        let done = run(&["send", &url, "-t", "x"], b"private\ntoo\n").await;
+        assert_eq!((done.text(), done.code), ("", Some(1)), "{found}");
+        assert!(done.err.contains(found), "{}", done.err);
+        assert_eq!(server.requests().len(), 1);
+    }
+}
+
+#[tokio::test]
+async fn a_user_in_the_address_is_sent_as_a_header_and_not_as_host() {
+    let (server, url) = serve([id("1")]).await;
+    let host = url.strip_prefix("http://").unwrap().to_owned();
+    let done = run(&["send", &format!("me:secret@{host}"), "-d", "a"], b"").await;
+    assert_eq!((done.text(), done.err.as_str()), ("1\n", ""));
+    let requests = server.requests();
+    assert_eq!(requests[0].header("host"), Some(&*host));
+    assert_eq!(
+        requests[0].header("authorization"),
+        Some("Basic bWU6c2VjcmV0")
+    );
+}

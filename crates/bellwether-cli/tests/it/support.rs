@@ -27,6 +27,8 @@ pub(crate) fn command(arguments: &[&str]) -> Command {
         .env_remove("BELLWETHER_URL")
         .env_remove("BELLWETHER_TOKEN")
         .env_remove("CLICOLOR_FORCE")
+        .env_remove("SSL_CERT_FILE")
+        .env_remove("SSL_CERT_DIR")
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
@@ -59,6 +61,19 @@ pub(crate) async fn run_slowly<'a>(
     let both = async { tokio::join!(write, child.wait_with_output()).1 };
     let done = within(PATIENCE, both).await.expect("the command ends");
     let done = done.unwrap();
+    Done {
+        code: done.status.code(),
+        out: done.stdout,
+        err: String::from_utf8(done.stderr).unwrap(),
+    }
+}
+
+/// Runs to the end in this environment, without input.
+pub(crate) async fn run_with(arguments: &[&str], variables: &[(&str, &str)]) -> Done {
+    let mut command = command(arguments);
+    command.envs(variables.iter().copied()).stdin(Stdio::null());
+    let done = within(PATIENCE, command.output()).await;
+    let done = done.expect("the command ends").unwrap();
     Done {
         code: done.status.code(),
         out: done.stdout,

@@ -20,9 +20,16 @@ use crate::location::port;
 const STAGGER: Duration = Duration::from_millis(250);
 
 /// An event stream has the client silent for hours, so TCP itself must ask whether the server still exists: first after
-/// this silence, then each [`PROBE_INTERVAL`], three times.
+/// this silence, then each [`PROBE_INTERVAL`], [`PROBES`] times. One interval after the last of them, at 51 s, the server is
+/// taken for gone; [`HyperTransport`](super::HyperTransport) promises a minute.
 const PROBE_AFTER: Duration = Duration::from_secs(30);
-const PROBE_INTERVAL: Duration = Duration::from_secs(10);
+const PROBE_INTERVAL: Duration = Duration::from_secs(7);
+/// Linux would send nine.
+const PROBES: u32 = 3;
+/// Bytes of ours that are never acknowledged, such as a request or a ping, suppress the probes. Where this is set, Linux
+/// ends the probes by it too and does not count them.
+#[cfg(any(target_os = "linux", target_os = "android"))]
+const UNACKNOWLEDGED: Duration = Duration::from_secs(51);
 
 /// Where to connect to.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -140,8 +147,13 @@ fn prepare(stream: &TcpStream) -> io::Result<()> {
     stream.set_nodelay(true)?;
     let keepalive = TcpKeepalive::new()
         .with_time(PROBE_AFTER)
-        .with_interval(PROBE_INTERVAL);
-    SockRef::from(stream).set_tcp_keepalive(&keepalive)
+        .with_interval(PROBE_INTERVAL)
+        .with_retries(PROBES);
+    let socket = SockRef::from(stream);
+    socket.set_tcp_keepalive(&keepalive)?;
+    #[cfg(any(target_os = "linux", target_os = "android"))]
+    socket.set_tcp_user_timeout(Some(UNACKNOWLEDGED))?;
+    Ok(())
 }
 
 impl AsyncRead for Io {
@@ -188,5 +200,25 @@ mod tests {
         let given = ["[::1]:1", "[::2]:1", "[::3]:1", "1.1.1.1:1"].map(parse);
         let mixed = ["[::1]:1", "1.1.1.1:1", "[::2]:1", "[::3]:1"].map(parse);
         assert_eq!(interleave(given.to_vec()), mixed);
+    }
+
+    #[cfg(target_os = "linux")]
+    #[tokio::test]
+    async fn a_server_that_vanished_is_noticed_within_a_minute() {
+        const PROMISED: Duration = Duration::from_secs(60);
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let stream = TcpStream::connect(listener.local_addr().unwrap());
+        let stream = stream.await.unwrap();
+        prepare(&stream).unwrap();
+        // What the system says it will do; to see it, a network would have to be cut.
+        let socket = SockRef::from(&stream);
+        assert!(socket.keepalive().unwrap());
+        let probes = socket.tcp_keepalive_retries().unwrap();
+        let interval = socket.tcp_keepalive_interval().unwrap();
+        let silence = socket.tcp_keepalive_time().unwrap() + interval * probes;
+        // Below the promise, since timers of the system are late.
+        assert!(silence < PROMISED, "{silence:?}");
+        let unanswered = socket.tcp_user_timeout().unwrap();
+        assert_eq!(unanswered, Some(silence));
     }
 }

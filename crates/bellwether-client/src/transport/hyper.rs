@@ -22,6 +22,7 @@ use hyper_util::rt::TokioIo;
 
 use super::connect::{Connector, Io, Target};
 use super::{Body, Sending, Transport, TransportError};
+use crate::address::Address;
 
 /// The head of a response is at most this long; it is also what is read ahead of a body that nobody polls.
 const MAX_READ_BYTES: usize = 64 * 1024;
@@ -29,7 +30,8 @@ const MAX_READ_BYTES: usize = 64 * 1024;
 /// The default transport: HTTP/1.1, and with TLS HTTP/2 where the server has it.
 ///
 /// - Names are looked up by the system; all addresses are tried, IPv6 and IPv4 in turn, 250 ms apart.
-/// - A vanished server is noticed by TCP's own probes after a minute, and by pings with HTTP/2.
+/// - A vanished server is noticed by TCP's own probes within a minute, and by pings with HTTP/2 within 50 s. On Linux that
+///   holds also while bytes of ours are under way.
 /// - TLS is rustls with ring and Mozilla's roots. Another configuration, for instance with a company's own root or a
 ///   client certificate: [`tls_config`](Self::tls_config).
 /// - Memory: the head of a response may have 64 KiB and 100 fields; up to 64 KiB (HTTP/2: 256 KiB) of a body wait.
@@ -87,8 +89,30 @@ impl HyperTransport {
         self
     }
 
+    /// The same without the offer of HTTP/2.
+    #[cfg_attr(
+        not(feature = "tls"),
+        expect(unused_mut, reason = "TLS alone negotiates")
+    )]
+    pub(super) fn http1_only(mut self) -> Self {
+        #[cfg(feature = "tls")]
+        {
+            let mut config = (*self.tls).clone();
+            config.alpn_protocols = vec![b"http/1.1".to_vec()];
+            self.tls = config.into();
+        }
+        self
+    }
+
     /// Connects, and tells whether the server wants HTTP/2.
-    async fn connect(self, url: Uri) -> Result<(Io, bool), TransportError> {
+    pub(super) async fn connect(self, url: Uri) -> Result<(Io, bool), TransportError> {
+        // `Uri` takes a port that is none for no port, and a user for a part of the host.
+        let address: Address = url.to_string().parse().map_err(TransportError::permanent)?;
+        if address.authorization().is_some() {
+            return Err(TransportError::permanent(
+                "a URL with a user cannot be sent: it becomes a header field before",
+            ));
+        }
         let target = Target::of(&url);
         let is_https = url.scheme_str() == Some("https");
         if is_https && !cfg!(feature = "tls") {
@@ -129,11 +153,7 @@ impl Transport for HyperTransport {
 
 async fn send_http1(io: Io, request: Request<Bytes>) -> Result<Response<Body>, TransportError> {
     let request = with_origin_form(request)?;
-    let (mut sender, connection) = http1::Builder::new()
-        .max_buf_size(MAX_READ_BYTES)
-        .handshake::<_, Full<Bytes>>(TokioIo::new(io))
-        .await
-        .map_err(TransportError::new)?;
+    let (mut sender, connection) = shake_hands(io).await?;
     let mut connection = Some(Box::pin(connection));
     let mut sending = std::pin::pin!(sender.send_request(request));
     let response = std::future::poll_fn(|cx| {
@@ -145,8 +165,19 @@ async fn send_http1(io: Io, request: Request<Bytes>) -> Result<Response<Body>, T
     Ok(response.map(|body| Body::new(Driven { connection, body })))
 }
 
+pub(super) async fn shake_hands(
+    io: Io,
+) -> Result<(http1::SendRequest<Full<Bytes>>, Connection), TransportError> {
+    let mut builder = http1::Builder::new();
+    builder.max_buf_size(MAX_READ_BYTES);
+    let shaken = builder.handshake::<_, Full<Bytes>>(TokioIo::new(io)).await;
+    shaken.map_err(TransportError::new)
+}
+
 /// HTTP/1 names the host in a field and the rest in the request line (RFC 9112, section 3.2).
-fn with_origin_form(request: Request<Bytes>) -> Result<Request<Full<Bytes>>, TransportError> {
+pub(super) fn with_origin_form(
+    request: Request<Bytes>,
+) -> Result<Request<Full<Bytes>>, TransportError> {
     let (mut parts, body) = request.into_parts();
     if !parts.headers.contains_key(HOST) {
         let authority = parts.uri.authority().map_or("", |name| name.as_str());
@@ -163,10 +194,10 @@ fn with_origin_form(request: Request<Bytes>) -> Result<Request<Full<Bytes>>, Tra
     Ok(Request::from_parts(parts, Full::new(body)))
 }
 
-type Connection = http1::Connection<TokioIo<Io>, Full<Bytes>>;
+pub(super) type Connection = http1::Connection<TokioIo<Io>, Full<Bytes>>;
 
 /// Lets the connection read and write. Its errors reach the response or the body, so they need no other way.
-fn drive(connection: &mut Option<Pin<Box<Connection>>>, cx: &mut Context<'_>) {
+pub(super) fn drive(connection: &mut Option<Pin<Box<Connection>>>, cx: &mut Context<'_>) {
     if let Some(running) = connection
         && running.as_mut().poll(cx).is_ready()
     {
@@ -210,6 +241,7 @@ mod http2 {
     use tokio::task::JoinSet;
 
     use super::*;
+    use crate::error::BoxError;
 
     /// Bytes of the body that the server may send ahead.
     const WINDOW: u32 = 256 * 1024;
@@ -296,13 +328,19 @@ mod http2 {
 
     impl http_body::Body for Guarded {
         type Data = Bytes;
-        type Error = hyper::Error;
+        type Error = BoxError;
 
         fn poll_frame(
             mut self: Pin<&mut Self>,
             cx: &mut Context<'_>,
-        ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
-            Pin::new(&mut self.body).poll_frame(cx)
+        ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+            let frame = std::task::ready!(Pin::new(&mut self.body).poll_frame(cx));
+            // hyper takes a reset with NO_ERROR or CANCEL for an end. Only END_STREAM is one (RFC 9113, section 8.1).
+            if frame.is_none() && !self.body.is_end_stream() {
+                let error = "the server reset the stream before its end";
+                return Poll::Ready(Some(Err(error.into())));
+            }
+            Poll::Ready(frame.map(|frame| frame.map_err(Into::into)))
         }
     }
 }

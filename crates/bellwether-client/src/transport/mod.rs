@@ -4,6 +4,7 @@
 
 mod connect;
 mod hyper;
+mod kept;
 #[cfg(feature = "reqwest")]
 mod reqwest;
 #[cfg(feature = "tls")]
@@ -22,6 +23,7 @@ use crate::error::BoxError;
 
 pub use self::connect::{Io, Target};
 pub use self::hyper::HyperTransport;
+pub use self::kept::KeptConnection;
 #[cfg(feature = "reqwest")]
 pub use self::reqwest::ReqwestTransport;
 

@@ -11,6 +11,9 @@ use super::{Body, Sending, Transport, TransportError};
 ///
 /// Takes a builder and not a client: redirects have to be off in it, since the source follows them itself and keeps
 /// credentials from other origins. Leave decompression and time limits off too.
+///
+/// With HTTP/2, a body that the server resets with `NO_ERROR` or `CANCEL` ends here as if it were whole;
+/// [`HyperTransport`](super::HyperTransport) knows it for a cut.
 pub struct ReqwestTransport(reqwest::Client);
 
 impl ReqwestTransport {

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::rustls::crypto::ring;
 use tokio_rustls::rustls::pki_types::ServerName;
-use tokio_rustls::rustls::{ClientConfig, RootCertStore};
+use tokio_rustls::rustls::{self, ClientConfig, InvalidMessage, RootCertStore};
 
 use super::connect::{Io, Target};
 
@@ -40,7 +40,28 @@ pub(super) async fn wrap(
 ) -> io::Result<(Io, bool)> {
     let name = ServerName::try_from(target.host.clone())
         .map_err(|error| io::Error::new(io::ErrorKind::InvalidInput, error))?;
-    let stream = TlsConnector::from(config).connect(name, io).await?;
+    let stream = TlsConnector::from(config).connect(name, io).await;
+    let stream = stream.map_err(|error| match is_no_tls(&error) {
+        true => {
+            let Target { host, port } = target;
+            let message = format!(
+                "{host} answers on port {port} without TLS; if that is meant, the address begins with http:// instead of https://"
+            );
+            io::Error::new(io::ErrorKind::InvalidData, message)
+        }
+        false => error,
+    })?;
     let is_http2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
     Ok((Io::new(stream), is_http2))
+}
+
+/// Whether the first bytes of the server were none of TLS.
+fn is_no_tls(error: &io::Error) -> bool {
+    let inner = error.get_ref().and_then(|error| error.downcast_ref());
+    matches!(
+        inner,
+        Some(rustls::Error::InvalidMessage(
+            InvalidMessage::InvalidContentType
+        ))
+    )
 }

@@ -90,18 +90,60 @@ async fn zstd_delivers_at_each_flush_and_frame_after_frame() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_coding_that_was_not_asked_for_is_final() {
+async fn what_comes_compressed_unasked_is_read_event_by_event() {
     for asked in [vec![], vec![Encoding::Deflate]] {
-        let answer = Answer::event_stream()
-            .header("content-encoding", "gzip")
-            .send("x");
-        let server = ScriptedServer::new([answer]);
+        let gzip = GzEncoder::new(Vec::new(), Compression::default());
+        let pieces = pieces(gzip, |it| std::mem::take(it.get_mut()));
+        let server = ScriptedServer::new([flushed("x-gzip", pieces)]);
         let mut source = source(&server).accept_encodings(asked).build().unwrap();
-        source.next().await;
-        let error = source.next().await.unwrap().unwrap_err();
-        assert!(error.is_encoding() && error.is_closed(), "{error}");
-        assert_eq!(error.headers().unwrap()["content-encoding"], "gzip");
+        while next(&mut source).await != Some(message("1", "1")) {}
+        assert_eq!(next(&mut source).await, Some(message("2", "1")));
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_coding_that_is_not_known_is_final() {
+    let answer = Answer::event_stream()
+        .header("content-encoding", "compress")
+        .send("x");
+    let server = ScriptedServer::new([answer]);
+    let mut source = source(&server).build().unwrap();
+    source.next().await;
+    let error = source.next().await.unwrap().unwrap_err();
+    assert!(error.is_encoding() && error.is_closed(), "{error}");
+    assert_eq!(error.headers().unwrap()["content-encoding"], "compress");
+}
+
+/// A whole body in this coding, and with how many bytes less it is cut.
+async fn check_ends(name: &str, whole: Vec<u8>) {
+    let cut = Seen::Error("cannot decompress the event stream".into());
+    for (bytes, last) in [
+        (&whole[..], Seen::Closed),
+        (&whole[..whole.len() - 1], cut),
+        (&[], Seen::Closed),
+    ] {
+        let answer = Answer::event_stream().header("content-encoding", name);
+        let server = ScriptedServer::new([answer.send(bytes.to_vec())]);
+        let mut source = source(&server).once().build().unwrap();
+        let seen = all(&mut source).await.pop();
+        assert_eq!(seen, Some(last), "{name}, {} bytes", bytes.len());
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_body_that_ends_before_its_compression_does_was_cut() {
+    let text = b"data: 1\n\ndata: 2\n\n";
+    let mut gzip = GzEncoder::new(Vec::new(), Compression::default());
+    gzip.write_all(text).unwrap();
+    check_ends("gzip", gzip.finish().unwrap()).await;
+    let mut zlib = ZlibEncoder::new(Vec::new(), Compression::default());
+    zlib.write_all(text).unwrap();
+    check_ends("deflate", zlib.finish().unwrap()).await;
+    #[cfg(feature = "brotli")]
+    // As the `zlib` of Node writes it.
+    check_ends("br", b"\x8b\x08\x80data: 1\n\ndata: 2\n\n\x03".to_vec()).await;
+    #[cfg(feature = "zstd")]
+    check_ends("zstd", zstd::bulk::compress(text, 3).unwrap()).await;
 }
 
 #[tokio::test(start_paused = true)]

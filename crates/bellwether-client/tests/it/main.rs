@@ -9,6 +9,7 @@ mod browser;
 mod cases;
 mod compressed;
 mod connection;
+mod control;
 mod one_shot;
 mod reconnecting;
 mod redirects;

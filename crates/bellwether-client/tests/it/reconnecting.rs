@@ -178,3 +178,19 @@ async fn a_source_resumes_after_a_stored_id_and_tells_the_last_one() {
     let stored = EventId::new(resumed.last_event_id()).unwrap();
     assert_eq!(stored, "43");
 }
+
+#[tokio::test(start_paused = true)]
+async fn the_wait_is_what_the_digits_of_retry_say_up_to_two_to_the_53_milliseconds() {
+    let largest = 1 << 53;
+    for millis in [2_147_483_648, 31_536_000_000, largest, u64::MAX] {
+        let text = format!("retry: {millis}\ndata: 1\n\n");
+        let server = ScriptedServer::new([Answer::event_stream().send(text)]);
+        let mut source = source(&server).build().unwrap();
+        loop {
+            if let Seen::Waiting(delay, None) = next(&mut source).await.unwrap() {
+                assert_eq!(delay, Duration::from_millis(millis.min(largest)));
+                break;
+            }
+        }
+    }
+}

@@ -2,8 +2,10 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
 
-use bellwether_client::{EventSource, Item};
+use bellwether_client::transport::{Io, KeptConnection, Transport as _};
+use bellwether_client::{EventSource, HyperTransport, Item};
 use bellwether_testkit::{Answer, ScriptedServer};
 use http::Method;
 
@@ -106,4 +108,81 @@ fn a_header_that_cannot_be_sent_is_refused_and_none_is_shown() {
     );
     let shown = format!("{:?}", builder().header("x-api-key", "secret"));
     assert!(!shown.contains("secret"), "{shown}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_user_in_the_url_is_a_header_of_its_origin_and_never_part_of_the_host() {
+    let server = ScriptedServer::new([Answer::redirect(302, "http://elsewhere.example/x")]);
+    let url = "http://me:sec%20ret@example.com/events";
+    let mut source = source_for(&server, url).build().unwrap();
+    let items = all(&mut source).await;
+    assert!(!format!("{items:?} {source:?}").contains("sec"));
+    let requests = server.requests();
+    assert_eq!(requests[0].header("host"), Some("example.com"));
+    assert_eq!(
+        requests[0].header("authorization"),
+        Some("Basic bWU6c2VjIHJldA==")
+    );
+    assert_eq!(requests[1].header("authorization"), None);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_transport_does_not_guess_where_a_url_leads() {
+    let server = ScriptedServer::new([]);
+    for url in [
+        "http://example.com:80800/",
+        "http://example.com:8o/",
+        "http://me:secret@example.com/",
+    ] {
+        let mut request = http::Request::new(bytes::Bytes::new());
+        let Ok(url) = url.parse() else {
+            continue;
+        };
+        *request.uri_mut() = url;
+        let sent = transport(&server).send(request.clone()).await;
+        assert!(sent.is_err(), "{:?}", request.uri());
+        let mut connection = KeptConnection::new(transport(&server));
+        assert!(connection.send(request, 10).await.is_err());
+    }
+    assert!(server.requests().is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_kept_connection_asks_again_over_the_same_one_until_it_has_rested_or_the_origin_changes()
+{
+    let answer = Answer::status(200).send("ok").with_length();
+    let server = ScriptedServer::new([answer]).repeat_last();
+    let connections = Arc::new(AtomicU32::new(0));
+    let (count, pipes) = (Arc::clone(&connections), server.clone());
+    let transport = HyperTransport::new().connector(move |_| {
+        count.fetch_add(1, Ordering::Relaxed);
+        let pipe = pipes.connect();
+        async { pipe.map(Io::new) }
+    });
+    let mut connection = KeptConnection::new(transport);
+    let second = Duration::from_secs(1);
+    for (host, rest, expected) in [
+        ("a", Duration::ZERO, 1),
+        ("a", second, 1),
+        ("a", second * 2, 2),
+        ("b", Duration::ZERO, 3),
+        ("b", Duration::ZERO, 3),
+    ] {
+        tokio::time::advance(rest).await;
+        let mut request = http::Request::new(bytes::Bytes::from("x"));
+        *request.uri_mut() = format!("http://{host}/").parse().unwrap();
+        let answer = connection.send(request, 10).await.unwrap();
+        assert_eq!(answer.into_body(), "ok");
+        assert_eq!(
+            connections.load(Ordering::Relaxed),
+            expected,
+            "{host} {rest:?}"
+        );
+    }
+    let mut request = http::Request::new(bytes::Bytes::new());
+    *request.uri_mut() = http::Uri::from_static("http://b/");
+    assert!(
+        connection.send(request, 1).await.is_err(),
+        "more than allowed"
+    );
 }

@@ -11,6 +11,7 @@ use http_body_util::Full;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use rcgen::{CertifiedKey, generate_simple_self_signed};
+use tokio::sync::Notify;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::rustls::crypto::ring;
 use tokio_rustls::rustls::pki_types::PrivatePkcs8KeyDer;
@@ -188,6 +189,63 @@ async fn over_tls_the_protocol_is_negotiated_and_the_host_is_named() {
             .build()
             .unwrap();
         assert_eq!(data(&mut source).await, [expected]);
+    }
+}
+
+/// Sends an event of HTTP/2 and, when it has been read, ends the stream in this way; `None` is the proper end.
+async fn end_with(
+    acceptor: TlsAcceptor,
+    io: tokio::io::DuplexStream,
+    read: Arc<Notify>,
+    end: Option<h2::Reason>,
+) {
+    let stream = acceptor.accept(io).await.unwrap();
+    let mut connection = h2::server::handshake(stream).await.unwrap();
+    while let Some(Ok((_request, mut respond))) = connection.accept().await {
+        let response = http::Response::builder().header("content-type", "text/event-stream");
+        let mut body = respond
+            .send_response(response.body(()).unwrap(), false)
+            .unwrap();
+        let event = Bytes::from("data: 1\n\n");
+        body.send_data(event, end.is_none()).unwrap();
+        if let Some(reason) = end {
+            tokio::select! {
+                // The event goes out first, or the reset would overtake it.
+                _ = std::future::poll_fn(|cx| connection.poll_closed(cx)) => {}
+                () = read.notified() => {}
+            }
+            body.send_reset(reason);
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_reset_without_an_error_in_the_middle_of_a_body_of_http_2_is_a_cut() {
+    let cut = || Seen::Error("the event stream was cut".into());
+    for (end, last) in [
+        (Some(h2::Reason::NO_ERROR), cut()),
+        (Some(h2::Reason::CANCEL), cut()),
+        (Some(h2::Reason::INTERNAL_ERROR), cut()),
+        (None, Seen::Closed),
+    ] {
+        let server = TlsServer::new(&["h2"]);
+        let config = Arc::clone(&server.config);
+        let read = Arc::new(Notify::new());
+        let has_read = Arc::clone(&read);
+        let transport = server.transport(true).connector(move |_| {
+            let acceptor = TlsAcceptor::from(Arc::clone(&config));
+            let (ours, theirs) = tokio::io::duplex(64 * 1024);
+            tokio::spawn(end_with(acceptor, ours, Arc::clone(&has_read), end));
+            async { Ok(Io::new(theirs)) }
+        });
+        let mut source = EventSource::builder("https://example.com/x")
+            .transport(transport)
+            .once()
+            .build()
+            .unwrap();
+        while next(&mut source).await != Some(message("1", "")) {}
+        read.notify_one();
+        assert_eq!(all(&mut source).await, [last]);
     }
 }
 

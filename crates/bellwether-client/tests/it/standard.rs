@@ -330,10 +330,13 @@ fn what_is_no_absolute_url_with_http_is_refused_at_once() {
         "http://",
         "mailto:a@b",
         "http://a b/",
+        "http://127.0.0.1:80800/",
+        "http://127.0.0.1:8o/",
+        "http://a:99999999999999999999/",
     ] {
         let error = EventSource::new(url).unwrap_err();
         assert!(error.is_invalid(), "{url}");
     }
-    let error = EventSource::new("http://me:secret@example.com/").unwrap_err();
+    let error = EventSource::new("http://me:secret@example.com:x/").unwrap_err();
     assert!(error.is_invalid() && !error.to_string().contains("secret"));
 }

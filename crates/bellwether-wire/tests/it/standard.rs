@@ -54,7 +54,7 @@ impl EventSource {
                     "id" if !value.contains('\0') => id = value.into(),
                     "retry" if !value.is_empty() && value.chars().all(|c| c.is_ascii_digit()) => {
                         // The bound is this crate's: the standard has none.
-                        let bound = 2_147_483_647;
+                        let bound = 1 << 53;
                         self.retry_ms = Some(value.parse::<u64>().unwrap_or(bound).min(bound));
                     }
                     _ => {}
