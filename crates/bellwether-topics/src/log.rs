@@ -167,10 +167,6 @@ impl Log {
         lock(&self.state).head_place(keys)
     }
 
-    pub(crate) fn floor_place(&self, keys: &[TopicKey]) -> Place {
-        lock(&self.state).floor_place(keys)
-    }
-
     /// Removes what has become too old since the last publish.
     pub(crate) fn trim(&self, now: Instant) {
         lock(&self.state).history.trim(now);
