@@ -55,6 +55,7 @@ impl State {
             floor,
             head,
             records,
+            trimmed: None,
         }
     }
 }

@@ -54,7 +54,7 @@ pub use self::broken::notices_broken_brokers;
 pub use self::logs::{
     a_reopened_log_goes_on_where_it_was, after_shutdown_every_call_fails,
     bounds_tell_the_epoch_and_both_ends, each_log_has_an_epoch_of_its_own,
-    only_the_front_is_trimmed_and_the_floor_tells,
+    only_the_front_is_trimmed_and_the_floor_tells, what_a_topic_has_lost_is_never_told_too_small,
 };
 pub use self::pages::{
     a_page_of_some_topics_misses_none_of_theirs,
@@ -99,6 +99,7 @@ macro_rules! broker_contract_tests {
             bounds_tell_the_epoch_and_both_ends
             each_log_has_an_epoch_of_its_own
             only_the_front_is_trimmed_and_the_floor_tells
+            what_a_topic_has_lost_is_never_told_too_small
             a_dropped_append_happens_once_or_not_at_all
             a_reopened_log_goes_on_where_it_was
             after_shutdown_every_call_fails

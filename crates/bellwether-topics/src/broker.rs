@@ -41,6 +41,7 @@
 //! | `read` | one read transaction; the index on topic and offset makes `topics` cheap | `XRANGE from + COUNT n` | a pull from `from` |
 //! | `tail` | a condition variable after commit | `XREAD BLOCK` on its own connection, timeout above the block | own pull consumer from `from`, recreated on any doubt |
 //! | floor | first row − 1 | `recorded-first-entry-id` | `first_seq` − 1 |
+//! | what a topic has lost | a table, written with each removal | a hash of newest records, and each record names the one before it | not known: the server removes without a word |
 //! | once | unique index on topic and key | IDMP or a script | `Nats-Msg-Id` of topic and key |
 //!
 //! Traps: a Redis or NATS read that starts before the first record begins at the first survivor without a word, so
@@ -75,7 +76,7 @@ pub trait Broker: fmt::Debug + Send + Sync + 'static {
     /// last record, which is always included, whatever its topic, so that the end of a page is a place to go on from.
     /// Records of other topics may be included. A page that holds nothing after `from` says that nothing is there.
     ///
-    /// `floor` of the page must be read after its records, unless both come from one snapshot.
+    /// `floor` and `trimmed` of the page must be read after its records, unless all come from one snapshot.
     fn read<'a>(&'a self, request: ReadRequest<'a>) -> BrokerFuture<'a, Page>;
 
     /// Follows the log. The first page starts with the record **at** `from`, if it exists, like a read of all topics.
@@ -178,6 +179,16 @@ pub struct ReadRequest<'a> {
     pub max_bytes: usize,
 }
 
+/// What is known of the wanted topics' own records that were removed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Trimmed {
+    /// The last removed record of any of them, or a later place; at most the log's floor. Every record of theirs after it
+    /// exists.
+    pub to: Offset,
+    /// The tag of that record, if it stood exactly there.
+    pub tag: Option<u32>,
+}
+
 /// A run of records, and the log's state when it was read.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Page {
@@ -189,6 +200,12 @@ pub struct Page {
     pub head: Offset,
     /// The records, in order.
     pub records: Vec<Record>,
+    /// For a read of some topics, what they have lost; `None` if the broker knows no more than its floor.
+    ///
+    /// With it, a reader of a quiet topic beside a loud one is told no gap if nothing of its own was removed, though its
+    /// anchor was. To be read like the floor. The cost should have a bound: topics may be forgotten as long as what is
+    /// said of them is not too little.
+    pub trimmed: Option<Trimmed>,
 }
 
 /// A log's epoch and ends.

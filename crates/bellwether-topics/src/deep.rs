@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use tokio::sync::Semaphore;
 
-use crate::broker::{Broker, BrokerError, BrokerFuture, Page, ReadRequest};
+use crate::broker::{Broker, BrokerError, BrokerFuture, Page, ReadRequest, Trimmed};
 use crate::clock;
 use crate::cursor::{Cursor, Epoch, Offset};
 use crate::frame::{Draft, Frame};
@@ -228,14 +228,24 @@ fn judge(page: &Page, place: Place) -> Result<(), GapReason> {
     }
     let anchor = page.records.first();
     let anchor = anchor.filter(|record| record.offset == place.offset);
+    let trimmed = page.trimmed.unwrap_or(Trimmed {
+        to: page.floor,
+        tag: None,
+    });
     match place.tag {
         Some(tag) if place.offset != Offset::ZERO => match anchor {
             Some(record) if record.tag == tag => Ok(()),
+            // The last of the reader's own records that was removed proves its place as well as if it were there. Another
+            // one that was removed proves nothing, so that in doubt there is a gap.
+            None if place.offset == trimmed.to && trimmed.tag == Some(tag) => Ok(()),
+            None if place.offset == trimmed.to && trimmed.tag.is_some() => {
+                Err(GapReason::Regressed)
+            }
             None if place.offset <= page.floor => Err(GapReason::Trimmed),
             _ => Err(GapReason::Regressed),
         },
         // Nothing to compare, so the log must have everything after the place.
-        _ if page.floor > place.offset => Err(GapReason::Trimmed),
+        _ if trimmed.to > place.offset => Err(GapReason::Trimmed),
         _ => Ok(()),
     }
 }

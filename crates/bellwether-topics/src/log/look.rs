@@ -100,7 +100,12 @@ impl State {
         let history = &self.history;
         let place = &mut reader.place;
         let anchor = match place.tag {
-            Some(_) => history.anchor(&place.cursor()),
+            Some(_) => match history.anchor(&place.cursor()) {
+                Anchor::Older if history.is_last_removed(&reader.keys, &place.cursor()) => {
+                    Anchor::Proven
+                }
+                anchor => anchor,
+            },
             // A place that the log chose needs no record, only the same history.
             None if place.epoch != history.epoch() => Anchor::Lost(GapReason::Epoch),
             None if place.offset > history.head() => Anchor::Ahead,

@@ -205,3 +205,38 @@ async fn a_gap_of_a_broker_comes_with_the_events_behind_it() {
     let first = reader.next().await.unwrap();
     assert_eq!(first.frame().map(number), Some(51));
 }
+
+/// One event in `quiet`, 2,000 in `loud`, of which 50 are kept: what a reader of `quiet` gets in a second.
+async fn quiet_beside_loud(after: Option<&str>, is_restarted: bool, between: u64) -> Vec<u64> {
+    let broker = Counted::new(Memory::new(50));
+    let a = node(&broker, 50).await;
+    let first = append(&a, "quiet", 1..=1).await;
+    append(&a, "quiet", 2..=between).await;
+    append(&a, "loud", 1..=2000).await;
+    let b = match is_restarted {
+        true => node(&broker, 50).await,
+        false => a.clone(),
+    };
+    let subscribe = b.topic("quiet").unwrap().subscribe().from_start();
+    let first = first[0].as_str();
+    let after = after.map(|tag| first.replace(first.rsplit('.').next().unwrap(), tag));
+    let mut reader = subscribe
+        .after(after.as_deref().unwrap_or(first))
+        .open()
+        .unwrap();
+    let mut got = within_a_second(&mut reader).await;
+    append(&a, "quiet", 77..=77).await;
+    got.extend(within_a_second(&mut reader).await);
+    got
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_quiet_topic_beside_a_loud_one_has_no_gap_that_is_not_its_own() {
+    for is_restarted in [false, true] {
+        assert_eq!(quiet_beside_loud(None, is_restarted, 1).await, [77]);
+        let lost_one = quiet_beside_loud(None, is_restarted, 2).await;
+        assert_eq!(lost_one, [0, 77], "its own second event is gone");
+        let other_log = quiet_beside_loud(Some("AAAAAA"), is_restarted, 1).await;
+        assert_eq!(other_log, [0, 77], "the place is of another history");
+    }
+}

@@ -5,7 +5,7 @@ use std::time::Duration;
 use bellwether_topics::{Error, Retention, ServerSentEvent, Topics};
 use serde::Serialize;
 
-use crate::shared::{NONE, event, numbers, publish, ready};
+use crate::shared::{event, numbers, publish, ready};
 
 #[derive(Serialize)]
 struct Price {
