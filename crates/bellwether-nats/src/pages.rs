@@ -228,5 +228,6 @@ fn page_of(state: State, records: Vec<Record>) -> Page {
         floor: state.bounds.floor,
         head: state.bounds.head.max(last),
         records,
+        trimmed: None,
     }
 }

@@ -62,6 +62,7 @@ pub(crate) fn page(value: Value) -> Result<Page, Failure> {
         floor: before(offset(&bytes(first)?)?),
         head: offset(&bytes(head)?)?,
         records,
+        trimmed: None,
     })
 }
 
@@ -109,6 +110,7 @@ fn record(entry: Value, topic_before: Option<&Arc<str>>) -> Result<Record, Failu
         topic: Arc::from(""),
         event: bytes::Bytes::new(),
         conflation_key: None,
+        is_damaged: false,
     };
     let mut fields = list(fields)?.into_iter();
     while let (Some(name), Some(value)) = (fields.next(), fields.next()) {

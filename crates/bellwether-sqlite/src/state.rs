@@ -112,6 +112,7 @@ impl Shared {
                     topic: record.topic.clone(),
                     event: record.event.clone(),
                     conflation_key: record.conflation_key.clone(),
+                    is_damaged: false,
                 });
             }
         }

@@ -164,6 +164,9 @@ pub struct Record {
     pub event: Bytes,
     /// The key that it was appended with.
     pub conflation_key: Option<Arc<str>>,
+    /// Whether the broker can no longer tell what stood here. The rest of such a record is what is believed of it: its
+    /// readers are told a gap over it ([`GapReason::Damaged`](crate::GapReason)) and go on behind it.
+    pub is_damaged: bool,
 }
 
 /// What to read.

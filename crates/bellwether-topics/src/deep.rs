@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use tokio::sync::Semaphore;
 
-use crate::broker::{Broker, BrokerError, BrokerFuture, Page, ReadRequest, Trimmed};
+use crate::broker::{Broker, BrokerError, BrokerFuture, Page, ReadRequest, Record, Trimmed};
 use crate::clock;
 use crate::cursor::{Cursor, Epoch, Offset};
 use crate::frame::{Draft, Frame};
@@ -139,6 +139,7 @@ impl Asking<'_> {
             Question::Page | Question::Ahead => (place, self.read(place.offset).await?),
         };
         match judge(&page, place) {
+            Ok(()) if self.damage(&page, place.offset).is_some() => Ok(self.damaged(&page, place)),
             Ok(()) => {
                 let (frames, end) = self.frames(&page, place.offset);
                 Ok(match end {
@@ -186,19 +187,48 @@ impl Asking<'_> {
         Found::Answer(Answer::Gap(gap, frames, end.unwrap_or(floor)))
     }
 
-    /// The wanted records of a page after an offset, and the place behind all of them.
+    /// Of the records after an offset, the damaged ones at the beginning: how many are wanted, and the last.
+    fn damage(&self, page: &Page, after: Offset) -> Option<(u64, Cursor)> {
+        let later = page.records.iter().filter(|record| record.offset > after);
+        let of_readers = later.filter(|record| self.topics.contains(&record.topic));
+        let damaged = of_readers.take_while(|record| record.is_damaged);
+        damaged.fold(None, |found, record| {
+            let cursor = cursor_of(page, record);
+            Some((found.map_or(1, |(count, _)| count + 1), cursor))
+        })
+    }
+
+    /// A gap over the damaged records that come next, and what follows them.
+    fn damaged(&self, page: &Page, place: Place) -> Found {
+        let Some((lost, cursor)) = self.damage(page, place.offset) else {
+            return self.told(GapReason::Damaged, page, place.offset);
+        };
+        let (frames, end) = self.frames(page, cursor.offset);
+        let gap = Gap {
+            reason: GapReason::Damaged,
+            asked: None,
+            floor: page.floor,
+            head: page.head,
+            lost: Some(lost),
+            cursor,
+        };
+        let end = end.unwrap_or(Place::asked(cursor));
+        Found::Answer(Answer::Gap(gap, frames, end))
+    }
+
+    /// The wanted records of a page after an offset, up to one that is damaged, and the place behind all of them.
     fn frames(&self, page: &Page, after: Offset) -> (VecDeque<Frame>, Option<Place>) {
         let now = clock::now();
         let mut end = None;
         let mut frames = VecDeque::new();
         for record in page.records.iter().filter(|record| record.offset > after) {
-            let cursor = Cursor {
-                epoch: page.epoch,
-                offset: record.offset,
-                tag: record.tag,
-            };
+            let cursor = cursor_of(page, record);
+            let is_wanted = self.topics.contains(&record.topic);
+            if is_wanted && record.is_damaged {
+                break;
+            }
             end = Some(Place::asked(cursor));
-            if self.topics.contains(&record.topic) {
+            if is_wanted {
                 let draft = Draft::of_encoded(&record.event, record.conflation_key.as_deref());
                 frames.push_back(draft.place(cursor, record.topic.clone(), now));
             }
@@ -216,6 +246,14 @@ pub(crate) async fn in_time<T>(call: BrokerFuture<'_, T>) -> Result<T, BrokerErr
                 "the broker did not answer in time",
             ))
         })
+}
+
+fn cursor_of(page: &Page, record: &Record) -> Cursor {
+    Cursor {
+        epoch: page.epoch,
+        offset: record.offset,
+        tag: record.tag,
+    }
 }
 
 /// Decides by the page's anchor whether it continues the reader's history. Pure.

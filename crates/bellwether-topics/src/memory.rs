@@ -143,6 +143,7 @@ impl State {
             topic: record.topic.clone(),
             event: record.event.clone(),
             conflation_key: record.conflation_key.clone(),
+            is_damaged: false,
         });
         if let Some(scoped) = scoped {
             self.window.insert(scoped, cursor, now);
