@@ -46,7 +46,8 @@ use std::sync::Arc;
 use bellwether_topics::broker::Broker;
 
 pub use self::appends::{
-    a_dropped_append_happens_once_or_not_at_all, an_idempotency_key_appends_once,
+    a_dropped_append_happens_once_or_not_at_all,
+    a_known_key_gives_the_first_id_after_its_record_was_trimmed, an_idempotency_key_appends_once,
     appended_records_come_back_unchanged_and_in_order,
     concurrent_appends_keep_the_order_of_each_publisher,
 };
@@ -96,6 +97,7 @@ macro_rules! broker_contract_tests {
             a_dropped_wait_of_a_tail_loses_nothing
             a_quiet_tail_beats
             an_idempotency_key_appends_once
+            a_known_key_gives_the_first_id_after_its_record_was_trimmed
             bounds_tell_the_epoch_and_both_ends
             each_log_has_an_epoch_of_its_own
             only_the_front_is_trimmed_and_the_floor_tells

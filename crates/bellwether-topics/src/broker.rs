@@ -20,7 +20,8 @@
 //!   offset it ever gave out and may give one out again. Tags catch what an epoch misses: a log that lost its end
 //!   without noticing.
 //! - **Once.** A record whose topic and idempotency key were appended within the broker's window is not appended
-//!   again; the position of the first is given back, also if both are in one call, and after a restart.
+//!   again; the position of the first is given back, also if both are in one call, after a restart, and after the first
+//!   record was removed. Whoever appends under a key again gives the same tag, by which a broker may know it.
 //! - **Threads.** All methods may be called at the same time from any task. Futures may be dropped at any point; a
 //!   dropped `append` may or may not have happened.
 //! - **Failures.** [`BrokerError::unavailable`]: try again, and an append may have happened all the same.
@@ -132,7 +133,8 @@ pub trait Tail: Send {
 pub struct NewRecord {
     /// The topic's name: at most 255 bytes, without control characters.
     pub topic: Arc<str>,
-    /// Random bits, to be stored.
+    /// Random bits, to be stored. With an idempotency key they are the same for the same topic and key, so that a broker
+    /// that knows a key, but has removed its record, can still answer with the first id.
     pub tag: u32,
     /// The encoded event, without an id.
     pub event: Bytes,
@@ -140,6 +142,21 @@ pub struct NewRecord {
     pub idempotency_key: Option<Arc<str>>,
     /// Under which later records replace this one for slow readers, if any; to be stored.
     pub conflation_key: Option<Arc<str>>,
+}
+
+/// The tag of a new record.
+pub(crate) fn tag_of(topic: &str, idempotency_key: Option<&str>) -> u32 {
+    let Some(key) = idempotency_key else {
+        return fastrand::u32(..);
+    };
+    // FNV-1a, mixed as SplitMix64 does: the same in every build of every node. No topic's name contains NUL.
+    let bytes = topic.bytes().chain([0]).chain(key.bytes());
+    let mut bits = bytes.fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
+        (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
+    });
+    bits = (bits ^ (bits >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    bits = (bits ^ (bits >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    (bits ^ (bits >> 31)) as u32
 }
 
 /// Where a record was stored.

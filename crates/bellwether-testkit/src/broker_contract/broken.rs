@@ -20,6 +20,7 @@ enum Fault {
     ChangesTags,
     ForgetsKeys,
     MixesTopicsKeys,
+    InventsIds,
     PagesWithoutAnchor,
     PagesMissRecords,
     TailRepeats,
@@ -32,12 +33,13 @@ enum Fault {
     WorksAfterShutdown,
 }
 
-const FAULTS: [Fault; 15] = [
+const FAULTS: [Fault; 16] = [
     Fault::SwapsRecords,
     Fault::DropsRecords,
     Fault::ChangesTags,
     Fault::ForgetsKeys,
     Fault::MixesTopicsKeys,
+    Fault::InventsIds,
     Fault::PagesWithoutAnchor,
     Fault::PagesMissRecords,
     Fault::TailRepeats,
@@ -139,6 +141,13 @@ impl<B: Broker> Broker for Broken<B> {
                 _ => {}
             }
             let mut stored = self.good.append(&records).await?;
+            if self.fault == Fault::InventsIds {
+                let floor = self.good.bounds().await?.floor;
+                let known = stored.iter_mut().flatten().filter(|s| s.is_duplicate);
+                for stored in known.filter(|s| s.cursor.offset <= floor) {
+                    stored.cursor.tag ^= 1;
+                }
+            }
             if self.fault == Fault::SharedEpoch {
                 for stored in stored.iter_mut().flatten() {
                     stored.cursor.epoch = Epoch(1);
@@ -261,11 +270,12 @@ where
 /// Whether any promise panics. Those that end soonest come first.
 async fn is_noticed<F: BrokerFactory>(factory: &F) -> bool {
     type Promise<'a> = Pin<Box<dyn Future<Output = ()> + 'a>>;
-    let promises: [Promise<'_>; 10] = [
+    let promises: [Promise<'_>; 11] = [
         Box::pin(super::appended_records_come_back_unchanged_and_in_order(
             factory,
         )),
         Box::pin(super::an_idempotency_key_appends_once(factory)),
+        Box::pin(super::a_known_key_gives_the_first_id_after_its_record_was_trimmed(factory)),
         Box::pin(super::each_log_has_an_epoch_of_its_own(factory)),
         Box::pin(super::only_the_front_is_trimmed_and_the_floor_tells(
             factory,
