@@ -202,7 +202,12 @@ impl Log {
         is_thorough: bool,
     ) {
         let command = commands.cmd("EVALSHA").arg(&self.digests.read);
-        command.arg(2).arg(&self.keys.log).arg(&self.keys.about);
+        let keys = &self.keys;
+        command
+            .arg(3)
+            .arg(&keys.log)
+            .arg(&keys.about)
+            .arg(&keys.topics);
         command
             .arg(format!("{:016x}", Epoch::random().0))
             .arg(u8::from(is_thorough))

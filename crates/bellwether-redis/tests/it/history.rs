@@ -463,3 +463,41 @@ async fn records_are_trimmed_by_age_and_the_newest_stays() {
     );
     assert!(page.floor > Offset::ZERO && page.floor < bounds.head);
 }
+
+#[tokio::test]
+async fn a_quiet_topic_beside_a_loud_one_has_no_gap_that_is_not_its_own() {
+    let Some(server) = or_skip(RedisServer::start(&[]).await) else {
+        return;
+    };
+    for quiet_events in [1, 2] {
+        by_hand(&server, &["FLUSHALL"]).await;
+        let builder = || RedisBroker::builder(server.url()).max_records(50);
+        let topics = Topics::with(builder().connect().await.unwrap())
+            .await
+            .unwrap();
+        let event = bellwether_topics::ServerSentEvent::text("7");
+        let quiet = topics.topic("quiet").unwrap();
+        let first = quiet.publish(&event).unwrap().await.unwrap().to_string();
+        for _ in 1..quiet_events {
+            quiet.publish(&event).unwrap().await.unwrap();
+        }
+        let loud = topics.topic("loud").unwrap();
+        let published: Vec<_> = (0..500).map(|_| loud.publish(&event).unwrap()).collect();
+        for published in published {
+            published.await.unwrap();
+        }
+        topics.close().await.unwrap();
+
+        let topics = Topics::with(builder().connect().await.unwrap())
+            .await
+            .unwrap();
+        let quiet = topics.topic("quiet").unwrap();
+        let mut reader = quiet.subscribe().after(first.as_str()).open().unwrap();
+        quiet.publish(&event).unwrap().await.unwrap();
+        if quiet_events == 2 {
+            assert_eq!(gap(&mut reader).await.reason(), GapReason::Trimmed);
+        }
+        assert_eq!(take(&mut reader, 1).await, [7]);
+        topics.close().await.unwrap();
+    }
+}

@@ -193,3 +193,54 @@ async fn exact_trimming_keeps_as_many_as_were_asked_for() {
         }
     }
 }
+
+#[tokio::test]
+async fn a_quiet_topic_costs_the_server_no_look_at_others() {
+    let Some(server) = or_skip(RedisServer::start(&["--appendonly", "no"]).await) else {
+        return;
+    };
+    let broker = connect(&server).await;
+    let of = |topic: &str, number| NewRecord {
+        topic: Arc::from(topic),
+        ..record(number)
+    };
+    let first = append(&broker, &[of("quiet", 1)]).await[0];
+    let batch: Vec<_> = (0..1000).map(record).collect();
+    for _ in 0..5 {
+        append(&broker, &batch).await;
+    }
+    append(&broker, &[of("quiet", 2), of("quiet", 3)]).await;
+    append(&broker, &batch).await;
+    let topics = [Arc::from("quiet")];
+    let read = async |from| {
+        let request = ReadRequest {
+            from,
+            topics: Some(&topics),
+            max_records: 256,
+            max_bytes: 64 << 10,
+        };
+        broker.read(request).await.unwrap().records
+    };
+    // One page has them all, and nothing of others.
+    let page = read(first.cursor.offset).await;
+    let tags = [1, 2, 3].map(|number| record(number).tag);
+    assert_eq!(page.iter().map(|r| r.tag).collect::<Vec<_>>(), tags);
+    assert_eq!(read(page[2].offset).await.len(), 1);
+    // Without the hash, as another version would leave it, they are found all the same, and later ones too.
+    by_hand(&server, &["DEL", "{bellwether}:topics"]).await;
+    append(&broker, &[of("quiet", 4)]).await;
+    let mut from = first.cursor.offset;
+    let mut found = Vec::new();
+    loop {
+        let page = read(from).await;
+        let Some(last) = page.last().filter(|last| last.offset > from) else {
+            break;
+        };
+        let new = page
+            .iter()
+            .filter(|r| r.offset > from && r.topic == topics[0]);
+        found.extend(new.map(|r| r.tag));
+        from = last.offset;
+    }
+    assert_eq!(found, [2, 3, 4].map(|number| record(number).tag));
+}

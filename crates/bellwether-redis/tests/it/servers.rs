@@ -243,7 +243,7 @@ async fn the_log_lives_in_the_database_of_the_url() {
 }
 
 /// The commands that the README tells to allow.
-const RIGHTS: &str = "+ping +select +script|load +evalsha +exists +get +set +hmget +hset +time +xadd +xgroup|create \
+const RIGHTS: &str = "+ping +select +script|load +evalsha +exists +del +get +set +hget +hmget +hset +hdel +hlen +hrandfield +time +xadd +xgroup|create \
                       +xgroup|destroy +xinfo|stream +xlen +xrange +xread +xtrim +info";
 
 #[tokio::test]
