@@ -1,4 +1,4 @@
-//! Few records of one topic, each asked for by itself: what a reader of a quiet topic wants when it comes back.
+//! Few records of one topic, each asked for on its own: what a reader of a quiet topic wants when it comes back.
 //!
 //! A consumer costs the server more than the answer that nothing is new, and many readers come back at once after a
 //! restart. One that has more to read than this gets a consumer.

@@ -101,7 +101,7 @@ ALTER TABLE records ADD COLUMN previous INTEGER;
 ALTER TABLE records ADD COLUMN previous_tag INTEGER;
 ";
 
-/// The tables that nobody else writes to.
+/// The tables that only the broker writes to.
 const OWN: [&str; 4] = ["log", "records", "keys", "topics"];
 
 /// How long a statement waits for another program's lock on the file.

@@ -202,7 +202,7 @@ async fn readers_of_quiet_topics_come_back_without_a_consumer_each() {
         ] {
             let request = ReadRequest {
                 from,
-                topics: Some(&[record.topic.clone()]),
+                topics: Some(std::slice::from_ref(&record.topic)),
                 max_records: 256,
                 max_bytes: 64 << 10,
             };
