@@ -21,7 +21,7 @@
 //!   without noticing.
 //! - **Once.** A record whose topic and idempotency key were appended within the broker's window is not appended
 //!   again; the position of the first is given back, also if both are in one call, after a restart, and after the first
-//!   record was removed. Whoever appends under a key again gives the same tag, by which a broker may know it.
+//!   record was removed. A caller that appends under a key again gives the same tag, by which a broker may know it.
 //! - **Threads.** All methods may be called at the same time from any task. Futures may be dropped at any point; a
 //!   dropped `append` may or may not have happened.
 //! - **Failures.** [`BrokerError::unavailable`]: try again, and an append may have happened all the same.
@@ -42,7 +42,7 @@
 //! | `read` | one read transaction; the index on topic and offset makes `topics` cheap | `XRANGE from + COUNT n` | a pull from `from` |
 //! | `tail` | a condition variable after commit | `XREAD BLOCK` on its own connection, timeout above the block | own pull consumer from `from`, recreated on any doubt |
 //! | floor | first row − 1 | `recorded-first-entry-id` | `first_seq` − 1 |
-//! | what a topic has lost | a table, written with each removal | a hash of newest records, and each record names the one before it | not known: the server removes without a word |
+//! | what a topic has lost | a table of newest records, and each record names the one before it | a hash of newest records, and the same | not known: the server removes without a word |
 //! | once | unique index on topic and key | IDMP or a script | `Nats-Msg-Id` of topic and key |
 //!
 //! Traps: a Redis or NATS read that starts before the first record begins at the first survivor without a word, so

@@ -1,4 +1,4 @@
-//! [`Removed`]: the last record that each topic has lost, for at most so many topics. Pure.
+//! [`Removed`]: the last record that each topic has lost, for a bounded number of topics. Pure.
 //!
 //! The log's own floor says less: it rises with the events of a loud topic, and a quiet one beside it has lost nothing.
 //! Of topics beyond the bound only one place is known, the largest of theirs, up to which each may have lost records.

@@ -273,6 +273,33 @@ impl Subscription {
         self.reader.place
     }
 
+    /// An id after which a client goes on exactly where this reader is now, for one that has had no event yet.
+    ///
+    /// `None` while the reader does not know it: before its first look if it asked for something, or until the broker has
+    /// answered. Where it can, the id is that of the newest event of the reader's own topics, which stays good while other
+    /// topics of the log are trimmed.
+    ///
+    /// ```
+    /// # use bellwether_topics::{ServerSentEvent, Topics};
+    /// let topics = Topics::new();
+    /// let news = topics.topic("news")?;
+    /// let first = news.publish(&ServerSentEvent::text("one"))?.cursor();
+    /// topics.topic("other")?.publish(&ServerSentEvent::text("two"))?;
+    /// let reader = news.subscribe().open()?;
+    /// assert_eq!(reader.cursor(), first);
+    /// # Ok::<(), bellwether_topics::Error>(())
+    /// ```
+    pub fn cursor(&self) -> Option<Cursor> {
+        let extras = self.extras.as_ref();
+        if extras.is_some_and(|extras| extras.has_page() || extras.awaits_answer()) {
+            return None;
+        }
+        match self.begin {
+            Begin::Look | Begin::Unchosen => self.node.log.cursor_of(&self.reader),
+            Begin::Unknown | Begin::AtStart => None,
+        }
+    }
+
     /// Whether this reader gets exactly the frames of one topic, all of them, so that a server may write it the bytes
     /// that a [`LogReader`](crate::LogReader) read for many, and then [`set_place`](Self::set_place).
     ///

@@ -84,6 +84,16 @@ impl TopicHistory {
         self.removed.offset
     }
 
+    /// The topic's newest frame, there or removed, if it is known.
+    pub(super) fn newest(&self) -> Option<Last> {
+        let slot = self.slots.back().map(|slot| slot.frame.cursor());
+        let newest = slot.map(|cursor| Last {
+            offset: cursor.offset,
+            tag: Some(cursor.tag),
+        });
+        newest.or(self.removed.tag.map(|_| self.removed))
+    }
+
     /// The last frame that was removed, as far as it is known.
     pub(super) fn removed(&self) -> Last {
         self.removed

@@ -240,3 +240,21 @@ async fn a_quiet_topic_beside_a_loud_one_has_no_gap_that_is_not_its_own() {
         assert_eq!(other_log, [0, 77], "the place is of another history");
     }
 }
+
+#[tokio::test(start_paused = true)]
+async fn the_id_of_a_reader_without_an_event_stays_good_while_other_topics_are_trimmed() {
+    let broker = Counted::new(Memory::new(50));
+    let a = node(&broker, 50).await;
+    append(&a, "quiet", 1..=1).await;
+    append(&a, "loud", 1..=10).await;
+    let mut reader = a.topic("quiet").unwrap().subscribe().open().unwrap();
+    assert_eq!(within_a_second(&mut reader).await, [0; 0]);
+    let id = reader.cursor().unwrap().to_string();
+    append(&a, "loud", 11..=2000).await;
+    for topics in [a.clone(), node(&broker, 50).await] {
+        let topic = topics.topic("quiet").unwrap();
+        let mut back = topic.subscribe().after(id.as_str()).open().unwrap();
+        assert_eq!(within_a_second(&mut back).await, [0; 0], "no gap");
+        assert!(back.cursor().is_some());
+    }
+}
