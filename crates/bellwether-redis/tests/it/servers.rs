@@ -126,7 +126,7 @@ async fn keys_with_something_else_in_them_are_refused() {
 async fn a_server_that_still_loads_its_data_is_waited_for() {
     let slow = [
         "--key-load-delay",
-        "4000",
+        "1000",
         "--loading-process-events-interval-bytes",
         "1024",
     ];
@@ -134,7 +134,8 @@ async fn a_server_that_still_loads_its_data_is_waited_for() {
         return;
     };
     let mut hand = Hand::new(&server).await;
-    for number in 0..500 {
+    // It looks at its connections after each thousand commands.
+    for number in 0..4000 {
         hand.run(&["SET", &format!("key {number}"), "x"]).await;
     }
     server.kill().await;

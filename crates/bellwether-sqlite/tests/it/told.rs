@@ -119,7 +119,7 @@ async fn a_wrong_index_entry_leaves_no_hole_and_doubles_nothing() {
         (ENTRY, b"\x03\x0f\x01s"),
         (ENTRY, b"\x03\x0f\x01t\x7f"),
         // The newest: nothing comes after it that would show it.
-        (b"\x03\x0f\x01t\x64", b"\x03\x0f\x01s"),
+        (b"\x03\x0f\x01t\x64", b"\x03\x0f\x01u"),
     ] {
         let folder = Folder::new();
         let topics = node(&folder.log()).await;
