@@ -125,6 +125,8 @@ async fn keys_with_something_else_in_them_are_refused() {
 #[tokio::test]
 async fn a_server_that_still_loads_its_data_is_waited_for() {
     let slow = [
+        "--appendonly",
+        "no",
         "--key-load-delay",
         "1000",
         "--loading-process-events-interval-bytes",
@@ -134,10 +136,10 @@ async fn a_server_that_still_loads_its_data_is_waited_for() {
         return;
     };
     let mut hand = Hand::new(&server).await;
-    // It looks at its connections after each thousand commands.
-    for number in 0..4000 {
+    for number in 0..3000 {
         hand.run(&["SET", &format!("key {number}"), "x"]).await;
     }
+    hand.run(&["SAVE"]).await;
     server.kill().await;
     let url = server.url();
     let connecting = async {

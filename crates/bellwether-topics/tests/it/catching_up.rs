@@ -258,3 +258,21 @@ async fn the_id_of_a_reader_without_an_event_stays_good_while_other_topics_are_t
         assert!(back.cursor().is_some());
     }
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_running_node_knows_what_a_broker_cannot_say_of_a_quiet_topic() {
+    let mut broker = Counted::new(Memory::new(50));
+    broker.tells_trimmed = false;
+    let a = node(&broker, 50).await;
+    let ids = append(&a, "quiet", 1..=1).await;
+    append(&a, "loud", 1..=2000).await;
+    while a.head().offset.low() < 2001 {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    // One that has just started has only the broker's word, and says so in doubt.
+    for (topics, expected) in [(a.clone(), vec![]), (node(&broker, 50).await, vec![0])] {
+        let topic = topics.topic("quiet").unwrap();
+        let mut reader = topic.subscribe().after(ids[0].as_str()).open().unwrap();
+        assert_eq!(within_a_second(&mut reader).await, expected);
+    }
+}

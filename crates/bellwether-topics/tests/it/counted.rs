@@ -12,6 +12,8 @@ use bellwether_topics::{Memory, Offset};
 pub(crate) struct Counted {
     pub(crate) log: Memory,
     reads: Arc<AtomicUsize>,
+    /// Whether it says what topics have lost.
+    pub(crate) tells_trimmed: bool,
 }
 
 impl Counted {
@@ -19,6 +21,7 @@ impl Counted {
         Self {
             log,
             reads: Arc::default(),
+            tells_trimmed: true,
         }
     }
 
@@ -37,7 +40,11 @@ impl Broker for Counted {
 
     fn read<'a>(&'a self, request: ReadRequest<'a>) -> BrokerFuture<'a, Page> {
         self.reads.fetch_add(1, Ordering::Relaxed);
-        self.log.read(request)
+        Box::pin(async move {
+            let mut page = self.log.read(request).await?;
+            page.trimmed = page.trimmed.filter(|_| self.tells_trimmed);
+            Ok(page)
+        })
     }
 
     fn tail(&self, from: Offset) -> BrokerFuture<'_, Box<dyn Tail>> {
