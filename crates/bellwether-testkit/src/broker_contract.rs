@@ -64,6 +64,7 @@ pub use self::pages::{
 pub use self::tails::{
     a_dropped_wait_of_a_tail_loses_nothing, a_quiet_tail_beats,
     a_tail_begins_with_the_first_record_of_an_empty_log, a_tail_starts_at_its_anchor_and_follows,
+    a_tail_that_trimming_overtakes_leaves_no_hole,
 };
 
 /// How a test gets brokers of one kind.
@@ -95,6 +96,7 @@ macro_rules! broker_contract_tests {
             a_tail_starts_at_its_anchor_and_follows
             a_tail_begins_with_the_first_record_of_an_empty_log
             a_dropped_wait_of_a_tail_loses_nothing
+            a_tail_that_trimming_overtakes_leaves_no_hole
             a_quiet_tail_beats
             an_idempotency_key_appends_once
             a_known_key_gives_the_first_id_after_its_record_was_trimmed

@@ -302,6 +302,11 @@ impl Tail for MemoryTail {
                     return Err(BrokerError::unavailable("the log lost its end"));
                 }
                 if !self.is_first {
+                    if page.floor > self.from {
+                        return Err(BrokerError::unavailable(
+                            "records were removed before the tail had them",
+                        ));
+                    }
                     page.records.retain(|record| record.offset > self.from);
                 }
                 if let Some(last) = page.records.last() {
