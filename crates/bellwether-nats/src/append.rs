@@ -165,7 +165,7 @@ impl Shared {
         let mut tag = record.tag;
         let mut is_duplicate = false;
         if ack.duplicate {
-            // A record that was trimmed since has no tag any more, and its cursor leads to a gap with any.
+            // Of a record that was trimmed since nothing is left, but the same key always brings the same tag.
             if let Some(message) = self.get(ack.seq).await? {
                 tag = record::of_raw(&message, self.prefix()).tag;
             }

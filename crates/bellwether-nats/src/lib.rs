@@ -27,6 +27,7 @@ mod builder;
 mod error;
 mod feed;
 mod link;
+mod lookup;
 mod message_ids;
 mod name;
 mod observe;

@@ -186,6 +186,14 @@ impl Shared {
         {
             return self.finish(reader, records).await;
         }
+        match self.few(&request).await {
+            Ok(Some(records)) => return self.checked(epoch, records).await,
+            Ok(None) => {}
+            Err(error) if error.is_fault(Fault::STREAM_NOT_FOUND) => {
+                return Ok(page_of(self.look().await?, Vec::new()));
+            }
+            Err(error) => return Err(error.into()),
+        }
         let mut reader = match Reader::open(self, &request, epoch).await {
             Ok(reader) => reader,
             Err(error) if error.is_fault(Fault::STREAM_NOT_FOUND) => {
@@ -197,22 +205,25 @@ impl Shared {
         self.finish(reader, records).await
     }
 
+    /// Keeps a consumer for the next page of its reader.
+    async fn finish(&self, mut reader: Reader, records: Vec<Record>) -> Result<Page, BrokerError> {
+        let last = records.last().cloned();
+        let page = self.checked(reader.epoch, records).await?;
+        if last.is_some() {
+            reader.anchor = last;
+            reader.left_at = Instant::now();
+            self.idle.put(reader);
+        }
+        Ok(page)
+    }
+
     /// Adds the stream's state, which is asked for after the records came, to a page.
-    async fn finish(
-        &self,
-        mut reader: Reader,
-        mut records: Vec<Record>,
-    ) -> Result<Page, BrokerError> {
+    async fn checked(&self, epoch: Epoch, mut records: Vec<Record>) -> Result<Page, BrokerError> {
         let state = self.look().await?;
-        if state.bounds.epoch != reader.epoch {
+        if state.bounds.epoch != epoch {
             return Err(BrokerError::unavailable(
                 "the stream was replaced while it was read",
             ));
-        }
-        if let Some(last) = records.last() {
-            reader.anchor = Some(last.clone());
-            reader.left_at = Instant::now();
-            self.idle.put(reader);
         }
         // What has gone by now may have been followed by others that went before they were delivered. Without its
         // anchor the page shows that it begins later.
@@ -228,5 +239,6 @@ fn page_of(state: State, records: Vec<Record>) -> Page {
         floor: state.bounds.floor,
         head: state.bounds.head.max(last),
         records,
+        trimmed: None,
     }
 }

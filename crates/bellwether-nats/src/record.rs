@@ -89,6 +89,7 @@ fn assemble(
             topic: Arc::from(topic),
             event,
             conflation_key: key.and_then(|key| name::decode(&key)).map(Arc::from),
+            is_damaged: false,
         },
         _ => Record {
             offset: Offset::new(offset),
@@ -96,6 +97,7 @@ fn assemble(
             topic: Arc::from(FOREIGN_TOPIC),
             event: Bytes::from_static(NOTHING),
             conflation_key: None,
+            is_damaged: false,
         },
     }
 }

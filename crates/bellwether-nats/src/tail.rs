@@ -178,6 +178,7 @@ impl NatsTail {
             floor: bounds.floor,
             head: bounds.head.max(head),
             records,
+            trimmed: None,
         }
     }
 

@@ -81,9 +81,10 @@ pub(crate) fn add_run(
         .collect();
     let command = commands.cmd("EVALSHA").arg(&digests.append);
     command
-        .arg(2 + once.len())
+        .arg(3 + once.len())
         .arg(&keys.log)
         .arg(&keys.about)
+        .arg(&keys.topics)
         .arg(&once);
     command
         .arg(format!("{:016x}", Epoch::random().0))
@@ -92,8 +93,8 @@ pub(crate) fn add_run(
         .arg(if settings.is_exact { "=" } else { "~" })
         .arg(settings.max_records)
         .arg(settings.max_age.map_or(0, milliseconds));
-    // Lua counts from one, and two keys come first.
-    let mut places = 3_usize..;
+    // Lua counts from one, and three keys come first.
+    let mut places = 4_usize..;
     for record in run {
         let place = record.idempotency_key.as_ref().and_then(|_| places.next());
         let conflation = record.conflation_key.as_ref();

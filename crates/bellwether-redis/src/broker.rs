@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bellwether_topics::broker::{
     Bounds, Broker, BrokerError, BrokerFuture, NewRecord, Page, ReadRequest, Stored, Tail,
@@ -21,6 +22,9 @@ use crate::observe::Metrics;
 use crate::reply;
 use crate::scripts::Digests;
 use crate::tail::{RedisTail, bytes_of};
+
+/// How often a server that still loads its data is asked again.
+const LOADING_PAUSE: Duration = Duration::from_millis(250);
 
 /// A log in a stream of a Redis or Valkey server. A clone is another handle to the same connections.
 ///
@@ -100,10 +104,17 @@ impl RedisBroker {
             is_shut: watch::Sender::new(false),
             client,
         });
-        let digests = server
-            .bounded(server.timeout, prepare(&server, &settings))
-            .await
-            .unwrap_or_else(|failure| Err(ConnectError::failed(&server.address, failure)))?;
+        let digests = loop {
+            let preparing = prepare(&server, &settings);
+            match server.bounded(server.timeout, preparing).await {
+                Ok(digests) => break digests?,
+                // It is there, and says itself that it will serve; a running node waits for it as well.
+                Err(Failure::Told(told)) if told.is_loading() => {
+                    tokio::time::sleep(LOADING_PAUSE).await;
+                }
+                Err(failure) => return Err(ConnectError::failed(&server.address, failure)),
+            }
+        };
         let broker = Self {
             log: Arc::new(Log {
                 server: server.clone(),
@@ -191,7 +202,12 @@ impl Log {
         is_thorough: bool,
     ) {
         let command = commands.cmd("EVALSHA").arg(&self.digests.read);
-        command.arg(2).arg(&self.keys.log).arg(&self.keys.about);
+        let keys = &self.keys;
+        command
+            .arg(3)
+            .arg(&keys.log)
+            .arg(&keys.about)
+            .arg(&keys.topics);
         command
             .arg(format!("{:016x}", Epoch::random().0))
             .arg(u8::from(is_thorough))

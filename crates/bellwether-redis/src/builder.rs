@@ -99,8 +99,8 @@ impl RedisBuilder {
     /// # Errors
     ///
     /// [`ConnectError`]: [`is_invalid`](ConnectError::is_invalid) for a wrong URL or name;
-    /// [`is_unavailable`](ConnectError::is_unavailable) if the server is not there, does not answer within the timeout or
-    /// still loads its data; neither for a server that a log cannot live on: a replica, one that evicts keys, one older
+    /// [`is_unavailable`](ConnectError::is_unavailable) if the server is not there or does not answer within the timeout; a
+    /// server that says that it still loads its data is waited for, however long that takes; neither for a server that a log cannot live on: a replica, one that evicts keys, one older
     /// than 7.0, one that refuses the user or has something else under the log's keys.
     pub async fn connect(self) -> Result<RedisBroker, ConnectError> {
         RedisBroker::open(&self.url, self.settings).await

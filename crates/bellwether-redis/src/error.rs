@@ -28,7 +28,7 @@ impl ConnectError {
     }
 
     /// The server could not be reached, did not answer in time, or does not serve at the moment. Trying again later may
-    /// help.
+    /// help. One that still loads its data is waited for.
     pub fn is_unavailable(&self) -> bool {
         self.kind == Kind::Unreachable
     }
@@ -145,6 +145,11 @@ impl Told {
         .any(|code| self.has_code(code))
     }
 
+    /// Whether the server is there and will serve once it has read its data.
+    pub(crate) fn is_loading(&self) -> bool {
+        self.has_code("LOADING")
+    }
+
     fn advice(&self) -> &'static str {
         const ADVICE: [(&str, &str); 10] = [
             (
@@ -212,10 +217,14 @@ impl From<redis::RedisError> for Failure {
     }
 }
 
+/// Never a refusal: whatever the server says, the records were right. What it says in its own words is the source, since the
+/// message may reach clients.
 impl From<&Failure> for BrokerError {
     fn from(failure: &Failure) -> Self {
         match failure {
-            Failure::Told(told) if told.has_code("WRONGTYPE") => Self::refused(failure.to_string()),
+            Failure::Told(told) => {
+                Self::unavailable(told.advice()).with_source(failure.to_string())
+            }
             _ => Self::unavailable(failure.to_string()),
         }
     }

@@ -10,6 +10,8 @@ pub(crate) struct Keys {
     pub(crate) log: String,
     /// The hash about it: epoch and ends.
     pub(crate) about: String,
+    /// The hash of each topic's newest record.
+    pub(crate) topics: String,
     once: String,
 }
 
@@ -23,6 +25,7 @@ impl Keys {
         is_good.then(|| Self {
             log: format!("{{{name}}}:log"),
             about: format!("{{{name}}}:about"),
+            topics: format!("{{{name}}}:topics"),
             once: format!("{{{name}}}:once:"),
         })
     }
@@ -43,6 +46,7 @@ mod tests {
         let keys = Keys::new("news").unwrap();
         assert_eq!(keys.log, "{news}:log");
         assert_eq!(keys.about, "{news}:about");
+        assert_eq!(keys.topics, "{news}:topics");
         assert_eq!(keys.once("a", "b"), "{news}:once:a\nb");
     }
 

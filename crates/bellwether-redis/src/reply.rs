@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use bellwether_topics::broker::{Page, Record};
+use bellwether_topics::broker::{Page, Record, Trimmed};
 use bellwether_topics::{Epoch, Offset};
 use redis::Value;
 
@@ -53,16 +53,29 @@ pub(crate) fn list(value: Value) -> Result<Vec<Value>, Failure> {
 
 /// What the script that reads answers.
 pub(crate) fn page(value: Value) -> Result<Page, Failure> {
-    let [epoch_, head, first, entries]: [Value; 4] = list(value)?
+    let [epoch_, head, first, entries, lost]: [Value; 5] = list(value)?
         .try_into()
-        .map_err(|_| Failure::Odd("a page has four parts"))?;
+        .map_err(|_| Failure::Odd("a page has five parts"))?;
     let records = records(entries)?;
     Ok(Page {
         epoch: epoch(&bytes(epoch_)?)?,
         floor: before(offset(&bytes(first)?)?),
         head: offset(&bytes(head)?)?,
         records,
+        trimmed: trimmed(&bytes(lost)?)?,
     })
+}
+
+/// The last removed record of the wanted topics: an id, and its tag if that is known; empty if nothing is.
+fn trimmed(text: &[u8]) -> Result<Option<Trimmed>, Failure> {
+    if text.is_empty() {
+        return Ok(None);
+    }
+    let mut parts = text.splitn(2, |byte| *byte == b' ');
+    Ok(Some(Trimmed {
+        to: offset(parts.next().unwrap_or_default())?,
+        tag: parts.next().map(tag).transpose()?,
+    }))
 }
 
 /// What a blocking read of one stream answers: its entries, or nothing when the time is over.
@@ -109,6 +122,7 @@ fn record(entry: Value, topic_before: Option<&Arc<str>>) -> Result<Record, Failu
         topic: Arc::from(""),
         event: bytes::Bytes::new(),
         conflation_key: None,
+        is_damaged: false,
     };
     let mut fields = list(fields)?.into_iter();
     while let (Some(name), Some(value)) = (fields.next(), fields.next()) {
@@ -190,12 +204,21 @@ mod tests {
                 bulk("1-1"),
                 bulk("0-0"),
                 Value::Array(vec![]),
+                bulk(""),
             ]),
             Value::Array(vec![
                 bulk("0"),
                 bulk("1-1"),
                 bulk("0-0"),
                 Value::Array(vec![Value::Nil]),
+                bulk(""),
+            ]),
+            Value::Array(vec![
+                bulk("0"),
+                bulk("1-1"),
+                bulk("0-0"),
+                Value::Array(vec![]),
+                bulk("1-1 x"),
             ]),
         ] {
             assert!(page(answer).is_err());

@@ -60,6 +60,7 @@ pub mod schema;
 mod state;
 mod store;
 mod tail;
+mod topics;
 mod verify;
 mod writer;
 

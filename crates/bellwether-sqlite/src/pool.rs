@@ -1,5 +1,6 @@
 //! [`Pool`]: the connections that read, a bounded number of them, each used by one page at a time.
 
+use std::collections::HashSet;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::{Duration, Instant};
@@ -8,10 +9,10 @@ use bellwether_topics::broker::{BrokerError, Page};
 use rusqlite::Connection;
 use tokio::sync::Semaphore;
 
-use crate::failure::Failure;
+use crate::failure::{Failure, Reason};
 use crate::lock::Lock;
 use crate::observe::Metrics;
-use crate::read::{self, Wanted};
+use crate::read::{self, Index, Wanted};
 use crate::schema;
 use crate::state::shut_down;
 
@@ -26,6 +27,18 @@ pub(crate) struct Pool {
     /// Read by each page; written by a checkpoint that needs the file without snapshots. It guards no data.
     snapshots: RwLock<()>,
     metrics: Arc<Metrics>,
+    /// Guards which damage the log has heard of, each once.
+    told: Mutex<HashSet<Damage>>,
+}
+
+/// The most damage of one file that the program's log is told.
+const MAX_TOLD: usize = 1024;
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+enum Damage {
+    Record(u64),
+    Index,
+    Other(String),
 }
 
 #[derive(Debug)]
@@ -59,6 +72,7 @@ impl Pool {
             })),
             snapshots: RwLock::default(),
             metrics,
+            told: Mutex::default(),
         };
         for _ in 0..connections {
             let reader = pool.connect(lock.clone())?;
@@ -139,6 +153,10 @@ impl Pool {
                 .unwrap_or_else(PoisonError::into_inner);
             read::page(&reader.connection, wanted)
         };
+        let page = page.map(|(page, index)| {
+            self.tell(&page, index);
+            page
+        });
         match &page {
             Ok(page) => {
                 self.put_back(reader);
@@ -151,12 +169,45 @@ impl Pool {
             }
             Err(failure) => {
                 self.metrics.failure(failure.reason);
+                if failure.reason == Reason::Damaged
+                    && self.is_news(Damage::Other(failure.message.clone()))
+                {
+                    tracing::error!(file = %self.path.display(), "{}", failure.message);
+                }
                 if failure.reason.keeps_connection() {
                     self.put_back(reader);
                 }
             }
         }
         page
+    }
+
+    /// Says in the program's log what is damaged, and where, once.
+    fn tell(&self, page: &Page, index: Index) {
+        let damaged = page.records.iter().filter(|record| record.is_damaged);
+        for record in damaged.map(|record| record.offset.low()) {
+            if self.is_news(Damage::Record(record)) {
+                self.metrics.failure(Reason::Damaged);
+                tracing::error!(
+                    file = %self.path.display(),
+                    record,
+                    "a record is not what was written; its readers are told a gap: restore a copy"
+                );
+            }
+        }
+        if index == Index::Wrong && self.is_news(Damage::Index) {
+            self.metrics.failure(Reason::Damaged);
+            tracing::error!(
+                file = %self.path.display(),
+                "the index over topics is wrong, and reading without it is slow: restore a copy, or stop the program \
+                 and run `REINDEX records_by_topic`"
+            );
+        }
+    }
+
+    fn is_news(&self, damage: Damage) -> bool {
+        let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
+        told.len() < MAX_TOLD && told.insert(damage)
     }
 
     fn connect(&self, lock: Arc<Lock>) -> Result<Reader, Failure> {

@@ -16,6 +16,15 @@ pub(crate) fn size_of(record: &NewRecord) -> u64 {
     size(record.topic.len(), record.event.len(), key.len())
 }
 
+/// The record of the same topic before one, by which readers notice an index that leaves records out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Previous {
+    /// Zero if there was none; if the topic was forgotten, a place behind all of its records.
+    pub(crate) offset: u64,
+    /// Its tag, if it stood exactly there.
+    pub(crate) tag: Option<u32>,
+}
+
 /// CRC-32 of all that a record holds. SQLite notices pages that make no sense, but not a letter that changed.
 pub(crate) fn checksum(
     offset: u64,
@@ -23,6 +32,7 @@ pub(crate) fn checksum(
     topic: &str,
     event: &[u8],
     conflation_key: Option<&str>,
+    previous: Option<Previous>,
 ) -> u32 {
     let mut hasher = crc32fast::Hasher::new();
     hasher.update(&offset.to_le_bytes());
@@ -39,6 +49,11 @@ pub(crate) fn checksum(
         }
     }
     hasher.update(event);
+    // A record of the first version of the schema has none.
+    if let Some(previous) = previous {
+        hasher.update(&previous.offset.to_le_bytes());
+        hasher.update(&previous.tag.unwrap_or(0).to_le_bytes());
+    }
     hasher.finalize()
 }
 
@@ -46,18 +61,24 @@ pub(crate) fn checksum(
 mod tests {
     use super::*;
 
+    const BEFORE: Option<Previous> = Some(Previous {
+        offset: 0,
+        tag: None,
+    });
+
     #[test]
     fn a_checksum_tells_every_field() {
-        let right = checksum(1, 2, "ab", b"cd", Some("e"));
+        let right = checksum(1, 2, "ab", b"cd", Some("e"), BEFORE);
         for wrong in [
-            checksum(2, 2, "ab", b"cd", Some("e")),
-            checksum(1, 3, "ab", b"cd", Some("e")),
-            checksum(1, 2, "aB", b"cd", Some("e")),
-            checksum(1, 2, "ab", b"cD", Some("e")),
-            checksum(1, 2, "ab", b"cd", Some("f")),
-            checksum(1, 2, "ab", b"cd", None),
-            checksum(1, 2, "abe", b"cd", Some("")),
-            checksum(1, 2, "ab", b"ecd", Some("")),
+            checksum(1, 2, "ab", b"cd", Some("e"), None),
+            checksum(2, 2, "ab", b"cd", Some("e"), BEFORE),
+            checksum(1, 3, "ab", b"cd", Some("e"), BEFORE),
+            checksum(1, 2, "aB", b"cd", Some("e"), BEFORE),
+            checksum(1, 2, "ab", b"cD", Some("e"), BEFORE),
+            checksum(1, 2, "ab", b"cd", Some("f"), BEFORE),
+            checksum(1, 2, "ab", b"cd", None, BEFORE),
+            checksum(1, 2, "abe", b"cd", Some(""), BEFORE),
+            checksum(1, 2, "ab", b"ecd", Some(""), BEFORE),
         ] {
             assert_ne!(right, wrong);
         }

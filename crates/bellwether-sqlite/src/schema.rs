@@ -7,21 +7,28 @@
 //! |---|---|---|
 //! | `log`, one row | `epoch` | 64 random bits that name this history, as a signed number |
 //! | | `head`, `floor` | the offset of the last record; every record up to `floor` is gone, every later one is there |
+//! | | `forgotten_to` | of topics that are not in `topics`, every record up to here may be gone |
 //! | | `bytes` | what the records in between count for retention |
 //! | | `at` | when the last record was appended, in milliseconds since 1970; never falls |
 //! | `records` | `offset` | 1, 2, 3 …, never used twice |
 //! | | `topic`, `tag` | the topic's name; 32 random bits, which are part of the event's id |
 //! | | `at` | as above |
 //! | | `conflation_key` | or null |
-//! | | `checksum` | CRC-32 of offset, tag, topic, key and event |
+//! | | `previous`, `previous_tag` | the topic's record before; 0 and null if there was none; null in records of the first version |
+//! | | `checksum` | CRC-32 of offset, tag, topic, key, event and `previous` |
 //! | | `event` | the encoded event without its `id:` line |
 //! | `keys` | `topic`, `key` | an idempotency key within its window |
 //! | | `offset`, `tag`, `at` | of the record that it was published with |
 //!
+//! | `topics` | `topic`, `offset`, `tag` | a topic's newest record, also for a while after it is gone |
+//! | `guard`, one row | `is_ours` | 1 within a transaction of the broker |
+//! | | `foreign_writes` | how often other programs have written to these tables, counted by triggers |
+//!
 //! The view `events` shows records with a readable time and the event as text.
 //!
-//! Read it as you like; a reader that stays in a transaction for long lets the `-wal` file grow meanwhile. Writing to it
-//! by hand while it is open is noticed and ends the epoch: every reader that resumes is told a gap.
+//! Read it as you like; a reader that stays in a transaction for long lets the `-wal` file grow meanwhile. Writing to
+//! these tables by hand while it is open is noticed and ends the epoch: every reader that resumes is told a gap. Tables of
+//! your own beside them change nothing.
 
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -34,7 +41,7 @@ use crate::failure::{Failure, Reason};
 /// In the header of each file of this crate: the letters `Bwlg`.
 pub const APPLICATION_ID: i32 = 0x4277_6c67;
 /// The version of the schema that this crate writes.
-pub const VERSION: i64 = 1;
+pub const VERSION: i64 = 2;
 
 const TABLES: &str = "
 CREATE TABLE log (
@@ -43,7 +50,8 @@ CREATE TABLE log (
     head INTEGER NOT NULL,
     floor INTEGER NOT NULL,
     bytes INTEGER NOT NULL,
-    at INTEGER NOT NULL
+    at INTEGER NOT NULL,
+    forgotten_to INTEGER NOT NULL DEFAULT 0
 ) STRICT;
 CREATE TABLE records (
     offset INTEGER PRIMARY KEY,
@@ -52,7 +60,9 @@ CREATE TABLE records (
     at INTEGER NOT NULL,
     conflation_key TEXT,
     checksum INTEGER NOT NULL,
-    event BLOB NOT NULL
+    event BLOB NOT NULL,
+    previous INTEGER,
+    previous_tag INTEGER
 ) STRICT;
 CREATE INDEX records_by_topic ON records (topic);
 CREATE TABLE keys (
@@ -68,6 +78,31 @@ CREATE VIEW events AS
     SELECT offset, topic, datetime(at / 1000, 'unixepoch') AS at, conflation_key, CAST(event AS TEXT) AS event
     FROM records;
 ";
+
+/// What the second version has and the first had not.
+const SECOND: &str = "
+CREATE TABLE topics (
+    topic TEXT PRIMARY KEY,
+    offset INTEGER NOT NULL,
+    tag INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+CREATE TABLE guard (
+    id INTEGER PRIMARY KEY CHECK (id = 1),
+    is_ours INTEGER NOT NULL,
+    foreign_writes INTEGER NOT NULL
+) STRICT;
+INSERT INTO guard (id, is_ours, foreign_writes) VALUES (1, 0, 0);
+";
+
+/// From the first version to the second.
+const UPGRADE: &str = "
+ALTER TABLE log ADD COLUMN forgotten_to INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE records ADD COLUMN previous INTEGER;
+ALTER TABLE records ADD COLUMN previous_tag INTEGER;
+";
+
+/// The tables that only the broker writes to.
+const OWN: [&str; 4] = ["log", "records", "keys", "topics"];
 
 /// How long a statement waits for another program's lock on the file.
 pub(crate) const BUSY_TIMEOUT: Duration = Duration::from_secs(1);
@@ -105,7 +140,8 @@ fn prepare_writer(path: &Path, connection: &Connection, create: bool) -> Result<
     connection
         .execute_batch("PRAGMA cell_size_check=ON; PRAGMA trusted_schema=OFF;")
         .map_err(sql)?;
-    let is_new = check_header(path, connection)?;
+    let found = check_header(path, connection)?;
+    let is_new = found == Found::Nothing;
     if is_new && !create {
         return Err(OpenError::unusable(path, "the file is empty or gone"));
     }
@@ -128,6 +164,9 @@ fn prepare_writer(path: &Path, connection: &Connection, create: bool) -> Result<
         .map_err(sql)?;
     if is_new {
         make(connection).map_err(|error| failed(path, error))?;
+    }
+    if found == Found::First {
+        upgrade(connection).map_err(|error| failed(path, error))?;
     }
     Ok(())
 }
@@ -160,8 +199,18 @@ fn check_first_bytes(path: &Path) -> Result<(), OpenError> {
     Err(OpenError::new(path, Kind::NotOurs { found }))
 }
 
-/// Whether the file is still without a log.
-fn check_header(path: &Path, connection: &Connection) -> Result<bool, OpenError> {
+/// What a file holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Found {
+    /// No log yet.
+    Nothing,
+    /// A log of the first version.
+    First,
+    /// One of this version.
+    Present,
+}
+
+fn check_header(path: &Path, connection: &Connection) -> Result<Found, OpenError> {
     let number = |pragma: &str| -> Result<i64, Failure> {
         Ok(connection.query_row(&format!("PRAGMA {pragma}"), (), |row| row.get(0))?)
     };
@@ -177,9 +226,10 @@ fn check_header(path: &Path, connection: &Connection) -> Result<bool, OpenError>
         .query_row("SELECT count(*) FROM sqlite_schema", (), |row| row.get(0))
         .map_err(|error| failed(path, error.into()))?;
     match id {
-        0 if version == 0 && tables == 0 => Ok(true),
+        0 if version == 0 && tables == 0 => Ok(Found::Nothing),
         id if id == i64::from(APPLICATION_ID) => match version {
-            VERSION => Ok(false),
+            1 => Ok(Found::First),
+            VERSION => Ok(Found::Present),
             found if found > VERSION => Err(OpenError::new(
                 path,
                 Kind::Newer {
@@ -213,10 +263,72 @@ fn make(connection: &Connection) -> Result<(), Failure> {
          PRAGMA application_id={APPLICATION_ID};
          PRAGMA user_version={VERSION};
          {TABLES}
+         {SECOND}
          INSERT INTO log (id, epoch, head, floor, bytes, at) VALUES (1, {epoch}, 0, 0, 0, 0);
-         COMMIT;"
+         {}
+         COMMIT;",
+        triggers()
     ))?;
     Ok(())
+}
+
+/// Brings a log of the first version up to date, all or nothing.
+fn upgrade(connection: &Connection) -> Result<(), Failure> {
+    connection.execute_batch(&format!(
+        "BEGIN IMMEDIATE;
+         PRAGMA user_version={VERSION};
+         {UPGRADE}
+         {SECOND}
+         {FILL_TOPICS}
+         {}
+         COMMIT;",
+        triggers()
+    ))?;
+    Ok(())
+}
+
+/// Writes the table of topics from the records that are there.
+pub(crate) const FILL_TOPICS: &str = "
+DELETE FROM topics;
+INSERT INTO topics (topic, offset, tag) SELECT topic, max(offset), tag FROM records GROUP BY topic;
+UPDATE log SET forgotten_to = floor;
+";
+
+/// Triggers that count what other programs write.
+fn triggers() -> String {
+    let mut sql = String::new();
+    for table in OWN {
+        for what in ["INSERT", "UPDATE", "DELETE"] {
+            sql += &format!(
+                "CREATE TRIGGER foreign_{}_{table} AFTER {what} ON {table}
+                 WHEN (SELECT is_ours FROM guard) = 0
+                 BEGIN UPDATE guard SET foreign_writes = foreign_writes + 1; END;\n",
+                what.to_lowercase()
+            );
+        }
+    }
+    sql
+}
+
+/// By which a write of another program to our tables is known: what the triggers counted, and the tables and triggers.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Mark {
+    foreign_writes: u64,
+    schema: String,
+}
+
+impl Mark {
+    pub(crate) fn of(connection: &Connection) -> Result<Self, Failure> {
+        let sql = "SELECT foreign_writes FROM guard";
+        let mut counted = connection.prepare_cached(sql)?;
+        let sql = "SELECT coalesce(group_concat(sql, ';'), '') FROM (SELECT sql FROM sqlite_schema
+                   WHERE tbl_name IN ('log', 'records', 'keys', 'topics', 'guard') ORDER BY name)";
+        let mut schema = connection.prepare_cached(sql)?;
+        Ok(Self {
+            foreign_writes: counted.query_row((), |row| row.get(0))?,
+            schema: schema.query_row((), |row| row.get(0))?,
+        })
+    }
 }
 
 /// Looks through the whole file for pages that make no sense, as far as `patience` lasts.

@@ -55,6 +55,7 @@ impl State {
             floor,
             head,
             records,
+            trimmed: None,
         }
     }
 }
@@ -111,6 +112,7 @@ impl Shared {
                     topic: record.topic.clone(),
                     event: record.event.clone(),
                     conflation_key: record.conflation_key.clone(),
+                    is_damaged: false,
                 });
             }
         }

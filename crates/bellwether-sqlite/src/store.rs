@@ -16,7 +16,8 @@ use crate::keys::{self, KeyWindow, KeyedRecord, Keys};
 use crate::read::SIZE;
 use crate::record;
 use crate::retention::{Extent, Front, Retention};
-use crate::schema;
+use crate::schema::{self, Mark};
+use crate::topics;
 use crate::verify::{self, Broken, Known, LogRow};
 
 /// The largest event. SQLite takes up to a gigabyte, but one event must not take the memory of all.
@@ -37,6 +38,10 @@ pub(crate) struct Store {
     log: LogRow,
     first_at: u64,
     keys: Keys,
+    /// How many topics have an entry.
+    topics: u64,
+    /// Our tables as they were when they were looked at last.
+    mark: Mark,
     /// Changes when another connection, which is then not ours, has written.
     data_version: i64,
 }
@@ -87,6 +92,8 @@ impl Store {
             log: verify::log_row(&connection)?,
             first_at: 0,
             keys: Keys::default(),
+            topics: 0,
+            mark: Mark::default(),
             data_version: 0,
             connection,
         };
@@ -118,9 +125,25 @@ impl Store {
         self.keys.are_old(window, self.log.at.max(now))
     }
 
-    /// Notices another program's writing to the file, which ends the epoch: it may have removed anything.
-    pub(crate) fn notice_foreign_writes(&mut self) -> Result<Option<Broken>, Failure> {
-        if data_version(&self.connection)? == self.data_version {
+    /// Notices another program's writing to the tables of the log, which ends the epoch: it may have removed anything.
+    /// What else it does to the file, tables of its own, a checkpoint, changes nothing.
+    pub(crate) fn notice_foreign_writes(
+        &mut self,
+        known: Option<Known>,
+    ) -> Result<Option<Broken>, Failure> {
+        let data_version = data_version(&self.connection)?;
+        if data_version == self.data_version {
+            return Ok(None);
+        }
+        let is_same = Mark::of(&self.connection)? == self.mark
+            && verify::log_row(&self.connection)? == self.log
+            && known.is_none_or(|known| {
+                // The file may have become another one as a whole.
+                let tag = verify::tag_at(&self.connection, known.offset);
+                known.offset <= self.log.floor || matches!(tag, Ok(Some(tag)) if tag == known.tag)
+            });
+        if is_same {
+            self.data_version = data_version;
             return Ok(None);
         }
         verify::begin_anew(&self.connection)?;
@@ -138,6 +161,7 @@ impl Store {
     ) -> Result<Appended, Failure> {
         let mut log = self.log;
         let mut keys = self.keys;
+        let mut topics = self.topics;
         log.at = log.at.max(now);
         let mut appended = Appended {
             answers: Vec::with_capacity(records.len()),
@@ -146,9 +170,16 @@ impl Store {
             duplicates: 0,
             trimmed: 0,
         };
-        let transaction = immediate(&self.connection)?;
+        let transaction = verify::begin(&self.connection)?;
         for record in records {
-            let answer = match insert(&transaction, record, &mut log, &mut keys, window)? {
+            let answer = match insert(
+                &transaction,
+                record,
+                &mut log,
+                &mut keys,
+                &mut topics,
+                window,
+            )? {
                 Inserted::New(stored) => {
                     appended.records += 1;
                     appended.bytes += record.event.len() as u64;
@@ -181,11 +212,13 @@ impl Store {
             let step = Retention::step(appended.records);
             keys.forget(&transaction, window, step, log.at)?;
         }
+        topics::forget(&transaction, &mut log, &mut topics)?;
         save(&transaction, &log)?;
-        transaction.commit()?;
+        verify::commit(transaction)?;
         self.log = log;
         self.first_at = first_at;
         self.keys = keys;
+        self.topics = topics;
         Ok(appended)
     }
 
@@ -198,11 +231,11 @@ impl Store {
     ) -> Result<u64, Failure> {
         let mut log = self.log;
         let mut first_at = self.first_at;
-        let transaction = immediate(&self.connection)?;
+        let transaction = verify::begin(&self.connection)?;
         let trimmed = trim_front(&transaction, retention, &mut log, &mut first_at, step, now)?;
         if trimmed > 0 {
             save(&transaction, &log)?;
-            transaction.commit()?;
+            verify::commit(transaction)?;
             self.log = log;
             self.first_at = first_at;
         }
@@ -217,9 +250,9 @@ impl Store {
         now: u64,
     ) -> Result<u64, Failure> {
         let mut keys = self.keys;
-        let transaction = immediate(&self.connection)?;
+        let transaction = verify::begin(&self.connection)?;
         let forgotten = keys.forget(&transaction, window, step, self.log.at.max(now))?;
-        transaction.commit()?;
+        verify::commit(transaction)?;
         self.keys = keys;
         Ok(forgotten)
     }
@@ -254,6 +287,8 @@ impl Store {
         self.log = verify::log_row(&self.connection)?;
         self.first_at = first_at(&self.connection, self.log.floor)?;
         self.data_version = data_version(&self.connection)?;
+        self.mark = Mark::of(&self.connection)?;
+        self.topics = topics::count(&self.connection)?;
         self.keys = Keys::of(&self.connection)?;
         Ok(())
     }
@@ -280,15 +315,6 @@ fn extent(log: &LogRow, first_at: u64) -> Extent {
     }
 }
 
-fn immediate(connection: &Connection) -> Result<rusqlite::Transaction<'_>, Failure> {
-    use rusqlite::{Transaction, TransactionBehavior};
-
-    Ok(Transaction::new_unchecked(
-        connection,
-        TransactionBehavior::Immediate,
-    )?)
-}
-
 fn data_version(connection: &Connection) -> Result<i64, Failure> {
     let mut statement = connection.prepare_cached("PRAGMA data_version")?;
     Ok(statement.query_row((), |row| row.get(0))?)
@@ -311,6 +337,7 @@ fn insert(
     record: &NewRecord,
     log: &mut LogRow,
     keys: &mut Keys,
+    topics: &mut u64,
     window: &KeyWindow,
 ) -> Result<Inserted, Failure> {
     if let Some(error) = refusal(record) {
@@ -336,17 +363,19 @@ fn insert(
         is_duplicate: false,
     };
     let conflation_key = record.conflation_key.as_deref();
+    let previous = topics::replace(connection, record, offset, log.forgotten_to, topics)?;
     let checksum = record::checksum(
         offset,
         record.tag,
         &record.topic,
         &record.event,
         conflation_key,
+        Some(previous),
     );
     connection
         .prepare_cached(
-            "INSERT INTO records (offset, topic, tag, at, conflation_key, checksum, event)
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
+            "INSERT INTO records (offset, topic, tag, at, conflation_key, checksum, event, previous, previous_tag)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)",
         )?
         .execute(params![
             offset,
@@ -355,7 +384,9 @@ fn insert(
             log.at,
             conflation_key,
             checksum,
-            &*record.event
+            &*record.event,
+            previous.offset,
+            previous.tag
         ])?;
     if let Some(key) = key {
         let this = KeyedRecord {
@@ -394,8 +425,16 @@ fn refusal(record: &NewRecord) -> Option<BrokerError> {
 
 fn save(connection: &Connection, log: &LogRow) -> Result<(), Failure> {
     connection
-        .prepare_cached("UPDATE log SET head = ?1, floor = ?2, bytes = ?3, at = ?4")?
-        .execute(params![log.head, log.floor, log.bytes, log.at])?;
+        .prepare_cached(
+            "UPDATE log SET head = ?1, floor = ?2, bytes = ?3, at = ?4, forgotten_to = ?5",
+        )?
+        .execute(params![
+            log.head,
+            log.floor,
+            log.bytes,
+            log.at,
+            log.forgotten_to
+        ])?;
     Ok(())
 }
 

@@ -335,7 +335,7 @@ impl Writer {
             self.shared.set_condition(Condition::Works);
         }
         if let Some(store) = &mut self.store
-            && store.notice_foreign_writes()?.is_some()
+            && store.notice_foreign_writes(self.known)?.is_some()
         {
             self.metrics.new_epochs.increment(1);
             self.known = store.newest()?;

@@ -46,7 +46,8 @@ use std::sync::Arc;
 use bellwether_topics::broker::Broker;
 
 pub use self::appends::{
-    a_dropped_append_happens_once_or_not_at_all, an_idempotency_key_appends_once,
+    a_dropped_append_happens_once_or_not_at_all,
+    a_known_key_gives_the_first_id_after_its_record_was_trimmed, an_idempotency_key_appends_once,
     appended_records_come_back_unchanged_and_in_order,
     concurrent_appends_keep_the_order_of_each_publisher,
 };
@@ -54,7 +55,7 @@ pub use self::broken::notices_broken_brokers;
 pub use self::logs::{
     a_reopened_log_goes_on_where_it_was, after_shutdown_every_call_fails,
     bounds_tell_the_epoch_and_both_ends, each_log_has_an_epoch_of_its_own,
-    only_the_front_is_trimmed_and_the_floor_tells,
+    only_the_front_is_trimmed_and_the_floor_tells, what_a_topic_has_lost_is_never_told_too_small,
 };
 pub use self::pages::{
     a_page_of_some_topics_misses_none_of_theirs,
@@ -63,6 +64,7 @@ pub use self::pages::{
 pub use self::tails::{
     a_dropped_wait_of_a_tail_loses_nothing, a_quiet_tail_beats,
     a_tail_begins_with_the_first_record_of_an_empty_log, a_tail_starts_at_its_anchor_and_follows,
+    a_tail_that_trimming_overtakes_leaves_no_hole,
 };
 
 /// How a test gets brokers of one kind.
@@ -94,11 +96,14 @@ macro_rules! broker_contract_tests {
             a_tail_starts_at_its_anchor_and_follows
             a_tail_begins_with_the_first_record_of_an_empty_log
             a_dropped_wait_of_a_tail_loses_nothing
+            a_tail_that_trimming_overtakes_leaves_no_hole
             a_quiet_tail_beats
             an_idempotency_key_appends_once
+            a_known_key_gives_the_first_id_after_its_record_was_trimmed
             bounds_tell_the_epoch_and_both_ends
             each_log_has_an_epoch_of_its_own
             only_the_front_is_trimmed_and_the_floor_tells
+            what_a_topic_has_lost_is_never_told_too_small
             a_dropped_append_happens_once_or_not_at_all
             a_reopened_log_goes_on_where_it_was
             after_shutdown_every_call_fails

@@ -20,7 +20,8 @@
 //!   offset it ever gave out and may give one out again. Tags catch what an epoch misses: a log that lost its end
 //!   without noticing.
 //! - **Once.** A record whose topic and idempotency key were appended within the broker's window is not appended
-//!   again; the position of the first is given back, also if both are in one call, and after a restart.
+//!   again; the position of the first is given back, also if both are in one call, after a restart, and after the first
+//!   record was removed. A caller that appends under a key again gives the same tag, by which a broker may know it.
 //! - **Threads.** All methods may be called at the same time from any task. Futures may be dropped at any point; a
 //!   dropped `append` may or may not have happened.
 //! - **Failures.** [`BrokerError::unavailable`]: try again, and an append may have happened all the same.
@@ -41,6 +42,7 @@
 //! | `read` | one read transaction; the index on topic and offset makes `topics` cheap | `XRANGE from + COUNT n` | a pull from `from` |
 //! | `tail` | a condition variable after commit | `XREAD BLOCK` on its own connection, timeout above the block | own pull consumer from `from`, recreated on any doubt |
 //! | floor | first row − 1 | `recorded-first-entry-id` | `first_seq` − 1 |
+//! | what a topic has lost | a table of newest records, and each record names the one before it | a hash of newest records, and the same | not known: the server removes without a word |
 //! | once | unique index on topic and key | IDMP or a script | `Nats-Msg-Id` of topic and key |
 //!
 //! Traps: a Redis or NATS read that starts before the first record begins at the first survivor without a word, so
@@ -75,7 +77,7 @@ pub trait Broker: fmt::Debug + Send + Sync + 'static {
     /// last record, which is always included, whatever its topic, so that the end of a page is a place to go on from.
     /// Records of other topics may be included. A page that holds nothing after `from` says that nothing is there.
     ///
-    /// `floor` of the page must be read after its records, unless both come from one snapshot.
+    /// `floor` and `trimmed` of the page must be read after its records, unless all come from one snapshot.
     fn read<'a>(&'a self, request: ReadRequest<'a>) -> BrokerFuture<'a, Page>;
 
     /// Follows the log. The first page starts with the record **at** `from`, if it exists, like a read of all topics.
@@ -131,7 +133,8 @@ pub trait Tail: Send {
 pub struct NewRecord {
     /// The topic's name: at most 255 bytes, without control characters.
     pub topic: Arc<str>,
-    /// Random bits, to be stored.
+    /// Random bits, to be stored. With an idempotency key they are the same for the same topic and key, so that a broker
+    /// that knows a key, but has removed its record, can still answer with the first id.
     pub tag: u32,
     /// The encoded event, without an id.
     pub event: Bytes,
@@ -139,6 +142,21 @@ pub struct NewRecord {
     pub idempotency_key: Option<Arc<str>>,
     /// Under which later records replace this one for slow readers, if any; to be stored.
     pub conflation_key: Option<Arc<str>>,
+}
+
+/// The tag of a new record.
+pub(crate) fn tag_of(topic: &str, idempotency_key: Option<&str>) -> u32 {
+    let Some(key) = idempotency_key else {
+        return fastrand::u32(..);
+    };
+    // FNV-1a, mixed as SplitMix64 does: the same in every build of every node. No topic's name contains NUL.
+    let bytes = topic.bytes().chain([0]).chain(key.bytes());
+    let mut bits = bytes.fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
+        (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
+    });
+    bits = (bits ^ (bits >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    bits = (bits ^ (bits >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    (bits ^ (bits >> 31)) as u32
 }
 
 /// Where a record was stored.
@@ -163,6 +181,9 @@ pub struct Record {
     pub event: Bytes,
     /// The key that it was appended with.
     pub conflation_key: Option<Arc<str>>,
+    /// Whether the broker can no longer tell what stood here. The rest of such a record is what is believed of it: its
+    /// readers are told a gap over it ([`GapReason::Damaged`](crate::GapReason)) and go on behind it.
+    pub is_damaged: bool,
 }
 
 /// What to read.
@@ -178,6 +199,16 @@ pub struct ReadRequest<'a> {
     pub max_bytes: usize,
 }
 
+/// What is known of the wanted topics' own records that were removed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Trimmed {
+    /// The last removed record of any of them, or a later place; at most the log's floor. Every record of theirs after it
+    /// exists.
+    pub to: Offset,
+    /// The tag of that record, if it stood exactly there.
+    pub tag: Option<u32>,
+}
+
 /// A run of records, and the log's state when it was read.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Page {
@@ -189,6 +220,12 @@ pub struct Page {
     pub head: Offset,
     /// The records, in order.
     pub records: Vec<Record>,
+    /// For a read of some topics, what they have lost; `None` if the broker knows no more than its floor.
+    ///
+    /// With it, a reader of a quiet topic beside a loud one is told no gap if nothing of its own was removed, though its
+    /// anchor was. To be read like the floor. The cost should have a bound: topics may be forgotten as long as what is
+    /// said of them is not too little.
+    pub trimmed: Option<Trimmed>,
 }
 
 /// A log's epoch and ends.

@@ -9,9 +9,9 @@ use std::time::Duration;
 
 use tokio::sync::Semaphore;
 
-use crate::broker::{Broker, BrokerError, BrokerFuture, Page, ReadRequest};
+use crate::broker::{Broker, BrokerError, BrokerFuture, Page, ReadRequest, Record, Trimmed};
 use crate::clock;
-use crate::cursor::{Cursor, Offset};
+use crate::cursor::{Cursor, Epoch, Offset};
 use crate::frame::{Draft, Frame};
 use crate::gap::{Gap, GapReason};
 use crate::log::Log;
@@ -21,7 +21,7 @@ use crate::place::Place;
 pub(crate) const BROKER_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long a reader that is ahead of this node waits for it.
 const LAG_PATIENCE: Duration = Duration::from_secs(5);
-/// How often it looks meanwhile, and how soon a reader that the broker has nothing for looks again.
+/// How often it looks meanwhile.
 const LOOK_INTERVAL: Duration = Duration::from_millis(25);
 
 const PAGE_RECORDS: usize = 256;
@@ -36,8 +36,8 @@ pub(crate) enum Question {
     Gap(GapReason),
     /// Whether its place, beyond this node's head, exists.
     Ahead,
-    /// Where the log begins.
-    Floor,
+    /// The records from the log's beginning on.
+    Start,
 }
 
 /// What it is told.
@@ -46,8 +46,9 @@ pub(crate) enum Answer {
     Page(VecDeque<Frame>, Place),
     /// Nothing to deliver: look at this place in this node's memory.
     LookAgain(Place),
-    /// History is lost; the place is where the gap says.
-    Gap(Gap, Place),
+    /// History is lost. What follows it comes along, or a log that is trimmed faster than a reader asks would tell it gaps
+    /// and never an event. The place is behind those frames.
+    Gap(Gap, VecDeque<Frame>, Place),
 }
 
 /// Asks until there is an answer.
@@ -59,40 +60,180 @@ pub(crate) async fn answer(
     place: Place,
     question: Question,
 ) -> Answer {
-    if matches!(question, Question::Ahead) {
-        let waited = tokio::time::timeout(LAG_PATIENCE, async {
-            while log.head_cursor().offset < place.offset {
-                tokio::time::sleep(LOOK_INTERVAL).await;
-            }
-        });
-        if waited.await.is_ok() {
-            return Answer::LookAgain(place);
-        }
+    if matches!(question, Question::Ahead) && has_arrived(&log, place.epoch, place.offset).await {
+        return Answer::LookAgain(place);
     }
+    let asking = Asking {
+        broker: &*broker,
+        topics: &topics,
+    };
     let mut backoff = Backoff::new();
     loop {
-        let asked = match question {
-            Question::Floor => bounds(&*broker)
-                .await
-                .map(|bounds| Answer::LookAgain(Place::chosen(bounds.epoch, bounds.floor))),
-            Question::Gap(reason) => bounds(&*broker).await.map(|bounds| gap(reason, &bounds)),
-            // Both end in a page: it shows by its anchor whether the place exists.
-            Question::Page | Question::Ahead => {
-                // Invariant: the semaphore is never closed, so the permit is there.
-                let permit = permits.acquire().await;
-                let page = read(&*broker, &topics, place).await;
-                drop(permit);
-                page.map(|page| judge(page, &topics, place))
+        // Taken before the question: what this node holds by now the broker has had before it answers.
+        let here = log.head();
+        // Invariant: the semaphore is never closed, so the permit is there.
+        let permit = permits.acquire().await;
+        let found = asking.ask(place, question).await;
+        drop(permit);
+        match found {
+            Ok(Found::Answer(answer)) => return answer,
+            Ok(Found::Nothing(page)) => {
+                let (epoch, head, tag) = here;
+                if epoch != page.epoch || head < place.offset {
+                    // The node has yet to learn what the broker has just said.
+                    if has_arrived(&log, page.epoch, place.offset).await {
+                        return Answer::LookAgain(Place {
+                            epoch: page.epoch,
+                            ..place
+                        });
+                    }
+                } else if page.head >= head {
+                    return Answer::LookAgain(Place {
+                        tag,
+                        ..Place::chosen(epoch, head)
+                    });
+                }
+                backoff.sleep().await;
             }
-        };
-        match asked {
-            Ok(Answer::LookAgain(place)) if !matches!(question, Question::Floor) => {
-                tokio::time::sleep(LOOK_INTERVAL).await;
-                return Answer::LookAgain(place);
-            }
-            Ok(answer) => return answer,
             Err(_) => backoff.sleep().await,
         }
+    }
+}
+
+/// Waits a while for this node to hold a place of this epoch.
+async fn has_arrived(log: &Log, epoch: Epoch, offset: Offset) -> bool {
+    let arrival = async {
+        loop {
+            let (here, head, _) = log.head();
+            if here == epoch && head >= offset {
+                return;
+            }
+            tokio::time::sleep(LOOK_INTERVAL).await;
+        }
+    };
+    tokio::time::timeout(LAG_PATIENCE, arrival).await.is_ok()
+}
+
+/// Whom to ask, and about what.
+struct Asking<'a> {
+    broker: &'a dyn Broker,
+    topics: &'a [Arc<str>],
+}
+
+/// What the broker said.
+enum Found {
+    Answer(Answer),
+    /// The place exists, and nothing comes after it.
+    Nothing(Page),
+}
+
+impl Asking<'_> {
+    async fn ask(&self, place: Place, question: Question) -> Result<Found, BrokerError> {
+        let (place, page) = match question {
+            Question::Gap(reason) => return self.gap(reason).await,
+            Question::Start => {
+                let page = self.read(Offset::ZERO).await?;
+                (Place::chosen(page.epoch, Offset::ZERO), page)
+            }
+            // Both end in a page: it shows by its anchor whether the place exists.
+            Question::Page | Question::Ahead => (place, self.read(place.offset).await?),
+        };
+        match judge(&page, place) {
+            Ok(()) if self.damage(&page, place.offset).is_some() => Ok(self.damaged(&page, place)),
+            Ok(()) => {
+                let (frames, end) = self.frames(&page, place.offset);
+                Ok(match end {
+                    Some(end) => Found::Answer(Answer::Page(frames, end)),
+                    None => Found::Nothing(page),
+                })
+            }
+            // The records after the place are what is left.
+            Err(GapReason::Trimmed) => Ok(self.told(GapReason::Trimmed, &page, place.offset)),
+            Err(reason) => self.gap(reason).await,
+        }
+    }
+
+    /// A gap up to the log's floor, and what follows there.
+    async fn gap(&self, reason: GapReason) -> Result<Found, BrokerError> {
+        let bounds = in_time(self.broker.bounds()).await?;
+        let page = self.read(bounds.floor).await?;
+        match page.epoch == bounds.epoch {
+            true => Ok(self.told(reason, &page, bounds.floor)),
+            false => Err(BrokerError::unavailable("the log was just replaced")),
+        }
+    }
+
+    async fn read(&self, from: Offset) -> Result<Page, BrokerError> {
+        let request = ReadRequest {
+            from,
+            topics: Some(self.topics),
+            max_records: PAGE_RECORDS,
+            max_bytes: PAGE_BYTES,
+        };
+        in_time(self.broker.read(request)).await
+    }
+
+    fn told(&self, reason: GapReason, page: &Page, after: Offset) -> Found {
+        let floor = Place::chosen(page.epoch, page.floor.max(after));
+        let (frames, end) = self.frames(page, after);
+        let gap = Gap {
+            reason,
+            asked: None,
+            floor: page.floor,
+            head: page.head,
+            lost: None,
+            cursor: floor.cursor(),
+        };
+        Found::Answer(Answer::Gap(gap, frames, end.unwrap_or(floor)))
+    }
+
+    /// Of the records after an offset, the damaged ones at the beginning: how many are wanted, and the last.
+    fn damage(&self, page: &Page, after: Offset) -> Option<(u64, Cursor)> {
+        let later = page.records.iter().filter(|record| record.offset > after);
+        let of_readers = later.filter(|record| self.topics.contains(&record.topic));
+        let damaged = of_readers.take_while(|record| record.is_damaged);
+        damaged.fold(None, |found, record| {
+            let cursor = cursor_of(page, record);
+            Some((found.map_or(1, |(count, _)| count + 1), cursor))
+        })
+    }
+
+    /// A gap over the damaged records that come next, and what follows them.
+    fn damaged(&self, page: &Page, place: Place) -> Found {
+        let Some((lost, cursor)) = self.damage(page, place.offset) else {
+            return self.told(GapReason::Damaged, page, place.offset);
+        };
+        let (frames, end) = self.frames(page, cursor.offset);
+        let gap = Gap {
+            reason: GapReason::Damaged,
+            asked: None,
+            floor: page.floor,
+            head: page.head,
+            lost: Some(lost),
+            cursor,
+        };
+        let end = end.unwrap_or(Place::asked(cursor));
+        Found::Answer(Answer::Gap(gap, frames, end))
+    }
+
+    /// The wanted records of a page after an offset, up to one that is damaged, and the place behind all of them.
+    fn frames(&self, page: &Page, after: Offset) -> (VecDeque<Frame>, Option<Place>) {
+        let now = clock::now();
+        let mut end = None;
+        let mut frames = VecDeque::new();
+        for record in page.records.iter().filter(|record| record.offset > after) {
+            let cursor = cursor_of(page, record);
+            let is_wanted = self.topics.contains(&record.topic);
+            if is_wanted && record.is_damaged {
+                break;
+            }
+            end = Some(Place::asked(cursor));
+            if is_wanted {
+                let draft = Draft::of_encoded(&record.event, record.conflation_key.as_deref());
+                frames.push_back(draft.place(cursor, record.topic.clone(), now));
+            }
+        }
+        (frames, end)
     }
 }
 
@@ -107,82 +248,44 @@ pub(crate) async fn in_time<T>(call: BrokerFuture<'_, T>) -> Result<T, BrokerErr
         })
 }
 
-/// The ends of the log as a page without records.
-async fn bounds(broker: &dyn Broker) -> Result<Page, BrokerError> {
-    let bounds = in_time(broker.bounds()).await?;
-    Ok(Page {
-        epoch: bounds.epoch,
-        floor: bounds.floor,
-        head: bounds.head,
-        records: Vec::new(),
-    })
-}
-
-async fn read(broker: &dyn Broker, topics: &[Arc<str>], place: Place) -> Result<Page, BrokerError> {
-    in_time(broker.read(ReadRequest {
-        from: place.offset,
-        topics: Some(topics),
-        max_records: PAGE_RECORDS,
-        max_bytes: PAGE_BYTES,
-    }))
-    .await
+fn cursor_of(page: &Page, record: &Record) -> Cursor {
+    Cursor {
+        epoch: page.epoch,
+        offset: record.offset,
+        tag: record.tag,
+    }
 }
 
 /// Decides by the page's anchor whether it continues the reader's history. Pure.
-fn judge(page: Page, topics: &[Arc<str>], place: Place) -> Answer {
+fn judge(page: &Page, place: Place) -> Result<(), GapReason> {
     if page.epoch != place.epoch {
-        return gap(GapReason::Epoch, &page);
+        return Err(GapReason::Epoch);
     }
-    let anchor = page
-        .records
-        .first()
-        .filter(|record| record.offset == place.offset);
-    let lost = match place.tag {
-        _ if place.offset > page.head => Some(GapReason::Regressed),
+    if place.offset > page.head {
+        return Err(GapReason::Regressed);
+    }
+    let anchor = page.records.first();
+    let anchor = anchor.filter(|record| record.offset == place.offset);
+    let trimmed = page.trimmed.unwrap_or(Trimmed {
+        to: page.floor,
+        tag: None,
+    });
+    match place.tag {
         Some(tag) if place.offset != Offset::ZERO => match anchor {
-            Some(record) if record.tag == tag => None,
-            None if place.offset <= page.floor => Some(GapReason::Trimmed),
-            _ => Some(GapReason::Regressed),
+            Some(record) if record.tag == tag => Ok(()),
+            // The last of the reader's own records that was removed proves its place as well as if it were there. Another
+            // one that was removed proves nothing, so that in doubt there is a gap.
+            None if place.offset == trimmed.to && trimmed.tag == Some(tag) => Ok(()),
+            None if place.offset == trimmed.to && trimmed.tag.is_some() => {
+                Err(GapReason::Regressed)
+            }
+            None if place.offset <= page.floor => Err(GapReason::Trimmed),
+            _ => Err(GapReason::Regressed),
         },
         // Nothing to compare, so the log must have everything after the place.
-        _ => (page.floor > place.offset).then_some(GapReason::Trimmed),
-    };
-    if let Some(reason) = lost {
-        return gap(reason, &page);
+        _ if trimmed.to > place.offset => Err(GapReason::Trimmed),
+        _ => Ok(()),
     }
-    let now = clock::now();
-    let mut end = None;
-    let mut frames = VecDeque::new();
-    let later = page.records.into_iter();
-    for record in later.filter(|record| record.offset > place.offset) {
-        let cursor = Cursor {
-            epoch: page.epoch,
-            offset: record.offset,
-            tag: record.tag,
-        };
-        end = Some(cursor);
-        if topics.contains(&record.topic) {
-            let draft = Draft::of_encoded(&record.event, record.conflation_key.as_deref());
-            frames.push_back(draft.place(cursor, record.topic, now));
-        }
-    }
-    match end {
-        Some(cursor) => Answer::Page(frames, Place::asked(cursor)),
-        None => Answer::LookAgain(place),
-    }
-}
-
-fn gap(reason: GapReason, log: &Page) -> Answer {
-    let place = Place::chosen(log.epoch, log.floor);
-    let gap = Gap {
-        reason,
-        asked: None,
-        floor: log.floor,
-        head: log.head,
-        lost: None,
-        cursor: place.cursor(),
-    };
-    Answer::Gap(gap, place)
 }
 
 /// Waits between tries: 50 ms, doubled up to a second, of which a random half is left out.

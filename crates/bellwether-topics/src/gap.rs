@@ -23,16 +23,19 @@ pub enum GapReason {
     Regressed,
     /// `lag`: the reader was too slow, and its policy is to skip.
     Lag,
+    /// `damaged`: the broker has the events' places, but no longer their content.
+    Damaged,
 }
 
 impl GapReason {
     /// Every reason, in a stable order.
-    pub const ALL: [Self; 5] = [
+    pub const ALL: [Self; 6] = [
         Self::Unknown,
         Self::Epoch,
         Self::Trimmed,
         Self::Regressed,
         Self::Lag,
+        Self::Damaged,
     ];
 
     /// The name on the wire and in metrics.
@@ -43,6 +46,7 @@ impl GapReason {
             Self::Trimmed => "trimmed",
             Self::Regressed => "regressed",
             Self::Lag => "lag",
+            Self::Damaged => "damaged",
         }
     }
 }

@@ -10,8 +10,8 @@
 //! 2. A topic's list is exactly the log's frames of that topic, in order, so **nothing of topics T after offset S is
 //!    gone if and only if `removed_to <= S` for every topic in T**. That is what completeness means below; the log's
 //!    floor alone would report gaps to readers of quiet topics beside a loud one.
-//! 3. A topic that nobody uses and that has no frames is forgotten, and `forgotten_to` is the largest `removed_to` of
-//!    all forgotten ones. A topic without an entry counts as removed up to `forgotten_to`: in doubt, a gap.
+//! 3. A topic without readers, handles and frames is forgotten. Of the last some thousand of them `removed_to` is
+//!    kept, of the others only the largest one, up to which each of them counts as removed: in doubt, a gap.
 
 mod proof;
 mod read;
@@ -223,6 +223,27 @@ impl History {
                 None => Anchor::Older,
             },
             Proof::Stored => Anchor::Older,
+        }
+    }
+
+    /// Whether a cursor names the last frame that one of these topics has lost, which proves the place as well as a frame
+    /// that is still here.
+    pub(crate) fn is_last_removed(&self, keys: &[TopicKey], asked: &Cursor) -> bool {
+        let mut topics = self.topics.all(keys).map(|topic| topic.removed());
+        asked.epoch == self.epoch
+            && topics.any(|last| last.offset == asked.offset && last.tag == Some(asked.tag))
+    }
+
+    /// A place that is the same for readers of these topics as this one, at which they have had everything, and that can be
+    /// proven for longer: that of their own newest frame.
+    pub(crate) fn own_place(&self, keys: &[TopicKey], head: Cursor) -> Cursor {
+        let newest = self.topics.all(keys).map(|topic| topic.newest());
+        // One whose newest frame is not known may have had a later one than the others.
+        let newest: Option<Vec<_>> = newest.collect();
+        let newest = newest.unwrap_or_default();
+        match newest.into_iter().max_by_key(|last| last.offset) {
+            Some(last) if last.offset <= head.offset => self.cursor_at(last.offset, last.tag),
+            _ => head,
         }
     }
 

@@ -61,6 +61,7 @@ mod policy;
 mod presence;
 mod reader;
 mod relay;
+mod removed;
 mod retention;
 mod subscribe;
 mod subscription;

@@ -167,8 +167,9 @@ impl Log {
         lock(&self.state).head_place(keys)
     }
 
-    pub(crate) fn floor_place(&self, keys: &[TopicKey]) -> Place {
-        lock(&self.state).floor_place(keys)
+    /// An id after which a reader goes on from where it is; `None` while that is not known.
+    pub(crate) fn cursor_of(&self, reader: &Reader) -> Option<Cursor> {
+        lock(&self.state).cursor_of(reader)
     }
 
     /// Removes what has become too old since the last publish.

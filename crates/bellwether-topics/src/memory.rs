@@ -12,9 +12,11 @@ use tokio::sync::Notify;
 
 use crate::broker::{
     Bounds, Broker, BrokerError, BrokerFuture, NewRecord, Page, ReadRequest, Record, Stored, Tail,
+    Trimmed,
 };
 use crate::clock;
 use crate::cursor::{Cursor, Epoch, Offset};
+use crate::removed::{Last, Removed};
 use crate::sync::{Mutex, lock};
 use crate::window::Window;
 
@@ -40,6 +42,7 @@ struct State {
     records: VecDeque<Record>,
     floor: u64,
     head: u64,
+    removed: Removed,
     window: Window,
     is_available: bool,
     is_shut_down: bool,
@@ -61,6 +64,7 @@ impl Memory {
                 records: VecDeque::new(),
                 floor: 0,
                 head: 0,
+                removed: Removed::new(Offset::ZERO),
                 window: Window::new(Duration::from_secs(120), 65_536),
                 is_available: true,
                 is_shut_down: false,
@@ -99,6 +103,7 @@ impl Memory {
         state.records.clear();
         state.floor = 0;
         state.head = 0;
+        state.removed = Removed::new(Offset::ZERO);
         state.window = Window::new(Duration::from_secs(120), 65_536);
         self.0.changed.notify_waiters();
     }
@@ -138,6 +143,7 @@ impl State {
             topic: record.topic.clone(),
             event: record.event.clone(),
             conflation_key: record.conflation_key.clone(),
+            is_damaged: false,
         });
         if let Some(scoped) = scoped {
             self.window.insert(scoped, cursor, now);
@@ -152,6 +158,11 @@ impl State {
         while self.records.len() > max_records {
             if let Some(record) = self.records.pop_front() {
                 self.floor = record.offset.low();
+                let last = Last {
+                    offset: record.offset,
+                    tag: Some(record.tag),
+                };
+                self.removed.note(&record.topic, last);
             }
         }
     }
@@ -179,11 +190,20 @@ impl State {
             })
             .cloned()
             .collect();
+        let trimmed = request.topics.and_then(|topics| {
+            let lost = topics.iter().map(|topic| self.removed.of(topic));
+            let last = lost.max_by_key(|last| last.offset)?;
+            Some(Trimmed {
+                to: last.offset,
+                tag: last.tag,
+            })
+        });
         Page {
             epoch: self.epoch,
             floor: Offset::new(self.floor),
             head: Offset::new(self.head),
             records,
+            trimmed,
         }
     }
 }
@@ -282,6 +302,11 @@ impl Tail for MemoryTail {
                     return Err(BrokerError::unavailable("the log lost its end"));
                 }
                 if !self.is_first {
+                    if page.floor > self.from {
+                        return Err(BrokerError::unavailable(
+                            "records were removed before the tail had them",
+                        ));
+                    }
                     page.records.retain(|record| record.offset > self.from);
                 }
                 if let Some(last) = page.records.last() {

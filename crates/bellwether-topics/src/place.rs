@@ -107,10 +107,21 @@ pub(crate) struct Reader {
     pub(crate) was_live: bool,
 }
 
+/// What a reader wants to be told, and was not yet.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Asked {
+    /// What follows the event of this id, as the client wrote it.
+    After(Box<str>),
+    /// Everything from the log's beginning.
+    Start,
+    /// Whether its place still counts, since this node began again.
+    Here,
+}
+
 #[derive(Debug, Default)]
 struct Spare {
-    /// What the client asked for, until the first look has answered it.
-    asked: Option<Box<str>>,
+    /// What was asked for, until the first look has answered it.
+    asked: Option<Asked>,
     /// One per topic once the reader has waited.
     tickets: Box<[Option<Ticket>]>,
 }
@@ -126,28 +137,38 @@ impl Reader {
         }
     }
 
-    /// Notes what the client asked for, for the first look.
-    pub(crate) fn set_asked(&mut self, text: &str) {
-        self.spare.get_or_insert_default().asked = Some(text.into());
+    /// Notes what is asked for, for the first look.
+    pub(crate) fn set_asked(&mut self, asked: Asked) {
+        self.spare.get_or_insert_default().asked = Some(asked);
     }
 
-    /// What the client asked for, if no look has answered it yet.
-    pub(crate) fn take_asked(&mut self) -> Option<Box<str>> {
+    /// What is asked for, if no look has answered it yet.
+    pub(crate) fn take_asked(&mut self) -> Option<Asked> {
         let asked = self.spare.as_mut()?.asked.take();
         self.spare.take_if(|spare| spare.tickets.is_empty());
         asked
     }
 
-    /// Whether the client asked for something that no look has answered yet.
+    /// Whether something is asked for that no look has answered yet. Until then the reader cannot be too slow.
     pub(crate) fn has_asked(&self) -> bool {
-        self.spare
-            .as_ref()
-            .is_some_and(|spare| spare.asked.is_some())
+        self.asked().is_some()
+    }
+
+    fn asked(&self) -> Option<&Asked> {
+        self.spare.as_ref()?.asked.as_ref()
+    }
+
+    /// Where it goes after a gap that is told now. A reader that wants everything from the start gets what is kept.
+    pub(crate) fn after_gap(&self) -> AfterGap {
+        match self.asked() {
+            Some(Asked::Start) => AfterGap::Rest,
+            _ => self.rules.after_gap,
+        }
     }
 
     /// Whether it goes on with the next event after a gap.
     pub(crate) fn is_to_latest(&self) -> bool {
-        self.rules.after_gap == AfterGap::Latest
+        self.after_gap() == AfterGap::Latest
     }
 
     /// Its places among those who wait, one for each topic.

@@ -211,20 +211,26 @@ fn continues(log: &Log, page: &Page, is_first: bool) -> bool {
 fn take(log: &Log, page: Page) {
     let (epoch, head, _) = log.head();
     let now = clock::now();
-    let new = page.records.into_iter();
-    let frames: Vec<_> = new
-        .filter(|record| record.offset > head)
-        .map(|record| {
-            let cursor = Cursor {
-                epoch,
-                offset: record.offset,
-                tag: record.tag,
-            };
-            let draft = Draft::of_encoded(&record.event, record.conflation_key.as_deref());
-            let frame = draft.place(cursor, record.topic.clone(), now);
-            (record.topic, frame)
-        })
-        .collect();
+    let mut frames = Vec::new();
+    for record in page.records {
+        if record.offset <= head {
+            continue;
+        }
+        if record.is_damaged {
+            // This node holds nothing that it would hand out in its place: readers from before it ask the broker.
+            wake::ring(log.append_all(std::mem::take(&mut frames), now));
+            wake::ring(log.reset(epoch, record.offset, Some(record.tag)));
+            continue;
+        }
+        let cursor = Cursor {
+            epoch,
+            offset: record.offset,
+            tag: record.tag,
+        };
+        let draft = Draft::of_encoded(&record.event, record.conflation_key.as_deref());
+        let frame = draft.place(cursor, record.topic.clone(), now);
+        frames.push((record.topic, frame));
+    }
     if !frames.is_empty() {
         wake::ring(log.append_all(frames, now));
     }

@@ -5,11 +5,11 @@ use std::sync::Arc;
 use std::time::{Instant, SystemTime};
 
 use crate::clock;
-use crate::cursor::{Epoch, Offset};
+use crate::cursor::{Cursor, Epoch, Offset};
 use crate::error::{Error, Kind};
 use crate::few::Few;
 use crate::frame::Frame;
-use crate::place::{AfterGap, Place, Reader, Rules};
+use crate::place::{AfterGap, Asked, Place, Reader, Rules};
 use crate::policy::Policy;
 use crate::presence::Subscriber;
 use crate::subscription::{Begin, Extras, Subscription};
@@ -84,6 +84,9 @@ impl Subscribe {
     }
 
     /// Begins with the oldest event that is kept.
+    ///
+    /// If earlier ones are gone, a gap ([`GapReason::Trimmed`](crate::GapReason)) says so first; what is kept follows it,
+    /// whatever [`after_gap`](Self::after_gap) says.
     pub fn from_start(mut self) -> Self {
         self.start = Start::Floor;
         self
@@ -168,8 +171,15 @@ impl Subscribe {
         let (begin, place) = match &self.start {
             Start::Unchosen => (Begin::Unchosen, log.head_place(&keys)),
             Start::Now => (Begin::Look, log.head_place(&keys)),
-            Start::Floor if log.is_authority() => (Begin::Look, log.floor_place(&keys)),
-            Start::Floor => (Begin::AtFloor, Place::chosen(Epoch(0), Offset::ZERO)),
+            Start::Floor if log.is_authority() => {
+                let start = Cursor {
+                    epoch: log.head_cursor().epoch,
+                    offset: Offset::ZERO,
+                    tag: 0,
+                };
+                (Begin::Look, Place::asked(start))
+            }
+            Start::Floor => (Begin::AtStart, Place::chosen(Epoch(0), Offset::ZERO)),
             Start::After(text) => Begin::after(text),
         };
         // Most readers have the settings of their topics, and share them.
@@ -178,8 +188,10 @@ impl Subscribe {
             _ => Arc::new(self.rules),
         };
         let mut reader = Reader::new(keys, place, rules);
-        if let Start::After(text) = self.start {
-            reader.set_asked(&text);
+        match self.start {
+            Start::After(text) => reader.set_asked(Asked::After(text.into())),
+            Start::Floor => reader.set_asked(Asked::Start),
+            Start::Unchosen | Start::Now => {}
         }
         let extras = Extras::new(self.filter, self.expires_at);
         Ok(Subscription::begin(

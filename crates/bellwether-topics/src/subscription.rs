@@ -23,7 +23,7 @@ use crate::cursor::{Cursor, Epoch, Offset};
 use crate::delivery::Delivery;
 use crate::few::Few;
 use crate::history::Limit;
-use crate::place::{Place, Reader};
+use crate::place::{Asked, Place, Reader};
 use crate::policy::{Policy, Slow};
 use crate::presence::{CloseReason, Seat, Subscriber};
 use crate::topic::Topic;
@@ -33,6 +33,8 @@ use crate::topics::{Node, Pin};
 const MAX_EVENTS_PER_LOOK: usize = 1024;
 /// After so many looks whose every event the filter skipped, other tasks get their turn.
 const MAX_LOOKS_PER_POLL: usize = 16;
+/// The most events that a filter sees in one look: a call runs it at most 1,024 times.
+const MAX_FILTERED_PER_LOOK: usize = 64;
 
 /// What [`Subscription::try_frames`] found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -42,7 +44,8 @@ pub enum Taken {
     Some(usize),
     /// Nothing is new.
     CaughtUp,
-    /// The broker has to be asked, which only [`Subscription::poll_frames`] can do.
+    /// [`Subscription::poll_frames`] has to go on: only it can ask the broker; or the filter has just rejected about a
+    /// thousand events, and others get their turn first.
     NeedsPoll,
     /// The subscription has ended; [`Subscription::close_reason`] says why.
     Closed,
@@ -58,8 +61,8 @@ pub(crate) enum Begin {
     Look,
     /// With a gap: what was asked for is no cursor.
     Unknown,
-    /// At the broker's floor.
-    AtFloor,
+    /// At the beginning of the broker's log.
+    AtStart,
 }
 
 impl Begin {
@@ -183,8 +186,10 @@ impl Subscription {
                         }
                         continue;
                     };
-                    if let Some(count) = self.take_answer(answer, out) {
-                        return Poll::Ready(Some(count));
+                    match self.take_answer(answer, out) {
+                        Step::Some(count) => return Poll::Ready(Some(count)),
+                        Step::Closed => return Poll::Ready(None),
+                        _ => {}
                     }
                 }
             }
@@ -205,7 +210,7 @@ impl Subscription {
         if self.closed.is_none() && self.expires_at().is_some_and(|at| at <= clock::now()) {
             self.close(CloseReason::Expired);
         }
-        loop {
+        for _ in 0..MAX_LOOKS_PER_POLL {
             match self.step(None, limit, out) {
                 Step::Some(count) => return Taken::Some(count),
                 Step::Skipped => {}
@@ -214,6 +219,7 @@ impl Subscription {
                 Step::Closed => return Taken::Closed,
             }
         }
+        Taken::NeedsPoll
     }
 
     /// Why it ended, if it has.
@@ -235,7 +241,7 @@ impl Subscription {
             let (begin, place) = Begin::after(last_event_id);
             self.begin = begin;
             self.reader.place = place;
-            self.reader.set_asked(last_event_id);
+            self.reader.set_asked(Asked::After(last_event_id.into()));
         }
     }
 
@@ -265,6 +271,33 @@ impl Subscription {
     /// Where the reader is.
     pub fn place(&self) -> Place {
         self.reader.place
+    }
+
+    /// An id after which a client goes on exactly where this reader is now, for one that has had no event yet.
+    ///
+    /// `None` while the reader does not know it: before its first look if it asked for something, or until the broker has
+    /// answered. Where it can, the id is that of the newest event of the reader's own topics, which stays good while other
+    /// topics of the log are trimmed.
+    ///
+    /// ```
+    /// # use bellwether_topics::{ServerSentEvent, Topics};
+    /// let topics = Topics::new();
+    /// let news = topics.topic("news")?;
+    /// let first = news.publish(&ServerSentEvent::text("one"))?.cursor();
+    /// topics.topic("other")?.publish(&ServerSentEvent::text("two"))?;
+    /// let reader = news.subscribe().open()?;
+    /// assert_eq!(reader.cursor(), first);
+    /// # Ok::<(), bellwether_topics::Error>(())
+    /// ```
+    pub fn cursor(&self) -> Option<Cursor> {
+        let extras = self.extras.as_ref();
+        if extras.is_some_and(|extras| extras.has_page() || extras.awaits_answer()) {
+            return None;
+        }
+        match self.begin {
+            Begin::Look | Begin::Unchosen => self.node.log.cursor_of(&self.reader),
+            Begin::Unknown | Begin::AtStart => None,
+        }
     }
 
     /// Whether this reader gets exactly the frames of one topic, all of them, so that a server may write it the bytes

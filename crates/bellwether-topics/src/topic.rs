@@ -21,7 +21,7 @@ use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::oneshot;
 use tokio::time::Sleep;
 
-use crate::broker::NewRecord;
+use crate::broker::{NewRecord, tag_of};
 use crate::clock;
 use crate::cursor::Cursor;
 use crate::error::{Error, Kind};
@@ -169,7 +169,7 @@ impl Topic {
         let pending = Pending {
             record: NewRecord {
                 topic: name.clone(),
-                tag: fastrand::u32(..),
+                tag: tag_of(name, options.idempotency_key),
                 event: Bytes::copy_from_slice(draft.event()),
                 idempotency_key: options.idempotency_key.map(Arc::from),
                 conflation_key: options.conflation_key.map(Arc::from),

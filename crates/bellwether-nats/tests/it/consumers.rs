@@ -6,7 +6,7 @@ use std::time::Duration;
 use bellwether_nats::NatsBroker;
 use bellwether_testkit::{NatsServer, or_skip};
 use bellwether_topics::Offset;
-use bellwether_topics::broker::{Broker, ReadRequest};
+use bellwether_topics::broker::{Broker, ReadRequest, Stored};
 use bytes::Bytes;
 use serde_json::{Value, json};
 
@@ -179,4 +179,37 @@ async fn no_bound_in_bytes_stops_a_replay() {
         let page = broker.read(request).await.unwrap();
         assert!(page.records.len() >= 2, "{max_bytes}: {page:?}");
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn readers_of_quiet_topics_come_back_without_a_consumer_each() {
+    let Some((server, broker)) = world::start().await else {
+        return;
+    };
+    let client = world::client(&server).await;
+    let quiet: Vec<_> = (0..30)
+        .map(|number| world::record(&format!("quiet {number}"), number))
+        .collect();
+    let first = broker.append(&quiet).await.unwrap();
+    world::fill(&broker, 0..500).await;
+    let later = broker.append(&quiet).await.unwrap();
+    for (index, record) in quiet.iter().enumerate() {
+        let at = |stored: &[Result<Stored, _>]| stored[index].as_ref().unwrap().cursor.offset;
+        for (from, expected) in [
+            (at(&first), vec![at(&first), at(&later)]),
+            (at(&later), vec![at(&later)]),
+            (Offset::ZERO, vec![at(&first), at(&later)]),
+        ] {
+            let request = ReadRequest {
+                from,
+                topics: Some(std::slice::from_ref(&record.topic)),
+                max_records: 256,
+                max_bytes: 64 << 10,
+            };
+            let page = broker.read(request).await.unwrap();
+            let offsets: Vec<_> = page.records.iter().map(|r| r.offset).collect();
+            assert_eq!(offsets, expected);
+        }
+    }
+    assert_eq!(consumers(&client, &broker).await, [""; 0]);
 }

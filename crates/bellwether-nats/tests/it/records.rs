@@ -1,8 +1,8 @@
 //! What single records go through: too large ones, keys that were used before, records that were trimmed since.
 
 use bellwether_testkit::{NatsServer, or_skip};
-use bellwether_topics::Offset;
 use bellwether_topics::broker::Broker;
+use bellwether_topics::{ServerSentEvent, Topics};
 use bytes::Bytes;
 
 use crate::world;
@@ -39,15 +39,25 @@ async fn a_key_is_known_after_its_server_was_killed() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_key_of_a_record_that_was_trimmed_since_gives_its_place() {
-    let Some((_server, broker)) = world::start_with(|builder| builder.max_records(3)).await else {
+async fn a_key_of_a_record_that_was_trimmed_since_gives_the_first_id() {
+    let started = world::start_with(|builder| builder.max_records(3)).await;
+    let Some((server, broker)) = started else {
         return;
     };
-    world::append(&broker, world::keyed(0)).await.unwrap();
+    let other = world::same_log(&server, &broker).connect().await.unwrap();
+    let node = Topics::with(broker.clone()).await.unwrap();
+    let topic = node.topic("t").unwrap();
+    let publish = |topic: &bellwether_topics::Topic| {
+        let event = ServerSentEvent::text("once");
+        topic.publish_with_key("k", &event).unwrap()
+    };
+    let first = publish(&topic).await.unwrap();
     world::fill(&broker, 1..9).await;
-    let again = world::append(&broker, world::keyed(9)).await.unwrap();
-    assert!(again.is_duplicate);
-    assert_eq!(again.cursor.offset, Offset::new(1));
+    let other = Topics::with(other).await.unwrap();
+    for node in [&node, &other, &node] {
+        let again = publish(&node.topic("t").unwrap()).await.unwrap();
+        assert_eq!(again, first);
+    }
     assert_eq!(world::all_numbers(&broker).await, [6, 7, 8]);
 }
 

@@ -7,6 +7,26 @@
 local now = state()
 local answers, last = { now.epoch }, false
 
+-- How many topics without a record left are remembered: about 100 bytes each, and their names.
+local MAX_TOPICS = 65536
+
+-- Forgets some topics whose newest record is gone, when there are too many. Some others of them then count as trimmed up
+-- to the same place.
+local function forget()
+  local first = redis.call('XRANGE', log, '-', '+', 'COUNT', 1)[1][1]
+  local some = redis.call('HRANDFIELD', topics, 64, 'WITHVALUES')
+  for i = 1, #some, 2 do
+    local id = string.match(some[i + 1], '^%S+')
+    if is_after(first, id) then
+      redis.call('HDEL', topics, some[i])
+      if is_after(id, now.forgotten) then
+        now.forgotten = id
+      end
+    end
+  end
+  redis.call('HSET', about, 'forgotten', now.forgotten)
+end
+
 for i = 7, #ARGV, 5 do
   local tag, once = ARGV[i + 1], tonumber(ARGV[i + 4])
   local found = once > 0 and redis.call('GET', KEYS[once])
@@ -14,13 +34,16 @@ for i = 7, #ARGV, 5 do
     answers[#answers + 1] = string.sub(found, 18)
   else
     local id
+    local before = redis.call('HGET', topics, ARGV[i]) or now.forgotten
     if ARGV[i + 3] == '' then
       id = redis.call('XADD', log, '*', 'epoch', now.epoch, 'tag', tag,
-        'topic', ARGV[i], 'event', ARGV[i + 2])
+        'topic', ARGV[i], 'event', ARGV[i + 2], 'before', before)
     else
       id = redis.call('XADD', log, '*', 'epoch', now.epoch, 'tag', tag,
-        'topic', ARGV[i], 'event', ARGV[i + 2], 'key', string.sub(ARGV[i + 3], 2))
+        'topic', ARGV[i], 'event', ARGV[i + 2], 'before', before,
+        'key', string.sub(ARGV[i + 3], 2))
     end
+    redis.call('HSET', topics, ARGV[i], id .. ' ' .. tag)
     if once > 0 then
       redis.call('SET', KEYS[once], now.epoch .. ' ' .. id .. ' ' .. tag, 'PX', ARGV[3])
     end
@@ -34,7 +57,7 @@ for i = 7, #ARGV, 5 do
 end
 
 if last then
-  redis.call('HSET', about, 'last', last)
+  redis.call('HSET', about, 'last', last, 'listed', last)
   -- The newest record is younger than any age and within any count, so it stays.
   if ARGV[5] ~= '0' then
     redis.call('XTRIM', log, 'MAXLEN', ARGV[4], ARGV[5])
@@ -43,6 +66,9 @@ if last then
     local time = redis.call('TIME')
     local oldest = time[1] * 1000 + math.floor(time[2] / 1000) - tonumber(ARGV[6])
     redis.call('XTRIM', log, 'MINID', ARGV[4], string.format('%.0f', math.max(oldest, 0)))
+  end
+  if redis.call('HLEN', topics) > MAX_TOPICS then
+    forget()
   end
 end
 return answers

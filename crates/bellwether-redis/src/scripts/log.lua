@@ -1,11 +1,12 @@
 -- The beginning of both scripts: which log this is, and whether it still is the one that it was.
 --
--- KEYS: 1 the stream, 2 the hash about it. ARGV: 1 the epoch to take if a new one is due, 2 "1" for the thorough look.
+-- KEYS: 1 the stream, 2 the hash about it, 3 the hash of each topic's newest record, "id tag". ARGV: 1 the epoch to take if a new one is due, 2 "1" for the thorough look.
 --
 -- The hash holds: epoch; last, the newest record; first, the first record that this epoch ever had, empty if older
 -- ones may have been before it; adopted, the newest record of earlier epochs; holes, the newest entry that was
--- deleted by hand before this epoch.
-local log, about = KEYS[1], KEYS[2]
+-- deleted by hand before this epoch; forgotten, up to which topics that are not in the hash of topics may have had
+-- records; listed, the newest record when that hash was last written.
+local log, about, topics = KEYS[1], KEYS[2], KEYS[3]
 
 local function is_after(a, b)
   local a_high, a_low = string.match(a, '^(%d+)-(%d+)$')
@@ -47,8 +48,9 @@ local function begin_epoch(now)
     first = '0-0'
   end
   redis.call('HSET', about, 'epoch', ARGV[1], 'last', now.last, 'first', first,
-    'adopted', now.last, 'holes', now.hole)
-  return { epoch = ARGV[1], last = now.last, first = first }
+    'adopted', now.last, 'holes', now.hole, 'forgotten', now.last, 'listed', now.last)
+  redis.call('DEL', topics)
+  return { epoch = ARGV[1], last = now.last, first = first, forgotten = now.last }
 end
 
 -- Whether the stream is not what the hash says of it.
@@ -64,13 +66,25 @@ local function has_changed(known, now)
     and value_of(now.newest[2], 'epoch') ~= known.epoch
 end
 
+-- Makes sure that the hash of topics lacks nothing: it was removed, or another version has appended without it.
+local function with_topics(now)
+  if now.listed ~= now.last
+    or (now.last ~= now.forgotten and redis.call('EXISTS', topics) == 0) then
+    redis.call('DEL', topics)
+    now.forgotten, now.listed = now.last, now.last
+    redis.call('HSET', about, 'forgotten', now.last, 'listed', now.last)
+  end
+  return now
+end
+
 local function state()
-  local fields = redis.call('HMGET', about, 'epoch', 'last', 'first', 'adopted', 'holes')
+  local fields = redis.call('HMGET', about, 'epoch', 'last', 'first', 'adopted', 'holes', 'forgotten', 'listed')
   local known = fields[1] and fields[2] and fields[3] and fields[4] and fields[5] and {
     epoch = fields[1], last = fields[2], first = fields[3], adopted = fields[4], holes = fields[5],
+    forgotten = fields[6], listed = fields[7],
   }
   if known and ARGV[2] ~= '1' and (redis.call('XLEN', log) == 0) == (known.last == '0-0') then
-    return known
+    return with_topics(known)
   end
   -- A server that may not be asked is taken for the primary.
   local role = redis.pcall('INFO', 'replication')
@@ -86,7 +100,7 @@ local function state()
     error({ err = 'ERR the server is older than Redis 7.0' })
   end
   if known and not has_changed(known, now) then
-    return known
+    return with_topics(known)
   end
   return begin_epoch(now)
 end

@@ -1,5 +1,6 @@
--- Reads a page, and answers with the epoch, the newest record, the first one ("0-0" if none was ever removed before it)
--- and the entries: the one at the start, if it exists, and those after it.
+-- Reads a page, and answers with the epoch, the newest record, the first one ("0-0" if none was ever removed before it),
+-- the entries: the one at the start, if it exists, and those after it; and the last removed record of the wanted topics, or
+-- nothing if that is not known.
 --
 -- ARGV: 3 where to start; 4 the most records after it, 0 to look only at the one there, which then comes without its
 -- event; 5 the most bytes of events; then the wanted topics, none for all.
@@ -9,6 +10,46 @@ local wanted = false
 for i = 6, #ARGV do
   wanted = wanted or {}
   wanted[ARGV[i]] = true
+end
+
+local oldest = redis.call('XRANGE', log, '-', '+', 'COUNT', 1)[1]
+
+-- How many records are looked up, newest first, before it is better to look at all.
+local MAX_LISTED = 128
+local MAX_LISTED_BYTES = 262144
+
+-- The records of the wanted topics after the start, by way of the newest of each topic and of what each names as the one
+-- before it. Gives them newest first within each topic, and the last record of any that was removed, as "id tag", or as
+-- "id" if only so much is known; nothing if this is not the way.
+local function listed()
+  local found, bytes = {}, 0
+  local lost, lost_id = '0-0', '0-0'
+  for topic in pairs(wanted) do
+    local value = redis.call('HGET', topics, topic) or now.forgotten
+    while true do
+      local id, tag = string.match(value, '^(%S+) ?(.*)$')
+      local is_gone = not oldest or is_after(oldest[1], id)
+      if is_gone and is_after(id, lost_id) then
+        lost, lost_id = value, id
+      end
+      if is_gone or not is_after(id, from) then
+        break
+      end
+      local entry = tag ~= '' and redis.call('XRANGE', log, id, id)[1]
+      local before = entry and value_of(entry[2], 'before')
+      if not before then
+        return nil
+      end
+      bytes = bytes + #(value_of(entry[2], 'event') or '')
+      found[#found + 1] = entry
+      if #found > MAX_LISTED or bytes > MAX_LISTED_BYTES then
+        return nil
+      end
+      value = before
+    end
+  end
+  table.sort(found, function(a, b) return is_after(b[1], a[1]) end)
+  return found, lost
 end
 
 -- How many entries are looked at for the sake of those that are wanted, so that no call holds up the server.
@@ -23,6 +64,23 @@ if is_full then
   local entry = redis.call('XRANGE', log, from, from)[1]
   if entry then
     entries[1] = { from, { 'tag', value_of(entry[2], 'tag') } }
+  end
+end
+
+local lost = ''
+if wanted and not is_full then
+  local found, found_lost = listed()
+  if found then
+    lost, is_full = found_lost, true
+    entries[1] = redis.call('XRANGE', log, from, from)[1]
+    for _, entry in ipairs(found) do
+      local size = #(value_of(entry[2], 'event') or '')
+      if records >= max_records or (records > 0 and bytes + size > max_bytes) then
+        break
+      end
+      entries[#entries + 1] = entry
+      records, bytes = records + 1, bytes + size
+    end
   end
 end
 
@@ -67,9 +125,8 @@ end
 
 local first = '0-0'
 if now.first ~= '0-0' then
-  local oldest = redis.call('XRANGE', log, '-', '+', 'COUNT', 1)[1]
   if oldest and oldest[1] ~= now.first then
     first = oldest[1]
   end
 end
-return { now.epoch, now.last, first, entries }
+return { now.epoch, now.last, first, entries, lost }

@@ -5,6 +5,7 @@
 mod contract;
 mod history;
 mod outages;
+mod quiet;
 mod records;
 mod relay;
 mod servers;

@@ -1,6 +1,7 @@
 //! Servers that a log cannot live on, what is said about them, and the ways to reach one.
 
 use std::error::Error;
+use std::time::Duration;
 
 use bellwether_redis::{ConnectError, RedisBroker};
 use bellwether_testkit::{PATIENCE, RedisServer, or_skip, within};
@@ -8,7 +9,7 @@ use bellwether_topics::Offset;
 use bellwether_topics::broker::{Broker, NewRecord};
 use bytes::Bytes;
 
-use crate::support::{Hand, Node, append, by_hand, connect, read, record};
+use crate::support::{Hand, Node, append, by_hand, connect, pass, read, record};
 
 /// What `connect` says, with everything behind it.
 async fn told(url: &str) -> (ConnectError, String) {
@@ -111,7 +112,54 @@ async fn keys_with_something_else_in_them_are_refused() {
     by_hand(&server, &["DEL", "{bellwether}:log"]).await;
     by_hand(&server, &["SET", "{bellwether}:log", "x"]).await;
     let results = broker.append(&[record(1)]).await.unwrap();
-    assert!(results[0].as_ref().unwrap_err().is_refused());
+    // The records were right, and what the script says is nothing for clients.
+    let error = results[0].as_ref().unwrap_err();
+    assert!(!error.is_refused());
+    let text = error.to_string();
+    assert!(text.contains("something else"), "{text}");
+    for inside in ["script", "WRONGTYPE", "@"] {
+        assert!(!text.contains(inside), "{text}");
+    }
+}
+
+#[tokio::test]
+async fn a_server_that_still_loads_its_data_is_waited_for() {
+    let slow = [
+        "--appendonly",
+        "no",
+        "--key-load-delay",
+        "1000",
+        "--loading-process-events-interval-bytes",
+        "1024",
+    ];
+    let Some(mut server) = or_skip(RedisServer::start(&slow).await) else {
+        return;
+    };
+    let mut hand = Hand::new(&server).await;
+    for number in 0..3000 {
+        hand.run(&["SET", &format!("key {number}"), "x"]).await;
+    }
+    hand.run(&["SAVE"]).await;
+    server.kill().await;
+    let url = server.url();
+    let connecting = async {
+        // Until there is a server at all.
+        loop {
+            match RedisBroker::connect(&url).await {
+                Ok(broker) => return broker,
+                Err(error) => {
+                    let mut causes = error.to_string();
+                    if let Some(cause) = std::error::Error::source(&error) {
+                        causes += &cause.to_string();
+                    }
+                    assert!(!causes.contains("LOADING"), "{causes}");
+                }
+            }
+            pass(Duration::from_millis(5)).await;
+        }
+    };
+    let (broker, ()) = tokio::join!(connecting, server.start_again());
+    append(&broker, &[record(1)]).await;
 }
 
 #[tokio::test]
@@ -198,7 +246,7 @@ async fn the_log_lives_in_the_database_of_the_url() {
 }
 
 /// The commands that the README tells to allow.
-const RIGHTS: &str = "+ping +select +script|load +evalsha +exists +get +set +hmget +hset +time +xadd +xgroup|create \
+const RIGHTS: &str = "+ping +select +script|load +evalsha +exists +del +get +set +hget +hmget +hset +hdel +hlen +hrandfield +time +xadd +xgroup|create \
                       +xgroup|destroy +xinfo|stream +xlen +xrange +xread +xtrim +info";
 
 #[tokio::test]

@@ -20,28 +20,34 @@ enum Fault {
     ChangesTags,
     ForgetsKeys,
     MixesTopicsKeys,
+    InventsIds,
     PagesWithoutAnchor,
     PagesMissRecords,
     TailRepeats,
     TailWithoutAnchor,
     NoHeartbeat,
     WrongFloor,
+    HidesLosses,
+    MakesUpTags,
     SharedEpoch,
     WorksAfterShutdown,
 }
 
-const FAULTS: [Fault; 13] = [
+const FAULTS: [Fault; 16] = [
     Fault::SwapsRecords,
     Fault::DropsRecords,
     Fault::ChangesTags,
     Fault::ForgetsKeys,
     Fault::MixesTopicsKeys,
+    Fault::InventsIds,
     Fault::PagesWithoutAnchor,
     Fault::PagesMissRecords,
     Fault::TailRepeats,
     Fault::TailWithoutAnchor,
     Fault::NoHeartbeat,
     Fault::WrongFloor,
+    Fault::HidesLosses,
+    Fault::MakesUpTags,
     Fault::SharedEpoch,
     Fault::WorksAfterShutdown,
 ];
@@ -135,6 +141,13 @@ impl<B: Broker> Broker for Broken<B> {
                 _ => {}
             }
             let mut stored = self.good.append(&records).await?;
+            if self.fault == Fault::InventsIds {
+                let floor = self.good.bounds().await?.floor;
+                let known = stored.iter_mut().flatten().filter(|s| s.is_duplicate);
+                for stored in known.filter(|s| s.cursor.offset <= floor) {
+                    stored.cursor.tag ^= 1;
+                }
+            }
             if self.fault == Fault::SharedEpoch {
                 for stored in stored.iter_mut().flatten() {
                     stored.cursor.epoch = Epoch(1);
@@ -155,6 +168,16 @@ impl<B: Broker> Broker for Broken<B> {
                     page.records.remove(2);
                 }
                 Fault::WrongFloor => page.floor = Offset::ZERO,
+                Fault::HidesLosses => {
+                    if let Some(trimmed) = &mut page.trimmed {
+                        trimmed.to = Offset::ZERO;
+                    }
+                }
+                Fault::MakesUpTags => {
+                    if let Some(tag) = page.trimmed.as_mut().and_then(|t| t.tag.as_mut()) {
+                        *tag ^= 1;
+                    }
+                }
                 Fault::SharedEpoch => page.epoch = Epoch(1),
                 _ => {}
             }
@@ -247,13 +270,17 @@ where
 /// Whether any promise panics. Those that end soonest come first.
 async fn is_noticed<F: BrokerFactory>(factory: &F) -> bool {
     type Promise<'a> = Pin<Box<dyn Future<Output = ()> + 'a>>;
-    let promises: [Promise<'_>; 9] = [
+    let promises: [Promise<'_>; 11] = [
         Box::pin(super::appended_records_come_back_unchanged_and_in_order(
             factory,
         )),
         Box::pin(super::an_idempotency_key_appends_once(factory)),
+        Box::pin(super::a_known_key_gives_the_first_id_after_its_record_was_trimmed(factory)),
         Box::pin(super::each_log_has_an_epoch_of_its_own(factory)),
         Box::pin(super::only_the_front_is_trimmed_and_the_floor_tells(
+            factory,
+        )),
+        Box::pin(super::what_a_topic_has_lost_is_never_told_too_small(
             factory,
         )),
         Box::pin(super::after_shutdown_every_call_fails(factory)),

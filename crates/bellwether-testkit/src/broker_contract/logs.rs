@@ -1,9 +1,10 @@
 //! Promises about a log as a whole: its epoch, its two ends, a restart and the shutdown.
 
 use std::collections::HashSet;
+use std::sync::Arc;
 
 use bellwether_topics::Offset;
-use bellwether_topics::broker::{Broker, ReadRequest};
+use bellwether_topics::broker::{Broker, ReadRequest, Stored};
 
 use super::BrokerFactory;
 use super::steps::{call, fill, follow, numbers, open_tail, read, read_all, record};
@@ -80,6 +81,61 @@ pub async fn only_the_front_is_trimmed_and_the_floor_tells(factory: &impl Broker
         appended[0].cursor.epoch, stored[0].cursor.epoch,
         "trimming is no new epoch"
     );
+}
+
+/// What a page says of the wanted topics' own removed records is exactly what was removed of them, or more.
+pub async fn what_a_topic_has_lost_is_never_told_too_small(factory: &impl BrokerFactory) {
+    let broker = factory.open().await;
+    let quiet = fill(&*broker, "quiet", 0..1).await;
+    let loud = fill(&*broker, "loud", 1..300).await;
+    if !factory.trim(&*broker, 10).await {
+        println!("not checked: this log cannot be trimmed at will");
+        return;
+    }
+    let rest = read_all(&*broker, Offset::ZERO, None).await;
+    let [quiet_topic, loud_topic, unheard]: [Arc<str>; 3] =
+        ["quiet", "loud", "unheard"].map(Arc::from);
+    let gone = |stored: &[Stored], topic: &Arc<str>| {
+        let is_there = |stored: &&Stored| {
+            let at = stored.cursor.offset;
+            rest.iter().any(|r| r.offset == at && r.topic == *topic)
+        };
+        let last = stored.iter().rev().find(|stored| !is_there(stored));
+        last.map(|stored| (stored.cursor.offset, stored.cursor.tag))
+    };
+    for topics in [
+        vec![quiet_topic.clone()],
+        vec![loud_topic.clone()],
+        vec![quiet_topic.clone(), loud_topic.clone()],
+        vec![unheard],
+    ] {
+        let page = read(&*broker, quiet[0].cursor.offset, Some(&topics), 5).await;
+        let Some(trimmed) = page.trimmed else {
+            println!("not checked: this log knows no more than its floor");
+            continue;
+        };
+        assert!(
+            trimmed.to <= page.floor,
+            "what is lost lies up to the floor"
+        );
+        let lost = [
+            topics
+                .contains(&quiet_topic)
+                .then(|| gone(&quiet, &quiet_topic)),
+            topics
+                .contains(&loud_topic)
+                .then(|| gone(&loud, &loud_topic)),
+        ];
+        for (offset, tag) in lost.into_iter().flatten().flatten() {
+            assert!(
+                trimmed.to >= offset,
+                "{topics:?} have lost what was at {offset}"
+            );
+            if trimmed.to == offset && trimmed.tag.is_some() {
+                assert_eq!(trimmed.tag, Some(tag), "the tag of the record at {offset}");
+            }
+        }
+    }
 }
 
 /// A restart changes nothing that was confirmed.

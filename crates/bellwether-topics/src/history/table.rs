@@ -1,13 +1,14 @@
 //! The topics of a history, by key and by name: which there are, who holds them, when they are forgotten. Pure.
 //!
 //! Keeps the third invariant of the [history](super): a topic is forgotten as soon as nobody holds it and it has no
-//! frames, and how far it was removed is kept for whoever makes it again.
+//! frames. How far it was removed is kept for a while, in case it is made again.
 
 use std::collections::HashMap;
 use std::sync::Arc;
 
 use super::topic::TopicHistory;
 use crate::cursor::Offset;
+use crate::removed::Removed;
 
 /// A topic's entry. Valid as long as the topic is pinned or has frames.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -27,19 +28,30 @@ struct Entry {
     pins: usize,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Table {
     entries: Vec<Option<Entry>>,
     free: Vec<TopicKey>,
     names: HashMap<Arc<str>, TopicKey>,
-    /// The largest `removed_to` of all forgotten topics.
-    forgotten_to: Offset,
+    /// How far forgotten topics were removed.
+    forgotten: Removed,
+}
+
+impl Default for Table {
+    fn default() -> Self {
+        Self {
+            entries: Vec::new(),
+            free: Vec::new(),
+            names: HashMap::new(),
+            forgotten: Removed::new(Offset::ZERO),
+        }
+    }
 }
 
 impl Table {
     /// Empties every topic after this offset, and forgets those that nobody holds.
     pub(super) fn reset(&mut self, removed_to: Offset) {
-        self.forgotten_to = removed_to;
+        self.forgotten = Removed::new(removed_to);
         for index in 0..self.entries.len() {
             if let Some(entry) = &mut self.entries[index] {
                 entry.topic.clear(removed_to);
@@ -63,7 +75,7 @@ impl Table {
         }
         let entry = Entry {
             name: name.clone(),
-            topic: TopicHistory::new(self.forgotten_to),
+            topic: TopicHistory::new(self.forgotten.of(name)),
             pins: 0,
         };
         let key = if let Some(key) = self.free.pop() {
@@ -100,7 +112,7 @@ impl Table {
         if let Some(entry) = self.entries[key.index()].take_if(is_idle) {
             self.names.remove(&entry.name);
             self.free.push(key);
-            self.forgotten_to = self.forgotten_to.max(entry.topic.removed_to());
+            self.forgotten.note(&entry.name, entry.topic.removed());
         }
     }
 

@@ -9,6 +9,7 @@ use std::collections::{VecDeque, vec_deque};
 use crate::conflation::Conflation;
 use crate::cursor::Offset;
 use crate::frame::Frame;
+use crate::removed::Last;
 use crate::retention::Retention;
 
 /// A number of events of some topics, counted since the epoch's start or the last reset.
@@ -40,20 +41,20 @@ pub(super) struct Slot {
 pub(super) struct TopicHistory {
     slots: VecDeque<Slot>,
     appended: Seen,
-    removed_to: Offset,
+    removed: Last,
     lost_to: Offset,
     // Most topics have none, so it is boxed.
     conflation: Option<Box<Conflation>>,
 }
 
 impl TopicHistory {
-    /// An empty list of a topic that may have had frames up to this offset.
-    pub(super) fn new(removed_to: Offset) -> Self {
+    /// An empty list of a topic that may have had frames up to this one.
+    pub(super) fn new(removed: Last) -> Self {
         Self {
             slots: VecDeque::new(),
             appended: Seen::default(),
-            removed_to,
-            lost_to: removed_to,
+            removed,
+            lost_to: removed.offset,
             conflation: None,
         }
     }
@@ -63,7 +64,10 @@ impl TopicHistory {
         self.slots.clear();
         self.conflation = None;
         self.appended = Seen::default();
-        self.removed_to = removed_to;
+        self.removed = Last {
+            offset: removed_to,
+            tag: None,
+        };
         self.lost_to = removed_to;
     }
 
@@ -77,7 +81,22 @@ impl TopicHistory {
     }
 
     pub(super) fn removed_to(&self) -> Offset {
-        self.removed_to
+        self.removed.offset
+    }
+
+    /// The topic's newest frame, there or removed, if it is known.
+    pub(super) fn newest(&self) -> Option<Last> {
+        let slot = self.slots.back().map(|slot| slot.frame.cursor());
+        let newest = slot.map(|cursor| Last {
+            offset: cursor.offset,
+            tag: Some(cursor.tag),
+        });
+        newest.or(self.removed.tag.map(|_| self.removed))
+    }
+
+    /// The last frame that was removed, as far as it is known.
+    pub(super) fn removed(&self) -> Last {
+        self.removed
     }
 
     pub(super) fn lost_to(&self) -> Offset {
@@ -92,7 +111,7 @@ impl TopicHistory {
             let conflation = self.conflation.get_or_insert_default();
             for offset in conflation.insert(conflation_key, frame, retention) {
                 // Still in the list: `remove_first` decides once it leaves there.
-                if offset <= self.removed_to {
+                if offset <= self.removed.offset {
                     self.lost_to = self.lost_to.max(offset);
                 }
             }
@@ -108,7 +127,10 @@ impl TopicHistory {
     pub(super) fn remove_first(&mut self, frame: &Frame) {
         let offset = frame.cursor().offset;
         self.slots.pop_front();
-        self.removed_to = offset;
+        self.removed = Last {
+            offset,
+            tag: Some(frame.cursor().tag),
+        };
         let is_kept_or_replaced = frame.conflation_key().is_some()
             && (frame.is_superseded()
                 || self
@@ -134,7 +156,7 @@ impl TopicHistory {
     /// the time before the list, then the list.
     pub(super) fn latest_after(&self, after: Offset) -> impl Iterator<Item = &Frame> {
         let kept = self.conflation.iter();
-        let kept = kept.flat_map(move |kept| kept.range(after, self.removed_to));
+        let kept = kept.flat_map(move |kept| kept.range(after, self.removed.offset));
         let listed = self.after(after).map(|slot| &slot.frame);
         kept.chain(listed.filter(|frame| !frame.is_superseded()))
     }

@@ -6,7 +6,7 @@ use super::state::State;
 use crate::frame::Frame;
 use crate::gap::{Gap, GapReason};
 use crate::history::{Anchor, Limit, Run, Seen};
-use crate::place::Reader;
+use crate::place::{Asked, Reader};
 use crate::policy::{Move, Situation, Slow};
 
 /// What a look found.
@@ -43,9 +43,12 @@ impl State {
         if self.is_closed {
             return Look::Closed;
         }
-        if reader.place.generation != Some(self.generation)
-            && let Some(answer) = self.prove(reader, is_authority)
-        {
+        let is_same = reader.place.generation == Some(self.generation);
+        if !is_same && reader.place.generation.is_some() && !reader.has_asked() {
+            // It was not the reader that fell behind.
+            reader.set_asked(Asked::Here);
+        }
+        if !is_same && let Some(answer) = self.prove(reader, is_authority) {
             return answer;
         }
 
@@ -97,7 +100,12 @@ impl State {
         let history = &self.history;
         let place = &mut reader.place;
         let anchor = match place.tag {
-            Some(_) => history.anchor(&place.cursor()),
+            Some(_) => match history.anchor(&place.cursor()) {
+                Anchor::Older if history.is_last_removed(&reader.keys, &place.cursor()) => {
+                    Anchor::Proven
+                }
+                anchor => anchor,
+            },
             // A place that the log chose needs no record, only the same history.
             None if place.epoch != history.epoch() => Anchor::Lost(GapReason::Epoch),
             None if place.offset > history.head() => Anchor::Ahead,
@@ -124,13 +132,19 @@ impl State {
 
     /// Tells a reader a gap, and moves it to where that ends.
     pub(super) fn gap(&self, reader: &mut Reader, reason: GapReason, is_to_head: bool) -> Look {
-        let asked = reader
-            .take_asked()
-            .unwrap_or_else(|| reader.place.cursor().to_string().into());
+        let asked = reader.take_asked();
+        let is_start = asked == Some(Asked::Start);
+        let asked = match asked {
+            Some(Asked::After(text)) => text,
+            _ => reader.place.cursor().to_string().into(),
+        };
         let seen = reader.place.seen;
-        let gap = self
+        let mut gap = self
             .history
             .gap(reason, Some(&asked), &reader.keys, seen, is_to_head);
+        if is_start {
+            gap.asked = None;
+        }
         reader.place = match is_to_head {
             true => self.head_place(&reader.keys),
             false => self.floor_place(&reader.keys),

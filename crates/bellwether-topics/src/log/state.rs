@@ -188,6 +188,21 @@ impl State {
         }
     }
 
+    /// An id after which a reader goes on from where it is; `None` while that is not known.
+    pub(super) fn cursor_of(&self, reader: &Reader) -> Option<Cursor> {
+        let place = &reader.place;
+        let is_known = place.tag.is_some() || place.offset == Offset::ZERO;
+        if reader.has_asked() || !is_known {
+            return None;
+        }
+        let has_all = place.generation == Some(self.generation)
+            && place.seen == Some(self.history.total(&reader.keys));
+        Some(match has_all {
+            true => self.history.own_place(&reader.keys, place.cursor()),
+            false => place.cursor(),
+        })
+    }
+
     /// The place before the oldest record.
     pub(super) fn floor_place(&self, keys: &[TopicKey]) -> Place {
         let floor = self.history.floor();

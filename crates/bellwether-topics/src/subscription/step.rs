@@ -1,14 +1,17 @@
 //! One step of a subscription: what ends it, what the broker has answered, or a look at the log; without waiting.
 
+use std::collections::VecDeque;
 use std::task::Waker;
 
-use super::{Begin, Subscription};
+use super::{Begin, MAX_FILTERED_PER_LOOK, Subscription};
 use crate::deep::{self, Answer, Question};
 use crate::delivery::Delivery;
+use crate::frame::Frame;
 use crate::gap::{Gap, GapReason, shown};
 use crate::history::Limit;
 use crate::log::Look;
-use crate::place::AfterGap;
+use crate::place::{AfterGap, Asked, Place};
+use crate::policy::Slow;
 use crate::presence::CloseReason;
 
 /// What one step led to.
@@ -29,7 +32,7 @@ impl Subscription {
     pub(super) fn step(
         &mut self,
         waker: Option<&Waker>,
-        limit: Limit,
+        mut limit: Limit,
         out: &mut Vec<Delivery>,
     ) -> Step {
         if self.closed.is_some() {
@@ -42,6 +45,9 @@ impl Subscription {
             return self.close(CloseReason::Gap);
         }
         if let Some(extras) = &mut self.extras {
+            if extras.has_filter() {
+                limit.events = limit.events.min(MAX_FILTERED_PER_LOOK);
+            }
             if extras.has_page() {
                 let start = out.len();
                 extras.take_page(limit, out);
@@ -52,9 +58,10 @@ impl Subscription {
             }
         }
         let start = out.len();
+        let after_gap = self.reader.after_gap();
         let look = match self.begin {
-            Begin::AtFloor => {
-                self.ask(Question::Floor);
+            Begin::AtStart => {
+                self.ask(Question::Start);
                 return Step::Ask;
             }
             Begin::Unknown if self.node.log.is_authority() => {
@@ -74,7 +81,7 @@ impl Subscription {
             // A kick marks the seat and then wakes whoever waits; it may have done both just before the waker was there.
             Look::CaughtUp if self.seat.is_kicked() => self.close(CloseReason::Kicked),
             Look::CaughtUp => Step::CaughtUp,
-            Look::Gap(gap) => Step::Some(self.tell(gap, out)),
+            Look::Gap(gap) => self.tell(gap, after_gap, out),
             Look::Disconnect => self.close(CloseReason::TooSlow),
             Look::Closed => self.close(CloseReason::Stopping),
             Look::Deep(None) => {
@@ -107,12 +114,11 @@ impl Subscription {
         Step::Some(count)
     }
 
-    fn tell(&mut self, gap: Gap, out: &mut Vec<Delivery>) -> usize {
+    fn tell(&mut self, gap: Gap, after_gap: AfterGap, out: &mut Vec<Delivery>) -> Step {
         self.node.metrics.gap(&gap);
-        self.is_last =
-            self.reader.rules.after_gap == AfterGap::Close && gap.reason != GapReason::Lag;
+        self.is_last = after_gap == AfterGap::Close && gap.reason != GapReason::Lag;
         out.push(Delivery::Gap(gap));
-        1
+        Step::Some(1)
     }
 
     fn ask(&mut self, question: Question) {
@@ -130,33 +136,57 @@ impl Subscription {
         self.extras.get_or_insert_default().await_answer(answer);
     }
 
-    /// Goes by what the broker said. How many deliveries that made, if any.
-    pub(super) fn take_answer(&mut self, answer: Answer, out: &mut Vec<Delivery>) -> Option<usize> {
+    /// Goes by what the broker said: [`Step::Skipped`] if there is nothing to deliver yet.
+    pub(super) fn take_answer(&mut self, answer: Answer, out: &mut Vec<Delivery>) -> Step {
         self.begin = Begin::Look;
         match answer {
             Answer::Page(frames, place) => {
                 self.reader.take_asked();
                 self.reader.place = place;
                 self.extras.get_or_insert_default().put_page(frames);
-                None
+                Step::Skipped
             }
             Answer::LookAgain(place) => {
                 self.reader.place = place;
-                None
+                Step::Skipped
             }
-            Answer::Gap(mut gap, place) => {
-                let asked = self.reader.take_asked();
-                gap.asked = Some(match asked {
-                    Some(text) => shown(&text),
-                    None => self.reader.place.cursor().to_string(),
-                });
-                self.reader.place = place;
-                if self.reader.rules.after_gap == AfterGap::Latest {
-                    self.reader.place = self.node.log.head_place(&self.reader.keys);
-                    gap.cursor = self.reader.place.cursor();
-                }
-                Some(self.tell(gap, out))
-            }
+            Answer::Gap(gap, frames, place) => self.take_gap(gap, frames, place, out),
         }
+    }
+
+    /// A gap of the broker's log. One that a reader fell into which had all that it asked for is answered by its policy,
+    /// as in a log that lives here.
+    fn take_gap(
+        &mut self,
+        mut gap: Gap,
+        frames: VecDeque<Frame>,
+        place: Place,
+        out: &mut Vec<Delivery>,
+    ) -> Step {
+        let was_too_slow = gap.reason == GapReason::Trimmed && !self.reader.has_asked();
+        let mut after_gap = self.reader.after_gap();
+        if was_too_slow {
+            gap.reason = GapReason::Lag;
+            after_gap = match self.reader.rules.policy.slow() {
+                Slow::Disconnect => return self.close(CloseReason::TooSlow),
+                Slow::SkipToLatest => AfterGap::Latest,
+                Slow::LatestPerKey => AfterGap::Rest,
+            };
+        }
+        gap.asked = match self.reader.take_asked() {
+            Some(Asked::After(text)) => Some(shown(&text)),
+            Some(Asked::Start) => None,
+            Some(Asked::Here) | None => Some(self.reader.place.cursor().to_string()),
+        };
+        self.reader.place = place;
+        match after_gap {
+            AfterGap::Latest => {
+                self.reader.place = self.node.log.head_place(&self.reader.keys);
+                gap.cursor = self.reader.place.cursor();
+            }
+            AfterGap::Rest => self.extras.get_or_insert_default().put_page(frames),
+            AfterGap::Close => {}
+        }
+        self.tell(gap, after_gap, out)
     }
 }

@@ -6,8 +6,10 @@
     reason = "randomised runs print their seed and their figures"
 )]
 
+mod catching_up;
 mod checker;
 mod contract;
+mod counted;
 mod cursors;
 mod grants;
 mod metrics;

@@ -166,5 +166,11 @@ fn a_slow_reader_keeps_nothing_alive_and_delays_nobody() {
         assert_eq!(numbers(&frames), [n]);
     }
     let mut kept = topic.subscribe().from_start().open().unwrap();
-    assert_eq!(ready(&mut kept).len(), 10);
+    assert_eq!(
+        numbers(&ready(&mut kept))
+            .iter()
+            .filter(|n| **n > 0)
+            .count(),
+        10
+    );
 }

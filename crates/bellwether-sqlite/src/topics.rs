@@ -1,0 +1,105 @@
+//! The newest record of each topic, which outlives the record for a while: by it a reader of a quiet topic learns that
+//! nothing of its own was removed, and each new record names the one before it.
+
+use bellwether_topics::Offset;
+use bellwether_topics::broker::{NewRecord, Trimmed};
+use rusqlite::{Connection, OptionalExtension, params};
+
+use crate::failure::Failure;
+use crate::record::Previous;
+use crate::verify::LogRow;
+
+/// How many topics without a record left are remembered: at most about 20 MB of the file.
+const MAX_TOPICS: u64 = 65_536;
+
+pub(crate) fn count(connection: &Connection) -> Result<u64, Failure> {
+    Ok(connection.query_row("SELECT count(*) FROM topics", (), |row| row.get(0))?)
+}
+
+/// Notes a topic's new record, and tells the one before it.
+pub(crate) fn replace(
+    connection: &Connection,
+    record: &NewRecord,
+    offset: u64,
+    forgotten_to: u64,
+    count: &mut u64,
+) -> Result<Previous, Failure> {
+    let newest = newest(connection, &record.topic)?;
+    let sql = match newest {
+        Some(_) => "UPDATE topics SET offset = ?2, tag = ?3 WHERE topic = ?1",
+        None => "INSERT INTO topics (topic, offset, tag) VALUES (?1, ?2, ?3)",
+    };
+    let mut statement = connection.prepare_cached(sql)?;
+    statement.execute(params![&*record.topic, offset, record.tag])?;
+    *count += u64::from(newest.is_none());
+    Ok(newest.unwrap_or(Previous {
+        offset: forgotten_to,
+        tag: None,
+    }))
+}
+
+/// Forgets the topics whose newest records went first, once there are too many.
+pub(crate) fn forget(
+    connection: &Connection,
+    log: &mut LogRow,
+    count: &mut u64,
+) -> Result<(), Failure> {
+    // A sixteenth at a time, so that the table is sorted rarely.
+    if *count <= MAX_TOPICS + MAX_TOPICS / 16 {
+        return Ok(());
+    }
+    let sql = "SELECT max(offset) FROM (SELECT offset FROM topics WHERE offset <= ?1 ORDER BY offset LIMIT ?2)";
+    let last: Option<u64> = connection
+        .prepare_cached(sql)?
+        .query_row(params![log.floor, *count - MAX_TOPICS], |row| row.get(0))?;
+    if let Some(last) = last {
+        let mut statement = connection.prepare_cached("DELETE FROM topics WHERE offset <= ?1")?;
+        *count -= statement.execute([last])? as u64;
+        log.forgotten_to = log.forgotten_to.max(last);
+    }
+    Ok(())
+}
+
+/// The newest record of a topic, there or gone.
+pub(crate) fn newest(connection: &Connection, topic: &str) -> Result<Option<Previous>, Failure> {
+    let sql = "SELECT offset, tag FROM topics WHERE topic = ?1";
+    let mut statement = connection.prepare_cached(sql)?;
+    let newest = statement.query_row([topic], |row| {
+        Ok(Previous {
+            offset: row.get(0)?,
+            tag: row.get(1)?,
+        })
+    });
+    Ok(newest.optional()?)
+}
+
+/// What a topic has lost.
+pub(crate) fn lost(connection: &Connection, log: &LogRow, topic: &str) -> Result<Trimmed, Failure> {
+    let previous = match newest(connection, topic)? {
+        None => Previous {
+            offset: log.forgotten_to,
+            tag: None,
+        },
+        Some(newest) if newest.offset <= log.floor => newest,
+        Some(_) => {
+            let sql = "SELECT previous, previous_tag FROM records WHERE topic = ?1 AND offset > ?2
+                       ORDER BY offset LIMIT 1";
+            let mut statement = connection.prepare_cached(sql)?;
+            let first = statement.query_row(params![topic, log.floor], |row| {
+                Ok((row.get::<_, Option<u64>>(0)?, row.get(1)?))
+            });
+            match first.optional()? {
+                Some((Some(offset), tag)) if offset <= log.floor => Previous { offset, tag },
+                // A record of the first version, or one that the index has wrong.
+                _ => Previous {
+                    offset: log.floor,
+                    tag: None,
+                },
+            }
+        }
+    };
+    Ok(Trimmed {
+        to: Offset::new(previous.offset),
+        tag: previous.tag,
+    })
+}
