@@ -22,6 +22,11 @@ impl Presence {
         self.left.cancel();
     }
 
+    /// Whether somebody asks, or holds what it takes to ask later.
+    pub(crate) fn is_needed(self: &Arc<Self>) -> bool {
+        self.has_askers() || Arc::weak_count(self) > 0
+    }
+
     /// Whether somebody holds the request and could ask.
     pub(crate) fn has_askers(&self) -> bool {
         self.askers.load(Ordering::Acquire) > 0

@@ -39,7 +39,8 @@ pub(crate) struct EventBody {
     source: Option<Source>,
     machine: Machine,
     guard: StreamGuard,
-    presence: Arc<Presence>,
+    /// Gone once it is known that nobody can ask whether the client has left.
+    presence: Option<Arc<Presence>>,
     /// Our server's side of the connection, if our server carries the stream.
     connection: Option<Arc<ConnectionState>>,
     driver: Driver,
@@ -94,7 +95,7 @@ impl EventBody {
             source: Some(source),
             machine: Machine::new(options, Instant::now(), fastrand::f64(), fastrand::f32()),
             guard,
-            presence,
+            presence: Some(presence),
             connection,
             driver: Driver::Unknown,
             primed,
@@ -278,6 +279,7 @@ impl EventBody {
 
     /// Finds out at the first poll who drives the body.
     fn settle_driver(&mut self) {
+        self.presence.take_if(|presence| !presence.is_needed());
         let attachment = self.connection.as_ref().and_then(|c| c.attachment());
         self.driver = match attachment {
             Some(Attachment { feed }) => {
@@ -342,11 +344,15 @@ impl EventBody {
 
     /// Lets go of the source: nothing that it gives is sent any more.
     fn retire(&mut self) {
-        self.presence.leave();
+        if let Some(presence) = &self.presence {
+            presence.leave();
+        }
         match self.source.take() {
             Some(Source::Producer(producer)) => {
                 let grace = self.machine.options().leave_grace;
-                leaving::let_go(producer, &self.presence, grace, self.guard.lifecycle());
+                if let Some(presence) = &self.presence {
+                    leaving::let_go(producer, presence, grace, self.guard.lifecycle());
+                }
             }
             Some(source) => {
                 self.source = Some(source);

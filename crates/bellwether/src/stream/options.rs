@@ -180,10 +180,10 @@ impl StreamDefaults {
 
     /// Sends subscriptions as any other stream: by a task and a buffer for each connection.
     ///
-    /// By default, where the system is Linux, a subscription on plain HTTP/1.1 around whose body no layer has put
-    /// anything is sent by the delivery engine: once the response head is out, a few tasks write the shared bytes of each
-    /// event to all its readers. It costs a fraction of the memory and of the time; what clients see is the same, but
-    /// for one thing: when such a stream ends, the connection is closed and serves no further request.
+    /// By default, where the system is Linux, a subscription on HTTP/1.1 over TCP, plain or under TLS, is sent by the
+    /// delivery engine: a few tasks write the shared bytes of each event to all its readers, through whatever layers the
+    /// application has. It costs a fraction of the memory and of the time; what clients see is the same. Under TLS the
+    /// response says `Connection: close`, and the connection serves no further request.
     #[must_use]
     pub fn no_engine(mut self) -> Self {
         self.engine = false;
