@@ -117,7 +117,9 @@ impl Application {
         lifecycle.become_process();
         let prepared = Prepared::new(self, listener, lifecycle).await?;
         let drain = &prepared.parts.drain;
-        let last_resort = drain.notice + drain.deadline + drain.last_resort;
+        let last_resort = [drain.deadline, drain.last_resort]
+            .into_iter()
+            .fold(drain.notice, std::time::Duration::saturating_add);
         // Before anybody can know that it runs.
         let signal = watch_signals(Some(last_resort));
         say(&prepared.screen());

@@ -330,6 +330,10 @@ impl PendingEvents {
 
 /// The only body of ours that goes into a response: events, or the place where they are found when it is first polled,
 /// completed by an exchange, or, under a foreign router, as the handler gave them.
+#[expect(
+    clippy::large_enum_variant,
+    reason = "events are the usual case, a box of their own would cost more"
+)]
 pub(super) enum EventsBody {
     Pending(PendingEvents),
     Events(EventBody),

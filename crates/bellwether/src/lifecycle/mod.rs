@@ -14,7 +14,7 @@ pub(crate) use presence::{Asker, Presence, PresenceLink};
 pub(crate) use scope::{Scoped, take_asked};
 pub use signals::shutdown_signal;
 pub(crate) use signals::{first_signal, watch_signals};
-pub(crate) use stopping::{DrainPlan, Lifecycle};
+pub(crate) use stopping::{DrainPlan, Lifecycle, after};
 pub use stopping::{Stopping, is_stopping, stopping};
 pub use streams::{CloseReason, StreamCounts};
 pub(crate) use streams::{StreamGuard, StreamPath, Streams};

@@ -7,6 +7,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::os::unix::fs::MetadataExt;
 #[cfg(unix)]
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use listenfd::ListenFd;
 use socket2::{Domain, Protocol, SockRef, Socket as RawSocket, TcpKeepalive, Type};
@@ -252,7 +253,7 @@ impl Listener {
     /// for each connection. A socket that refuses one is served all the same.
     pub(super) fn prepare(&self, limits: &Limits, timeouts: &Timeouts) {
         if let Kind::Tcp(listener) = &self.kind {
-            note(set_options(&SockRef::from(listener), limits, timeouts));
+            set_options(&SockRef::from(listener), limits, timeouts);
         }
     }
 
@@ -267,7 +268,7 @@ impl Listener {
                 let (stream, peer) = listener.accept().await?;
                 let socket = SockRef::from(&stream);
                 if !has_options(&socket, timeouts) {
-                    note(set_options(&socket, limits, timeouts));
+                    set_options(&socket, limits, timeouts);
                 }
                 Ok((stream.into(), Some(peer)))
             }
@@ -324,22 +325,25 @@ fn has_options(_: &SockRef<'_>, _: &Timeouts) -> bool {
     false
 }
 
-fn set_options(socket: &SockRef<'_>, limits: &Limits, timeouts: &Timeouts) -> io::Result<()> {
+fn set_options(socket: &SockRef<'_>, limits: &Limits, timeouts: &Timeouts) {
+    /// The kernel takes no longer time before the first probe (`MAX_TCP_KEEPIDLE`).
+    const MAX_SILENCE: Duration = Duration::from_secs(32_767);
+    // Each option stands for itself: one that cannot be set leaves the others.
     // Events are small and written whole: waiting for more only delays them.
-    socket.set_tcp_nodelay(true)?;
-    let silence = timeouts.peer_silence;
-    let keepalive = TcpKeepalive::new().with_time(silence.max(std::time::Duration::from_secs(1)));
+    note(socket.set_tcp_nodelay(true));
+    let silence = timeouts
+        .peer_silence
+        .clamp(Duration::from_secs(1), MAX_SILENCE);
     // Probes do not run while something waits for its acknowledgement; the user timeout does.
-    socket.set_tcp_keepalive(&keepalive)?;
+    note(socket.set_tcp_keepalive(&TcpKeepalive::new().with_time(silence)));
     #[cfg(any(target_os = "linux", target_os = "android"))]
-    socket.set_tcp_user_timeout(Some(silence))?;
+    note(socket.set_tcp_user_timeout(Some(timeouts.peer_silence.min(MAX_SILENCE))));
     #[cfg(any(target_os = "linux", target_os = "android", target_vendor = "apple"))]
     if limits.max_unsent_bytes > 0 {
         // The kernel reads the value as a signed number.
         let bytes = limits.max_unsent_bytes.min(i32::MAX as usize);
-        socket.set_tcp_notsent_lowat(u32::try_from(bytes).unwrap_or(u32::MAX))?;
+        note(socket.set_tcp_notsent_lowat(u32::try_from(bytes).unwrap_or(u32::MAX)));
     }
-    Ok(())
 }
 
 fn note(result: io::Result<()>) {

@@ -32,7 +32,7 @@ use hyper_util::rt::TokioTimer;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use crate::lifecycle::Lifecycle;
+use crate::lifecycle::{Lifecycle, after};
 
 pub use limits::{Drain, Limits, Timeouts};
 pub use listener::{Listener, ListenerAddress};
@@ -147,7 +147,7 @@ async fn finish(shared: &Shared, drain: Drain) -> DrainReport {
         .map_or_else(|| (Instant::now(), 0), |plan| (plan.began, plan.streams));
     let tracker = lifecycle.tracker();
     tracker.close();
-    let remaining = (began + drain.deadline).saturating_duration_since(Instant::now());
+    let remaining = after(began, drain.deadline).saturating_duration_since(Instant::now());
     let mut cut = 0;
     if tokio::time::timeout(remaining, tracker.wait())
         .await
@@ -195,12 +195,20 @@ impl Shared {
             // errors that a client provokes, end the connection at these counts.
             .max_pending_accept_reset_streams(20)
             .max_local_error_reset_streams(1024)
-            .keep_alive_interval(self.timeouts.http2_ping_interval)
-            .keep_alive_timeout(self.timeouts.http2_ping)
+            .keep_alive_interval(reachable(self.timeouts.http2_ping_interval))
+            .keep_alive_timeout(self.timeouts.http2_ping.min(LONGEST))
             // WebSockets over HTTP/2 (RFC 8441).
             .enable_connect_protocol();
         builder
     }
+}
+
+/// So long that no connection lives to see it, and not so long that a clock cannot reach it.
+const LONGEST: Duration = Duration::from_secs(60 * 60 * 24 * 365);
+
+/// A time that a clock can reach.
+fn reachable(time: Duration) -> Option<Duration> {
+    (time < LONGEST).then_some(time)
 }
 
 /// How many files the process may open, after raising that number as far as it may.

@@ -252,7 +252,8 @@ impl EventBody {
             return None;
         }
         subscription.set_place(portion.end, portion.events);
-        if self.guard.count(portion.events as u64, portion.data.len()) % EVENTS_PER_LAG == 0 {
+        let before = self.guard.count(portion.events as u64, portion.data.len());
+        if before.is_multiple_of(EVENTS_PER_LAG) {
             subscription.record_lag(portion.published);
         }
         self.machine.gave(now);

@@ -215,6 +215,7 @@ pub(crate) fn append_chunk(bytes: &[u8], out: &mut Vec<u8>) {
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
 

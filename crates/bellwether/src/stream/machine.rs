@@ -60,7 +60,7 @@ pub(crate) enum End {
 }
 
 /// What became of the source of events.
-#[derive(Debug)]
+#[derive(Debug, Clone, Copy)]
 pub(crate) enum Outcome<'a> {
     /// It came to its end.
     Ended,

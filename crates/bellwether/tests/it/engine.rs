@@ -1,5 +1,6 @@
 //! The delivery engine by itself: which streams it takes, that nobody can tell, and what it does to its readers.
 
+mod fairness;
 mod readers;
 mod same_bytes;
 mod taking;

@@ -179,11 +179,11 @@ impl Shard {
             out.splice(0..0, pumped.shared.take().into_iter().flatten());
             out.extend_from_slice(LAST_CHUNK);
         }
-        self.write(id, pumped, now);
+        self.write(id, &pumped, now);
     }
 
     /// Writes what a body gave, and does what follows from its end.
-    fn write(&mut self, id: Id, pumped: Pumped, now: Instant) {
+    fn write(&mut self, id: Id, pumped: &Pumped, now: Instant) {
         let out = &self.buffers.out;
         let Some(reader) = self.slots.get_mut(id) else {
             return;

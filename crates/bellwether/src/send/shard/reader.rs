@@ -53,6 +53,10 @@ pub(super) struct Reader {
     pub(super) waker: Option<Waker>,
     pub(super) seats: Seats,
     /// What was read of the next request, if the connection is used again.
+    #[expect(
+        clippy::box_collection,
+        reason = "nearly no stream has any, and a pointer is a third of a list"
+    )]
     pub(super) ahead: Option<Box<Vec<u8>>>,
     pub(super) closing: Option<Box<Closing>>,
     /// The reminder that counts; earlier ones that were not needed are ignored.

@@ -1,6 +1,6 @@
 //! What happens at the sockets of a shard, and what is due for them.
 
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Waker};
 
 use tokio::time::Instant;
 
@@ -75,7 +75,7 @@ impl Shard {
             return;
         }
         let mut cx = Context::from_waker(Waker::noop());
-        if let Poll::Pending = reader.outlet.shut(&mut cx) {
+        if reader.outlet.shut(&mut cx).is_pending() {
             // A goodbye that does not fit is not worth waiting for.
             self.lose(id, Gone::Left);
             return;
