@@ -232,7 +232,11 @@ pub(crate) fn last_event_id(headers: &HeaderMap, uri: &Uri) -> Option<String> {
 /// resumes knows that there was one.
 pub(crate) fn sent_last_event_id(headers: &HeaderMap, uri: &Uri) -> Option<String> {
     const QUERY_NAMES: [&str; 3] = ["last_event_id", "lastEventId", "evs_last_event_id"];
-    let mut id = match headers.get("last-event-id") {
+    // An empty header says nothing, so it does not win over the query.
+    let header = headers
+        .get("last-event-id")
+        .filter(|value| !value.is_empty());
+    let mut id = match header {
         Some(value) => String::from_utf8_lossy(value.as_bytes()).into_owned(),
         None => {
             uri.query()?;
@@ -241,7 +245,7 @@ pub(crate) fn sent_last_event_id(headers: &HeaderMap, uri: &Uri) -> Option<Strin
             query
                 .0
                 .into_iter()
-                .find(|(name, _)| QUERY_NAMES.contains(&&**name))?
+                .find(|(name, id)| QUERY_NAMES.contains(&&**name) && !id.is_empty())?
                 .1
         }
     };

@@ -105,8 +105,9 @@ async fn publish(
             let reason = "the idempotency key has to be printable ASCII\n";
             return Err((StatusCode::BAD_REQUEST, reason.to_owned()));
         }
+        // An empty field is no key: two messages without one are two messages.
+        Some(Ok("")) | None => None,
         Some(Ok(key)) => Some(key),
-        None => None,
     };
     let cursor = append(&hub, &asked.topic, key, &event).await;
     cursor

@@ -144,6 +144,10 @@ async fn the_same_idempotency_key_publishes_once() {
         (200, first.clone())
     );
     let (_, other) = publish(&hub, &[("Idempotency-Key", "k2")], "a").await;
+    let empty = [("Idempotency-Key", "")];
+    let (_, first) = publish(&hub, &empty, "a").await;
+    let (_, second) = publish(&hub, &empty, "a").await;
+    assert_ne!(first, second, "an empty key is no key");
     assert_ne!(other, first);
     let long = "k".repeat(256);
     let (status, reason) = publish(&hub, &[("Idempotency-Key", &long)], "a").await;

@@ -57,6 +57,9 @@ impl Exchange {
 
     /// Looks at a request before a handler that may answer anything.
     pub(crate) fn watch(request: &mut Request) -> Self {
+        // A client that posts and gets a stream, as the SDKs of language models do, asks for JSON and wants the stream.
+        // RFC 9110, section 12.5.1 lets a server send it.
+        let is_taken_at_its_word = matches!(*request.method(), Method::GET | Method::HEAD);
         let extensions = request.extensions();
         let linked = extensions
             .get::<PresenceLink>()
@@ -75,7 +78,7 @@ impl Exchange {
             presence
         });
         Self {
-            acceptable: accepts_event_stream(request.headers()),
+            acceptable: !is_taken_at_its_word || accepts_event_stream(request.headers()),
             last_event_id: sent_last_event_id(request.headers(), request.uri()),
             presence,
             connection,

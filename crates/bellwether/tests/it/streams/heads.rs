@@ -83,6 +83,21 @@ async fn head_is_answered_with_the_headers_and_without_running_the_generator() {
 }
 
 #[tokio::test]
+async fn a_post_gets_its_stream_whatever_it_says_that_it_accepts() {
+    let router = bellwether::Application::new()
+        .route(("/", bellwether::post(one)))
+        .into_router()
+        .unwrap();
+    let request = http::Request::post("/")
+        .header("accept", "application/json")
+        .body(axum::body::Body::empty())
+        .unwrap();
+    let response = tower::ServiceExt::oneshot(router, request).await.unwrap();
+    assert_eq!(response.status(), StatusCode::OK);
+    assert_eq!(response.headers()["content-type"], "text/event-stream");
+}
+
+#[tokio::test]
 async fn a_client_that_does_not_accept_event_streams_gets_406() {
     for handler in [app!(one), app!(|| ServerEventsResponse::new(one()))] {
         let refused = ask_with(handler.clone(), &[("accept", "application/json")]).await;

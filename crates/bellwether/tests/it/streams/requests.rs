@@ -51,6 +51,7 @@ async fn the_last_event_id_comes_from_the_header_then_from_the_query() {
         }
     };
     assert_eq!(ask("/".into(), None).await, "data: None\n\n");
+    assert_eq!(ask("/".into(), Some(b"")).await, "data: None\n\n");
     for name in ["last_event_id", "lastEventId", "evs_last_event_id"] {
         assert_eq!(
             ask(format!("/?a=b&{name}=7%2F8"), None).await,
@@ -63,7 +64,8 @@ async fn the_last_event_id_comes_from_the_header_then_from_the_query() {
     );
     assert_eq!(
         ask("/?last_event_id=7".into(), Some(b"")).await,
-        "data: Some(\"\")\n\n"
+        "data: Some(\"7\")\n\n",
+        "an empty header says nothing"
     );
     assert_eq!(
         ask("/".into(), Some("\u{e9}".as_bytes())).await,
