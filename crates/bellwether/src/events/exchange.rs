@@ -67,7 +67,7 @@ impl Exchange {
         let connection = extensions.get::<Arc<ConnectionState>>().cloned();
         let defaults = extensions.get::<Arc<StreamDefaults>>().cloned();
         let path = match extensions.get::<MatchedPath>() {
-            Some(matched) => matched.as_str().into(),
+            Some(matched) => Lifecycle::current().route(matched.as_str()),
             None => request.uri().path().into(),
         };
         let presence = linked.unwrap_or_else(|| {

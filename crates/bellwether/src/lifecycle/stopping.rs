@@ -3,7 +3,7 @@
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, OnceLock, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -124,6 +124,8 @@ struct Inner {
     plan: OnceLock<DrainPlan>,
     tracker: TaskTracker,
     streams: Streams,
+    /// The routes of streams, each kept once. Held for a look or a push.
+    routes: Mutex<Vec<Arc<str>>>,
 }
 
 /// Guards the lifecycle of the process; held for a clone or a store only.
@@ -138,6 +140,7 @@ impl Lifecycle {
             plan: OnceLock::new(),
             tracker: TaskTracker::new(),
             streams: Streams::default(),
+            routes: Mutex::default(),
         }))
     }
 
@@ -206,6 +209,21 @@ impl Lifecycle {
     /// The tasks that a stop waits for.
     pub(crate) fn tracker(&self) -> &TaskTracker {
         &self.0.tracker
+    }
+
+    /// The name of a route, shared by all its streams.
+    pub(crate) fn route(&self, name: &str) -> Arc<str> {
+        /// Further ones are kept by each stream.
+        const MAX_ROUTES: usize = 64;
+        let mut routes = self.0.routes.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(known) = routes.iter().find(|known| &***known == name) {
+            return Arc::clone(known);
+        }
+        let route = Arc::<str>::from(name);
+        if routes.len() < MAX_ROUTES {
+            routes.push(Arc::clone(&route));
+        }
+        route
     }
 
     /// The open streams and the accounts of the closed ones.

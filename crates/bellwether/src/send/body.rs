@@ -158,7 +158,8 @@ impl EventBody {
 
     /// Appends everything that is due; leaves `out` empty when nothing is.
     fn poll_open(&mut self, cx: &mut Context<'_>, out: &mut Vec<u8>) {
-        out.append(&mut self.primed);
+        // Taken with its memory, which an idle stream has no use for.
+        out.append(&mut std::mem::take(&mut self.primed));
         let now = Instant::now();
         if let Some(reason) = self.machine.stop(now, self.guard.lifecycle().plan(), out) {
             self.guard.close_for(reason);
@@ -405,7 +406,7 @@ impl http_body::Body for EventBody {
                     this.poll_open(cx, out);
                 } else {
                     // What was given before the end goes out first.
-                    out.append(&mut this.primed);
+                    out.append(&mut std::mem::take(&mut this.primed));
                     if out.is_empty() {
                         this.machine.tick(Instant::now(), out);
                     }
