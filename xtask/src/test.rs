@@ -39,7 +39,22 @@ pub(crate) fn run(tally: &mut Tally) -> bool {
     }
     let doc_tests = step("doc tests", &["test", "--doc", "--no-fail-fast"]);
     tally.add_tests(Runner::Libtest, &doc_tests.run());
+    tally.add_tests(Runner::Libtest, &optimised().run());
     true
+}
+
+/// What the optimiser could change: that layers hold around the bodies of the delivery engine.
+fn optimised() -> Step {
+    let arguments = ["test", "--release", "-p", "bellwether", "--all-features"];
+    let only = [
+        "--test",
+        "it",
+        "--",
+        "engine::taking",
+        "--test-threads",
+        "2",
+    ];
+    Step::cargo("tests of an optimised build", &arguments).args(&only.map(str::to_owned))
 }
 
 /// Every test in a process of its own, by cargo-nextest.

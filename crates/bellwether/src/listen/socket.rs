@@ -201,10 +201,11 @@ impl Transport {
     pub(super) fn from_shard(
         socket: ShardSocket,
     ) -> io::Result<(Self, Option<std::net::SocketAddr>)> {
-        let stream = match socket {
-            ShardSocket::Plain(stream) => stream,
-            #[cfg(feature = "tls")]
-            ShardSocket::Tls(_) => return Err(io::ErrorKind::Unsupported.into()),
+        #[cfg(not(feature = "tls"))]
+        let ShardSocket::Plain(stream) = socket;
+        #[cfg(feature = "tls")]
+        let ShardSocket::Plain(stream) = socket else {
+            return Err(io::ErrorKind::Unsupported.into());
         };
         let peer = stream.peer_addr().ok();
         Ok((Self::Plain(TcpStream::from_std(stream)?.into()), peer))
