@@ -247,7 +247,7 @@ impl EventBody {
             Found::Portion(portion) => portion,
             Found::AtEnd | Found::Outside => return None,
         };
-        let now = Instant::now();
+        let now = portion.now;
         let is_stopped = self.guard.lifecycle().plan().is_some();
         if is_stopped || !self.machine.is_open() || subscription.is_revoked(now.into_std()) {
             return None;
@@ -262,19 +262,13 @@ impl EventBody {
         Some(portion)
     }
 
-    /// Whether the last poll took all that a feed had, which is then all there is.
+    /// Whether the last poll took all that a feed had, which is then all there is. A shard polls until a body waits, so
+    /// this is asked right after that poll.
     fn was_fed(&mut self) -> bool {
-        let Driver::Shard {
-            feed: Some(feed),
-            is_fed,
-        } = &mut self.driver
-        else {
-            return false;
-        };
-        let Some(Source::Subscription(subscription)) = &self.source else {
-            return false;
-        };
-        std::mem::take(is_fed) && matches!(feed.find(&subscription.place()), Found::AtEnd)
+        match &mut self.driver {
+            Driver::Shard { is_fed, .. } => std::mem::take(is_fed),
+            _ => false,
+        }
     }
 
     // --- Who drives it ---

@@ -29,6 +29,8 @@ pub(crate) struct Window {
     marks: Vec<Mark>,
     /// The place behind the last event.
     end: Place,
+    /// When the shard's present turn began: near enough for keep-alives, and a clock less for each reader.
+    now: tokio::time::Instant,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -49,6 +51,8 @@ pub(crate) struct Portion {
     pub(crate) end: Place,
     /// When the first of its events was published.
     pub(crate) published: Instant,
+    /// When it is taken, to a turn of the shard.
+    pub(crate) now: tokio::time::Instant,
 }
 
 /// Where a reader stands towards a window.
@@ -70,6 +74,7 @@ impl Feed {
                 chunks: Bytes::new(),
                 marks: Vec::new(),
                 end: place,
+                now: tokio::time::Instant::now(),
             }),
         }
     }
@@ -92,6 +97,11 @@ impl Window {
         self.chunks = Bytes::new();
         self.marks.clear();
         self.end = end;
+    }
+
+    /// A turn of the shard begins.
+    pub(crate) fn set_now(&mut self, now: tokio::time::Instant) {
+        self.now = now;
     }
 
     /// The bytes that it holds.
@@ -152,6 +162,7 @@ impl Window {
             events: self.marks.len() - index,
             end: self.end,
             published: mark.published,
+            now: self.now,
         })
     }
 

@@ -68,6 +68,7 @@ impl Shard {
         };
         group.read(&mut self.buffers.reading);
         let feed = std::sync::Arc::clone(&group.feed);
+        feed.window().set_now(now);
         let mut looks = 0;
         while quota > 0 {
             // A reader that ends may take its group along.
