@@ -48,7 +48,9 @@ impl Exchange {
             return Err(answer);
         }
         if request.method() == Method::HEAD {
-            let mut response = Response::new(Body::empty());
+            // Of a length that nobody knows: an empty body would claim that GET answers with no bytes
+            // (RFC 9110, section 8.6).
+            let mut response = Response::new(Body::new(EventsBody::Taken));
             set_event_stream_headers(response.headers_mut());
             return Err(response);
         }

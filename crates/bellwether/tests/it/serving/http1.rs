@@ -143,3 +143,16 @@ async fn http_1_0_may_keep_its_connection() {
         assert_eq!(client.read_to_end().await.0, "hello");
     }
 }
+
+#[tokio::test]
+async fn head_claims_no_length_for_a_stream() {
+    let (_running, address) = serve(Application::new().route(("/", get(three)))).await;
+    let mut client = RawClient::connect(address).await;
+    client.request("HEAD", "/", &[]).await;
+    let head = client.read_head().await;
+    assert_eq!((head.status, head.header("content-length")), (200, None));
+    assert_eq!(head.header("content-type"), Some("text/event-stream"));
+    // The connection goes on.
+    client.get("/", &[]).await;
+    assert_eq!(client.read_head().await.status, 200);
+}
