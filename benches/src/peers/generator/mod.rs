@@ -1,9 +1,10 @@
-//! Peers whose handlers generate events. All send keep-alives after 15 s of silence, whether that
+//! Peers whose handlers generate events. All but the limit send keep-alives after 15 s of silence, whether that
 //! is their default or not, unless their name says otherwise.
 
 mod actix;
 mod axum;
 mod bellwether;
+mod limit;
 
 use serde::{Deserialize, Serialize};
 
@@ -42,6 +43,12 @@ pub(crate) static FAMILY: Family = Family {
             about: "actix-web-lab 0.29 `Sse::from_infallible_stream` with `Data::new_json` and `with_keep_alive`, one worker",
             prepare: ready,
             serve: actix::serve,
+        },
+        Peer {
+            name: "limit",
+            about: "an epoll loop that writes events into a buffer of 60,000 bytes and gives it to the kernel by one `send`; nothing else",
+            prepare: ready,
+            serve: limit::serve,
         },
     ],
 };
