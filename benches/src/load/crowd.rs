@@ -1,4 +1,4 @@
-//! The readers of one topic, and the publisher who sends them numbered events.
+//! The readers of one topic, and the publishers that send them numbered events.
 //!
 //! All of it runs on one thread, which publishes, receives and holds the only clock: the time from
 //! publish to receive is the difference of two of its own moments.
@@ -8,13 +8,13 @@ use std::io::{ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpStream as Socket};
 use std::time::{Duration, Instant};
 
-use mio::net::TcpStream;
 use mio::{Events, Interest, Poll, Token};
 
 use super::latencies::Latencies;
 use super::numbered::Numbered;
 use super::publisher::Publisher;
 use super::readers::browser_request;
+use super::stream::{Stream, Trust};
 use crate::Result;
 
 /// One read takes at most this much.
@@ -26,7 +26,8 @@ const AT_ONCE: usize = 50;
 /// Events under way when the time is over may still arrive for this long.
 const GRACE: Duration = Duration::from_secs(10);
 
-const PUBLISHER: Token = Token(usize::MAX);
+/// The token of the first publisher; the next ones follow. No reader has a token so high.
+const PUBLISHERS: usize = usize::MAX / 2;
 
 /// When the next event is published.
 #[derive(Debug, Clone, Copy)]
@@ -34,6 +35,8 @@ pub(crate) enum Pace {
     /// As soon as fewer events than this are in flight. An event is in flight until the last
     /// reader has it.
     Window(usize),
+    /// The same, by a publisher whose last request was answered: none has two on their way.
+    Answered(usize),
     /// At fixed moments, whatever is in flight.
     Every(Duration),
 }
@@ -50,9 +53,10 @@ pub(crate) struct Delivered {
 #[derive(Debug)]
 pub(crate) struct Crowd {
     server: SocketAddr,
+    trust: Option<Trust>,
     poll: Poll,
     ready: Events,
-    publisher: Publisher,
+    publishers: Vec<Publisher>,
     readers: Vec<Reader>,
     /// Connected, and never read from.
     stuck: Vec<Socket>,
@@ -64,7 +68,7 @@ pub(crate) struct Crowd {
 
 #[derive(Debug)]
 struct Reader {
-    stream: TcpStream,
+    stream: Stream,
     numbered: Numbered,
 }
 
@@ -75,17 +79,33 @@ struct Flight {
     oldest: u64,
     /// When each was published, and how many have it.
     events: VecDeque<(Instant, usize)>,
+    /// Events that have not reached every reader; a later one may have overtaken them.
+    open: usize,
     readers: usize,
     delivered: Delivered,
 }
 
 impl Crowd {
-    /// No readers yet; events will have data of `size` bytes.
+    /// No readers yet, and one publisher; events will have data of `size` bytes.
     pub(crate) fn new(server: SocketAddr, size: usize) -> Result<Self> {
+        Self::with(server, size, 1, None)
+    }
+
+    /// So many publishers, each with a connection of its own; all speak TLS if there is a
+    /// certificate to trust.
+    pub(crate) fn with(
+        server: SocketAddr,
+        size: usize,
+        publishers: usize,
+        trust: Option<Trust>,
+    ) -> Result<Self> {
         let poll = Poll::new()?;
+        let publishers = (PUBLISHERS..PUBLISHERS + publishers)
+            .map(|token| Publisher::connect(server, trust.as_ref(), poll.registry(), Token(token)));
         Ok(Self {
             server,
-            publisher: Publisher::connect(server, poll.registry(), PUBLISHER)?,
+            publishers: publishers.collect::<Result<_>>()?,
+            trust,
             poll,
             ready: Events::with_capacity(1024),
             readers: Vec::new(),
@@ -104,19 +124,16 @@ impl Crowd {
         while self.readers.len() < readers {
             let first = self.readers.len();
             for index in first..readers.min(first + AT_ONCE) {
-                let mut stream = Socket::connect(self.server)?;
-                stream.set_nodelay(true)?;
-                // A request is small enough for the empty buffer of a new socket.
-                stream.write_all(request.as_bytes())?;
-                stream.set_nonblocking(true)?;
-                let mut stream = TcpStream::from_std(stream);
+                let request = request.as_bytes();
+                let mut stream = Stream::connect(self.server, self.trust.as_ref(), request)?;
                 self.poll
                     .registry()
-                    .register(&mut stream, Token(index), Interest::READABLE)?;
-                self.readers.push(Reader {
-                    stream,
-                    numbered: Numbered::new(self.next, self.size),
-                });
+                    .register(stream.socket(), Token(index), Interest::READABLE)?;
+                let mut numbered = Numbered::new(self.next, self.size);
+                if self.publishers.len() > 1 {
+                    numbered = numbered.in_any_order();
+                }
+                self.readers.push(Reader { stream, numbered });
             }
             let mut flight = Flight::new(self.next, 0);
             while !self.readers[first..].iter().all(|r| r.numbered.has_head()) {
@@ -163,22 +180,33 @@ impl Crowd {
             let now = Instant::now();
             let is_over = self.next == last || now >= end;
             while !is_over && self.next < last {
-                match pace {
-                    Pace::Window(events) if flight.events.len() >= events => break,
-                    Pace::Every(_) if now < due => break,
-                    Pace::Window(_) => {}
-                    Pace::Every(interval) => due += interval,
-                }
-                self.publisher.publish(self.next, self.size);
-                flight.events.push_back((Instant::now(), 0));
+                let mut publishers = self.publishers.iter_mut();
+                let publisher = match pace {
+                    Pace::Window(events) | Pace::Answered(events) if flight.open >= events => None,
+                    Pace::Every(_) if now < due => None,
+                    Pace::Window(_) => publishers.next(),
+                    Pace::Answered(_) => publishers.find(|publisher| publisher.is_answered()),
+                    Pace::Every(interval) => {
+                        due += interval;
+                        publishers.next()
+                    }
+                };
+                let Some(publisher) = publisher else {
+                    break;
+                };
+                publisher.publish(self.next, self.size);
+                flight.depart(Instant::now());
                 self.next += 1;
             }
-            self.publisher.flush()?;
-            if is_over && flight.events.is_empty() && self.publisher.is_answered() {
+            for publisher in &mut self.publishers {
+                publisher.flush()?;
+            }
+            let is_answered = self.publishers.iter().all(Publisher::is_answered);
+            if is_over && flight.open == 0 && is_answered {
                 return Ok(flight.delivered);
             }
             if now > end + GRACE {
-                let missing = flight.events.len();
+                let missing = flight.open;
                 return Err(format!("{missing} events did not reach everybody in time").into());
             }
             let wait = match pace {
@@ -198,9 +226,10 @@ impl Crowd {
         }
         for event in &self.ready {
             match event.token() {
-                PUBLISHER => {
-                    self.publisher.flush()?;
-                    self.publisher.read()?;
+                Token(index) if index >= PUBLISHERS => {
+                    let publisher = &mut self.publishers[index - PUBLISHERS];
+                    publisher.flush()?;
+                    publisher.read()?;
                 }
                 Token(index) => self.readers[index].read(&mut self.buffer, flight)?,
             }
@@ -227,8 +256,8 @@ impl Reader {
             if faults.any() {
                 return Err(faults.to_string().into());
             }
-            // A socket that gave less than it could is empty, and its next bytes are told anew.
-            if count < buffer.len() {
+            // A socket that gave less than it could is empty, and its next bytes are told again.
+            if count < buffer.len() && self.stream.is_plain() {
                 return Ok(());
             }
         }
@@ -240,12 +269,19 @@ impl Flight {
         Self {
             oldest,
             events: VecDeque::new(),
+            open: 0,
             readers,
             delivered: Delivered {
                 deliveries: 0,
                 latencies: Latencies::new(),
             },
         }
+    }
+
+    /// The next event is published.
+    fn depart(&mut self, now: Instant) {
+        self.events.push_back((now, 0));
+        self.open += 1;
     }
 
     /// One more reader has this event.
@@ -257,6 +293,7 @@ impl Flight {
             return;
         };
         *readers += 1;
+        self.open -= usize::from(*readers == self.readers);
         self.delivered.deliveries += 1;
         self.delivered.latencies.add(now - *published);
         while let Some((_, readers)) = self.events.front()

@@ -33,6 +33,14 @@ impl Framing {
         }
     }
 
+    /// For a response whose head and framing others have taken off.
+    pub(crate) fn of_body() -> Self {
+        Self {
+            place: Place::Raw,
+            head: Vec::new(),
+        }
+    }
+
     /// Whether the whole head has come.
     pub(crate) fn has_head(&self) -> bool {
         self.place != Place::Head

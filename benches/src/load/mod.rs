@@ -1,7 +1,8 @@
 //! The load: clients that check every byte they receive, all on one thread.
 //!
 //! [`readers`] waits for streams that a handler generates, [`crowd`] publishes to the readers of a
-//! topic and notes when each of them has each event. [`ask`] and [`replay`]
+//! topic and notes when each of them has each event, over a plain or an encrypted [`stream`];
+//! [`http2`] does the same for the streams of HTTP/2. [`ask`] and [`replay`]
 //! are clients of servers on a broker. [`framing`] takes HTTP off a response;
 //! [`events`] and [`numbered`] hold what is left to the numbers that must come.
 
@@ -9,11 +10,13 @@ pub(crate) mod ask;
 pub(crate) mod crowd;
 pub(crate) mod events;
 mod framing;
+pub(crate) mod http2;
 pub(crate) mod latencies;
 pub(crate) mod numbered;
 mod publisher;
 pub(crate) mod readers;
 pub(crate) mod replay;
+pub(crate) mod stream;
 
 use std::fmt;
 

@@ -29,9 +29,27 @@ pub(crate) struct Numbered {
     framing: Framing,
     /// A block that came in pieces.
     partial: Vec<u8>,
-    next: u64,
+    order: Order,
     size: usize,
     faults: Faults,
+}
+
+/// Which numbers have come.
+#[derive(Debug)]
+struct Order {
+    /// The first that has not.
+    next: u64,
+    /// Those after it that have, the nearest in the lowest bit; none where each must be the next.
+    early: Option<u64>,
+}
+
+/// What a number is to a stream.
+#[derive(Debug, PartialEq, Eq)]
+enum Place {
+    New,
+    /// New, after so many that did not come.
+    After(u64),
+    Again,
 }
 
 impl Numbered {
@@ -40,10 +58,25 @@ impl Numbered {
         Self {
             framing: Framing::new(),
             partial: Vec::new(),
-            next,
+            order: Order { next, early: None },
             size,
             faults: Faults::default(),
         }
+    }
+
+    /// The same for what is no longer framed by HTTP/1.1: the body alone.
+    pub(crate) fn of_body(next: u64, size: usize) -> Self {
+        Self {
+            framing: Framing::of_body(),
+            ..Self::new(next, size)
+        }
+    }
+
+    /// Lets events come in another order than that of their numbers, as those of several
+    /// publishers do. One that stays away is then no gap, but an event that the run waits for.
+    pub(crate) fn in_any_order(mut self) -> Self {
+        self.order.early = Some(0);
+        self
     }
 
     pub(crate) fn has_head(&self) -> bool {
@@ -63,19 +96,21 @@ impl Numbered {
         let Self {
             framing,
             partial,
-            next,
+            order,
             size,
             faults,
         } = self;
         framing.take(bytes, |bytes| {
             let mut judge = |block: &[u8]| match number(block, *size) {
                 Ok(None) => {}
-                Ok(Some(number)) if number < *next => faults.duplicates += 1,
-                Ok(Some(number)) => {
-                    faults.gaps += number - *next;
-                    *next = number + 1;
-                    seen(number);
-                }
+                Ok(Some(number)) => match order.place(number) {
+                    Place::New => seen(number),
+                    Place::After(missing) => {
+                        faults.gaps += missing;
+                        seen(number);
+                    }
+                    Place::Again => faults.duplicates += 1,
+                },
                 Err(NotOurs) => faults.foreign += 1,
             };
             if partial.is_empty() {
@@ -91,6 +126,41 @@ impl Numbered {
             }
             Ok(())
         })
+    }
+}
+
+impl Order {
+    fn place(&mut self, number: u64) -> Place {
+        let Some(ahead) = number.checked_sub(self.next) else {
+            return Place::Again;
+        };
+        match &mut self.early {
+            Some(early) if ahead == 0 => {
+                let run = early.trailing_ones();
+                self.next += 1 + u64::from(run);
+                // A shift by all 64 bits is none.
+                *early = early.checked_shr(run + 1).unwrap_or(0);
+                Place::New
+            }
+            Some(early) if ahead <= u64::from(u64::BITS) => {
+                let bit = 1 << (ahead - 1);
+                let is_new = *early & bit == 0;
+                *early |= bit;
+                if is_new { Place::New } else { Place::Again }
+            }
+            early => {
+                // Far ahead of everything: what is left out has not come in any order.
+                if let Some(early) = early {
+                    *early = 0;
+                }
+                self.next = number + 1;
+                if ahead == 0 {
+                    Place::New
+                } else {
+                    Place::After(ahead)
+                }
+            }
+        }
     }
 }
 
@@ -187,6 +257,35 @@ mod tests {
             foreign: 2,
         };
         assert_eq!(check(&chunked(&body), 50), (vec![0, 3], faults));
+    }
+
+    #[test]
+    fn events_of_several_publishers_count_in_any_order_and_once() {
+        let mut order = Order {
+            next: 0,
+            early: Some(0),
+        };
+        for number in [2, 0, 3, 1, 68, 5, 4] {
+            assert_eq!(order.place(number), Place::New, "{number}");
+            assert_eq!(order.place(number), Place::Again, "{number}");
+        }
+        assert_eq!(order.next, 6);
+        for number in 6..68 {
+            assert_eq!(order.place(number), Place::New, "{number}");
+        }
+        assert_eq!(order.next, 69);
+        assert_eq!(order.place(200), Place::After(131));
+    }
+
+    #[test]
+    fn a_body_alone_counts_without_a_head() {
+        let mut stream = Numbered::of_body(0, SIZE);
+        let mut seen = Vec::new();
+        let body = format!("data: {}\n\n", payload(0, SIZE));
+        stream
+            .take(body.as_bytes(), |number| seen.push(number))
+            .unwrap();
+        assert_eq!((seen, stream.faults()), (vec![0], Faults::default()));
     }
 
     #[test]

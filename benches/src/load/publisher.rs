@@ -1,20 +1,21 @@
-//! The one client that publishes: `POST /publish` on a connection that stays open.
+//! A client that publishes: `POST /publish` on a connection that stays open.
 //!
 //! Several requests may be on their way at once (RFC 9112, section 9.3.2), so that a window of
-//! events is really in flight.
+//! events is really in flight. Few clients do that; [`Publisher::is_answered`] is for those that
+//! send their next request when the last one was answered.
 
 use std::io::{ErrorKind, Read, Write};
-use std::net::{SocketAddr, TcpStream as Socket};
+use std::net::SocketAddr;
 
-use mio::net::TcpStream;
 use mio::{Interest, Registry, Token};
 
 use super::numbered;
+use super::stream::{Stream, Trust};
 use crate::Result;
 
 #[derive(Debug)]
 pub(crate) struct Publisher {
-    stream: TcpStream,
+    stream: Stream,
     host: SocketAddr,
     unsent: Vec<u8>,
     answers: Vec<u8>,
@@ -23,12 +24,15 @@ pub(crate) struct Publisher {
 }
 
 impl Publisher {
-    pub(crate) fn connect(server: SocketAddr, registry: &Registry, token: Token) -> Result<Self> {
-        let stream = Socket::connect(server)?;
-        stream.set_nodelay(true)?;
-        stream.set_nonblocking(true)?;
-        let mut stream = TcpStream::from_std(stream);
-        registry.register(&mut stream, token, Interest::READABLE | Interest::WRITABLE)?;
+    pub(crate) fn connect(
+        server: SocketAddr,
+        trust: Option<&Trust>,
+        registry: &Registry,
+        token: Token,
+    ) -> Result<Self> {
+        let mut stream = Stream::connect(server, trust, b"")?;
+        let interests = Interest::READABLE | Interest::WRITABLE;
+        registry.register(stream.socket(), token, interests)?;
         Ok(Self {
             stream,
             host: server,
@@ -60,7 +64,11 @@ impl Publisher {
                 Err(error) => return Err(error.into()),
             }
         }
-        Ok(())
+        // TLS may still hold bytes that it has taken.
+        match self.stream.flush() {
+            Err(error) if error.kind() != ErrorKind::WouldBlock => Err(error.into()),
+            _ => Ok(()),
+        }
     }
 
     /// Reads what was answered.

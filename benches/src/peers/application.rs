@@ -7,7 +7,11 @@ use bellwether::{Application, Listener};
 
 /// What the application does not set is the default.
 pub(super) async fn serve(application: Application) -> io::Result<()> {
-    let listener = Listener::tcp("127.0.0.1:0").await?;
+    serve_at(application, Listener::tcp("127.0.0.1:0").await?).await
+}
+
+/// The same on a listener of the peer's own.
+pub(super) async fn serve_at(application: Application, listener: Listener) -> io::Result<()> {
     let running = application
         .start(listener)
         .await

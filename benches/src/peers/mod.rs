@@ -1,16 +1,20 @@
 //! The servers that are measured, each run as a process of its own.
 //!
-//! There are three families, each with its own routes on a loopback port. The peers in
+//! There are six families, each with its own routes on a loopback port. The peers in
 //! [`generator`] serve `/generator?events=N`, which sends N small JSON events as fast as it can
 //! and ends, and `/idle`, which sends one event and then stays open. The peers in [`fan_out`]
 //! serve `/events`, a subscription to their one topic, and `POST /publish`, whose body is the data
-//! of one event for all subscribers; those in [`brokers`] do the same with a broker behind them. All run on one thread, so that a ratio compares the same
-//! service.
+//! of one event for all subscribers; those in [`brokers`] do the same with a broker behind them, those in
+//! [`layers`] with layers around everything, those in [`tls`] behind TLS, and those in [`http2`] are read by HTTP/2. All
+//! run on one thread, so that a ratio compares the same service.
 
 mod application;
 pub(crate) mod brokers;
 pub(crate) mod fan_out;
 pub(crate) mod generator;
+pub(crate) mod http2;
+pub(crate) mod layers;
+pub(crate) mod tls;
 
 use std::io::{self, Read, Write};
 use std::net::SocketAddr;
@@ -45,7 +49,14 @@ impl Family {
     }
 }
 
-pub(crate) static FAMILIES: &[&Family] = &[&generator::FAMILY, &fan_out::FAMILY, &brokers::FAMILY];
+pub(crate) static FAMILIES: &[&Family] = &[
+    &generator::FAMILY,
+    &fan_out::FAMILY,
+    &layers::FAMILY,
+    &tls::FAMILY,
+    &http2::FAMILY,
+    &brokers::FAMILY,
+];
 
 /// For a peer that is part of this program.
 #[expect(clippy::unnecessary_wraps, reason = "others can be missing")]

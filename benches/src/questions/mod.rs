@@ -1,17 +1,26 @@
-//! The questions: each a file of its own that measures, and a line in the list. [`beside`] is what two of them share.
+//! The questions: each a file of its own that measures, and a line in the list. [`beside`], [`costs`] and
+//! [`held`] are what some of them share.
 
 mod beside;
 mod broker_delivery;
 mod broker_publish;
 mod broker_replay;
 mod connect;
+mod costs;
 mod fan_out;
 mod generator;
+mod held;
+mod http2;
 mod idle_memory;
 mod idle_subscription;
 mod latency;
+mod layers;
+mod layers_memory;
 mod stuck;
 mod stuck_crowd;
+mod tls;
+mod tls_memory;
+mod unpipelined;
 
 use crate::Result;
 use crate::field::Field;
@@ -38,11 +47,17 @@ pub(crate) struct Question {
 /// Every question, in the order of a run.
 pub(crate) static QUESTIONS: &[Question] = &[
     fan_out::QUESTION,
+    unpipelined::QUESTION,
+    layers::QUESTION,
+    tls::QUESTION,
+    http2::QUESTION,
     latency::QUESTION,
     stuck::QUESTION,
     stuck_crowd::QUESTION,
     connect::QUESTION,
     idle_subscription::QUESTION,
+    layers_memory::QUESTION,
+    tls_memory::QUESTION,
     generator::QUESTION,
     idle_memory::QUESTION,
     broker_publish::QUESTION,

@@ -28,11 +28,20 @@ async fn publish(State(channel): State<Channel>, data: String) {
     let _ = channel.send(data);
 }
 
-pub(super) fn serve() -> io::Result<()> {
-    let router = Router::new()
+pub(in crate::peers) fn serve() -> io::Result<()> {
+    run(router())
+}
+
+/// The routes of this peer.
+pub(in crate::peers) fn router() -> Router {
+    Router::new()
         .route("/events", get(events))
         .route("/publish", post(publish))
-        .with_state(Channel::new(super::BACKLOG));
+        .with_state(Channel::new(super::BACKLOG))
+}
+
+/// Serves routes by `axum::serve`.
+pub(in crate::peers) fn run(router: Router) -> io::Result<()> {
     super::runtime()?.block_on(async {
         let listener = TcpListener::bind("127.0.0.1:0").await?;
         super::announce(listener.local_addr()?)?;

@@ -8,15 +8,21 @@ use bellwether::{
 
 use crate::peers::application;
 
-pub(super) fn serve() -> io::Result<()> {
-    run(StreamDefaults::new())
+pub(in crate::peers) fn serve() -> io::Result<()> {
+    run(application()?)
 }
 
 pub(super) fn serve_body() -> io::Result<()> {
-    run(StreamDefaults::new().no_engine())
+    run(application()?.streams(StreamDefaults::new().no_engine()))
 }
 
-fn run(streams: StreamDefaults) -> io::Result<()> {
+/// Serves an application as it is.
+pub(in crate::peers) fn run(application: Application) -> io::Result<()> {
+    super::runtime()?.block_on(application::serve(application))
+}
+
+/// The routes of this peer, with every setting the default.
+pub(in crate::peers) fn application() -> io::Result<Application> {
     let topics = Topics::new();
     let news = topics.topic("news").map_err(io::Error::other)?;
     let readers = news.clone();
@@ -25,9 +31,7 @@ fn run(streams: StreamDefaults) -> io::Result<()> {
         news.publish(&ServerSentEvent::text(data))?;
         Ok(())
     };
-    let application = Application::new()
-        .streams(streams)
+    Ok(Application::new()
         .route(("/events", get(events)))
-        .route(("/publish", post(publish)));
-    super::runtime()?.block_on(application::serve(application))
+        .route(("/publish", post(publish))))
 }

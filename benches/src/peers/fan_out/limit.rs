@@ -34,7 +34,7 @@ struct Connection {
     unsent: Vec<u8>,
 }
 
-pub(super) fn serve() -> io::Result<()> {
+pub(in crate::peers) fn serve() -> io::Result<()> {
     let listener = TcpListener::bind("127.0.0.1:0")?;
     listener.set_nonblocking(true)?;
     // Accepted sockets inherit it.

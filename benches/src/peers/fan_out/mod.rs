@@ -1,10 +1,10 @@
 //! Peers with one topic, to which a client publishes and others subscribe.
 
-mod axum;
-mod bellwether;
+pub(super) mod axum;
+pub(super) mod bellwether;
 mod blacksheep;
 mod hyper;
-mod limit;
+pub(super) mod limit;
 mod nchan;
 
 use std::io;
