@@ -118,6 +118,7 @@ impl Streams {
     }
 
     /// The delivery engine has taken a stream.
+    #[cfg(target_os = "linux")]
     pub(crate) fn note_engine(&self) {
         self.engine.fetch_add(1, Ordering::AcqRel);
     }

@@ -36,6 +36,7 @@ use crate::lifecycle::{Lifecycle, after};
 
 pub use limits::{Drain, Limits, Timeouts};
 pub use listener::{Listener, ListenerAddress};
+#[cfg(target_os = "linux")]
 pub(crate) use permits::Permit;
 #[cfg(feature = "tls")]
 pub use tls::Tls;
@@ -106,6 +107,8 @@ impl Server {
         finish(&shared, drain).await
     }
 
+    /// `back` leads to what this makes, for connections that the delivery engine gives back.
+    #[cfg_attr(not(target_os = "linux"), allow(unused_variables))]
     fn share(self, back: Weak<Shared>) -> Shared {
         let files = open_files(self.limits.raises_file_limit);
         let http1 = http1(&self.limits);

@@ -27,6 +27,8 @@ pub(super) fn drive(shared: &Arc<Shared>, pulse: &Pulse, detached: Detached, io:
         response,
         mut is_reusable,
     } = detached;
+    // A stop ends the connection with its stream.
+    is_reusable &= !shared.lifecycle.is_stopping();
     let (parts, body) = response.into_parts();
     ahead.splice(0..0, read.iter().copied());
     let connection = Arc::clone(&pulse.state);

@@ -19,7 +19,7 @@ use http_body::Frame;
 use tokio::time::Instant;
 
 use super::connection::{Attachment, ConnectionState, Reads};
-use super::feed::{Feed, Found, Portion};
+use super::feed::{Found, Portion};
 use super::leaving;
 use super::source::{Filled, Filling, Source};
 use super::timer::Timer;
@@ -56,7 +56,7 @@ enum Driver {
     Any(Box<Timer>),
     /// A shard.
     Shard {
-        feed: Option<Arc<Feed>>,
+        attachment: Attachment,
         /// The last poll took everything that the feed had, so there is nothing at once.
         is_fed: bool,
     },
@@ -233,7 +233,9 @@ impl EventBody {
     /// What the shard has read for this reader and others.
     fn take_from_feed(&mut self) -> Option<Portion> {
         let Driver::Shard {
-            feed: Some(feed),
+            attachment: Attachment {
+                feed: Some(feed), ..
+            },
             is_fed,
         } = &mut self.driver
         else {
@@ -273,26 +275,40 @@ impl EventBody {
 
     // --- Who drives it ---
 
-    /// Finds out at the first poll who drives the body.
-    fn settle_driver(&mut self) {
-        self.presence.take_if(|presence| !presence.is_needed());
-        let attachment = self.connection.as_ref().and_then(|c| c.attachment());
-        self.driver = match attachment {
-            Some(Attachment { feed }) => {
-                Streams::note_path(StreamPath::Engine);
-                Driver::Shard {
-                    feed,
-                    is_fed: false,
+    /// Finds out who drives the body: at the first poll, and again if a poll does not come from the shard.
+    fn settle_driver(&mut self, cx: &Context<'_>) {
+        let connection = self.connection.as_deref();
+        match &self.driver {
+            Driver::Any(_) => {}
+            Driver::Shard { attachment, .. } if attachment.polling.is_by(cx) => {}
+            // A layer polls in its own way, and does so from now on.
+            Driver::Shard { .. } => {
+                if let Some(connection) = connection {
+                    connection.set_deadline(None);
                 }
+                self.driver = Driver::Any(Box::new(Timer::new(self.guard.lifecycle())));
             }
-            None => {
-                if let Some(connection) = &self.connection {
-                    drop(connection.take_reads());
-                }
-                Streams::note_path(StreamPath::Body);
-                Driver::Any(Box::new(Timer::new(self.guard.lifecycle())))
+            Driver::Unknown => {
+                self.presence.take_if(|presence| !presence.is_needed());
+                let attachment = connection
+                    .and_then(|connection| connection.attachment())
+                    .filter(|attachment| attachment.polling.is_by(cx));
+                self.driver = match attachment {
+                    Some(attachment) => {
+                        Streams::note_path(StreamPath::Engine);
+                        Driver::Shard {
+                            attachment,
+                            is_fed: false,
+                        }
+                    }
+                    None => {
+                        drop(connection.map(ConnectionState::take_reads));
+                        Streams::note_path(StreamPath::Body);
+                        Driver::Any(Box::new(Timer::new(self.guard.lifecycle())))
+                    }
+                };
             }
-        };
+        }
     }
 
     /// Waits for the next thing that is due. Ready if something is due already.
@@ -361,7 +377,7 @@ impl EventBody {
     /// The reason for an end that nobody announced: the body was dropped.
     fn reason_of_drop(&self) -> CloseReason {
         let connection = self.connection.as_ref();
-        if std::thread::panicking() {
+        if std::thread::panicking() || connection.is_some_and(|c| c.has_failed()) {
             CloseReason::Error
         } else if connection.is_some_and(|c| c.has_timed_out()) {
             CloseReason::TooSlow
@@ -382,9 +398,7 @@ impl http_body::Body for EventBody {
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
         let this = self.get_mut();
-        if let Driver::Unknown = this.driver {
-            this.settle_driver();
-        }
+        this.settle_driver(cx);
         if this.primed.is_empty() {
             if this.was_fed() {
                 return Poll::Pending;

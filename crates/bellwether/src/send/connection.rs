@@ -5,7 +5,7 @@
 //! body writes what only it knows: which topics it reads, and when it is due next. Under a foreign server no such
 //! state exists, and bodies keep their own timers.
 
-use std::sync::atomic::{AtomicU8, AtomicU32, Ordering};
+use std::sync::atomic::{AtomicU8, AtomicU32, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Waker};
 
@@ -19,6 +19,7 @@ pub(crate) const MAX_AHEAD_BYTES: usize = 8 * 1024;
 
 const GONE: u8 = 1;
 const TIMED_OUT: u8 = 2;
+const FAILED: u8 = 4;
 
 /// Facts about one connection, shared by its sender and the event bodies it carries.
 #[derive(Debug, Default)]
@@ -55,6 +56,39 @@ pub(crate) struct Reads {
 pub(crate) struct Attachment {
     /// For a subscription that is shareable.
     pub(crate) feed: Option<Arc<Feed>>,
+    pub(crate) polling: Arc<Polling>,
+}
+
+/// The waker with which a shard polls a body at the moment.
+///
+/// A layer may poll the body that it wraps from a task of its own, or with a waker of its own. The shard's care does not
+/// reach such a body, which has to leave its waker with its topics instead. So a body compares the waker that it is
+/// polled with to this one.
+#[derive(Debug)]
+pub(crate) struct Polling(AtomicUsize);
+
+impl Polling {
+    /// No waker has its data there.
+    const NOBODY: usize = usize::MAX;
+
+    /// Polls with this waker.
+    pub(crate) fn poll<T>(&self, waker: &Waker, poll: impl FnOnce(&mut Context<'_>) -> T) -> T {
+        self.0.store(waker.data().addr(), Ordering::Relaxed);
+        let polled = poll(&mut Context::from_waker(waker));
+        self.0.store(Self::NOBODY, Ordering::Relaxed);
+        polled
+    }
+
+    /// Whether it is the shard that polls. Its waker lives through the poll, so no other has its address.
+    pub(crate) fn is_by(&self, cx: &Context<'_>) -> bool {
+        self.0.load(Ordering::Relaxed) == cx.waker().data().addr()
+    }
+}
+
+impl Default for Polling {
+    fn default() -> Self {
+        Self(AtomicUsize::new(Self::NOBODY))
+    }
 }
 
 impl ConnectionState {
@@ -147,6 +181,16 @@ impl ConnectionState {
     /// Whether the connection ended because its reader was too slow.
     pub(crate) fn has_timed_out(&self) -> bool {
         self.flags.load(Ordering::Acquire) & TIMED_OUT != 0
+    }
+
+    /// The response cannot go on for a reason of our own: a layer has failed, or the socket cannot be watched.
+    pub(crate) fn note_failed(&self) {
+        self.flags.fetch_or(FAILED, Ordering::AcqRel);
+    }
+
+    /// Whether the response could not go on for a reason of our own.
+    pub(crate) fn has_failed(&self) -> bool {
+        self.flags.load(Ordering::Acquire) & FAILED != 0
     }
 
     /// The peer has closed or reset the connection.

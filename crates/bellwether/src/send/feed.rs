@@ -184,7 +184,7 @@ impl Window {
     }
 }
 
-#[cfg(test)]
+#[cfg(all(test, target_os = "linux"))]
 mod tests {
     use bellwether_topics::{LogReader, ServerSentEvent, Topic, Topics};
 

@@ -7,12 +7,24 @@
 //! tell each other, [`feed`] what a shard has read for many.
 
 mod body;
+#[cfg_attr(
+    not(target_os = "linux"),
+    allow(dead_code, reason = "only a shard uses all of it")
+)]
 mod connection;
 #[cfg(target_os = "linux")]
 mod engine;
+#[cfg_attr(
+    not(target_os = "linux"),
+    allow(dead_code, reason = "only a shard uses all of it")
+)]
 mod feed;
 mod head;
 mod leaving;
+#[cfg_attr(
+    not(target_os = "linux"),
+    allow(dead_code, reason = "only a shard uses all of it")
+)]
 mod outlet;
 #[cfg(target_os = "linux")]
 mod shard;
@@ -24,6 +36,7 @@ pub(crate) use body::{EventBody, subscription};
 pub(crate) use connection::{ConnectionState, MAX_AHEAD_BYTES};
 #[cfg(target_os = "linux")]
 pub(crate) use engine::{Engine, Returned, Rules};
+#[cfg(target_os = "linux")]
 pub(crate) use feed::Feed;
 pub(crate) use head::{Clock, write_head};
 pub(crate) use outlet::{LINGER, MAX_DISCARDED_BYTES, Wire};

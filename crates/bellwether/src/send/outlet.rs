@@ -64,12 +64,14 @@ pub(crate) enum Sent {
     Blocked,
 }
 
-/// How a client is found to be gone.
+/// Why a stream cannot go on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Gone {
     Left,
     /// It acknowledges nothing any more.
     Silent,
+    /// It may still be there; the fault is ours.
+    Ours,
 }
 
 impl From<&io::Error> for Gone {

@@ -139,6 +139,7 @@ impl<W: Wire + Unpin> StreamTask<W> {
             }
             // Without its last chunk the client can tell the stream from a finished one.
             Poll::Ready(Some(Err(_))) => {
+                self.connection.note_failed();
                 self.end = Some(End::Cut);
                 self.body = None;
             }
@@ -243,6 +244,7 @@ impl<W: Wire + Unpin> Future for StreamTask<W> {
             Ok(()) => {}
             Err(Gone::Left) => self.connection.note_gone(),
             Err(Gone::Silent) => self.connection.note_timed_out(),
+            Err(Gone::Ours) => self.connection.note_failed(),
         }
         // The account of the stream is settled before its socket closes.
         self.body = None;

@@ -4,11 +4,11 @@ use std::fmt;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use axum::BoxError;
 use bellwether_topics::GAP_EVENT_NAME;
 use bellwether_wire::{EventName, ServerSentEvent, event_name};
 use bytes::Bytes;
 
+use super::Failure;
 use crate::error_page;
 
 /// What happens to a stream when the server begins to stop.
@@ -40,7 +40,7 @@ impl KeepAlive {
 }
 
 /// How an error in the middle of a stream is written.
-pub(crate) type ErrorEvent = Arc<dyn Fn(&BoxError) -> ServerSentEvent + Send + Sync>;
+pub(crate) type ErrorEvent = Arc<dyn Fn(&Failure) -> ServerSentEvent + Send + Sync>;
 
 /// The settings of one stream.
 #[derive(Clone)]
@@ -62,7 +62,7 @@ pub(crate) struct StreamOptions {
 
 impl StreamOptions {
     /// Appends the event that tells an error, if it is to be told.
-    pub(crate) fn write_error(&self, error: &BoxError, out: &mut Vec<u8>) {
+    pub(crate) fn write_error(&self, error: &Failure, out: &mut Vec<u8>) {
         let event = match (&self.error_event, &self.error_name) {
             (Some(make), _) => Some(make(error)),
             (None, Some(name)) => {

@@ -24,11 +24,20 @@ const MAX_PIECE_BYTES: usize = 64 * 1024;
 /// Frames that are taken from one body before others get their turn.
 const MAX_FRAMES: usize = 16;
 
-/// What a body gave in one turn.
+/// What a body gave in one turn, beside what lies in the shard's buffer.
 struct Pumped {
-    /// Chunks that many readers share, written as they are.
+    /// Chunks that many readers share, written as they are. The buffer is empty then.
     shared: Option<Bytes>,
     end: BodyEnd,
+}
+
+impl Pumped {
+    /// Something else follows the shared chunks, so they go into the buffer.
+    fn unshare(&mut self, out: &mut Vec<u8>) {
+        if let Some(chunks) = self.shared.take() {
+            out.extend_from_slice(&chunks);
+        }
+    }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -159,15 +168,16 @@ impl Shard {
                         continue;
                     };
                     let chunks = feed.and_then(|feed| feed.window().chunks_of(&data));
-                    match (chunks, &mut pumped.shared) {
-                        (Some(chunks), None) if out.is_empty() => pumped.shared = Some(chunks),
-                        (Some(chunks), _) => {
-                            out.splice(0..0, pumped.shared.take().into_iter().flatten());
-                            out.extend_from_slice(&chunks);
+                    match chunks {
+                        Some(chunks) if out.is_empty() && pumped.shared.is_none() => {
+                            pumped.shared = Some(chunks);
                         }
-                        (None, _) => {
-                            out.splice(0..0, pumped.shared.take().into_iter().flatten());
-                            append_chunk(&data, out);
+                        chunks => {
+                            pumped.unshare(out);
+                            match chunks {
+                                Some(chunks) => out.extend_from_slice(&chunks),
+                                None => append_chunk(&data, out),
+                            }
                         }
                     }
                     if out.len() >= MAX_PIECE_BYTES {
@@ -177,7 +187,7 @@ impl Shard {
             }
         }
         if pumped.end == BodyEnd::Whole {
-            out.splice(0..0, pumped.shared.take().into_iter().flatten());
+            pumped.unshare(out);
             out.extend_from_slice(LAST_CHUNK);
         }
         self.write(id, &pumped, now);
@@ -208,6 +218,9 @@ impl Shard {
         };
         if matches!(pumped.end, BodyEnd::Whole | BodyEnd::Cut) {
             let is_whole = pumped.end == BodyEnd::Whole;
+            if !is_whole {
+                reader.connection.note_failed();
+            }
             reader.closing = Some(Box::new(Closing {
                 is_whole,
                 linger_until: None,

@@ -39,12 +39,13 @@ impl Shard {
             [seat] => Seats::One(seat),
             _ => Seats::Many(seats.into()),
         };
-        reader.connection.attach(Attachment { feed });
+        let polling = self.wakers.polling();
+        reader.connection.attach(Attachment { feed, polling });
         self.rules.lifecycle.streams().note_engine();
         let socket = reader.outlet.wire().tcp();
         if let Err(error) = self.poller.add(socket, id, reader.interests) {
             tracing::warn!(%error, "a socket cannot be watched");
-            self.lose(id, Gone::Left);
+            self.lose(id, Gone::Ours);
             return;
         }
         self.buffers.out.clear();
@@ -132,6 +133,7 @@ impl Shard {
             match gone {
                 Gone::Left => reader.connection.note_gone(),
                 Gone::Silent => reader.connection.note_timed_out(),
+                Gone::Ours => reader.connection.note_failed(),
             }
         }
         self.drop_body(id);
@@ -159,7 +161,16 @@ impl Shard {
             self.drop_body(id);
             self.slots.remove(id);
         }
+        self.arrivals.clear();
         drop(self.mailbox.close());
+    }
+
+    /// Gives every stream up, since the shard cannot send any more.
+    pub(super) fn fail_all(&mut self) {
+        for id in self.slots.ids() {
+            self.lose(id, Gone::Ours);
+        }
+        self.drop_all();
     }
 }
 

@@ -6,6 +6,7 @@ use std::task::{Context, Poll, Wake, Waker};
 
 use super::Arrival;
 use super::slots::Id;
+use crate::send::connection::Polling;
 
 /// The way to one shard.
 #[derive(Debug, Default)]
@@ -122,6 +123,7 @@ pub(super) struct Wakers {
     mailbox: Arc<Mailbox>,
     nudge: Arc<Nudge>,
     shared: Waker,
+    polling: Arc<Polling>,
 }
 
 impl Wakers {
@@ -131,7 +133,13 @@ impl Wakers {
             mailbox,
             nudge,
             shared,
+            polling: Arc::default(),
         }
+    }
+
+    /// By what bodies know that it is this shard that polls them.
+    pub(super) fn polling(&self) -> Arc<Polling> {
+        Arc::clone(&self.polling)
     }
 
     fn make(mailbox: &Arc<Mailbox>) -> (Arc<Nudge>, Waker) {
@@ -152,10 +160,10 @@ impl Wakers {
         /// The one here, and the one in the waker.
         const OURS: usize = 2;
         if let Some(waker) = own {
-            return poll(&mut Context::from_waker(waker));
+            return self.polling.poll(waker, poll);
         }
         self.nudge.id.store(id.to_u64(), Ordering::Release);
-        let polled = poll(&mut Context::from_waker(&self.shared));
+        let polled = self.polling.poll(&self.shared, poll);
         if Arc::strong_count(&self.nudge) > OURS {
             // The body has kept it, so it is this reader's from now on.
             let (nudge, shared) = Self::make(&self.mailbox);

@@ -48,6 +48,9 @@ use wheel::Wheel;
 /// Readers that are served in one turn.
 const SENDS_PER_TURN: usize = 64;
 
+/// Streams that are taken in in one turn.
+const ARRIVALS_PER_TURN: usize = 64;
+
 /// Readers of one group that are served before others get their turn.
 const SENDS_PER_GROUP: usize = 32;
 
@@ -67,6 +70,8 @@ pub(crate) struct Shard {
     tokens: HashMap<TopicId, WatchToken>,
     wheel: Wheel,
     timer: Pin<Box<Sleep>>,
+    /// Streams that are still to be taken in.
+    arrivals: VecDeque<Arrival>,
     /// Groups with something to do.
     news: VecDeque<WatchToken>,
     /// Readers that are served on their own.
@@ -99,6 +104,7 @@ impl Shard {
             tokens: HashMap::new(),
             wheel: Wheel::new(now),
             timer: Box::pin(tokio::time::sleep_until(now)),
+            arrivals: VecDeque::new(),
             news: VecDeque::new(),
             queue: VecDeque::new(),
             stopping: Box::pin(rules.lifecycle.stopping()),
@@ -144,14 +150,18 @@ impl Shard {
         loop {
             let letters = self.mailbox.take(cx.waker());
             if letters.is_empty() {
-                return;
+                break;
             }
-            for arrival in letters.arrivals {
-                self.adopt(arrival, now);
-            }
+            self.arrivals.extend(letters.arrivals);
             for id in letters.nudges {
                 self.enqueue(id);
             }
+        }
+        for _ in 0..ARRIVALS_PER_TURN {
+            let Some(arrival) = self.arrivals.pop_front() else {
+                return;
+            };
+            self.adopt(arrival, now);
         }
     }
 
@@ -210,6 +220,7 @@ impl Shard {
         }
     }
 
+    /// Whether a reader waits to be served.
     fn has_work(&self) -> bool {
         !self.queue.is_empty() || !self.news.is_empty()
     }
@@ -240,11 +251,11 @@ impl Future for Shard {
         }
         if let Err(error) = this.notice(cx, now) {
             tracing::error!(%error, "the delivery engine cannot watch its sockets");
-            this.drop_all();
+            this.fail_all();
             return Poll::Ready(());
         }
         this.work(now);
-        if this.has_work() {
+        if this.has_work() || !this.arrivals.is_empty() {
             // A plain wake-up would be served before the runtime has looked at its sockets again.
             let _ = pin!(tokio::task::yield_now()).poll(cx);
             return Poll::Pending;

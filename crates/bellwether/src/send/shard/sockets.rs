@@ -18,7 +18,7 @@ impl Shard {
             if !was_watched {
                 let socket = reader.outlet.wire().tcp();
                 if self.poller.change(socket, id, reader.interests).is_err() {
-                    self.lose(id, Gone::Left);
+                    self.lose(id, Gone::Ours);
                     return;
                 }
             }
