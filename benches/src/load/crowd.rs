@@ -91,7 +91,7 @@ impl Crowd {
         Self::with(server, size, 1, None)
     }
 
-    /// So many publishers, each with a connection of its own; all speak TLS if there is a
+    /// This many publishers, each with a connection of its own; all speak TLS if there is a
     /// certificate to trust.
     pub(crate) fn with(
         server: SocketAddr,
@@ -166,7 +166,7 @@ impl Crowd {
         Ok(())
     }
 
-    /// Publishes so many events, or as many as the time allows, and waits until all have them.
+    /// Publishes this many events, or as many as the time allows, and waits until all have them.
     ///
     /// # Errors
     ///

@@ -53,7 +53,7 @@ struct Arrivals {
 }
 
 impl Streams {
-    /// Opens so many connections with so many streams each, and waits for every response head.
+    /// Opens these connections with this many streams each, and waits for every response head.
     pub(crate) fn open(
         server: SocketAddr,
         connections: u64,
@@ -93,7 +93,7 @@ impl Streams {
         })
     }
 
-    /// Publishes so many events, or as many as the time allows, each when all readers have the
+    /// Publishes this many events, or as many as the time allows, each when all readers have the
     /// one before; the number of deliveries.
     ///
     /// # Errors
@@ -139,7 +139,7 @@ impl Arrivals {
         self.reached.notify_one();
     }
 
-    /// Waits until so many events have come.
+    /// Waits until this many events have come.
     async fn all(&self, wanted: u64) -> Result<()> {
         loop {
             if let Some(fault) = self.fault.lock().ok().and_then(|fault| fault.clone()) {

@@ -47,7 +47,7 @@ struct Order {
 #[derive(Debug, PartialEq, Eq)]
 enum Place {
     New,
-    /// New, after so many that did not come.
+    /// New, after this many that did not come.
     After(u64),
     Again,
 }
