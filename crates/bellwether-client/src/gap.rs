@@ -43,8 +43,6 @@ pub enum GapReason {
     Regressed,
     /// This client was too slow, and the server's policy is to skip.
     Lag,
-    /// The server still knows that these events were there, and can no longer read them.
-    Damaged,
     /// A reason that this version does not know, as it was sent.
     Other(String),
 }
@@ -57,7 +55,6 @@ impl fmt::Display for GapReason {
             Self::Trimmed => "trimmed",
             Self::Regressed => "regressed",
             Self::Lag => "lag",
-            Self::Damaged => "damaged",
             Self::Other(name) => name,
         })
     }
@@ -121,7 +118,6 @@ impl Gap {
                 "trimmed" => GapReason::Trimmed,
                 "regressed" => GapReason::Regressed,
                 "lag" => GapReason::Lag,
-                "damaged" => GapReason::Damaged,
                 _ => GapReason::Other(told.reason),
             },
             asked: told.asked,
