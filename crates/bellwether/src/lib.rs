@@ -47,6 +47,7 @@
 //! |---|---|---|
 //! | `tls` | no | HTTPS by rustls (ring), HTTP/2 by ALPN |
 
+mod admission;
 mod application;
 mod error;
 mod error_page;

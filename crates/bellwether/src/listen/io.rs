@@ -16,10 +16,10 @@ use std::task::{Context, Poll, ready};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::Sleep;
 
+use crate::admission::Permit;
 use crate::send::{LINGER, MAX_AHEAD_BYTES, MAX_DISCARDED_BYTES};
 
 use super::clock::Clock;
-use super::permits::Permit;
 use super::pulse::{Direction, Pulse};
 use super::socket::Transport;
 

@@ -6,6 +6,8 @@
 
 use std::time::Duration;
 
+use crate::admission::Places;
+
 /// Sizes and counts that one server allows.
 ///
 /// Memory in user space, with the defaults: an idle event stream on HTTP/1.1 holds about 2 KiB, a
@@ -58,6 +60,15 @@ impl Default for Limits {
 const MIN_HEAD_BYTES: usize = 8 * 1024;
 
 impl Limits {
+    /// The places for connections in a process that may open `files` files.
+    pub(super) fn places(&self, files: usize) -> Places {
+        Places {
+            connections: self.max_connections.unwrap_or(files / 5 * 4),
+            refusals: self.max_refusals.min(files / 10),
+            per_address: self.max_connections_per_address,
+        }
+    }
+
     /// Connections served at once, over all listeners of the server.
     ///
     /// Default: 80 % of the process's limit of open files, so that files, brokers and outgoing
@@ -383,6 +394,17 @@ impl Drain {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn four_fifths_of_the_open_files_are_connections_by_default() {
+        assert_eq!(Limits::default().places(1000).connections, 800);
+    }
+
+    #[test]
+    fn a_refusal_takes_at_most_a_tenth_of_the_open_files() {
+        let limits = Limits::default().max_refusals(1000);
+        assert_eq!(limits.places(1000).refusals, 100);
+    }
 
     #[test]
     fn values_that_no_server_can_run_with_are_raised_to_the_smallest_that_it_can() {

@@ -12,10 +12,10 @@ use std::task::{Context, Poll, Waker};
 use axum::response::Response;
 use tokio::time::Instant;
 
+use crate::admission::Refusal;
 use crate::send::ConnectionState;
 
 use super::clock::Clock;
-use super::permits::Refusal;
 
 /// The shared facts of one connection.
 pub(super) struct Pulse {

@@ -9,11 +9,11 @@ use bytes::Bytes;
 use super::Shared;
 use super::connection::spawn_again;
 use super::io::Io;
-use super::permits::Permit;
 use super::pulse::{Detached, Pulse};
 #[cfg(target_os = "linux")]
 use super::socket::Parted;
 use super::socket::Transport;
+use crate::admission::Permit;
 #[cfg(target_os = "linux")]
 use crate::send::{Arrival, Input, Returned};
 use crate::send::{Start, StreamTask, write_head};

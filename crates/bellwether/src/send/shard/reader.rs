@@ -9,7 +9,7 @@ use tokio::time::Instant;
 use super::poller::Interests;
 use super::socket::ShardSocket;
 use super::wheel::Tick;
-use crate::listen::Permit;
+use crate::admission::Permit;
 use crate::send::connection::{ConnectionState, MAX_AHEAD_BYTES};
 use crate::send::outlet::{Gone, MAX_DISCARDED_BYTES, Outlet, Wire};
 
