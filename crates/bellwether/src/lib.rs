@@ -53,6 +53,10 @@ mod error;
 mod error_page;
 mod events;
 mod files;
+// Open to the fuzz target; no part of the API.
+#[cfg(fuzzing)]
+#[doc(hidden)]
+pub mod fuzzing;
 #[cfg(doctest)]
 mod guide;
 mod handler;

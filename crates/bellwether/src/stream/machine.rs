@@ -27,6 +27,9 @@ const LAST_WORDS: Duration = Duration::from_millis(100);
 /// has not yet handed to the page.
 const READING: Duration = Duration::from_millis(100);
 
+/// No stream beats more often, whatever its interval: without a bound one of zero would fill the socket.
+const SHORTEST_KEEP_ALIVE: Duration = Duration::from_millis(10);
+
 /// The state of one stream.
 #[derive(Debug)]
 pub(crate) struct Machine {
@@ -75,7 +78,8 @@ impl Machine {
     /// their keep-alives, the second over a drain.
     pub(crate) fn new(options: Arc<StreamOptions>, now: Instant, phase: f64, share: f32) -> Self {
         let keep_alive_at = options.keep_alive.as_ref().and_then(|keep_alive| {
-            let seconds = keep_alive.interval.as_secs_f64() * (0.5 + 0.5 * phase);
+            let interval = keep_alive.interval.max(SHORTEST_KEEP_ALIVE);
+            let seconds = interval.as_secs_f64() * (0.5 + 0.5 * phase);
             now.checked_add(Duration::try_from_secs_f64(seconds).ok()?)
         });
         Self {
@@ -162,7 +166,8 @@ impl Machine {
 
     fn put_off_keep_alive(&mut self, now: Instant) {
         let keep_alive = self.options.keep_alive.as_ref();
-        self.keep_alive_at = keep_alive.and_then(|k| now.checked_add(k.interval));
+        self.keep_alive_at =
+            keep_alive.and_then(|k| now.checked_add(k.interval.max(SHORTEST_KEEP_ALIVE)));
     }
 
     // --- What the source did ---
@@ -242,5 +247,7 @@ impl Machine {
     }
 }
 
+#[cfg(any(test, fuzzing))]
+pub(crate) mod play;
 #[cfg(test)]
 mod tests;
