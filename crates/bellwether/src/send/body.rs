@@ -18,7 +18,7 @@ use bytes::Bytes;
 use http_body::Frame;
 use tokio::time::Instant;
 
-use super::connection::{Attachment, ConnectionState, Reads};
+use super::connection::{Attachment, ConnectionState, Reads, Visit};
 use super::feed::{Found, Portion};
 use super::leaving;
 use super::source::{Filled, Filling, Source};
@@ -57,8 +57,8 @@ enum Driver {
     /// A shard.
     Shard {
         attachment: Attachment,
-        /// The last poll took everything that the feed had, so there is nothing at once.
-        is_fed: bool,
+        /// The visit in which a poll took everything that the feed had: nothing else follows in that visit.
+        fed_in: Option<Visit>,
     },
 }
 
@@ -233,10 +233,12 @@ impl EventBody {
     /// What the shard has read for this reader and others.
     fn take_from_feed(&mut self) -> Option<Portion> {
         let Driver::Shard {
-            attachment: Attachment {
-                feed: Some(feed), ..
-            },
-            is_fed,
+            attachment:
+                Attachment {
+                    feed: Some(feed),
+                    polling,
+                },
+            fed_in,
         } = &mut self.driver
         else {
             return None;
@@ -244,7 +246,7 @@ impl EventBody {
         let Some(Source::Subscription(subscription)) = &mut self.source else {
             return None;
         };
-        *is_fed = false;
+        *fed_in = None;
         let portion = match feed.find(&subscription.place()) {
             Found::Portion(portion) => portion,
             Found::AtEnd | Found::Outside => return None,
@@ -260,15 +262,18 @@ impl EventBody {
             subscription.record_lag(portion.published);
         }
         self.machine.gave(now);
-        *is_fed = true;
+        *fed_in = Some(polling.visit());
         Some(portion)
     }
 
-    /// Whether the last poll took all that a feed had, which is then all there is. A shard polls until a body waits, so
-    /// this is asked right after that poll.
-    fn was_fed(&mut self) -> bool {
-        match &mut self.driver {
-            Driver::Shard { is_fed, .. } => std::mem::take(is_fed),
+    /// Whether a poll of the same visit took all that a feed had, which is then all there is. What is read later than
+    /// that is brought by another visit.
+    fn was_fed(&self) -> bool {
+        match &self.driver {
+            Driver::Shard {
+                attachment,
+                fed_in: Some(visit),
+            } => attachment.polling.visit() == *visit,
             _ => false,
         }
     }
@@ -298,7 +303,7 @@ impl EventBody {
                         Streams::note_path(StreamPath::Engine);
                         Driver::Shard {
                             attachment,
-                            is_fed: false,
+                            fed_in: None,
                         }
                     }
                     None => {
@@ -476,3 +481,6 @@ fn with_scratch<R>(f: impl FnOnce(&mut Vec<u8>) -> R) -> R {
     }
     result
 }
+
+#[cfg(all(test, target_os = "linux"))]
+mod tests;

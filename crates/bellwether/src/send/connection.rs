@@ -65,29 +65,49 @@ pub(crate) struct Attachment {
 /// reach such a body, which has to leave its waker with its topics instead. So a body compares the waker that it is
 /// polled with to this one.
 #[derive(Debug)]
-pub(crate) struct Polling(AtomicUsize);
+pub(crate) struct Polling {
+    waker: AtomicUsize,
+    visits: AtomicU32,
+}
+
+/// The polls of one body that a shard makes one after another, until the body waits or has given enough.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Visit(u32);
 
 impl Polling {
     /// No waker has its data there.
     const NOBODY: usize = usize::MAX;
 
+    /// A visit to a body begins.
+    pub(crate) fn begin_visit(&self) {
+        self.visits.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// The visit that lasts.
+    pub(crate) fn visit(&self) -> Visit {
+        Visit(self.visits.load(Ordering::Relaxed))
+    }
+
     /// Polls with this waker.
     pub(crate) fn poll<T>(&self, waker: &Waker, poll: impl FnOnce(&mut Context<'_>) -> T) -> T {
-        self.0.store(waker.data().addr(), Ordering::Relaxed);
+        self.waker.store(waker.data().addr(), Ordering::Relaxed);
         let polled = poll(&mut Context::from_waker(waker));
-        self.0.store(Self::NOBODY, Ordering::Relaxed);
+        self.waker.store(Self::NOBODY, Ordering::Relaxed);
         polled
     }
 
     /// Whether it is the shard that polls. Its waker lives through the poll, so no other has its address.
     pub(crate) fn is_by(&self, cx: &Context<'_>) -> bool {
-        self.0.load(Ordering::Relaxed) == cx.waker().data().addr()
+        self.waker.load(Ordering::Relaxed) == cx.waker().data().addr()
     }
 }
 
 impl Default for Polling {
     fn default() -> Self {
-        Self(AtomicUsize::new(Self::NOBODY))
+        Self {
+            waker: AtomicUsize::new(Self::NOBODY),
+            visits: AtomicU32::new(0),
+        }
     }
 }
 

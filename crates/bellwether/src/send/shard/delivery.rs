@@ -139,6 +139,7 @@ impl Shard {
             shared: None,
             end: BodyEnd::More,
         };
+        self.wakers.begin_visit();
         for _ in 0..MAX_FRAMES {
             let polled = self.wakers.poll(id, &mut reader.waker, |cx| {
                 // Bodies run foreign code: a panic ends its own stream and no other.

@@ -142,6 +142,11 @@ impl Wakers {
         Arc::clone(&self.polling)
     }
 
+    /// A visit to a reader's body begins.
+    pub(super) fn begin_visit(&self) {
+        self.polling.begin_visit();
+    }
+
     fn make(mailbox: &Arc<Mailbox>) -> (Arc<Nudge>, Waker) {
         let nudge = Arc::new(Nudge {
             mailbox: Arc::clone(mailbox),

@@ -108,6 +108,44 @@ async fn a_crowd_that_never_reads_is_evicted_by_the_deadline_and_leaves_nothing(
     );
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_burst_that_blocks_its_readers_reaches_them_to_its_end_although_nothing_follows() {
+    const BURSTS: usize = 20;
+    let (_, news) = news();
+    let (running, address) = serve_topic(Path::Engine, &news).await;
+    let mut readers = Vec::new();
+    for _ in 0..GOOD {
+        readers.push(open(address, &running).await);
+    }
+    let filler = "x".repeat(FILLER);
+    for burst in 0..BURSTS {
+        // Of many lengths, so that the ends fall on every step of what a shard reads and writes at once.
+        let events = 100 + 37 * burst;
+        let reading: Vec<_> = readers
+            .into_iter()
+            .map(|mut client| {
+                tokio::spawn(async move {
+                    for i in 0..events {
+                        let event = client.next_event().await.unwrap();
+                        assert!(event.data.starts_with(&format!("{burst} {i} ")));
+                    }
+                    client
+                })
+            })
+            .collect();
+        for i in 0..events {
+            publish(&news, format!("{burst} {i} {filler}"));
+            if i % 8 == 0 {
+                tokio::task::yield_now().await;
+            }
+        }
+        readers = Vec::new();
+        for reader in reading {
+            readers.push(reader.await.unwrap());
+        }
+    }
+}
+
 /// A client whose socket never grows: left to itself, the kernel may take megabytes for somebody who reads nothing.
 async fn open_narrow(address: SocketAddr) -> RawClient {
     let socket = tokio::net::TcpSocket::new_v4().unwrap();
