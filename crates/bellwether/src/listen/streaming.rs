@@ -31,7 +31,7 @@ pub(super) fn drive(shared: &Arc<Shared>, pulse: &Pulse, detached: Detached, io:
     is_reusable &= !shared.lifecycle.is_stopping();
     let (parts, body) = response.into_parts();
     ahead.splice(0..0, read.iter().copied());
-    let connection = Arc::clone(&pulse.state);
+    let connection = Arc::clone(pulse.state());
 
     #[cfg(target_os = "linux")]
     let transport = match connection.has_reads() {
