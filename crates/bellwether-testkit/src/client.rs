@@ -268,7 +268,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> RawClient<S> {
         }
     }
 
-    /// The next event of the body, as a client sees it, or how the body ended.
+    /// The next event of the body, as an application sees it, or how the body ended.
+    ///
+    /// An event `bellwether.open` only gives a reader its first id; it is passed over, and
+    /// [`RawClient::next_message`] shows it.
     ///
     /// Comments make no event: [`RawClient::comment_count`] counts them, [`RawClient::raw`] shows them.
     ///
@@ -280,6 +283,24 @@ impl<S: AsyncRead + AsyncWrite + Unpin> RawClient<S> {
     ///
     /// As [`RawClient::read_body_chunk`] does, and when an event is beyond the decoder's limits.
     pub async fn next_event(&mut self) -> Result<Message, BodyEnd> {
+        loop {
+            let message = self.next_message().await?;
+            if message.event.as_str() != "bellwether.open" {
+                return Ok(message);
+            }
+        }
+    }
+
+    /// The next event of the body whatever its name, or how the body ended.
+    ///
+    /// # Errors
+    ///
+    /// As [`RawClient::next_event`].
+    ///
+    /// # Panics
+    ///
+    /// As [`RawClient::next_event`] does.
+    pub async fn next_message(&mut self) -> Result<Message, BodyEnd> {
         loop {
             let mut input = &self.undecoded[..];
             let decoded = self.decoder.decode(&mut input);

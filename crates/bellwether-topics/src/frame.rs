@@ -3,8 +3,9 @@
 //! The bytes lie in one allocation as an HTTP/1.1 chunk: the size line, the event, CRLF. A server that writes to
 //! sockets itself sends [`Frame::chunk`] as it is; an ordinary body takes [`Frame::bytes`], a slice of the same memory.
 //!
-//! Most of the work happens in [`Draft`], before the log's lock is taken: the event is encoded behind some free room,
-//! and under the lock only the id and the size line are written into that room, about seventy bytes.
+//! Most of the work happens in [`Draft`], before the log's lock is taken: the event is encoded between two free rooms,
+//! and under the lock only the size line and the id are written into them, about seventy bytes. The id is the last line:
+//! some clients take an id over as soon as its line ends, and a cut between id and data would lose them the event.
 
 use std::fmt;
 use std::sync::Arc;
@@ -16,8 +17,10 @@ use bytes::Bytes;
 
 use crate::cursor::{Cursor, MAX_CURSOR_BYTES};
 
-/// Room in front of the event: a size of up to 16 hexadecimal digits, CRLF, `id: `, the cursor, LF.
-const ROOM: usize = 16 + 2 + 4 + MAX_CURSOR_BYTES + 1;
+/// Room in front of the event: a size of up to 16 hexadecimal digits and CRLF.
+const HEAD_ROOM: usize = 16 + 2;
+/// Room behind the event: `id: `, the cursor, LF, the blank line, CRLF.
+const TAIL_ROOM: usize = 4 + MAX_CURSOR_BYTES + 1 + 1 + 2;
 const CRLF: &[u8; 2] = b"\r\n";
 
 /// What a frame costs beyond its buffer: the shared head, two places in the history, the allocator's share.
@@ -35,8 +38,8 @@ pub(crate) const FRAME_OVERHEAD_BYTES: usize = 320;
 /// let mut frames = Vec::new();
 /// reader.try_frames(65_536, &mut frames);
 /// let frame = frames[0].frame().unwrap();
-/// assert_eq!(frame.bytes(), format!("id: {id}\ndata: hello\n\n"));
-/// assert_eq!(frame.chunk(), &format!("{:x}\r\nid: {id}\ndata: hello\n\n\r\n", frame.len()));
+/// assert_eq!(frame.bytes(), format!("data: hello\nid: {id}\n\n"));
+/// assert_eq!(frame.chunk(), &format!("{:x}\r\ndata: hello\nid: {id}\n\n\r\n", frame.len()));
 /// # Ok::<(), bellwether_topics::Error>(())
 /// ```
 #[derive(Clone)]
@@ -144,7 +147,7 @@ impl fmt::Debug for Frame {
 /// An encoded event that has no place in a log yet.
 #[derive(Debug)]
 pub(crate) struct Draft {
-    /// `ROOM` free bytes, the event, CRLF.
+    /// `HEAD_ROOM` free bytes, then the event with its blank line. The capacity has the tail's room too.
     buffer: Vec<u8>,
     conflation_key: Option<Arc<str>>,
 }
@@ -156,12 +159,13 @@ impl Draft {
         conflation_key: Option<&str>,
         encode: impl FnOnce(&mut Vec<u8>) -> Result<(), E>,
     ) -> Result<Self, E> {
-        let mut buffer = Vec::with_capacity(ROOM + hint + CRLF.len());
-        buffer.resize(ROOM, 0);
+        let mut buffer = Vec::with_capacity(HEAD_ROOM + hint + TAIL_ROOM);
+        buffer.resize(HEAD_ROOM, 0);
         encode(&mut buffer)?;
-        buffer.extend_from_slice(CRLF);
-        if buffer.capacity() > buffer.len() + buffer.len() / 4 + 128 {
-            buffer.shrink_to_fit();
+        buffer.reserve_exact(TAIL_ROOM);
+        let needed = buffer.len() + TAIL_ROOM;
+        if buffer.capacity() > needed + needed / 4 + 128 {
+            buffer.shrink_to(needed);
         }
         Ok(Self {
             buffer,
@@ -171,10 +175,9 @@ impl Draft {
 
     /// The draft of an event that was encoded before, elsewhere perhaps.
     pub(crate) fn of_encoded(event: &[u8], conflation_key: Option<&str>) -> Self {
-        let mut buffer = Vec::with_capacity(ROOM + event.len() + CRLF.len());
-        buffer.resize(ROOM, 0);
+        let mut buffer = Vec::with_capacity(HEAD_ROOM + event.len() + TAIL_ROOM);
+        buffer.resize(HEAD_ROOM, 0);
         buffer.extend_from_slice(event);
-        buffer.extend_from_slice(CRLF);
         Self {
             buffer,
             conflation_key: conflation_key.map(Arc::from),
@@ -183,25 +186,25 @@ impl Draft {
 
     /// The encoded event, which has no id.
     pub(crate) fn event(&self) -> &[u8] {
-        self.buffer
-            .get(ROOM..self.buffer.len() - CRLF.len())
-            .unwrap_or_default()
+        self.buffer.get(HEAD_ROOM..).unwrap_or_default()
     }
 
-    /// Gives the event its place: writes the id in front of it and the chunk's size in front of that.
+    /// Gives the event its place: writes the id behind its last line, and the chunk's size in front of it.
     pub(crate) fn place(self, cursor: Cursor, topic: Arc<str>, now: Instant) -> Frame {
         let Self {
             mut buffer,
             conflation_key,
         } = self;
-        let mut id = Vec::with_capacity(ROOM);
-        id.extend_from_slice(b"id: ");
-        cursor.append_to(&mut id);
-        id.push(b'\n');
-        let start = ROOM - id.len();
-        buffer[start..ROOM].copy_from_slice(&id);
-        let len = buffer.len() - CRLF.len() - start;
-        let chunk_start = write_size(&mut buffer[..start], len);
+        // The blank line moves behind the id.
+        if buffer.ends_with(b"\n\n") {
+            buffer.pop();
+        }
+        buffer.extend_from_slice(b"id: ");
+        cursor.append_to(&mut buffer);
+        buffer.extend_from_slice(b"\n\n");
+        let len = buffer.len() - HEAD_ROOM;
+        buffer.extend_from_slice(CRLF);
+        let chunk_start = write_size(&mut buffer[..HEAD_ROOM], len);
 
         let weight = buffer.capacity()
             + conflation_key.as_ref().map_or(0, |key| key.len())
@@ -212,7 +215,7 @@ impl Draft {
             topic,
             conflation_key,
             chunk,
-            start: start - chunk_start,
+            start: HEAD_ROOM - chunk_start,
             entered_at: now,
             weight,
             is_superseded: AtomicBool::new(false),
@@ -288,7 +291,7 @@ mod tests {
         let frame = place(draft_of_event(&event, None).unwrap().unwrap());
         assert_eq!(
             frame.bytes(),
-            "id: 1.00000000001.9.000003\n: c\nevent: n\ndata: a\ndata: b\n\n"
+            ": c\nevent: n\ndata: a\ndata: b\nid: 1.00000000001.9.000003\n\n"
         );
         assert_eq!(frame.bytes(), frame.as_bytes());
     }

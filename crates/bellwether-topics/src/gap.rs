@@ -166,8 +166,9 @@ mod tests {
         };
         assert_eq!(
             gap.to_event(GAP_EVENT_NAME).encode().unwrap(),
-            "event: bellwether.gap\nid: 1.00000000000.3.000000\n\
-             data: {\"reason\":\"unknown\",\"asked\":\"\\\"\\\\???\",\"floor\":3,\"head\":\"5-6\",\"lost\":null}\n\n"
+            "event: bellwether.gap\n\
+             data: {\"reason\":\"unknown\",\"asked\":\"\\\"\\\\???\",\"floor\":3,\"head\":\"5-6\",\"lost\":null}\n\
+             id: 1.00000000000.3.000000\n\n"
         );
         gap.asked = None;
         gap.lost = Some(2);

@@ -1,9 +1,9 @@
 //! Events to bytes, in one pass and into one buffer.
 //!
-//! The order of the lines is comment, event, id, retry, data. The short fields come first, so that a reader sees what
-//! an event is before its data, and a `retry:` holds even if the connection breaks within long data (it takes effect
-//! when its line ends, WHATWG HTML 9.2.6). Every line begins with the name of a field or a colon, so no output begins
-//! with a byte-order mark.
+//! The order of the lines is comment, event, retry, data, id. A reader sees what an event is before its data, and a
+//! `retry:` holds even if the connection breaks within long data (it takes effect when its line ends, WHATWG HTML
+//! 9.2.6). The id is last, because some clients take it over when its line ends: a cut between id and data would lose
+//! them the event. Every line begins with the name of a field or a colon, so no output begins with a byte-order mark.
 
 use bytes::Bytes;
 use memchr::memchr2;
@@ -14,9 +14,9 @@ use crate::event::{Data, Rest, ServerSentEvent};
 impl ServerSentEvent {
     /// The event as it goes over the wire, in a buffer of its own.
     ///
-    /// Lines end with LF, and the block ends with a blank line. Two cases have no blank line: a comment alone is just
-    /// its lines, because some clients fire an empty event for a comment followed by a blank line; an event with
-    /// nothing set is no bytes at all.
+    /// Lines end with LF, and the block ends with a blank line. Three cases have no blank line. A comment, a `retry:` or
+    /// both are just their lines, because some clients fire an empty event when a blank line follows them; the blank
+    /// line of the next event ends that block. An event with nothing set is no bytes at all.
     ///
     /// # Errors
     ///
@@ -40,13 +40,18 @@ impl ServerSentEvent {
             Data::Failed(error) => return Err(EncodeError::from(error.clone())),
         };
         out.reserve(self.size_hint());
+        let mut is_block = data.is_some();
         if let Some(rest) = &self.rest {
-            rest.encode_into(out);
+            rest.encode_head_into(out);
+            is_block |= rest.name.is_some() || rest.id.is_some();
         }
         if let Some(data) = data {
             write_data(data, out);
         }
-        if data.is_some() || self.rest.as_ref().is_some_and(|rest| rest.has_heading()) {
+        if let Some(id) = self.event_id() {
+            write_field(b"id: ", id.as_bytes(), out);
+        }
+        if is_block {
             out.push(b'\n');
         }
         Ok(())
@@ -62,15 +67,13 @@ impl ServerSentEvent {
 }
 
 impl Rest {
-    fn encode_into(&self, out: &mut Vec<u8>) {
+    /// Writes what stands before the data.
+    fn encode_head_into(&self, out: &mut Vec<u8>) {
         if let Some(comment) = &self.comment {
             write_comment(comment.as_bytes(), out);
         }
         if let Some(name) = &self.name {
             write_field(b"event: ", name.as_bytes(), out);
-        }
-        if let Some(id) = &self.id {
-            write_field(b"id: ", id.as_bytes(), out);
         }
         if let Some(retry) = self.retry {
             write_field(

@@ -205,13 +205,6 @@ impl ServerSentEvent {
     }
 }
 
-impl Rest {
-    /// Whether there is a name, an id or a retry delay, and so more than a comment.
-    pub(crate) fn has_heading(&self) -> bool {
-        self.name.is_some() || self.id.is_some() || self.retry.is_some()
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;

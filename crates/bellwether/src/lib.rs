@@ -74,7 +74,9 @@ mod streamed;
 
 pub use application::Application;
 pub use error::{Error, Result};
-pub use events::{EventBuffer, EventSender, IntoEvent, ServerEventsResponse, events_from};
+pub use events::{
+    ErrorShape, EventBuffer, EventSender, IntoEvent, ServerEventsResponse, events_from,
+};
 pub use handler::{Adapter, Handler, events};
 pub use http_error::HttpError;
 pub use lifecycle::{CloseReason, Stopping, StreamCounts, is_stopping, shutdown_signal, stopping};

@@ -112,13 +112,13 @@ fn a_typed_topic_publishes_json_with_its_name() {
         let frame = got[index].frame().unwrap();
         let bytes = frame.bytes();
         let text = std::str::from_utf8(&bytes).unwrap();
-        text.strip_prefix(&format!("id: {}\n", frame.id()))
+        text.strip_suffix(&format!("id: {}\n\n", frame.id()))
             .unwrap()
             .to_owned()
     };
     assert_eq!(got.len(), 2);
-    assert_eq!(text(0), "data: {\"cents\":108}\n\n");
-    assert_eq!(text(1), "event: price\ndata: {\"cents\":109}\n\n");
+    assert_eq!(text(0), "data: {\"cents\":108}\n");
+    assert_eq!(text(1), "event: price\ndata: {\"cents\":109}\n");
 }
 
 #[tokio::test]

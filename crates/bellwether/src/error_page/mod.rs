@@ -45,17 +45,16 @@ pub(crate) fn error_pages(details: bool) -> ErrorPages {
 
 /// The name and the data of the event that tells of an error in the middle of a stream.
 ///
-/// The data is `{"status":500,"message":"Internal Server Error"}`; an [`HttpError`] below 500 says
-/// its own status and message. With `details` there is also `"details"`, the chain of sources.
+/// The data is `{"error":{"message":…,"type":"server_error"},"message":"Internal Server Error","status":500}`. The
+/// object `error` is what the SDKs of language models look for: they raise it instead of an odd chunk. An [`HttpError`]
+/// below 500 says its own status and message. With `details` there is also `"details"`, the chain of sources.
 pub(crate) fn in_band(error: &BoxError, details: bool) -> (&'static str, Value) {
-    let (status, message) = match HttpError::find(error.as_ref()) {
-        Some(known) => (known.status(), known.public_message()),
-        None => (
-            StatusCode::INTERNAL_SERVER_ERROR,
-            reason(StatusCode::INTERNAL_SERVER_ERROR),
-        ),
-    };
-    let mut data = json!({ "status": status.as_u16(), "message": message });
+    let (status, message) = public(error);
+    let mut data = json!({
+        "error": { "message": message, "type": error_kind(status) },
+        "status": status.as_u16(),
+        "message": message,
+    });
     if details {
         let chain = std::iter::successors(
             Some(error.as_ref() as &(dyn std::error::Error + 'static)),
@@ -64,6 +63,28 @@ pub(crate) fn in_band(error: &BoxError, details: bool) -> (&'static str, Value) 
         data["details"] = chain.map(ToString::to_string).collect();
     }
     ("bellwether.error", data)
+}
+
+/// The status and the message of an error that a client may see.
+pub(crate) fn public(error: &BoxError) -> (StatusCode, &str) {
+    match HttpError::find(error.as_ref()) {
+        Some(known) => (known.status(), known.public_message()),
+        None => (
+            StatusCode::INTERNAL_SERVER_ERROR,
+            reason(StatusCode::INTERNAL_SERVER_ERROR),
+        ),
+    }
+}
+
+/// The kind of an error as OpenAI's API names it.
+pub(crate) fn error_kind(status: StatusCode) -> &'static str {
+    match status {
+        StatusCode::UNAUTHORIZED => "authentication_error",
+        StatusCode::FORBIDDEN => "permission_error",
+        StatusCode::TOO_MANY_REQUESTS => "rate_limit_error",
+        status if status.is_client_error() => "invalid_request_error",
+        _ => "server_error",
+    }
 }
 
 /// Logs a warning if internals would be shown to more than this machine.

@@ -234,7 +234,11 @@ fn in_band_tells_the_status_and_nothing_else_without_details() {
     assert_eq!(name, "bellwether.error");
     assert_eq!(
         data,
-        json!({ "status": 500, "message": "Internal Server Error" })
+        json!({
+            "error": { "message": "Internal Server Error", "type": "server_error" },
+            "status": 500,
+            "message": "Internal Server Error",
+        })
     );
     assert_eq!(in_band(&error, true).1["details"], json!([SECRET]));
 
@@ -243,7 +247,11 @@ fn in_band_tells_the_status_and_nothing_else_without_details() {
     let error: BoxError = error.into();
     assert_eq!(
         in_band(&error, false).1,
-        json!({ "status": 410, "message": "room closed" })
+        json!({
+            "error": { "message": "room closed", "type": "invalid_request_error" },
+            "status": 410,
+            "message": "room closed",
+        })
     );
     assert_eq!(
         in_band(&error, true).1["details"],

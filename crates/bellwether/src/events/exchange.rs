@@ -160,8 +160,16 @@ impl Exchange {
         {
             subscription.resume_after(id);
         }
+        let has_id = self.last_event_id.is_some();
         let guard = StreamGuard::open(Lifecycle::current(), self.path);
-        let mut body = EventBody::new(source, options, guard, self.presence, self.connection);
+        let mut body = EventBody::new(
+            source,
+            options,
+            guard,
+            self.presence,
+            self.connection,
+            has_id,
+        );
         match body.prime().await {
             Ok(()) => Ok(body),
             Err(error) => {
@@ -183,13 +191,16 @@ pub(crate) async fn answer(router: Router, request: Request) -> Response {
     }
 }
 
+/// The type of an event stream. The charset is always UTF-8; without the parameter several clients read Latin-1.
+pub(crate) const EVENT_STREAM: &str = "text/event-stream; charset=utf-8";
+
 /// The headers of every event stream. `no-transform` keeps proxies from compressing it,
 /// `X-Accel-Buffering` keeps nginx from buffering it.
 pub(crate) fn set_event_stream_headers(headers: &mut HeaderMap) {
     const X_ACCEL_BUFFERING: HeaderName = HeaderName::from_static("x-accel-buffering");
     headers.reserve(4);
     for (name, value) in [
-        (header::CONTENT_TYPE, "text/event-stream"),
+        (header::CONTENT_TYPE, EVENT_STREAM),
         (header::CACHE_CONTROL, "no-store, no-transform"),
         (X_ACCEL_BUFFERING, "no"),
         (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),

@@ -7,6 +7,7 @@
 
 mod accept;
 mod completion;
+mod error_shape;
 mod exchange;
 mod item;
 mod producer;
@@ -14,6 +15,7 @@ mod response;
 mod sender;
 
 pub(crate) use completion::Completion;
+pub use error_shape::ErrorShape;
 pub(crate) use exchange::{Exchange, answer, set_event_stream_headers};
 pub use item::{EventBuffer, IntoEvent};
 pub use response::ServerEventsResponse;

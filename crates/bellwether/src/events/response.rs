@@ -15,6 +15,7 @@ use futures_core::Stream;
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use http_body::Frame;
 
+use super::error_shape::ErrorShape;
 use super::exchange::set_event_stream_headers;
 use super::item::IntoEvent;
 use super::producer::source_of;
@@ -149,8 +150,8 @@ impl ServerEventsResponse {
     }
 
     /// Tells the client at the beginning how long to wait before it reconnects, to the
-    /// millisecond. Default: for a subscription a random time from 2 to 4 s, so that the clients of a server that was
-    /// killed do not all come back at once; for anything else nothing is said, and browsers wait about 3 s.
+    /// millisecond. Default: a random time from 2 to 4 s, so that the clients of a server that was killed do not all
+    /// come back at once.
     pub fn retry(mut self, delay: Duration) -> Self {
         self.overrides.retry = Some(delay);
         self
@@ -167,13 +168,29 @@ impl ServerEventsResponse {
     }
 
     /// How an error after the first event is written. Default: `bellwether.error` with
-    /// `{"status":…,"message":…}`. An id in the event is sent as it is; better give it none.
+    /// `{"error":{"message":…,"type":…},"message":…,"status":…}`. An id in the event is sent as it is; better give it none.
     pub fn error_event<F>(mut self, make: F) -> Self
     where
         F: Fn(&BoxError) -> ServerSentEvent + Send + Sync + 'static,
     {
         self.overrides.error_event = Some(Arc::new(make));
         self
+    }
+
+    /// Writes an error after the first event in the shape that the clients of a vendor's API raise as their own.
+    /// Default: none, `bellwether.error` with an object `error` in its data, which OpenAI's SDKs raise too.
+    ///
+    /// ```
+    /// use bellwether::{ErrorShape, ServerEventsResponse, ServerSentEvent, post, stream};
+    ///
+    /// #[post("/v1/messages")]
+    /// async fn messages() -> ServerEventsResponse {
+    ///     let tokens = stream!( yield ServerSentEvent::text("{}"); );
+    ///     ServerEventsResponse::new(tokens).error_shape(ErrorShape::Anthropic)
+    /// }
+    /// ```
+    pub fn error_shape(self, shape: ErrorShape) -> Self {
+        self.error_event(move |error| shape.event(error))
     }
 
     /// Renames the event that tells an error. Default: `bellwether.error`; the bare name `error`
@@ -187,6 +204,12 @@ impl ServerEventsResponse {
     /// `bellwether.gap`.
     pub fn gap_event_name(mut self, name: EventName) -> Self {
         self.overrides.gap_name = Some(Some(name));
+        self
+    }
+
+    /// Sends no `bellwether.open`; see [`StreamDefaults::no_open_event`].
+    pub fn no_open_event(mut self) -> Self {
+        self.overrides.no_open = true;
         self
     }
 
@@ -260,6 +283,7 @@ pub(super) struct Overrides {
     error_name: Option<Option<EventName>>,
     error_event: Option<ErrorEvent>,
     gap_name: Option<Option<EventName>>,
+    no_open: bool,
 }
 
 impl Overrides {
@@ -281,6 +305,7 @@ impl Overrides {
             error_event: self.error_event,
             show_error_details: base.show_error_details,
             gap_name: self.gap_name.unwrap_or(base.gap_name),
+            open_name: base.open_name.filter(|_| !self.no_open),
             engine: base.engine,
         })
     }
@@ -296,6 +321,7 @@ impl Overrides {
             && self.error_name.is_none()
             && self.error_event.is_none()
             && self.gap_name.is_none()
+            && !self.no_open
     }
 }
 
@@ -348,7 +374,14 @@ impl EventsBody {
             Some(Pending::Source(source, overrides)) => {
                 let options = overrides.resolve(&StreamDefaults::default());
                 let guard = StreamGuard::open(Lifecycle::current(), "".into());
-                Self::Events(EventBody::new(source, options, guard, Arc::default(), None))
+                Self::Events(EventBody::new(
+                    source,
+                    options,
+                    guard,
+                    Arc::default(),
+                    None,
+                    false,
+                ))
             }
             None => Self::Taken,
         }

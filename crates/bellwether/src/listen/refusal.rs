@@ -19,7 +19,7 @@ const LATEST: Duration = Duration::from_secs(45);
 pub(super) fn answer(method: &Method, headers: &HeaderMap) -> Response {
     let wait = Duration::from_millis(fastrand::u64(millis(SOONEST)..=millis(LATEST)));
     if *method == Method::GET && asks_for_events(headers) {
-        let mut response = Response::new(Body::from(format!("retry: {}\n\n", millis(wait))));
+        let mut response = Response::new(Body::from(format!("retry: {}\n", millis(wait))));
         set_event_stream_headers(response.headers_mut());
         response
     } else {
@@ -78,7 +78,7 @@ mod tests {
             assert_eq!(response.status(), 200);
             assert_eq!(
                 response.headers()[header::CONTENT_TYPE],
-                "text/event-stream"
+                "text/event-stream; charset=utf-8"
             );
         }
     }

@@ -25,7 +25,8 @@ use super::source::{Filled, Filling, Source};
 use super::timer::Timer;
 use crate::lifecycle::{CloseReason, Presence, StreamGuard, StreamPath, Streams};
 use crate::stream::{
-    Chain, End, Machine, Outcome, StreamOptions, first_retry, panic_error, write_retry,
+    Chain, End, Machine, Outcome, StreamOptions, first_retry, panic_error, write_opening,
+    write_retry,
 };
 
 /// A frame is handed over when it holds this many bytes or the source waits.
@@ -44,6 +45,8 @@ pub(crate) struct EventBody {
     /// Our server's side of the connection, if our server carries the stream.
     connection: Option<Arc<ConnectionState>>,
     driver: Driver,
+    /// The reader came without an id and has been given none yet.
+    awaits_id: bool,
     /// Encoded before the body was first polled: the initial `retry`, and the first items.
     primed: Vec<u8>,
 }
@@ -69,20 +72,17 @@ impl EventBody {
         guard: StreamGuard,
         presence: Arc<Presence>,
         connection: Option<Arc<ConnectionState>>,
+        has_id: bool,
     ) -> Self {
         let mut primed = Vec::new();
-        let mut retry = options.retry;
+        write_retry(&mut primed, options.retry.unwrap_or_else(first_retry));
         if let Source::Subscription(subscription) = &source {
-            retry.get_or_insert_with(first_retry);
             if let Some(connection) = connection.as_ref().filter(|_| options.engine) {
                 connection.offer(Reads {
                     topics: subscription.topics().collect(),
                     is_shareable: subscription.is_shareable(),
                 });
             }
-        }
-        if let Some(delay) = retry {
-            write_retry(&mut primed, delay);
         }
         if options.retry.is_some() {
             // Said once; without it many streams have the same options.
@@ -95,6 +95,7 @@ impl EventBody {
             source: Some(source),
             machine: Machine::new(options, Instant::now(), fastrand::f64(), fastrand::f32()),
             guard,
+            awaits_id: !has_id,
             presence: Some(presence),
             connection,
             driver: Driver::Unknown,
@@ -172,8 +173,29 @@ impl EventBody {
             self.fail(&error, now, out);
             return;
         }
+        if self.awaits_id {
+            self.give_id(now, out);
+        }
         if out.is_empty() {
             self.machine.tick(now, out);
+        }
+    }
+
+    /// Appends the event that tells the reader where it is, unless the stream has ended or the subscription does not
+    /// know yet.
+    fn give_id(&mut self, now: Instant, out: &mut Vec<u8>) {
+        let options = self.machine.options();
+        let (Some(Source::Subscription(subscription)), Some(name)) =
+            (&self.source, &options.open_name)
+        else {
+            self.awaits_id = false;
+            return;
+        };
+        if let Some(cursor) = subscription.cursor() {
+            let keep_alive = options.keep_alive.as_ref().map(|k| k.interval);
+            write_opening(out, name, cursor.id(), keep_alive);
+            self.awaits_id = false;
+            self.machine.gave(now);
         }
     }
 
@@ -200,6 +222,7 @@ impl EventBody {
         }
         if out.len() > start {
             self.machine.gave(now);
+            self.awaits_id = false;
         }
         self.guard.count(filling.events, out.len() - start);
         let outcome = match filling.filled {
@@ -262,6 +285,7 @@ impl EventBody {
             subscription.record_lag(portion.published);
         }
         self.machine.gave(now);
+        self.awaits_id = false;
         *fed_in = Some(polling.visit());
         Some(portion)
     }

@@ -4,14 +4,10 @@
 
 use std::time::Duration;
 
-use bellwether_wire::ServerSentEvent;
+use bellwether_wire::{ServerSentEvent, event_id, event_name};
 use tokio::time::Instant;
 
 use super::{CloseReason, DrainPlan};
-
-/// Until the client is told otherwise, it comes back after a time between this and twice as much, so that the clients of
-/// a server that was killed do not all come back at once.
-const SOONEST_AT_FIRST: Duration = Duration::from_secs(2);
 
 /// A stop tells no client to come back earlier.
 const SOONEST_AFTER_STOP: Duration = Duration::from_secs(1);
@@ -22,17 +18,19 @@ const SPREAD_AFTER_STOP: Duration = Duration::from_secs(2);
 /// This part of the spread is added to each stream's delay at random.
 const OWN_PART: f64 = 0.25;
 
+/// The id and name of the event that ends a finished stream; a reconnect that brings it gets 204.
+pub(crate) const FINISHED: &str = "bellwether.finished";
+
+/// The client of a finished stream asks again after a time between this and twice as much. An `EventSource` is then
+/// closed by the 204; clients that take a 204 for a fault go on asking at this pace.
+const SOONEST_AFTER_FINISH: Duration = Duration::from_secs(15);
+
 /// How a stream ends whose subscription was closed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct SubscriptionEnd {
     pub(crate) reason: CloseReason,
     /// What the client is told; if nothing, it keeps to what it was told before.
     pub(crate) retry: Option<Duration>,
-}
-
-/// The time after which the client of one subscription comes back, told at the beginning.
-pub(crate) fn first_retry() -> Duration {
-    SOONEST_AT_FIRST.mul_f64(1.0 + fastrand::f64())
 }
 
 impl DrainPlan {
@@ -51,7 +49,20 @@ impl DrainPlan {
     }
 }
 
-/// Appends when to come back.
+/// Appends the last event of a finished stream.
+///
+/// It has data, since Firefox and WebKit lose the id of a block without, and the data is JSON, since many readers parse
+/// whatever comes. `share` spreads the reconnects.
+pub(crate) fn write_finished(out: &mut Vec<u8>, share: f32) {
+    let event = ServerSentEvent::text("{}")
+        .event(event_name!("bellwether.finished"))
+        .retry(SOONEST_AFTER_FINISH.mul_f32(1.0 + share))
+        .id(event_id!("bellwether.finished"));
+    // Text data and a checked id always encode.
+    let _ = event.encode_into(out);
+}
+
+/// Appends when to come back: a line without a blank line behind it, which many clients take for an event.
 pub(crate) fn write_retry(out: &mut Vec<u8>, delay: Duration) {
     // An event that holds only a delay always encodes.
     let _ = ServerSentEvent::new().retry(delay).encode_into(out);

@@ -9,16 +9,9 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::closing::{SubscriptionEnd, write_retry};
+use super::closing::{SubscriptionEnd, write_finished, write_retry};
 use super::options::{OnStop, StreamOptions};
 use super::{CloseReason, DrainPlan, Failure};
-
-/// The id and name of the event that ends a finished stream; a reconnect that brings it gets 204.
-pub(crate) const FINISHED: &str = "bellwether.finished";
-
-/// The last event of a stream that says it is finished. The id comes with data: Firefox and
-/// WebKit lose the id of a block without data.
-const FINISHED_EVENT: &[u8] = b"event: bellwether.finished\nid: bellwether.finished\ndata: \n\n";
 
 /// How long a failed stream waits until its error event has left, where nothing reports that.
 const LAST_WORDS: Duration = Duration::from_millis(100);
@@ -207,7 +200,7 @@ impl Machine {
             }
             Outcome::Ended => {
                 if self.options.finish {
-                    out.extend_from_slice(FINISHED_EVENT);
+                    write_finished(out, self.share);
                 }
                 CloseReason::Finished
             }

@@ -1,17 +1,20 @@
 //! The rules of an event stream, apart from everything that moves bytes.
 //!
 //! [`machine`] decides what is sent when and how a stream ends. [`options`] holds the settings that it follows,
-//! [`closing`] says when a client is told to come back, [`failure`] what a failed source leaves. Nothing here performs
+//! [`opening`] writes what a stream says before its first event, [`closing`] when a client is told to come back, and
+//! [`failure`] what a failed source leaves. Nothing here performs
 //! I/O or reads a clock, so tests play a stream from its first byte to its end without a runtime.
 
 pub(crate) mod closing;
 pub(crate) mod failure;
 pub(crate) mod machine;
+pub(crate) mod opening;
 pub(crate) mod options;
 
-pub(crate) use closing::{SubscriptionEnd, first_retry, write_retry};
+pub(crate) use closing::{FINISHED, SubscriptionEnd, write_retry};
 pub(crate) use failure::{Chain, Failure, panic_error};
-pub(crate) use machine::{End, FINISHED, Machine, Outcome};
+pub(crate) use machine::{End, Machine, Outcome};
+pub(crate) use opening::{first_retry, write_opening};
 pub(crate) use options::StreamOptions;
 pub use options::{OnStop, StreamDefaults};
 

@@ -25,6 +25,9 @@ pub enum OnStop {
     LetFinish,
 }
 
+/// The event that gives a reader without an id its first one.
+const OPEN_EVENT_NAME: EventName = event_name!("bellwether.open");
+
 /// What is sent while a stream has nothing to say.
 #[derive(Debug, Clone)]
 pub(crate) struct KeepAlive {
@@ -56,6 +59,8 @@ pub(crate) struct StreamOptions {
     pub(crate) show_error_details: bool,
     /// The name of the event that tells a gap; without one, gaps are not told.
     pub(crate) gap_name: Option<EventName>,
+    /// The name of the event that gives a reader without an id its first one; without a name it is not sent.
+    pub(crate) open_name: Option<EventName>,
     /// Whether the delivery engine may take the stream.
     pub(crate) engine: bool,
 }
@@ -87,6 +92,7 @@ impl fmt::Debug for StreamOptions {
             .field("leave_grace", &self.leave_grace)
             .field("error_name", &self.error_name)
             .field("gap_name", &self.gap_name)
+            .field("open_name", &self.open_name)
             .field("engine", &self.engine)
             .finish_non_exhaustive()
     }
@@ -111,6 +117,8 @@ pub struct StreamDefaults {
     pub(crate) leave_grace: Duration,
     pub(crate) show_error_details: bool,
     pub(crate) engine: bool,
+    /// Whether a reader without an id is given one at the beginning.
+    pub(crate) opens: bool,
     /// The options of streams whose responses set nothing, made once.
     shared: Shared,
 }
@@ -178,6 +186,18 @@ impl StreamDefaults {
         self
     }
 
+    /// Sends no `bellwether.open` to readers of subscriptions.
+    ///
+    /// By default, a reader that comes without an id, and for whom no event is there at once, first gets an event
+    /// `bellwether.open`: its `id:` is the reader's position, its data `{"keep_alive_ms":15000}` the keep-alive interval.
+    /// Without it, a reader that is cut before its first event misses what is published until it is back, and cannot
+    /// know. Clients that hand every event to the application, whatever its name, may need it off.
+    #[must_use]
+    pub fn no_open_event(mut self) -> Self {
+        self.opens = false;
+        self
+    }
+
     /// Sends subscriptions as any other stream: by a task and a buffer for each connection.
     ///
     /// By default, where the system is Linux, a subscription on HTTP/1.1 over TCP, plain or under TLS, is sent by the
@@ -210,6 +230,7 @@ impl StreamDefaults {
             error_event: None,
             show_error_details: self.show_error_details,
             gap_name: Some(GAP_EVENT_NAME),
+            open_name: self.opens.then_some(OPEN_EVENT_NAME),
             engine: self.engine,
         }
     }
@@ -223,6 +244,7 @@ impl Default for StreamDefaults {
             leave_grace: Self::LEAVE_GRACE,
             show_error_details: false,
             engine: true,
+            opens: true,
             shared: Shared::default(),
         }
     }
@@ -236,6 +258,7 @@ impl fmt::Debug for StreamDefaults {
             .field("leave_grace", &self.leave_grace)
             .field("show_error_details", &self.show_error_details)
             .field("engine", &self.engine)
+            .field("opens", &self.opens)
             .finish()
     }
 }

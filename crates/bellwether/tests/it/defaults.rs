@@ -130,6 +130,10 @@ fn rename_what_is_set_under_another_name(values: &mut Values) {
     let without = if engine == "on" { "off" } else { "on" };
     values.insert("StreamDefaults::no_engine".into(), without.into());
 
+    let opens = values.remove("StreamDefaults::opens").unwrap();
+    let without = if opens == "on" { "off" } else { "on" };
+    values.insert("StreamDefaults::no_open_event".into(), without.into());
+
     // Four fifths of the open files, as a unit test of the permits checks.
     let connections = values.get_mut("Limits::max_connections").unwrap();
     assert_eq!(connections, "none", "the limit of open files decides");
@@ -157,7 +161,7 @@ fn add_response(values: &mut Values) {
             // What an application sets has a row as its setter.
             (
                 "keep_alive" | "interval" | "beat" | "head_wait" | "leave_grace"
-                | "show_error_details" | "engine",
+                | "show_error_details" | "engine" | "open_name",
                 _,
             ) => continue,
             ("error_name", value) => (

@@ -97,7 +97,7 @@ pub(crate) async fn data_of(app: Router, request: Request) -> Vec<String> {
     assert_eq!(response.status(), StatusCode::OK);
     assert_eq!(
         response.headers()[header::CONTENT_TYPE],
-        "text/event-stream"
+        "text/event-stream; charset=utf-8"
     );
     let body = to_bytes(response.into_body(), 1 << 20).await.unwrap();
     let mut decoder = Decoder::new();

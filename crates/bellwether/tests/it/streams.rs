@@ -17,6 +17,8 @@ use http_body_util::BodyExt;
 use tokio::time::sleep;
 use tower::ServiceExt;
 
+use crate::support::after_retry;
+
 /// The answer of one route to a plain GET.
 async fn ask(router: Router) -> Response<Body> {
     ask_with(router, &[]).await
@@ -45,13 +47,33 @@ macro_rules! app {
 
 use app;
 
-/// The next frame as text; `None` at a clean end, an error where the stream was cut.
+/// The next frame as text, without the `retry:` with which a stream begins; `None` at a clean end, an error where the
+/// stream was cut.
 async fn frame(body: &mut Body) -> Option<Result<String, axum::Error>> {
-    let frame = body.frame().await?;
-    Some(frame.map(|frame| String::from_utf8(frame.into_data().unwrap().to_vec()).unwrap()))
+    loop {
+        let frame = match body.frame().await? {
+            Ok(frame) => frame.into_data().unwrap(),
+            Err(error) => return Some(Err(error)),
+        };
+        let text = std::str::from_utf8(&frame).unwrap();
+        match text.starts_with("retry: ").then(|| after_retry(text)) {
+            Some("") => {}
+            Some(rest) => return Some(Ok(rest.to_owned())),
+            None => return Some(Ok(text.to_owned())),
+        }
+    }
 }
 
+/// The whole body, without the `retry:` with which a stream begins.
 async fn text(body: Body) -> String {
+    let whole = whole(body).await;
+    match whole.starts_with("retry: ") {
+        true => after_retry(&whole).to_owned(),
+        false => whole,
+    }
+}
+
+async fn whole(body: Body) -> String {
     String::from_utf8(body.collect().await.unwrap().to_bytes().to_vec()).unwrap()
 }
 

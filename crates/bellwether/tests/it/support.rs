@@ -12,16 +12,24 @@ pub(crate) async fn serve(application: Application) -> (Running, SocketAddr) {
     (running, address)
 }
 
+/// What a stream sends behind the line `retry: …` with which every stream begins.
+pub(crate) fn after_retry(text: &str) -> &str {
+    let line = text
+        .strip_prefix("retry: ")
+        .expect("a stream begins with its retry");
+    let (millis, rest) = line.split_once('\n').expect("a whole line");
+    millis.parse::<u64>().expect("a number of milliseconds");
+    rest
+}
+
 /// The retry that ends the stream; what comes before it is whole events.
 pub(crate) fn farewell(body: &[u8]) -> u64 {
     let text = std::str::from_utf8(body).unwrap();
-    assert!(
-        text.ends_with("\n\n"),
-        "ends on an event boundary: {text:?}"
-    );
-    let last = text.trim_end().rsplit("\n\n").next().unwrap();
-    last.strip_prefix("retry: ")
-        .expect("told when to come back")
+    let (events, last) = text.rsplit_once("retry: ").expect("told when to come back");
+    let is_boundary = events.is_empty() || events.ends_with("\n\n") || events.ends_with(":\n");
+    assert!(is_boundary, "ends on an event boundary: {text:?}");
+    last.strip_suffix('\n')
+        .expect("a whole line")
         .parse()
         .unwrap()
 }

@@ -32,6 +32,7 @@ impl Visitor {
             StreamGuard::open(Lifecycle::new(), "/".into()),
             Arc::default(),
             Some(Arc::clone(&connection)),
+            true,
         );
         connection.attach(Attachment {
             feed: Some(Arc::clone(&feed)),

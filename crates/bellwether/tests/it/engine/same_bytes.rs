@@ -102,7 +102,7 @@ async fn story(body: impl Future<Output = BytesMut>, topics: Topics) -> String {
     let (body, ()) = tokio::join!(body, tells);
     let text = String::from_utf8(body.to_vec()).unwrap();
     // The epoch and the tags differ from log to log, the first line from stream to stream.
-    let (first, rest) = text.split_once("\n\n").unwrap();
+    let (first, rest) = text.split_once('\n').unwrap();
     assert!(first.starts_with("retry: "), "{first}");
     rest.lines()
         .map(|line| match line.strip_prefix("id: ") {

@@ -28,13 +28,16 @@ async fn a_full_server_tells_an_event_source_when_to_come_back_and_others_that_i
     let mut source = RawClient::connect_and_get(address, "/count").await;
     let head = source.read_head().await;
     assert_eq!(head.status, 200);
-    assert_eq!(head.header("content-type"), Some("text/event-stream"));
+    assert_eq!(
+        head.header("content-type"),
+        Some("text/event-stream; charset=utf-8")
+    );
     assert_eq!(head.header("connection"), Some("close"));
     let (body, end) = source.read_to_end().await;
     let text = String::from_utf8(body.to_vec()).unwrap();
     let millis = text
         .strip_prefix("retry: ")
-        .and_then(|text| text.strip_suffix("\n\n"));
+        .and_then(|text| text.strip_suffix("\n"));
     let millis: u64 = millis
         .unwrap_or_else(|| panic!("found {text:?}"))
         .parse()

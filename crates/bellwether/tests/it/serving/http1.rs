@@ -151,7 +151,10 @@ async fn head_claims_no_length_for_a_stream() {
     client.request("HEAD", "/", &[]).await;
     let head = client.read_head().await;
     assert_eq!((head.status, head.header("content-length")), (200, None));
-    assert_eq!(head.header("content-type"), Some("text/event-stream"));
+    assert_eq!(
+        head.header("content-type"),
+        Some("text/event-stream; charset=utf-8")
+    );
     // The connection goes on.
     client.get("/", &[]).await;
     assert_eq!(client.read_head().await.status, 200);

@@ -41,10 +41,14 @@ async fn an_error_after_the_first_event_is_told_in_band_and_cuts_the_stream() {
     let mut body = ask(app!(fails)).await.into_body();
     assert_eq!(
         frame(&mut body).await.unwrap().unwrap(),
-        "id: 1\ndata: one\n\n"
+        "data: one\nid: 1\n\n"
     );
     let told = frame(&mut body).await.unwrap().unwrap();
-    let data = json!({ "status": 500, "message": "Internal Server Error" });
+    let data = json!({
+        "error": { "message": "Internal Server Error", "type": "server_error" },
+        "status": 500,
+        "message": "Internal Server Error",
+    });
     assert_eq!(told, format!("event: bellwether.error\ndata: {data}\n\n"));
     assert!(
         frame(&mut body).await.unwrap().is_err(),

@@ -18,7 +18,10 @@ async fn every_stream_has_the_headers_that_keep_proxies_from_holding_it_back() {
     let response = ask(app!(one)).await;
     let headers = response.headers();
     assert_eq!(response.status(), StatusCode::OK);
-    assert_eq!(headers[header::CONTENT_TYPE], "text/event-stream");
+    assert_eq!(
+        headers[header::CONTENT_TYPE],
+        "text/event-stream; charset=utf-8"
+    );
     assert_eq!(headers[header::CACHE_CONTROL], "no-store, no-transform");
     assert_eq!(headers["x-accel-buffering"], "no");
     assert_eq!(headers[header::X_CONTENT_TYPE_OPTIONS], "nosniff");
@@ -76,7 +79,7 @@ async fn head_is_answered_with_the_headers_and_without_running_the_generator() {
     assert_eq!(response.status(), StatusCode::OK);
     assert_eq!(
         response.headers()[header::CONTENT_TYPE],
-        "text/event-stream"
+        "text/event-stream; charset=utf-8"
     );
     assert_eq!(text(response.into_body()).await, "");
     assert!(!ran.load(Ordering::SeqCst));
@@ -94,7 +97,10 @@ async fn a_post_gets_its_stream_whatever_it_says_that_it_accepts() {
         .unwrap();
     let response = tower::ServiceExt::oneshot(router, request).await.unwrap();
     assert_eq!(response.status(), StatusCode::OK);
-    assert_eq!(response.headers()["content-type"], "text/event-stream");
+    assert_eq!(
+        response.headers()["content-type"],
+        "text/event-stream; charset=utf-8"
+    );
 }
 
 #[tokio::test]

@@ -5,14 +5,14 @@ use std::time::Duration;
 use bellwether::{Json, ServerEventsResponse, ServerSentEvent, event_name, stream};
 use tokio::time::{Instant, sleep};
 
-use super::{app, ask, frame, one, silent, text};
+use super::{app, ask, frame, one, silent, whole};
 
 #[tokio::test]
 async fn the_initial_retry_comes_first() {
     let router = app!(|| ServerEventsResponse::new(one()).retry(Duration::from_millis(2500)));
     assert_eq!(
-        text(ask(router).await.into_body()).await,
-        "retry: 2500\n\ndata: one\n\n"
+        whole(ask(router).await.into_body()).await,
+        "retry: 2500\ndata: one\n\n"
     );
 }
 

@@ -193,3 +193,76 @@ async fn history_that_only_the_broker_has_is_replayed_without_a_seam() {
         closed_for(&running, CloseReason::ClientLeft).await;
     }
 }
+
+#[tokio::test]
+async fn a_reader_that_was_cut_before_its_first_event_comes_back_with_an_id_and_loses_nothing() {
+    for path in Path::BOTH {
+        let (topics, news) = news();
+        publish(&news, "before");
+        publish(&topics.topic("other").unwrap(), "not its own");
+        let (running, address) = serve_topic(path, &news).await;
+        let mut client = open(address, &running).await;
+        let opening = client.next_message().await.unwrap();
+        assert_eq!(opening.event, event_name!("bellwether.open"), "{path:?}");
+        assert_eq!(opening.data, "{\"keep_alive_ms\":null}");
+        client.reset();
+        publish(&news, "meanwhile");
+
+        let mut client = RawClient::connect(address).await;
+        let id = opening.last_event_id;
+        client.get("/", &[("last-event-id", id.as_str())]).await;
+        client.read_head().await;
+        let first = client.next_message().await.unwrap();
+        assert_eq!(
+            (first.event.as_str(), first.data.as_str()),
+            ("message", "meanwhile")
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_stream_opens_with_an_id_only_where_the_client_has_none_and_no_event_brings_one() {
+    for path in Path::BOTH {
+        let (_, news) = news();
+        publish(&news, "kept");
+        let [started, silent, quiet] = [&news, &news, &news].map(Clone::clone);
+        let ask_for_all = move || {
+            started
+                .subscribe()
+                .from_start()
+                .open()
+                .map_err(HttpError::from)
+        };
+        let say_nothing = move || {
+            let response = silent.subscribe().open().map(ServerEventsResponse::new);
+            response
+                .map(ServerEventsResponse::no_open_event)
+                .map_err(HttpError::from)
+        };
+        let application = path
+            .application()
+            .route(("/all", get(ask_for_all)))
+            .route(("/silent", get(say_nothing)))
+            .route((
+                "/",
+                get(move || quiet.subscribe().open().map_err(HttpError::from)),
+            ));
+        let (running, address) = serve(application).await;
+        let first = async |route: &str, headers: &[(&str, &str)], text: &str| {
+            let opened = running.streams().opened;
+            let mut client = RawClient::connect(address).await;
+            client.get(route, headers).await;
+            client.read_head().await;
+            assert_eq!(running.streams().opened, opened + 1);
+            publish(&news, text);
+            client.next_message().await.unwrap()
+        };
+        let all = first("/all", &[], "a").await;
+        assert_eq!((all.event.as_str(), all.data.as_str()), ("message", "kept"));
+        assert_eq!(first("/silent", &[], "b").await.event.as_str(), "message");
+        let opening = first("/", &[], "c").await;
+        assert_eq!(opening.event.as_str(), "bellwether.open");
+        let headers = [("last-event-id", opening.last_event_id.as_str())];
+        assert_eq!(first("/", &headers, "d").await.data, "c");
+    }
+}

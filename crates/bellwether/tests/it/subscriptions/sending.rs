@@ -46,7 +46,12 @@ async fn the_stream_begins_with_a_time_to_come_back_that_differs_from_client_to_
             let mut client = open(address, &running).await;
             let first = client.read_body_chunk().await.unwrap();
             let text = std::str::from_utf8(&first).unwrap();
-            let retry = text.strip_prefix("retry: ").unwrap().trim_end();
+            let (retry, opening) = text
+                .strip_prefix("retry: ")
+                .unwrap()
+                .split_once('\n')
+                .unwrap();
+            assert!(opening.starts_with("event: bellwether.open\n"), "{text}");
             let retry: u64 = retry.parse().unwrap();
             assert!((2000..=4000).contains(&retry), "{retry}");
             retries.insert(retry);
@@ -62,7 +67,7 @@ async fn a_filter_holds_for_replayed_events_as_for_new_ones() {
         let even = |subscribe: Subscribe| {
             subscribe.from_start().filter(|frame| {
                 let text = String::from_utf8_lossy(frame.as_bytes());
-                let number = text.trim_end().rsplit(' ').next().unwrap();
+                let number = text.strip_prefix("data: ").unwrap().lines().next().unwrap();
                 number.parse::<u64>().unwrap() % 2 == 0
             })
         };
@@ -126,7 +131,7 @@ async fn keep_alives_come_while_nothing_is_sent_and_traffic_puts_them_off() {
         let application = subscribes(Application::new().streams(defaults), &news, |s| s);
         let (running, address) = serve(application).await;
         let mut client = open(address, &running).await;
-        // The `retry` of the beginning.
+        // The `retry` and the first id.
         client.read_body_chunk().await.unwrap();
         let began = Instant::now();
         assert_eq!(client.read_body_chunk().await.unwrap(), ":\n", "{path:?}");
@@ -136,10 +141,8 @@ async fn keep_alives_come_while_nothing_is_sent_and_traffic_puts_them_off() {
         for i in 0..40 {
             publish(&news, i);
             let chunk = client.read_body_chunk().await.unwrap();
-            assert!(
-                chunk.ends_with(format!("data: {i}\n\n").as_bytes()),
-                "{chunk:?}"
-            );
+            let expected = format!("data: {i}\nid: ");
+            assert!(chunk.starts_with(expected.as_bytes()), "{chunk:?}");
             tokio::time::sleep(interval / 20).await;
         }
         assert_eq!(client.read_body_chunk().await.unwrap(), ":\n");

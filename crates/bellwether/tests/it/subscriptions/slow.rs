@@ -46,7 +46,7 @@ async fn a_reader_that_the_log_has_passed_is_told_when_to_come_back_and_does_so_
         assert_eq!(end, BodyEnd::Clean, "{path:?}");
         let text = String::from_utf8(body).unwrap();
         assert!(
-            text.ends_with("\n\nretry: 1234\n\n"),
+            text.ends_with("\n\nretry: 1234\n"),
             "{path:?}: {:?}",
             &text[text.len() - 60..]
         );
