@@ -48,7 +48,33 @@ pub(crate) struct EventBody {
     /// The reader came without an id and has been given none yet.
     awaits_id: bool,
     /// Encoded before the body was first polled: the initial `retry`, and the first items.
-    primed: Vec<u8>,
+    primed: Primed,
+}
+
+/// Bytes that wait for the first poll. An idle stream has none, and then this is one pointer.
+#[derive(Default)]
+#[expect(
+    clippy::box_collection,
+    reason = "nearly no stream has any, and a pointer is a third of a list"
+)]
+struct Primed(Option<Box<Vec<u8>>>);
+
+impl Primed {
+    fn of(bytes: Vec<u8>) -> Self {
+        Self((!bytes.is_empty()).then(|| Box::new(bytes)))
+    }
+
+    fn take(&mut self) -> Vec<u8> {
+        self.0.take().map(|bytes| *bytes).unwrap_or_default()
+    }
+
+    fn len(&self) -> usize {
+        self.0.as_ref().map_or(0, |bytes| bytes.len())
+    }
+
+    fn is_empty(&self) -> bool {
+        self.0.is_none()
+    }
 }
 
 /// Who polls the body.
@@ -99,7 +125,7 @@ impl EventBody {
             presence: Some(presence),
             connection,
             driver: Driver::Unknown,
-            primed,
+            primed: Primed::of(primed),
         }
     }
 
@@ -117,9 +143,9 @@ impl EventBody {
         let wait = self.machine.options().head_wait;
         let mut failed = None;
         let first = poll_fn(|cx| {
-            let mut out = std::mem::take(&mut self.primed);
+            let mut out = self.primed.take();
             failed = self.fill(cx, Instant::now(), &mut out);
-            self.primed = out;
+            self.primed = Primed::of(out);
             if failed.is_some() || self.primed.len() > before || !self.machine.is_open() {
                 Poll::Ready(())
             } else {
@@ -133,13 +159,13 @@ impl EventBody {
             Some(error) if self.primed.len() == before => {
                 self.guard.close_for(CloseReason::Error);
                 self.machine.abandon();
-                self.primed = Vec::new();
+                self.primed = Primed::default();
                 Err(error)
             }
             Some(error) => {
-                let mut out = std::mem::take(&mut self.primed);
+                let mut out = self.primed.take();
                 self.fail(&error, Instant::now(), &mut out);
-                self.primed = out;
+                self.primed = Primed::of(out);
                 Ok(())
             }
         }
@@ -160,7 +186,7 @@ impl EventBody {
     /// Appends everything that is due; leaves `out` empty when nothing is.
     fn poll_open(&mut self, cx: &mut Context<'_>, out: &mut Vec<u8>) {
         // Taken with its memory, which an idle stream has no use for.
-        out.append(&mut std::mem::take(&mut self.primed));
+        out.append(&mut self.primed.take());
         let now = Instant::now();
         if let Some(reason) = self.machine.stop(now, self.guard.lifecycle().plan(), out) {
             self.guard.close_for(reason);
@@ -320,13 +346,13 @@ impl EventBody {
             Driver::Unknown => {
                 self.presence.take_if(|presence| !presence.is_needed());
                 let attachment = connection
-                    .and_then(|connection| connection.attachment())
+                    .and_then(ConnectionState::take_attachment)
                     .filter(|attachment| attachment.polling.is_by(cx));
                 self.driver = match attachment {
                     Some(attachment) => {
                         Streams::note_path(StreamPath::Engine);
                         Driver::Shard {
-                            attachment,
+                            attachment: *attachment,
                             fed_in: None,
                         }
                     }
@@ -443,7 +469,7 @@ impl http_body::Body for EventBody {
                     this.poll_open(cx, out);
                 } else {
                     // What was given before the end goes out first.
-                    out.append(&mut std::mem::take(&mut this.primed));
+                    out.append(&mut this.primed.take());
                     if out.is_empty() {
                         this.machine.tick(Instant::now(), out);
                     }

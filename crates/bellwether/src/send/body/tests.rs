@@ -104,3 +104,14 @@ async fn a_visit_that_was_broken_off_hides_nothing_from_the_next() {
     assert_eq!(visitor.poll(), None);
     assert_eq!(visitor.poll(), None);
 }
+
+#[test]
+fn a_body_that_waits_holds_little() {
+    assert!(size_of::<EventBody>() <= 304, "{}", size_of::<EventBody>());
+    // With the two counts of its `Arc` it fills a block of 80 bytes, as allocators count.
+    assert!(
+        size_of::<ConnectionState>() <= 56,
+        "{}",
+        size_of::<ConnectionState>()
+    );
+}
