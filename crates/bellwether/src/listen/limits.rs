@@ -11,7 +11,7 @@ use crate::admission::Places;
 /// Sizes and counts that one server allows.
 ///
 /// Memory in user space, with the defaults: an idle event stream on HTTP/1.1 holds about 2 KiB, a
-/// subscription that the delivery engine serves about half a KiB. A connection that sends or reads as slowly as it may
+/// subscription that the delivery engine serves about 640 bytes. A connection that sends or reads as slowly as it may
 /// holds up to 96 KiB: 32 KiB of head or unread request, up to 64 KiB of unsent answer. Request
 /// bodies come on top, up to [`max_body_bytes`](Limits::max_body_bytes) for each request that a
 /// handler collects. On HTTP/2 each open request may add its own 64 KiB of unsent answer.
