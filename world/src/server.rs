@@ -19,8 +19,8 @@ use axum::extract::{Path as UrlPath, State};
 use axum::http::StatusCode;
 use axum::response::Html;
 use bellwether::{
-    Application, BoxError, Drain, ErrorShape, EventName, HttpError, Json, ServerEventsResponse,
-    ServerSentEvent, Stream, Topics, get, post, stream,
+    Application, BoxError, Drain, ErrorShape, EventName, HttpError, Json, LastEventId,
+    ServerEventsResponse, ServerSentEvent, Stream, Topics, get, post, stream,
 };
 use bellwether_sqlite::SqliteBroker;
 use bellwether_testkit::Program;
@@ -125,25 +125,36 @@ async fn publish(
     Ok("published\n")
 }
 
-fn subscribed(topics: &Topics, topic: &str) -> Result<ServerEventsResponse, HttpError> {
-    let subscription = topics.topic(topic)?.subscribe().from_start().open()?;
-    Ok(ServerEventsResponse::new(subscription))
+fn subscribed(
+    topics: &Topics,
+    topic: &str,
+    last: &LastEventId,
+) -> Result<ServerEventsResponse, HttpError> {
+    let subscribe = topics.topic(topic)?.subscribe();
+    // A start that is chosen here wins over the client's id, so none is chosen for who comes back.
+    let subscribe = match last.as_deref() {
+        None | Some("") => subscribe.from_start(),
+        Some(_) => subscribe,
+    };
+    Ok(ServerEventsResponse::new(subscribe.open()?))
 }
 
 #[get("/topic/{topic}", state = Topics)]
 async fn topic(
     State(topics): State<Topics>,
     UrlPath(topic): UrlPath<String>,
+    last: LastEventId,
 ) -> Result<ServerEventsResponse, HttpError> {
-    subscribed(&topics, &topic)
+    subscribed(&topics, &topic, &last)
 }
 
 #[get("/quiet/{topic}", state = Topics)]
 async fn quiet(
     State(topics): State<Topics>,
     UrlPath(topic): UrlPath<String>,
+    last: LastEventId,
 ) -> Result<ServerEventsResponse, HttpError> {
-    Ok(subscribed(&topics, &topic)?.keep_alive(Duration::from_secs(1)))
+    Ok(subscribed(&topics, &topic, &last)?.keep_alive(Duration::from_secs(1)))
 }
 
 #[get("/once", state = Topics)]
