@@ -1,6 +1,7 @@
 //! `cargo xtask tidy`: the rules of this repository that no other tool knows. They run as tests too.
 
 mod edges;
+mod findings;
 mod text;
 mod tree;
 
@@ -9,7 +10,7 @@ use std::process::ExitCode;
 /// One rule: its name, and a function that lists who breaks it.
 type Rule = (&'static str, fn() -> Vec<String>);
 
-const RULES: [Rule; 8] = [
+const RULES: [Rule; 9] = [
     (
         "crates import only what ARCHITECTURE.md allows",
         edges::check,
@@ -23,6 +24,10 @@ const RULES: [Rule; 8] = [
         text::check_places,
     ),
     ("lockfiles name no host of their own", text::check_lockfiles),
+    (
+        "every finding can be run and says what it is",
+        findings::check,
+    ),
     ("the default build stays small", tree::check),
 ];
 
