@@ -200,7 +200,7 @@ mod tests {
         assert_eq!(bytes(r#"{"comment":""}"#), ":\n");
         let all =
             r#"{"data":{"text":"a\r\nb"},"event":"e","id":"1","retry":{"ms":5},"comment":"c"}"#;
-        let expected = ": c\nevent: e\nid: 1\nretry: 5\ndata: a\ndata: b\n\n";
+        let expected = ": c\nevent: e\nretry: 5\ndata: a\ndata: b\nid: 1\n\n";
         assert_eq!(bytes(all), expected);
     }
 
@@ -219,7 +219,7 @@ mod tests {
     fn a_retry_beyond_what_browsers_keep_is_their_largest() {
         for ms in ["2147483648", "99999999999999999999999999"] {
             let line = format!(r#"{{"retry":{{"ms":{ms}}}}}"#);
-            assert_eq!(bytes(&line), "retry: 2147483647\n\n");
+            assert_eq!(bytes(&line), "retry: 2147483647\n");
         }
     }
 

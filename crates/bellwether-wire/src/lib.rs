@@ -32,7 +32,7 @@
 //! use bellwether_wire::{ServerSentEvent, event_name};
 //!
 //! let event = ServerSentEvent::json([20.5, 21.0]).event(event_name!("temperature")).id(42);
-//! assert_eq!(event.encode()?, "event: temperature\nid: 42\ndata: [20.5,21.0]\n\n");
+//! assert_eq!(event.encode()?, "event: temperature\ndata: [20.5,21.0]\nid: 42\n\n");
 //! # Ok::<(), bellwether_wire::EncodeError>(())
 //! ```
 //!

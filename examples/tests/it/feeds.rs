@@ -13,7 +13,10 @@ async fn hello_sends_three_events_and_ends() {
     let mut client = RawClient::connect_and_get(program.addr(), "/events").await;
     let head = client.read_head().await;
     assert_eq!(head.status, 200);
-    assert_eq!(head.header("content-type"), Some("text/event-stream"));
+    assert_eq!(
+        head.header("content-type"),
+        Some("text/event-stream; charset=utf-8")
+    );
     for i in 0..3 {
         let message = format!("Hello World {i}");
         assert_eq!(next_json(&mut client).await, json!({ "message": message }));

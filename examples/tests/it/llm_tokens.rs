@@ -9,7 +9,7 @@ async fn answer(client: &mut RawClient) -> (String, String) {
     let head = client.read_head().await;
     assert_eq!(
         (head.status, head.header("content-type")),
-        (200, Some("text/event-stream"))
+        (200, Some("text/event-stream; charset=utf-8"))
     );
     let (mut text, mut id) = (String::new(), String::new());
     loop {

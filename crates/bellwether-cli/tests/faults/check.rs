@@ -16,7 +16,7 @@ pub(crate) struct Acknowledged {
 impl Acknowledged {
     /// The event as readers get it.
     pub(crate) fn as_item(&self) -> Item {
-        let bytes = format!("id: {}\ndata: {}", self.id, self.data);
+        let bytes = format!("data: {}\nid: {}", self.data, self.id);
         Item::Event {
             id: self.id.clone(),
             bytes: bytes.into_bytes().into(),
@@ -198,7 +198,7 @@ mod tests {
     }
 
     fn event(at: usize) -> Item {
-        let bytes = format!("id: {}\ndata: a-{at}", id(at));
+        let bytes = format!("data: a-{at}\nid: {}", id(at));
         Item::Event {
             id: id(at),
             bytes: bytes.into_bytes().into(),
@@ -275,7 +275,7 @@ mod tests {
     #[test]
     fn an_event_that_was_stored_twice_is_found() {
         let mut items = run();
-        let bytes = format!("id: {}\ndata: a-7", id(EVENTS));
+        let bytes = format!("data: a-7\nid: {}", id(EVENTS));
         items.push(Item::Event {
             id: id(EVENTS),
             bytes: bytes.into_bytes().into(),
@@ -286,7 +286,7 @@ mod tests {
     #[test]
     fn other_bytes_under_the_same_id_are_found() {
         let mut items = run();
-        let bytes = format!("id: {}\ndata: a-8", id(7));
+        let bytes = format!("data: a-8\nid: {}", id(7));
         items[7] = Item::Event {
             id: id(7),
             bytes: bytes.into_bytes().into(),
@@ -319,7 +319,7 @@ mod tests {
         forked.truncate(30);
         let (mut lost, mut gained) = (run(), forked.clone());
         lost.truncate(35);
-        let bytes = format!("id: {}\ndata: b-0", id(32));
+        let bytes = format!("data: b-0\nid: {}", id(32));
         let new = Item::Event {
             id: id(32).replace("00000a", "00000b"),
             bytes: bytes.into_bytes().into(),

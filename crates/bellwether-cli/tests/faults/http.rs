@@ -107,8 +107,9 @@ impl EventStream {
     /// The connection was cut.
     pub(crate) async fn block(&mut self) -> io::Result<Option<Vec<u8>>> {
         loop {
-            // A keep-alive is a comment on a line of its own, without a blank line.
-            let end = match self.body.starts_with(b":") {
+            // A keep-alive and a retry are lines of their own, without a blank line.
+            let is_line = self.body.starts_with(b":") || self.body.starts_with(b"retry:");
+            let end = match is_line {
                 true => find(&self.body, b"\n").map(|end| (end, 1)),
                 false => find(&self.body, b"\n\n").map(|end| (end, 2)),
             };

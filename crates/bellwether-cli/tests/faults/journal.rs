@@ -18,6 +18,8 @@ pub(crate) enum Block {
     KeepAlive,
     /// Only says when to come back.
     Retry,
+    /// Gives a reader its first id.
+    Opening(String),
 }
 
 impl Block {
@@ -38,6 +40,9 @@ impl Block {
                 Self::Retry
             };
         };
+        if field("event") == Some("bellwether.open") {
+            return Self::Opening(id.to_owned());
+        }
         Self::Item(match field("event") {
             Some("bellwether.gap") => {
                 let data: serde_json::Value = serde_json::from_str(field("data").unwrap()).unwrap();
@@ -70,14 +75,17 @@ pub(crate) fn data(bytes: &[u8]) -> &str {
 fn blocks_are_told_apart() {
     assert_eq!(Block::parse(b":"), Block::KeepAlive);
     assert_eq!(Block::parse(b"retry: 2000"), Block::Retry);
-    let event = b"id: 1.00000000007.42.000001\ndata: x";
+    let event = b"data: x\nid: 1.00000000007.42.000001";
     let item = Item::Event {
         id: "1.00000000007.42.000001".to_owned(),
         bytes: (*event).into(),
     };
     assert_eq!(Block::parse(event), Block::Item(item));
     assert_eq!(data(event), "x");
-    let gap = b"event: bellwether.gap\nid: 1.00000000007.3.000000\ndata: {\"reason\":\"trimmed\"}";
+    let opening = b"event: bellwether.open\ndata: {}\nid: 1.00000000007.3.000000";
+    let id = "1.00000000007.3.000000".to_owned();
+    assert_eq!(Block::parse(opening), Block::Opening(id));
+    let gap = b"event: bellwether.gap\ndata: {\"reason\":\"trimmed\"}\nid: 1.00000000007.3.000000";
     let item = Item::Gap {
         after: "1.00000000007.3.000000".to_owned(),
         reason: "trimmed".to_owned(),

@@ -149,6 +149,7 @@ impl Reader {
                 self.keep_alives.fetch_add(1, Ordering::AcqRel);
             }
             Block::Retry => {}
+            Block::Opening(id) => *last_id = id,
             Block::Item(item) => {
                 let is_last = match &item {
                     Item::Event { id, bytes } => {

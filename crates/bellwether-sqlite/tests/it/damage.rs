@@ -189,8 +189,8 @@ async fn texts(reader: &mut Subscription, count: usize) -> Vec<u64> {
         let frame = reader.next().await.unwrap().into_frame().unwrap();
         let bytes = frame.bytes();
         let text = std::str::from_utf8(&bytes).unwrap();
-        let text = text.split_once("data: ").unwrap().1;
-        got.push(text.trim_end().parse().unwrap());
+        let text = text.split_once("data: ").unwrap().1.lines().next();
+        got.push(text.unwrap().parse().unwrap());
     }
     got
 }

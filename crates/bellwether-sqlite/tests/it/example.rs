@@ -12,7 +12,7 @@ async fn each_run_of_the_example_shows_those_before_it() {
     for runs in 1..=3 {
         let lines = restarts::run(&folder.log()).await.unwrap();
         assert_eq!(lines.len(), runs);
-        let id = lines[0].lines().next().unwrap();
+        let id = lines[0].lines().last().unwrap();
         assert!(id.starts_with("id: 1.") && id.contains(".1."), "{id}");
         assert!(lines[runs - 1].contains("was here"));
     }

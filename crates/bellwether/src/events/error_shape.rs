@@ -52,6 +52,7 @@ fn anthropic_kind(status: StatusCode) -> &'static str {
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
     use crate::HttpError;

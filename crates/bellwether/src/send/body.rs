@@ -76,13 +76,13 @@ impl EventBody {
     ) -> Self {
         let mut primed = Vec::new();
         write_retry(&mut primed, options.retry.unwrap_or_else(first_retry));
-        if let Source::Subscription(subscription) = &source {
-            if let Some(connection) = connection.as_ref().filter(|_| options.engine) {
-                connection.offer(Reads {
-                    topics: subscription.topics().collect(),
-                    is_shareable: subscription.is_shareable(),
-                });
-            }
+        if let Source::Subscription(subscription) = &source
+            && let Some(connection) = connection.as_ref().filter(|_| options.engine)
+        {
+            connection.offer(Reads {
+                topics: subscription.topics().collect(),
+                is_shareable: subscription.is_shareable(),
+            });
         }
         if options.retry.is_some() {
             // Said once; without it many streams have the same options.

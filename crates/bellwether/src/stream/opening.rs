@@ -38,6 +38,7 @@ pub(crate) fn write_opening(
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used)]
 mod tests {
     use bellwether_wire::{event_id, event_name};
 
