@@ -5,7 +5,8 @@
 #   connection breaks between that line and the end of the event, the client asks for what follows an event that its
 #   user never got, and the event is lost.
 # Standard: WHATWG HTML, section 9.2.6: `id` sets the last event ID buffer; "Set the last event ID string of the event
-#   source to the value of the last event ID buffer" is a step of dispatching, at the blank line.
+#   source to the value of the last event ID buffer" is a step of dispatching, at the blank line. The README of the
+#   first calls itself "fully compatible with the Event Stream format", that of the second "fully compliant".
 # Seen:
 #   @microsoft/fetch-event-source: got one; came back with 2
 #   extended-eventsource: got one; came back with 2

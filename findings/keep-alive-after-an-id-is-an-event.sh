@@ -3,8 +3,8 @@
 # Version: 0.4.3, with httpx 0.28.1
 # Behaviour: once an event has brought an id, each keep-alive that is a comment and a blank line is handed over as an
 #   event with empty data. Before the first id the same bytes are nothing. Many servers send keep-alives in this form.
-# Standard: WHATWG HTML, section 9.2.6: a line that starts with a colon is ignored, and a blank line with an empty data
-#   buffer dispatches nothing, whatever the last event id is.
+# Standard: WHATWG HTML, section 9.2.6: a line that starts with a colon is ignored; and for browsers, a blank line with an
+#   empty data buffer dispatches nothing, whatever the last event id is.
 # Seen:
 #   message 'one' 7
 #   message '' 7

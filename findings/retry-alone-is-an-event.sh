@@ -3,8 +3,9 @@
 # Version: 3.57.0
 # Behaviour: a block that holds only `retry:` is taken for an event with empty data, which is no JSON, so the stream of
 #   chat chunks dies with JSONDecodeError before its first chunk.
-# Standard: WHATWG HTML, section 9.2.6: "If the data buffer is an empty string, set the data buffer and the event type
-#   buffer to the empty string and return"; no event is dispatched. A `retry:` line may stand anywhere.
+# Standard: WHATWG HTML, section 9.2.6, for browsers: "If the data buffer is an empty string, set the data buffer and the
+#   event type buffer to the empty string and return"; no event is dispatched. Other clients may do otherwise, but
+#   `retry` sets a time of the stream and may stand in a block of its own.
 # Seen:
 #   JSONDecodeError: Expecting value: line 1 column 1 (char 0)
 set -euo pipefail

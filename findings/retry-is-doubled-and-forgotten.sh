@@ -3,8 +3,8 @@
 # Version: 0.5.3 and 0.2.1
 # Behaviour: after a clean end the client waits twice what `retry:` said, and forgets it: unless the next stream says it
 #   too, the next wait is twice the client's own default, 10 s. A server that says `retry:` once is not heeded.
-# Standard: WHATWG HTML, section 9.2.6: `retry` sets "the event stream's reconnection time to that integer", which stays
-#   until another; 9.2.3 waits that time, and a further delay only for servers that are probably overloaded.
+# Standard: WHATWG HTML, section 9.2.6: `retry` sets "the event stream's reconnection time to that integer"; 9.2.3: "Wait a
+#   delay equal to the reconnection time of the event source", and more only at will, for instance after a failure.
 # Seen:
 #   requests-sse: asked for 300 ms once, waited about 600 ms and then 10 s
 #   aiohttp-sse-client: asked for 300 ms once, waited about 600 ms and then 10 s

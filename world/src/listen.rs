@@ -27,6 +27,8 @@ pub(crate) async fn run(url: &str) -> bool {
                 println!("{}", json!({ "event": "bellwether.gap", "data": reason }));
             }
             Ok(_) => {}
+            // The end that the server asked for.
+            Err(error) if error.is_finished() => {}
             Err(error) => println!("{}", json!({ "end": error.to_string() })),
         }
     }

@@ -25,3 +25,6 @@ const end = () => {
 source.addEventListener("end", () => source.readyState === 2 && end());
 source.addEventListener("closed", end);
 source.onerror = () => setImmediate(() => source.readyState === 2 && end());
+
+// A program has more to do than to read a stream; undici's waits to reconnect do not keep it alive.
+setInterval(() => {}, 2 ** 30);

@@ -1,7 +1,5 @@
 //! Short words for what was seen of a client.
 
-use std::time::Duration;
-
 use super::driver::Event;
 use super::scenario::{Scenario, Seen};
 use crate::payload::{LINES, TEXT};
@@ -226,13 +224,15 @@ pub(crate) fn beside_minimal(counts: &[(Scenario, usize, usize)]) -> (String, bo
     let words = match (fewer.is_empty(), more.is_empty()) {
         (true, true) => "as many".to_owned(),
         (true, false) => format!("more: {}", more.join("; ")),
-        (false, _) => format!("FEWER: {}", fewer.join("; ")),
+        (false, _) => format!("fewer: {}", fewer.join("; ")),
     };
     (words, fewer.is_empty())
 }
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use tokio::time::Instant;
 
     use super::super::driver::Heard;
@@ -333,7 +333,7 @@ mod tests {
         let (words, is_good) = beside_minimal(&[(Plain, 23, 23), (Cut, 19, 20)]);
         assert_eq!(
             (words.as_str(), is_good),
-            ("FEWER: 19, not 20, in cut", false)
+            ("fewer: 19, not 20, in cut", false)
         );
     }
 }
