@@ -69,6 +69,18 @@ pub struct Gap {
 }
 
 impl Gap {
+    /// Up to here, where a reader begins of whom nobody knows what it has had.
+    pub(crate) fn in_doubt(cursor: Cursor) -> Self {
+        Self {
+            reason: GapReason::Unknown,
+            asked: None,
+            floor: cursor.offset,
+            head: cursor.offset,
+            lost: None,
+            cursor,
+        }
+    }
+
     /// Why.
     pub fn reason(&self) -> GapReason {
         self.reason

@@ -20,7 +20,8 @@ impl ServerSentEvent {
     ///
     /// # Errors
     ///
-    /// The value given to [`json`](Self::json) is no JSON. No other event can fail.
+    /// The value given to [`json`](Self::json) is no JSON, or the text given as a name or an id is none. No other event
+    /// can fail.
     pub fn encode(&self) -> Result<Bytes, EncodeError> {
         let mut out = Vec::new();
         self.encode_into(&mut out)?;
@@ -39,6 +40,9 @@ impl ServerSentEvent {
             #[cfg(feature = "json")]
             Data::Failed(error) => return Err(EncodeError::from(error.clone())),
         };
+        if let Some(mistake) = self.rest.as_ref().and_then(|rest| rest.mistake) {
+            return Err(EncodeError::from(mistake));
+        }
         out.reserve(self.size_hint());
         let mut is_block = data.is_some();
         if let Some(rest) = &self.rest {

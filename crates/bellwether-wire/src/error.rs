@@ -44,8 +44,8 @@ impl std::error::Error for FieldError {}
 
 /// An event that cannot be encoded.
 ///
-/// Ids, names and text are checked before they get into an event, so this is always about JSON: the value given to
-/// [`ServerSentEvent::json`](crate::ServerSentEvent::json) or [`encode_json_into`](crate::encode_json_into) is none.
+/// The value given to [`ServerSentEvent::json`](crate::ServerSentEvent::json) or
+/// [`encode_json_into`](crate::encode_json_into) is no JSON, or the text given as a name or an id is none.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct EncodeError {
     kind: EncodeErrorKind,
@@ -55,14 +55,34 @@ pub struct EncodeError {
 enum EncodeErrorKind {
     #[cfg(feature = "json")]
     Json(crate::json::JsonError),
+    Field(FieldError),
 }
 
-#[cfg(feature = "json")]
 impl EncodeError {
     /// What is wrong with the JSON, if that is what failed.
+    #[cfg(feature = "json")]
     pub fn json(&self) -> Option<&crate::json::JsonError> {
-        let EncodeErrorKind::Json(error) = &self.kind;
-        Some(error)
+        match &self.kind {
+            EncodeErrorKind::Json(error) => Some(error),
+            EncodeErrorKind::Field(_) => None,
+        }
+    }
+
+    /// What is wrong with the name or the id, if that is what failed.
+    pub fn field(&self) -> Option<&FieldError> {
+        match &self.kind {
+            #[cfg(feature = "json")]
+            EncodeErrorKind::Json(_) => None,
+            EncodeErrorKind::Field(error) => Some(error),
+        }
+    }
+}
+
+impl From<FieldError> for EncodeError {
+    fn from(error: FieldError) -> Self {
+        Self {
+            kind: EncodeErrorKind::Field(error),
+        }
     }
 }
 
@@ -77,16 +97,15 @@ impl From<crate::json::JsonError> for EncodeError {
 
 impl fmt::Display for EncodeError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        #[cfg(not(feature = "json"))]
-        let _ = f;
-        match self.kind {
+        match &self.kind {
             #[cfg(feature = "json")]
-            EncodeErrorKind::Json(ref error) => fmt::Display::fmt(error, f),
+            EncodeErrorKind::Json(error) => fmt::Display::fmt(error, f),
+            EncodeErrorKind::Field(error) => fmt::Display::fmt(error, f),
         }
     }
 }
 
-// The message is that of the JSON error itself, so that is no separate source.
+// The message is that of the error inside, so that is no separate source.
 impl std::error::Error for EncodeError {}
 
 /// A stream that is beyond the decoder's [`Limits`](crate::Limits): the peer's fault, or a limit that is too low.

@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use crate::field::{EventId, EventName};
+use crate::error::{EncodeError, FieldError};
+use crate::field::{EventId, EventName, IntoEventId, IntoEventName};
 use crate::text::Text;
 
 #[cfg(feature = "json")]
@@ -40,6 +41,8 @@ pub(crate) struct Rest {
     /// Milliseconds, at most `MAX_RETRY_MS`.
     pub(crate) retry: Option<u32>,
     pub(crate) comment: Option<Text>,
+    /// The first text that was given as a name or an id and is none.
+    pub(crate) mistake: Option<FieldError>,
 }
 
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -120,16 +123,40 @@ impl ServerSentEvent {
     }
 
     /// Sets the name under which the browser dispatches the event; without one it is `message`.
+    ///
+    /// Takes an [`EventName`], or text, which is checked: text with a line break could inject an event. The event then
+    /// carries the error, which [`error`](Self::error) tells and encoding returns. `event_name!` checks a literal when the
+    /// program is compiled.
+    ///
+    /// ```
+    /// use bellwether_wire::{ServerSentEvent, event_name};
+    ///
+    /// let event = ServerSentEvent::text("108").event("price");
+    /// assert_eq!(event, ServerSentEvent::text("108").event(event_name!("price")));
+    /// assert!(ServerSentEvent::text("108").event("pri\nce").encode().is_err());
+    /// ```
     #[must_use]
-    pub fn event(mut self, name: EventName) -> Self {
-        self.rest_mut().name = Some(name);
+    pub fn event(mut self, name: impl IntoEventName) -> Self {
+        let name = name.into_event_name();
+        let rest = self.rest_mut();
+        match name {
+            Ok(name) => rest.name = Some(name),
+            Err(mistake) => rest.mistake = rest.mistake.or(Some(mistake)),
+        }
         self
     }
 
-    /// Sets the id, which the browser sends back as `Last-Event-ID` when it reconnects. Integers are ids too.
+    /// Sets the id, which the browser sends back as `Last-Event-ID` when it reconnects.
+    ///
+    /// Takes an [`EventId`], an integer, or text, which is checked as that of a [name](Self::event) is.
     #[must_use]
-    pub fn id(mut self, id: impl Into<EventId>) -> Self {
-        self.rest_mut().id = Some(id.into());
+    pub fn id(mut self, id: impl IntoEventId) -> Self {
+        let id = id.into_event_id();
+        let rest = self.rest_mut();
+        match id {
+            Ok(id) => rest.id = Some(id),
+            Err(mistake) => rest.mistake = rest.mistake.or(Some(mistake)),
+        }
         self
     }
 
@@ -177,12 +204,15 @@ impl ServerSentEvent {
         self.rest.as_ref()?.comment.as_ref().map(Text::as_str)
     }
 
-    /// Why the value given to [`json`](Self::json) is no JSON, if so.
-    #[cfg(feature = "json")]
-    pub fn error(&self) -> Option<&JsonError> {
+    /// Why the event cannot be encoded, if so: the value given to [`json`](Self::json) is no JSON, or a text no name or id.
+    pub fn error(&self) -> Option<EncodeError> {
         match &self.data {
-            Data::Failed(error) => Some(error),
-            Data::None | Data::Text(_) => None,
+            #[cfg(feature = "json")]
+            Data::Failed(error) => Some(EncodeError::from(error.clone())),
+            Data::None | Data::Text(_) => {
+                let mistake = self.rest.as_ref()?.mistake?;
+                Some(EncodeError::from(mistake))
+            }
         }
     }
 

@@ -267,6 +267,60 @@ macro_rules! id_of_integer {
 
 id_of_integer!(u8 u16 u32 u64 usize i8 i16 i32 i64 isize);
 
+/// What [`ServerSentEvent::event`](crate::ServerSentEvent::event) takes: a checked name, or text to be checked.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is no name of an event",
+    note = "give an `EventName`, such as `event_name!(\"price\")`, or text, which is checked when the event is encoded"
+)]
+pub trait IntoEventName {
+    /// The name.
+    ///
+    /// # Errors
+    ///
+    /// The text is no name.
+    fn into_event_name(self) -> Result<EventName, FieldError>;
+}
+
+/// What [`ServerSentEvent::id`](crate::ServerSentEvent::id) takes: a checked id, an integer, or text to be checked.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is no id of an event",
+    note = "give an `EventId`, such as `event_id!(\"a1\")`, an integer, or text, which is checked when the event is encoded"
+)]
+pub trait IntoEventId {
+    /// The id.
+    ///
+    /// # Errors
+    ///
+    /// The text is no id.
+    fn into_event_id(self) -> Result<EventId, FieldError>;
+}
+
+macro_rules! into_field {
+    ($trait:ident::$method:ident -> $type:ident, checked: $($text:ty)+, taken: $($value:ty)+) => {
+        $(impl $trait for $text {
+            fn $method(self) -> Result<$type, FieldError> {
+                $type::new(self)
+            }
+        })+
+        $(impl $trait for $value {
+            fn $method(self) -> Result<$type, FieldError> {
+                Ok(self.into())
+            }
+        })+
+    };
+}
+
+into_field!(
+    IntoEventName::into_event_name -> EventName,
+    checked: &str String,
+    taken: EventName &EventName
+);
+into_field!(
+    IntoEventId::into_event_id -> EventId,
+    checked: &str String,
+    taken: EventId &EventId u8 u16 u32 u64 usize i8 i16 i32 i64 isize
+);
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -80,7 +80,7 @@ mod error;
 pub use crate::decode::Decoder;
 pub use crate::error::{DecodeError, EncodeError, FieldError};
 pub use crate::event::ServerSentEvent;
-pub use crate::field::{EventId, EventName};
+pub use crate::field::{EventId, EventName, IntoEventId, IntoEventName};
 pub use crate::limits::Limits;
 pub use crate::message::{Message, MessageRef};
 pub use crate::text::Text;

@@ -72,6 +72,9 @@ pub(crate) struct Parts {
     pub(crate) routes: Vec<RouteLine>,
     pub(crate) files: Option<PathBuf>,
     readiness: Readiness,
+    liveness: Option<String>,
+    /// Paths of probes, which a full server answers too.
+    pub(crate) probes: Vec<String>,
     pub(crate) defaults: StreamDefaults,
     pub(crate) limits: Limits,
     pub(crate) timeouts: Timeouts,
@@ -104,6 +107,8 @@ where
                 routes: Vec::new(),
                 files: None,
                 readiness: Readiness::default(),
+                liveness: None,
+                probes: Vec::new(),
                 defaults: StreamDefaults::default(),
                 limits: Limits::default(),
                 timeouts: Timeouts::default(),
@@ -223,6 +228,15 @@ where
         self
     }
 
+    /// Answers liveness on `path`: `200 alive`, always. Default: no such route.
+    ///
+    /// A full server answers this route and [`health`](Self::health) too, so that a probe on a new connection does not
+    /// have a server ended that serves its clients well.
+    pub fn liveness(mut self, path: impl Into<String>) -> Self {
+        self.parts.liveness = Some(path.into());
+        self
+    }
+
     /// Adds a condition to [`health`](Self::health): while it does not hold, the answer is `503` and `otherwise`.
     ///
     /// It is asked at each request for readiness, so it has to be quick: look at a flag that others keep up to date.
@@ -321,6 +335,11 @@ impl Application {
         let mut readiness = std::mem::take(&mut parts.readiness);
         if let Some(path) = readiness.path.take() {
             router = router.route(&path, readiness.route(|| !Lifecycle::current().is_ready()));
+            parts.probes.push(path);
+        }
+        if let Some(path) = parts.liveness.take() {
+            router = router.route(&path, crate::health::liveness());
+            parts.probes.push(path);
         }
         if let Some(directory) = &parts.files {
             let files = files::serve_files(directory)

@@ -1,7 +1,8 @@
-//! The readiness route: tells a load balancer whether to send new clients here.
+//! The routes for probes: readiness tells a load balancer whether to send new clients here, liveness that the process
+//! answers.
 //!
-//! It is opt-in and says one word, or why not. Liveness needs no route of its own: a process that answers is
-//! alive, and one that is stopping must not be killed for it.
+//! Both are opt-in. Readiness says one word, or why not. Liveness says one word always: a process that is stopping, or
+//! whose broker is away, must not be killed for it.
 
 use std::sync::Arc;
 
@@ -51,6 +52,14 @@ impl Readiness {
             async move { response }
         })
     }
+}
+
+/// A route that answers `200 alive`.
+pub(crate) fn liveness<S>() -> MethodRouter<S>
+where
+    S: Clone + Send + Sync + 'static,
+{
+    get(async || answer(Ok("alive")))
 }
 
 fn answer(verdict: Result<&str, &str>) -> Response {

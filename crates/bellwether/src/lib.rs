@@ -95,6 +95,7 @@ pub use bellwether_topics::{
     Retention, Slow, Subscribe, Subscription, Topic, Topics, TypedTopic,
 };
 pub use bellwether_wire::{
-    EventId, EventName, FieldError, JsonError, ServerSentEvent, event_id, event_name,
+    EncodeError, EventId, EventName, FieldError, IntoEventId, IntoEventName, JsonError,
+    ServerSentEvent, event_id, event_name,
 };
 pub use futures_core::Stream;

@@ -239,6 +239,7 @@ impl Prepared {
             tokio::time::sleep(notice).await;
         };
         let server = Server {
+            probes: parts.probes,
             router,
             lifecycle: lifecycle.clone(),
             limits,

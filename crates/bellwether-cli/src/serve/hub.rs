@@ -40,7 +40,8 @@ pub(super) fn application(topics: Topics, has_index: bool) -> Application {
         .route(publish)
         .route(list)
         .route(inspector)
-        .health("/ready");
+        .health("/ready")
+        .liveness("/healthz");
     if !has_index {
         application = application.route(start_page);
     }

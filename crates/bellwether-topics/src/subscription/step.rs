@@ -13,6 +13,7 @@ use crate::log::Look;
 use crate::place::{AfterGap, Asked, Place};
 use crate::policy::Slow;
 use crate::presence::CloseReason;
+use crate::resumption::Resumption;
 
 /// What one step led to.
 pub(super) enum Step {
@@ -57,6 +58,18 @@ impl Subscription {
                 return Step::Ask;
             }
         }
+        if self.begin == Begin::Unchosen
+            && let Some(resumption) = Resumption::take()
+        {
+            self.resume(&resumption);
+        }
+        if self.begin == Begin::InDoubt
+            && let Some(cursor) = self.node.log.cursor_of(&self.reader)
+        {
+            self.begin = Begin::Look;
+            let after_gap = self.reader.after_gap();
+            return self.tell(Gap::in_doubt(cursor), after_gap, out);
+        }
         let start = out.len();
         let after_gap = self.reader.after_gap();
         let look = match self.begin {
@@ -69,8 +82,11 @@ impl Subscription {
                 self.node.log.gap(&mut self.reader, GapReason::Unknown)
             }
             Begin::Unknown => Look::Deep(Some(GapReason::Unknown)),
-            Begin::Look | Begin::Unchosen => {
-                self.begin = Begin::Look;
+            // A doubt is told as soon as the place is known.
+            Begin::Look | Begin::Unchosen | Begin::InDoubt => {
+                if self.begin == Begin::Unchosen {
+                    self.begin = Begin::Look;
+                }
                 self.node.log.look(&mut self.reader, limit, waker, |frame| {
                     out.push(Delivery::Event(frame.clone()));
                 })

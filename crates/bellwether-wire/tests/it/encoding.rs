@@ -106,3 +106,27 @@ fn checked_text_passes_through_serde_and_is_checked_there() {
     assert!(serde_json::from_str::<EventId>("\"4\\u00002\"").is_err());
     assert!(serde_json::from_str::<EventName>("\"a\\nb\"").is_err());
 }
+
+#[test]
+fn a_name_or_an_id_may_be_text_which_is_checked_when_it_is_encoded() {
+    let checked = ServerSentEvent::text("a")
+        .event(event_name!("price"))
+        .id(event_id!("7"));
+    assert_eq!(ServerSentEvent::text("a").event("price").id("7"), checked);
+    assert_eq!(
+        ServerSentEvent::text("a")
+            .event("price".to_owned())
+            .id("7".to_owned()),
+        checked
+    );
+    for event in [
+        ServerSentEvent::text("a").event("pri\nce"),
+        ServerSentEvent::text("a").event("pri\rce").event("later"),
+        ServerSentEvent::text("a").id("7\n"),
+        ServerSentEvent::text("a").id("\0"),
+    ] {
+        let error = event.encode().unwrap_err();
+        assert!(error.field().is_some(), "{error}");
+        assert_eq!(event.error(), Some(error));
+    }
+}

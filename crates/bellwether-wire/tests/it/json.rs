@@ -60,18 +60,21 @@ impl Serialize for Failing {
 /// Checks that the value is refused everywhere, and returns the message.
 fn refusal<T: Serialize>(value: T) -> String {
     let event = ServerSentEvent::json(&value).id(1);
-    let error = event.error().expect("the event carries the error").clone();
+    let error = event.error().expect("the event carries the error");
     assert_eq!(event.data(), None);
     assert!(!event.is_empty());
     let mut out = b"before".to_vec();
     let encoded = event.encode_into(&mut out).unwrap_err();
-    assert_eq!(encoded.json(), Some(&error));
+    assert_eq!(encoded, error);
     assert_eq!(event.encode().unwrap_err(), encoded);
     assert_eq!(encode_json_into(&value, &mut out).unwrap_err(), encoded);
     assert_eq!(out, b"before");
     let message = error.to_string();
     assert_eq!(encoded.to_string(), message);
-    assert_eq!(ServerSentEvent::try_json(value).unwrap_err(), error);
+    assert_eq!(
+        Some(&ServerSentEvent::try_json(value).unwrap_err()),
+        error.json()
+    );
     message
 }
 

@@ -6,6 +6,7 @@ use axum::Router;
 use axum::body::Body;
 use axum::extract::{MatchedPath, Request};
 use axum::response::{IntoResponse, Response};
+use bellwether_topics::Resumption;
 use futures_core::Stream;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
 use tower::ServiceExt;
@@ -17,7 +18,7 @@ use super::response::{EventsBody, Overrides, Pending, PendingEvents};
 use crate::http_error::HttpError;
 use crate::lifecycle::{Lifecycle, Presence, PresenceLink, StreamGuard};
 use crate::request::sent_last_event_id;
-use crate::send::{ConnectionState, EventBody, Source, subscription};
+use crate::send::{ConnectionState, EventBody, Source};
 use crate::stream::{FINISHED, StreamDefaults, StreamOptions};
 
 /// What has to be known of a request to answer it with events.
@@ -155,10 +156,8 @@ impl Exchange {
         options: Arc<StreamOptions>,
     ) -> Result<EventBody, Response> {
         let is_application = self.defaults.is_some();
-        if let Some(subscription) = subscription(&mut source)
-            && let Some(id) = &self.last_event_id
-        {
-            subscription.resume_after(id);
+        if let Some(id) = &self.last_event_id {
+            source.resume(Resumption::After(id.as_str().into()));
         }
         let has_id = self.last_event_id.is_some();
         let guard = StreamGuard::open(Lifecycle::current(), self.path);

@@ -20,7 +20,7 @@ where
     S::Item: IntoEvent,
 {
     if TypeId::of::<S>() != TypeId::of::<Subscription>() {
-        return Source::Producer(Box::pin(StreamProducer { stream }));
+        return Source::Producer(Box::pin(StreamProducer { stream }), None);
     }
     let stream: Box<dyn Any> = Box::new(stream);
     let subscription = stream.downcast::<Subscription>();

@@ -2,13 +2,14 @@
 
 use std::fmt;
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, Once, PoisonError};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
 use axum::BoxError;
 use axum::body::Body;
 use axum::response::{IntoResponse, Response};
+use bellwether_topics::Resumption;
 use bellwether_wire::{EventName, ServerSentEvent};
 use bytes::Bytes;
 use futures_core::Stream;
@@ -371,7 +372,10 @@ impl EventsBody {
     fn events(pending: &PendingEvents) -> Self {
         match pending.take() {
             Some(Pending::Body(body)) => Self::Events(body),
-            Some(Pending::Source(source, overrides)) => {
+            Some(Pending::Source(mut source, overrides)) => {
+                // Nothing of ours has seen the request, so what the client has had is not known.
+                source.resume(Resumption::Unknown);
+                warn_of_doubt(&source);
                 let options = overrides.resolve(&StreamDefaults::default());
                 let guard = StreamGuard::open(Lifecycle::current(), "".into());
                 Self::Events(EventBody::new(
@@ -385,6 +389,20 @@ impl EventsBody {
             }
             None => Self::Taken,
         }
+    }
+}
+
+/// Warns, once in a process, of a route that cannot resume its subscriptions.
+fn warn_of_doubt(source: &Source) {
+    static WARNING: Once = Once::new();
+    if matches!(source, Source::Subscription(subscription) if subscription.begins_in_doubt()) {
+        WARNING.call_once(|| {
+            tracing::warn!(
+                target: "bellwether::stream",
+                "a handler of a plain axum route returned a subscription, which cannot see the client's Last-Event-ID: \
+                 every client is told a gap first; route the handler with bellwether::get, or say `after` when it subscribes"
+            );
+        });
     }
 }
 

@@ -40,7 +40,20 @@ pub(super) async fn run(shared: &Arc<Shared>, listener: Listener) {
             }
         };
         trouble.end();
-        match shared.permits.admit(ip(peer)) {
+        let admission = loop {
+            match shared.permits.admit(ip(peer)) {
+                // A browser takes a connection that is closed unanswered for a fault of the network, and tries it ten
+                // times more. Whoever comes next waits in the listener's queue.
+                Admission::Hold => tokio::select! {
+                    biased;
+                    () = stopping.as_mut() => return,
+                    () = shared.permits.room() => {}
+                },
+                admission => break admission,
+            }
+        };
+        match admission {
+            Admission::Hold => {}
             Admission::Serve(permit) => serve(shared, socket, peer, permit, None),
             Admission::Refuse(permit, why) => serve(shared, socket, peer, permit, Some(why)),
             Admission::Close(why) => {

@@ -88,9 +88,14 @@ impl Limits {
     ///
     /// An `EventSource` gets `200` with a `retry:` of 15 to 45 s and an end, since any other
     /// status makes it give up for good; everybody else gets `503` with `Retry-After`. Connections
-    /// beyond these are closed without a word.
+    /// beyond these wait in the listener's queue until there is room. Those of an address that is at
+    /// [its own limit](Self::max_connections_per_address) have as many answers of their own, and are closed without a
+    /// word beyond them.
     ///
-    /// Default: 64, but never more than a tenth of the limit of open files. Zero closes at once.
+    /// The routes for probes ([`health`](crate::Application::health),
+    /// [`liveness`](crate::Application::liveness)) are answered in these places, as if there were room.
+    ///
+    /// Default: 64, but never more than a tenth of the limit of open files. Zero lets everybody wait.
     #[must_use]
     pub fn max_refusals(mut self, refusals: usize) -> Self {
         self.max_refusals = refusals;

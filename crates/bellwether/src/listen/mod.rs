@@ -68,11 +68,15 @@ pub(crate) struct Server {
     pub(crate) limits: Limits,
     pub(crate) timeouts: Timeouts,
     pub(crate) drain: Drain,
+    /// Paths that are answered also where there is no place.
+    pub(crate) probes: Vec<String>,
 }
 
 /// What all connections of a server have in common.
 struct Shared {
     router: Router,
+    /// Paths that are answered also where there is no place.
+    probes: Vec<String>,
     lifecycle: Lifecycle,
     limits: Limits,
     timeouts: Timeouts,
@@ -129,6 +133,7 @@ impl Server {
             }),
             permits: Permits::new(&self.limits, files, Meters::new()),
             router: self.router,
+            probes: self.probes,
             lifecycle: self.lifecycle,
             limits: self.limits,
             timeouts: self.timeouts,

@@ -33,7 +33,9 @@ pub(super) enum Admission {
     Serve(Permit),
     /// It gets one answer that says why.
     Refuse(Permit, Refusal),
-    /// It is closed without a word.
+    /// There is no place to answer it now: it waits until there is one.
+    Hold,
+    /// It is closed without a word: its address has all the answers that it may have at once.
     Close(Refusal),
 }
 
@@ -41,7 +43,10 @@ pub(super) enum Admission {
 #[derive(Debug)]
 pub(super) struct Permits {
     connections: Arc<Pool>,
+    /// For those who find the server full.
     refusals: Arc<Pool>,
+    /// For those whose address has all its places. Apart, so that one address takes no answer away from others.
+    address_refusals: Arc<Pool>,
     addresses: Option<Arc<Addresses>>,
     meters: Meters,
     #[cfg(test)]
@@ -57,6 +62,7 @@ impl Permits {
         Self {
             connections: Pool::new(connections, Some(meters.clone())),
             refusals: Pool::new(refusals, None),
+            address_refusals: Pool::new(refusals, None),
             addresses: limits.max_connections_per_address.map(|limit| {
                 Arc::new(Addresses {
                     limit,
@@ -88,10 +94,25 @@ impl Permits {
     }
 
     fn refuse(&self, why: Refusal) -> Admission {
-        self.meters.refused(why);
-        match self.refusals.take(None) {
+        let (pool, otherwise) = match why {
+            Refusal::Full => (&self.refusals, Admission::Hold),
+            Refusal::Address => (&self.address_refusals, Admission::Close(why)),
+        };
+        let admission = match pool.take(None) {
             Some(permit) => Admission::Refuse(permit, why),
-            None => Admission::Close(why),
+            None => otherwise,
+        };
+        if !matches!(admission, Admission::Hold) {
+            self.meters.refused(why);
+        }
+        admission
+    }
+
+    /// Waits until a connection that was held may be admitted: for a place, or for one to be refused in.
+    pub(super) async fn room(&self) {
+        tokio::select! {
+            _ = self.connections.places.acquire() => {}
+            _ = self.refusals.places.acquire() => {}
         }
     }
 
@@ -245,10 +266,7 @@ mod tests {
         let permits = permits(&Limits::default().max_connections(0).max_refusals(1));
         let first = permits.admit(None);
         assert!(matches!(first, Admission::Refuse(..)));
-        assert!(matches!(
-            permits.admit(None),
-            Admission::Close(Refusal::Full)
-        ));
+        assert!(matches!(permits.admit(None), Admission::Hold));
     }
 
     #[test]

@@ -40,7 +40,18 @@ impl Requests {
     fn verdict(&self, request: &Request<Incoming>) -> Option<Response> {
         if self.pulse.refusal.is_some() {
             self.pulse.note_refused();
-            return Some(refusal::answer(request.method(), request.headers()));
+            // A probe that gets 503 would have the server killed or emptied that serves its clients well.
+            if !self
+                .shared
+                .probes
+                .iter()
+                .any(|path| path == request.uri().path())
+            {
+                return Some(refusal::answer(request.method(), request.headers()));
+            }
+        }
+        if !names_one_host(request) {
+            return Some(bad_host());
         }
         let limits = &self.shared.limits;
         if target_bytes(request.uri()) > limits.max_uri_bytes {
@@ -134,6 +145,23 @@ impl hyper::service::Service<Request<Incoming>> for Requests {
 fn status(status: StatusCode) -> Response {
     let mut response = Response::new(Body::empty());
     *response.status_mut() = status;
+    response
+}
+
+/// Whether the request has the `Host` that it must have: one field on HTTP/1.1, at most one elsewhere (RFC 9112, section
+/// 3.2). Two readers of two fields might route by different ones.
+fn names_one_host<B>(request: &Request<B>) -> bool {
+    let fields = request.headers().get_all(header::HOST).iter().count();
+    fields == 1 || fields == 0 && request.version() != Version::HTTP_11
+}
+
+fn bad_host() -> Response {
+    let mut response = Response::new(Body::from("a request has exactly one Host field\n"));
+    *response.status_mut() = StatusCode::BAD_REQUEST;
+    let headers = response.headers_mut();
+    let text = HeaderValue::from_static("text/plain; charset=utf-8");
+    headers.insert(header::CONTENT_TYPE, text);
+    headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
     response
 }
 

@@ -33,6 +33,7 @@ impl Bench {
 
     fn with(router: Router, limits: Limits) -> Self {
         let server = Server {
+            probes: Vec::new(),
             router,
             lifecycle: Lifecycle::new(),
             limits,
@@ -390,6 +391,7 @@ async fn the_task_of_an_idle_stream_is_small() {
 async fn a_server_on_a_port_stops_when_told() {
     let lifecycle = Lifecycle::new();
     let server = Server {
+        probes: Vec::new(),
         router: hello(),
         lifecycle: lifecycle.clone(),
         limits: Limits::default(),

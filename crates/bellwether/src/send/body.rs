@@ -13,7 +13,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use axum::BoxError;
-use bellwether_topics::Subscription;
+use bellwether_topics::Resumption;
 use bytes::Bytes;
 use http_body::Frame;
 use tokio::time::Instant;
@@ -207,7 +207,9 @@ impl EventBody {
         let start = out.len();
         // A generator or a filter is foreign code: its panic ends its own stream and no other.
         let polled = catch_unwind(AssertUnwindSafe(|| match source {
-            Source::Producer(producer) => producer.as_mut().poll_fill(cx, out, FRAME_BYTES),
+            Source::Producer(producer, resumption) => Resumption::scope(resumption, || {
+                producer.as_mut().poll_fill(cx, out, FRAME_BYTES)
+            }),
             Source::Subscription(subscription) => {
                 Source::poll_subscription(subscription, cx, is_watched, gap_name, out, FRAME_BYTES)
             }
@@ -384,7 +386,7 @@ impl EventBody {
             presence.leave();
         }
         match self.source.take() {
-            Some(Source::Producer(producer)) => {
+            Some(Source::Producer(producer, _)) => {
                 let grace = self.machine.options().leave_grace;
                 if let Some(presence) = &self.presence {
                     leaving::let_go(producer, presence, grace, self.guard.lifecycle());
@@ -473,14 +475,6 @@ impl Drop for EventBody {
         if let Some(connection) = &self.connection {
             connection.end_streaming();
         }
-    }
-}
-
-/// The subscription of a source, to begin it where the client left off.
-pub(crate) fn subscription(source: &mut Source) -> Option<&mut Subscription> {
-    match source {
-        Source::Subscription(subscription) => Some(subscription),
-        Source::Producer(_) => None,
     }
 }
 

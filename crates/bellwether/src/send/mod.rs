@@ -32,7 +32,7 @@ mod source;
 mod task;
 mod timer;
 
-pub(crate) use body::{EventBody, subscription};
+pub(crate) use body::EventBody;
 pub(crate) use connection::{ConnectionState, MAX_AHEAD_BYTES};
 #[cfg(target_os = "linux")]
 pub(crate) use engine::{Engine, Returned, Rules};

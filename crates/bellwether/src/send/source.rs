@@ -4,7 +4,7 @@ use std::cell::RefCell;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
-use bellwether_topics::{self as topics, Delivery, Subscription, Taken};
+use bellwether_topics::{self as topics, Delivery, Resumption, Subscription, Taken};
 use bellwether_wire::EventName;
 
 use crate::stream::{CloseReason, Failure, SubscriptionEnd};
@@ -51,11 +51,20 @@ pub(crate) trait Producer: Send {
 
 /// Where events come from.
 pub(crate) enum Source {
-    Producer(Pin<Box<dyn Producer>>),
+    /// A generator's stream, and where subscriptions begin that it reads itself.
+    Producer(Pin<Box<dyn Producer>>, Option<Resumption>),
     Subscription(Subscription),
 }
 
 impl Source {
+    /// Has the stream begin where its client left off.
+    pub(crate) fn resume(&mut self, resumption: Resumption) {
+        match self {
+            Self::Producer(_, within) => *within = Some(resumption),
+            Self::Subscription(subscription) => subscription.resume(&resumption),
+        }
+    }
+
     /// Fills from the subscription. Where a shard follows the topics (`is_watched`), no waker is left with them.
     pub(super) fn poll_subscription(
         subscription: &mut Subscription,

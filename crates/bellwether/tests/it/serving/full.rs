@@ -81,8 +81,69 @@ async fn a_place_is_free_again_when_its_client_has_left() {
 }
 
 #[tokio::test]
-async fn beyond_the_refusals_a_connection_is_closed_without_a_word() {
-    let limits = Limits::default().max_connections(0).max_refusals(1);
+async fn beyond_the_refusals_connections_wait_until_there_is_room_and_none_is_closed_unanswered() {
+    let limits = Limits::default().max_connections(1).max_refusals(1);
+    let (_running, address) = serve(application().limits(limits)).await;
+    let mut held = RawClient::connect_and_get(address, "/count").await;
+    assert_eq!(held.read_head().await.status, 200);
+    let silent = RawClient::connect(address).await;
+    let mut waiting = Vec::new();
+    for _ in 0..20 {
+        let mut client = RawClient::connect(address).await;
+        client.get("/", &[("accept", "*/*")]).await;
+        waiting.push(client);
+    }
+    // The one place for refusals is free again, and serves all of them one after the other.
+    silent.reset();
+    for mut client in waiting {
+        assert_eq!(client.read_head().await.status, 503);
+        client.closed().await;
+    }
+}
+
+#[tokio::test]
+async fn a_connection_that_waits_is_served_where_a_place_becomes_free() {
+    let limits = Limits::default().max_connections(1).max_refusals(0);
+    let (_running, address) = serve(application().limits(limits)).await;
+    let mut held = RawClient::connect_and_get(address, "/count").await;
+    assert_eq!(held.read_head().await.status, 200);
+    let mut waiting = RawClient::connect(address).await;
+    waiting.get("/", &[("accept", "*/*")]).await;
+    held.reset();
+    assert_eq!(waiting.read_head().await.status, 200);
+}
+
+#[tokio::test]
+async fn a_full_server_answers_its_probes() {
+    let limits = Limits::default().max_connections(1);
+    let application = application()
+        .limits(limits)
+        .health("/ready")
+        .liveness("/alive");
+    let (_running, address) = serve(application).await;
+    let mut held = RawClient::connect_and_get(address, "/count").await;
+    assert_eq!(held.read_head().await.status, 200);
+    for (path, status, text) in [
+        ("/ready", 200, "ready"),
+        ("/alive", 200, "alive"),
+        ("/", 503, "the server is full, try again later\n"),
+    ] {
+        let mut client = RawClient::connect(address).await;
+        client.get(path, &[("accept", "*/*")]).await;
+        let head = client.read_head().await;
+        assert_eq!(head.status, status, "{path}");
+        assert_eq!(head.header("connection"), Some("close"), "{path}");
+        let (body, _) = client.read_to_end().await;
+        assert_eq!(body, text, "{path}");
+        client.closed().await;
+    }
+}
+
+#[tokio::test]
+async fn an_address_beyond_its_own_answers_is_closed_and_takes_none_from_others() {
+    let limits = Limits::default()
+        .max_connections_per_address(0)
+        .max_refusals(1);
     let (_running, address) = serve(application().limits(limits)).await;
     let _silent = RawClient::connect(address).await;
     let mut client = RawClient::connect(address).await;

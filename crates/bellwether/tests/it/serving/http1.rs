@@ -159,3 +159,36 @@ async fn head_claims_no_length_for_a_stream() {
     client.get("/", &[]).await;
     assert_eq!(client.read_head().await.status, 200);
 }
+
+#[tokio::test]
+async fn a_request_has_exactly_one_host_on_http_1_1_and_at_most_one_on_1_0() {
+    let (_running, address) = serve(application()).await;
+    for (head, expected) in [
+        ("GET / HTTP/1.1\r\nHost: a\r\n\r\n", 200),
+        ("GET / HTTP/1.1\r\nHost:\r\n\r\n", 200),
+        ("GET / HTTP/1.1\r\n\r\n", 400),
+        ("GET / HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n", 400),
+        ("GET / HTTP/1.1\r\nHost: a\r\nhost: a\r\n\r\n", 400),
+        ("GET http://a/ HTTP/1.1\r\n\r\n", 400),
+        ("GET / HTTP/1.0\r\n\r\n", 200),
+        ("GET / HTTP/1.0\r\nHost: a\r\nHost: a\r\n\r\n", 400),
+    ] {
+        assert_eq!(status(address, head).await, expected, "{head:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_connection_ends_after_a_request_without_its_host() {
+    let (_running, address) = serve(application()).await;
+    let mut client = RawClient::connect(address).await;
+    client
+        .send("GET / HTTP/1.1\r\n\r\nGET / HTTP/1.1\r\nHost: a\r\n\r\n")
+        .await;
+    let head = client.read_head().await;
+    assert_eq!(
+        (head.status, head.header("connection")),
+        (400, Some("close"))
+    );
+    client.read_to_end().await;
+    client.closed().await;
+}

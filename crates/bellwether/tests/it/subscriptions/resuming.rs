@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use bellwether::{
-    CloseReason, HttpError, LastEventId, Retention, ServerEventsResponse, ServerSentEvent, Topic,
-    Topics, event_name, get,
+    CloseReason, Delivery, Frame, HttpError, LastEventId, Retention, ServerEventsResponse,
+    ServerSentEvent, Topic, Topics, event_name, get, stream,
 };
 use bellwether_testkit::{RawClient, eventually};
 
@@ -265,4 +265,150 @@ async fn a_stream_opens_with_an_id_only_where_the_client_has_none_and_no_event_b
         let headers = [("last-event-id", opening.last_event_id.as_str())];
         assert_eq!(first("/", &headers, "d").await.data, "c");
     }
+}
+
+/// Routes that all read one topic, in every shape that compiles.
+fn every_shape(news: &Topic) -> Vec<(&'static str, axum::routing::MethodRouter)> {
+    let opened = {
+        let news = news.clone();
+        move || news.subscribe().open().map_err(HttpError::from)
+    };
+    let [a, b, c, d, e] = [(); 5].map(|()| opened.clone());
+    vec![
+        ("/plain", get(a)),
+        (
+            "/wrapped",
+            get(move || {
+                let mut subscription = b().unwrap();
+                stream!(while let Some(delivery) = subscription.next().await {
+                    yield delivery;
+                })
+            }),
+        ),
+        (
+            "/opened-inside",
+            get(move || {
+                let c = c.clone();
+                stream!(
+                    let mut subscription = c().unwrap();
+                    while let Some(delivery) = subscription.next().await {
+                        yield delivery;
+                    }
+                )
+            }),
+        ),
+        (
+            "/mapped",
+            get(move || {
+                let mut subscription = d().unwrap();
+                ServerEventsResponse::new(stream!(while let Some(delivery) =
+                    subscription.next().await
+                {
+                    yield match delivery {
+                        Delivery::Event(frame) => {
+                            ServerSentEvent::text(text_of(&frame)).id(frame.id())
+                        }
+                        Delivery::Gap(gap) => gap.to_event(event_name!("bellwether.gap")),
+                        _ => ServerSentEvent::new(),
+                    };
+                }))
+            }),
+        ),
+        (
+            "/axum",
+            axum::routing::get(async move || ServerEventsResponse::new(e().unwrap())),
+        ),
+    ]
+}
+
+fn text_of(frame: &Frame) -> String {
+    let bytes = String::from_utf8_lossy(frame.as_bytes());
+    let line = bytes.lines().find_map(|line| line.strip_prefix("data: "));
+    line.unwrap().to_owned()
+}
+
+#[tokio::test]
+async fn a_subscription_resumes_in_every_shape_under_an_application() {
+    for path in Path::BOTH {
+        let (_, news) = news();
+        let mut application = path.application();
+        let mut routes = Vec::new();
+        for (route, method) in every_shape(&news) {
+            routes.push(route);
+            application = application.route((route, method));
+        }
+        let (_running, address) = serve(application).await;
+        let one = ServerSentEvent::text("one");
+        let id = news.publish(&one).unwrap().id().unwrap();
+        publish(&news, "two");
+        publish(&news, "three");
+        for route in routes {
+            let mut client = RawClient::connect(address).await;
+            client.get(route, &[("last-event-id", id.as_str())]).await;
+            client.read_head().await;
+            for text in ["two", "three"] {
+                assert_eq!(client.next_event().await.unwrap().data, text, "{route}");
+            }
+            let mut client = RawClient::connect(address).await;
+            client.get(route, &[("last-event-id", "nonsense")]).await;
+            client.read_head().await;
+            let gap = client.next_event().await.unwrap();
+            assert_eq!(gap.event.as_str(), "bellwether.gap", "{route}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn under_a_foreign_server_a_subscription_resumes_or_begins_with_a_gap_in_every_shape() {
+    let (_, news) = news();
+    let mut router = axum::Router::new();
+    let mut routes = Vec::new();
+    for (route, method) in every_shape(&news) {
+        routes.push(route);
+        router = router.route(route, method);
+    }
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let server = tokio::spawn(async move { axum::serve(listener, router).await });
+    let one = ServerSentEvent::text("one");
+    let id = news.publish(&one).unwrap().id().unwrap();
+    publish(&news, "two");
+    for route in routes {
+        let mut client = RawClient::connect(address).await;
+        client.get(route, &[("last-event-id", id.as_str())]).await;
+        client.read_head().await;
+        let first = client.next_event().await.unwrap();
+        if route == "/axum" {
+            assert_eq!(first.event.as_str(), "bellwether.gap");
+            assert!(first.data.contains("\"unknown\""), "{}", first.data);
+            publish(&news, "three");
+            assert_eq!(client.next_event().await.unwrap().data, "three");
+        } else {
+            assert_eq!(first.data, "two", "{route}");
+        }
+    }
+    server.abort();
+}
+
+#[tokio::test]
+async fn a_second_subscription_of_a_generator_does_not_repeat_what_the_first_gave() {
+    let (_, news) = news();
+    let topic = news.clone();
+    let handler = move || {
+        let topic = topic.clone();
+        stream!(loop {
+            let mut subscription = topic.subscribe().open().unwrap();
+            yield subscription.next().await.unwrap();
+        })
+    };
+    let (_running, address) = serve(Path::Body.application().route(("/", get(handler)))).await;
+    let one = ServerSentEvent::text("one");
+    let id = news.publish(&one).unwrap().id().unwrap();
+    publish(&news, "two");
+    let mut client = RawClient::connect(address).await;
+    client.get("/", &[("last-event-id", id.as_str())]).await;
+    client.read_head().await;
+    assert_eq!(client.next_event().await.unwrap().data, "two");
+    let next = client.next_event().await.unwrap();
+    assert_eq!(next.event.as_str(), "bellwether.gap");
 }
