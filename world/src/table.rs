@@ -43,17 +43,22 @@ impl Table {
     /// `<!-- world: NAME -->` before the table and `<!-- end: NAME -->` behind it, each on a line of its own.
     pub(crate) fn publish(&self, docs: &str, name: &str, what: Docs) -> bool {
         println!("\n{}", self.markdown());
-        let path = root().join(docs);
-        let outcome = match what {
-            Docs::Leave => Ok(()),
-            Docs::Write => write(&path, name, &self.markdown()),
-            Docs::Check => check(&path, name, &self.markdown()),
-        };
-        if let Err(error) = &outcome {
-            println!("{docs}: {error}");
-        }
-        outcome.is_ok()
+        publish(&self.markdown(), docs, name, what)
     }
+}
+
+/// Does with the docs what was asked for: a text between markers, as [`Table::publish`] has them.
+pub(crate) fn publish(text: &str, docs: &str, name: &str, what: Docs) -> bool {
+    let path = root().join(docs);
+    let outcome = match what {
+        Docs::Leave => Ok(()),
+        Docs::Write => write(&path, name, text),
+        Docs::Check => check(&path, name, text),
+    };
+    if let Err(error) = &outcome {
+        println!("{docs}: {error}");
+    }
+    outcome.is_ok()
 }
 
 /// The root of the repository.
@@ -85,7 +90,7 @@ fn check(path: &Path, name: &str, table: &str) -> Result<(), String> {
     match there == table {
         true => Ok(()),
         false => Err(format!(
-            "the table {name:?} differs; new here:{}",
+            "the text {name:?} differs; new here:{}",
             differing.concat()
         )),
     }

@@ -9,6 +9,7 @@ use tokio::sync::oneshot;
 use super::kinds::Kind;
 use super::origin;
 use super::proxy::{Folder, Proxy};
+use super::reader::Door;
 use super::trial::{self, Path};
 use super::words::both;
 use crate::table::root;
@@ -38,6 +39,8 @@ pub(super) struct Case {
     pub(super) folder: &'static str,
     pub(super) version: String,
     pub(super) certificate: PathBuf,
+    /// Whether figures are printed.
+    pub(super) is_shown: bool,
 }
 
 /// What was seen through one door.
@@ -62,10 +65,7 @@ impl Case {
         let server = origin::start(&database, 0).await;
         let proxy = self.start(&name, &text, &server).await?;
         let (http1, http2) = (proxy.http1(), proxy.http2());
-        let path = |door| Path {
-            door,
-            server: server.addr().to_owned(),
-        };
+        let path = |door| self.path(door, &server, &name);
         let paths: Vec<Path> = [Some(http1), http2]
             .into_iter()
             .flatten()
@@ -86,6 +86,19 @@ impl Case {
         kill(&paths, server, &mut seen).await;
         proxy.stop().await;
         Ok(self.cells(&seen))
+    }
+
+    fn path(&self, door: Door, server: &Program, name: &str) -> Path {
+        let label = match self.is_shown {
+            true => format!("{name} {}", door.options.concat()),
+            false => String::new(),
+        };
+        let server = server.addr().to_owned();
+        Path {
+            door,
+            server,
+            label,
+        }
     }
 
     async fn start(&self, name: &str, text: &str, server: &Program) -> Result<Proxy, String> {
@@ -111,8 +124,8 @@ impl Case {
         let proxy = self.start(&format!("{name}-gzip"), &text, server).await?;
         let mut words = Vec::new();
         for door in [Some(proxy.http1()), proxy.http2()].into_iter().flatten() {
-            let server = server.addr().to_owned();
-            words.push(trial::compression(&Path { door, server }).await);
+            let path = self.path(door, server, &format!("{name}, gzip"));
+            words.push(trial::compression(&path).await);
         }
         proxy.stop().await;
         Ok(words)

@@ -104,14 +104,7 @@ pub(super) const KINDS: [Kind; 6] = [
         package: "caddy",
         file: "Caddyfile",
         frame: "Caddyfile",
-        changes: &[
-            UPSTREAM,
-            (
-                "example.org {\n",
-                "http://localhost:{plain} {\n\tbind 127.0.0.1\n\timport site\n}\n\
-                 https://localhost:{tls} {\n\tbind 127.0.0.1\n\ttls {certificate} {certificate}\n\timport site\n}\n(site) {\n",
-            ),
-        ],
+        changes: &[UPSTREAM, ("example.org {\n", "(site) {\n")],
         compression: Some(("\treverse_proxy", "\tencode gzip\n\treverse_proxy")),
         http2: Http2::Tls,
         command: &[

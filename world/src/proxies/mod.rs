@@ -2,9 +2,11 @@
 
 mod case;
 mod kinds;
+mod limits;
 pub(crate) mod origin;
 mod proxy;
 mod reader;
+mod snippets;
 mod trial;
 mod words;
 
@@ -56,6 +58,7 @@ pub(crate) async fn run(options: &Options) -> bool {
                 folder,
                 version: version.clone(),
                 certificate: certificate.clone(),
+                is_shown: options.is_shown,
             };
             let permits = Arc::clone(&permits);
             running.push(tokio::spawn(async move {
@@ -71,7 +74,14 @@ pub(crate) async fn run(options: &Options) -> bool {
             Err(error) => is_good = told(&error),
         }
     }
-    table.publish(DOCS, "proxies", options.docs) & is_good
+    let (limits, errors) = limits::table(options, &certificate).await;
+    for error in &errors {
+        is_good = told(error);
+    }
+    table.publish(DOCS, "proxies", options.docs)
+        & limits.publish(DOCS, "limits", options.docs)
+        & snippets::publish(DOCS, options.docs)
+        & is_good
 }
 
 /// Says what is wrong; `false`, as the caller then is.

@@ -19,6 +19,17 @@ pub(super) struct Path {
     pub(super) door: Door,
     /// Host and port of the server.
     pub(super) server: String,
+    /// What is printed before each figure; nothing is if it is empty.
+    pub(super) label: String,
+}
+
+impl Path {
+    /// Prints a figure that the table has as a word.
+    fn show(&self, what: &str, figure: impl std::fmt::Debug) {
+        if !self.label.is_empty() {
+            println!("{}: {what}: {figure:?}", self.label);
+        }
+    }
 }
 
 /// A name that no other stream has.
@@ -47,7 +58,8 @@ pub(super) async fn first_byte(path: &Path) -> String {
         }
         reader.leave().await;
     }
-    words::lag(best)
+    path.show("first byte", best);
+    words::first(best)
 }
 
 /// Events that are sent over two seconds, each with this much data.
@@ -63,6 +75,7 @@ pub(super) async fn events(path: &Path, size: usize, options: &[&str]) -> String
         lags.extend(lag_of(&line));
     }
     reader.leave().await;
+    path.show("events", &lags);
     words::lags(&lags, count)
 }
 
@@ -122,10 +135,12 @@ async fn leaves(path: &Path, name: &str, url: &str, line: &str, patience: Durati
     if readers(path, name).await != Some(1) {
         return "was not there".to_owned();
     }
+    path.show(url, reader.age());
     reader.leave().await;
     let left = Instant::now();
     while left.elapsed() < patience {
         if readers(path, name).await == Some(0) {
+            path.show(url, left.elapsed());
             return words::leaver(Some(left.elapsed()));
         }
         tokio::time::sleep(Duration::from_millis(250)).await;
@@ -184,7 +199,9 @@ pub(super) async fn backlog(path: &Path, options: &[&str], tries: usize) -> Stri
         }
         expected += 1;
         let live = reader.line_with("data: sent ", LONG).await;
-        let word = words::lag(live.as_deref().and_then(lag_of));
+        let live = live.as_deref().and_then(lag_of);
+        path.show("live behind a backlog", live);
+        let word = words::lag(live);
         reader.leave().await;
         if word != "at once" {
             return format!("whole, then live {word}");
@@ -299,5 +316,40 @@ pub(super) async fn server_gone(path: &Path) -> String {
     let head = reader.head().await.unwrap_or_default();
     reader.leave().await;
     let status = head.first().and_then(|line| line.split(' ').nth(1));
-    status.unwrap_or("none").to_owned()
+    status.unwrap_or("closed, no answer").to_owned()
+}
+
+/// How long a stream lives whose events never end.
+pub(super) async fn lifetime(path: &Path) -> String {
+    let url = format!("/stream/{}?count=10000&pause=200", name());
+    let reader = Reader::open(&path.door, &url, &[]);
+    let opened = Instant::now();
+    let (_, end) = reader.rest(LONG).await;
+    path.show("lifetime", opened.elapsed());
+    match end {
+        End::Open => "lives on".to_owned(),
+        end => format!("{} after {} s", words::cut(end), opened.elapsed().as_secs()),
+    }
+}
+
+/// What the last of so many clients gets that all stay.
+pub(super) async fn last_of(path: &Path, count: usize) -> String {
+    let mut staying = Vec::new();
+    for number in 1..=count {
+        let url = format!("/stream/{}?count=10000&pause=200", name());
+        let mut reader = Reader::open(&path.door, &url, &[]);
+        if reader
+            .line_with("data: ", Duration::from_secs(3))
+            .await
+            .is_none()
+        {
+            let what = match reader.rest(Duration::from_millis(100)).await.1 {
+                End::Open => "waits",
+                End::Clean | End::Error(_) => "is refused",
+            };
+            return format!("stream {number} {what}");
+        }
+        staying.push(reader);
+    }
+    format!("all {count} are open")
 }
