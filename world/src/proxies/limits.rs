@@ -32,7 +32,7 @@ enum Shows {
 }
 
 /// One more than each limit of a count lets in.
-const STREAMS: usize = 5;
+const STREAMS: usize = 12;
 
 const LIMITS: [Limit; 5] = [
     Limit {
@@ -56,7 +56,7 @@ const LIMITS: [Limit; 5] = [
     Limit {
         proxy: "Varnish",
         setting: "`thread_pool_max` × `thread_pools`",
-        default: "5,000 × 2; a stream takes two threads (varnishd(1))",
+        default: "5,000 × 2; a stream takes two, over HTTP/2 three or more (varnishd(1))",
         tried: "10 × 1",
         change: ("", ""),
         arguments: &[

@@ -226,6 +226,10 @@ pub(super) async fn compression(path: &Path) -> String {
     let small = events(path, 0, GZIP).await;
     let large = events(path, 1_000, GZIP).await;
     let backlog = backlog(path, GZIP, 5).await;
+    let is_whole = small == large && small != "held to the end" && backlog.starts_with("whole");
+    if !is_gzip && is_whole {
+        return "none".to_owned();
+    }
     let mut words = vec![if is_gzip { "gzip" } else { "none" }.to_owned()];
     match small == large {
         true => words.push(small),
@@ -326,10 +330,7 @@ pub(super) async fn lifetime(path: &Path) -> String {
     let opened = Instant::now();
     let (_, end) = reader.rest(LONG).await;
     path.show("lifetime", opened.elapsed());
-    match end {
-        End::Open => "lives on".to_owned(),
-        end => format!("{} after {} s", words::cut(end), opened.elapsed().as_secs()),
-    }
+    words::lifetime(end, opened.elapsed())
 }
 
 /// What the last of so many clients gets that all stay.

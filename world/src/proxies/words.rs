@@ -47,12 +47,11 @@ pub(super) fn lags(lags: &[Duration], sent: usize) -> String {
 /// When the server knew that a client had left, one second after it came; keep-alives are 15 s apart.
 pub(super) fn leaver(after: Option<Duration>) -> String {
     let Some(after) = after else {
-        return "later than 50 s".to_owned();
+        return "later than 45 s".to_owned();
     };
     match after.as_secs() {
         0..3 => "at once",
-        3..35 => "within 30 s",
-        _ => "within 50 s",
+        _ => "up to 45 s",
     }
     .to_owned()
 }
@@ -65,6 +64,16 @@ pub(super) fn cut(end: End) -> String {
         End::Open => "not seen",
     }
     .to_owned()
+}
+
+/// What becomes of a stream without an end at a limit of three seconds.
+pub(super) fn lifetime(end: End, after: Duration) -> String {
+    match (end, after.as_millis()) {
+        (End::Open, _) => "lives on".to_owned(),
+        // Some proxies look at their clocks only each second.
+        (end, 1_500..=4_500) => format!("{} at the limit", cut(end)),
+        (end, _) => format!("{} before or after the limit", cut(end)),
+    }
 }
 
 /// What was seen over HTTP/1.1 and over HTTP/2, named only where it differs.
@@ -106,8 +115,8 @@ mod tests {
     #[test]
     fn a_leaver_is_told_in_classes() {
         assert_eq!(leaver(Some(ms(200))), "at once");
-        assert_eq!(leaver(Some(ms(14_100))), "within 30 s");
-        assert_eq!(leaver(Some(ms(29_100))), "within 30 s");
-        assert_eq!(leaver(None), "later than 50 s");
+        assert_eq!(leaver(Some(ms(14_100))), "up to 45 s");
+        assert_eq!(leaver(Some(ms(29_100))), "up to 45 s");
+        assert_eq!(leaver(None), "later than 45 s");
     }
 }
