@@ -176,7 +176,15 @@ pub(super) const KINDS: [Kind; 6] = [
         ],
         compression: None,
         http2: Http2::None,
-        command: &["squid", "-N", "-f", "{home}/squid.conf"],
+        // Its shared memory is named after the service.
+        command: &[
+            "squid",
+            "-N",
+            "-n",
+            "world{plain}",
+            "-f",
+            "{home}/squid.conf",
+        ],
         version: (&["squid", "-v"], "Version "),
         is_short: false,
     },

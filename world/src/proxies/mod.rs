@@ -1,6 +1,7 @@
 //! Proxies between a client and the server: whether events come at once, whole and again after a cut.
 
 mod case;
+mod install;
 mod kinds;
 mod limits;
 pub(crate) mod origin;
@@ -16,10 +17,10 @@ use std::sync::Arc;
 
 use tokio::sync::Semaphore;
 
-use crate::options::Options;
+use crate::options::{Docs, Options};
 use crate::table::Table;
 use case::{Case, HEAD};
-use kinds::KINDS;
+use kinds::{KINDS, Kind};
 use proxy::Folder;
 
 /// The page with the table and the snippets.
@@ -38,13 +39,13 @@ pub(crate) async fn run(options: &Options) -> bool {
     if let Err(error) = make_certificate(&certificate) {
         return told(&error);
     }
+    let is_wanted = |kind: &Kind| options.wants(kind.name) && (kind.is_short || !options.is_short);
+    let kinds: Vec<Kind> = KINDS.into_iter().filter(is_wanted).collect();
+    install::prepare(&kinds);
     let mut is_good = true;
     let permits = Arc::new(Semaphore::new(AT_ONCE));
     let mut running = Vec::new();
-    for kind in KINDS {
-        if !options.wants(kind.name) || (options.is_short && !kind.is_short) {
-            continue;
-        }
+    for kind in kinds {
         let version = match kind.find_version() {
             Ok(version) => version,
             Err(error) => {
@@ -78,9 +79,14 @@ pub(crate) async fn run(options: &Options) -> bool {
     for error in &errors {
         is_good = told(error);
     }
-    table.publish(DOCS, "proxies", options.docs)
-        & limits.publish(DOCS, "limits", options.docs)
-        & snippets::publish(DOCS, options.docs)
+    // A table that lacks a proxy is not written.
+    let docs = match is_good {
+        true => options.docs,
+        false => Docs::Leave,
+    };
+    table.publish(DOCS, "proxies", docs)
+        & limits.publish(DOCS, "limits", docs)
+        & snippets::publish(DOCS, docs)
         & is_good
 }
 
