@@ -155,7 +155,7 @@ async fn while_open(path: &Path) -> Vec<String> {
             trial::first_byte(path).await,
             trial::events(path, 0, &[]).await,
             trial::keep_alive(path).await,
-            trial::backlog(path, &[], 2).await,
+            trial::backlog(path, &[], 3).await,
         )
     };
     let ((first, events, keep_alive, backlog), leaves_events, leaves_silence) = tokio::join!(

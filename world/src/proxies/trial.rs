@@ -62,8 +62,19 @@ pub(super) async fn first_byte(path: &Path) -> String {
     words::first(best)
 }
 
-/// Events that are sent over two seconds, each with this much data.
+/// Events that are sent over two seconds, each with this much data; the best of three, since machines are busy.
 pub(super) async fn events(path: &Path, size: usize, options: &[&str]) -> String {
+    let mut word = String::new();
+    for _ in 0..3 {
+        word = events_once(path, size, options).await;
+        if word == words::AT_ONCE {
+            break;
+        }
+    }
+    word
+}
+
+async fn events_once(path: &Path, size: usize, options: &[&str]) -> String {
     let (count, pause) = (6, 400);
     let url = format!("/stream/{}?count={count}&pause={pause}&size={size}", name());
     let mut reader = Reader::open(&path.door, &url, options);
@@ -171,8 +182,7 @@ pub(super) async fn backlog(path: &Path, options: &[&str], tries: usize) -> Stri
         url: format!("http://{}", path.server),
         options: &["--http1.1"],
     };
-    let url = format!("/topic/{topic}");
-    let mut first = Reader::open(&direct, &url, &[]);
+    let mut first = Reader::open(&direct, &format!("/topic/{topic}"), &[]);
     let id = async {
         first.line_with("data: sent", LONG).await?;
         first.line_with("id: ", LONG).await
@@ -182,32 +192,42 @@ pub(super) async fn backlog(path: &Path, options: &[&str], tries: usize) -> Stri
     };
     first.leave().await;
     let id = id.replace("id: ", "Last-Event-ID: ");
-    let mut expected = BACKLOG;
-    for _ in 0..tries {
-        let mut reader = Reader::open(&path.door, &url, &[options, &["-H", &id]].concat());
-        for seen in 0..expected {
-            if reader.line_with("data: sent ", LONG).await.is_none() {
-                reader.leave().await;
-                return match seen {
-                    0 => "never comes".to_owned(),
-                    _ => "stops in the middle".to_owned(),
-                };
-            }
-        }
-        if !publish(path, &topic, 1).await {
-            return "could not be published".to_owned();
-        }
-        expected += 1;
-        let live = reader.line_with("data: sent ", LONG).await;
-        let live = live.as_deref().and_then(lag_of);
-        path.show("live behind a backlog", live);
-        let word = words::lag(live);
-        reader.leave().await;
-        if word != "at once" {
-            return format!("whole, then live {word}");
+    let options = [options, &["-H", &id]].concat();
+    // A busy machine may make one event late, so the best time counts; a backlog that is held once is held.
+    let mut best = None;
+    for seen in 0..tries {
+        match comes_back_behind(path, &topic, &options, BACKLOG + seen).await {
+            Ok(live) => best = best.into_iter().chain(live).min(),
+            Err(word) => return word,
         }
     }
-    "whole, then live at once".to_owned()
+    path.show("live behind a backlog", best);
+    format!("whole, then live {}", words::lag(best))
+}
+
+/// Reads so many events, and tells how late one more is that is published then.
+async fn comes_back_behind(
+    path: &Path,
+    topic: &str,
+    options: &[&str],
+    expected: usize,
+) -> Result<Option<Duration>, String> {
+    let mut reader = Reader::open(&path.door, &format!("/topic/{topic}"), options);
+    for seen in 0..expected {
+        if reader.line_with("data: sent ", LONG).await.is_none() {
+            reader.leave().await;
+            return Err(match seen {
+                0 => "never comes".to_owned(),
+                _ => "stops in the middle".to_owned(),
+            });
+        }
+    }
+    if !publish(path, topic, 1).await {
+        return Err("could not be published".to_owned());
+    }
+    let live = reader.line_with("data: sent ", LONG).await;
+    reader.leave().await;
+    Ok(live.as_deref().and_then(lag_of))
 }
 
 /// What becomes of events when the client takes gzip and the proxy compresses.
@@ -225,7 +245,7 @@ pub(super) async fn compression(path: &Path) -> String {
         .any(|line| line.starts_with("content-encoding: gzip"));
     let small = events(path, 0, GZIP).await;
     let large = events(path, 1_000, GZIP).await;
-    let backlog = backlog(path, GZIP, 5).await;
+    let backlog = backlog(path, GZIP, 10).await;
     let is_whole = small == large && small != "held to the end" && backlog.starts_with("whole");
     if !is_gzip && is_whole {
         return "none".to_owned();

@@ -4,13 +4,16 @@ use std::time::Duration;
 
 use super::reader::End;
 
+/// No delay that a person would notice.
+pub(super) const AT_ONCE: &str = "at once";
+
 /// How late an event was, if it came.
 pub(super) fn lag(lag: Option<Duration>) -> String {
     let Some(lag) = lag else {
         return "never".to_owned();
     };
     match lag.as_millis() {
-        0..170 => "at once",
+        0..170 => AT_ONCE,
         170..500 => "0.2 s late",
         500..1_500 => "1 s late",
         1_500..2_500 => "2 s late",
@@ -22,7 +25,7 @@ pub(super) fn lag(lag: Option<Duration>) -> String {
 /// When the first byte came of a stream; the start of a client and a busy machine take their part of it.
 pub(super) fn first(after: Option<Duration>) -> String {
     match after {
-        Some(after) if after < Duration::from_millis(700) => lag(Some(Duration::ZERO)),
+        Some(after) if after < Duration::from_millis(1_500) => lag(Some(Duration::ZERO)),
         after => lag(after),
     }
 }
@@ -50,7 +53,7 @@ pub(super) fn leaver(after: Option<Duration>) -> String {
         return "later than 45 s".to_owned();
     };
     match after.as_secs() {
-        0..3 => "at once",
+        0..3 => AT_ONCE,
         _ => "up to 45 s",
     }
     .to_owned()
