@@ -81,6 +81,7 @@ impl Scenario {
             driver,
             expected: Vec::new(),
         };
+        trial.started().await;
         match self {
             Self::Plain => {
                 let mut texts = numbers(1, EVENTS);
@@ -90,7 +91,7 @@ impl Scenario {
             }
             Self::KeepAlive => trial.pause(Duration::from_secs(6)).await,
             Self::Silence => trial.pause(Duration::from_secs(7)).await,
-            Self::Retry => trial.requested(3, Duration::from_secs(12)).await,
+            Self::Retry => trial.requested(3, Duration::from_secs(15)).await,
             Self::Gap => {
                 trial.publish(numbers(1, 3)).await;
                 trial.arrived().await;
@@ -98,7 +99,7 @@ impl Scenario {
             Self::Error => {
                 trial.expected = numbers(1, 2);
                 trial.arrived().await;
-                trial.requested(2, Duration::from_secs(12)).await;
+                trial.requested(2, Duration::from_secs(15)).await;
             }
             Self::Finish => {
                 trial.expected = numbers(1, 3);
@@ -169,10 +170,23 @@ struct Trial {
 /// How long a client may take for what it gets at all: some wait long before they come back.
 const PATIENCE: Duration = Duration::from_secs(30);
 
+/// How long it may take to start.
+const START: Duration = Duration::from_secs(120);
+
 /// How often is looked.
 const LOOK: Duration = Duration::from_millis(50);
 
 impl Trial {
+    /// Waits until the client has asked for its stream: on a busy machine that may take a browser long.
+    async fn started(&mut self) {
+        let asked = async {
+            while self.stream_requests().is_empty() && self.driver.heard().end.is_none() {
+                sleep(LOOK).await;
+            }
+        };
+        let _ = timeout(START, asked).await;
+    }
+
     async fn publish(&mut self, texts: Vec<String>) {
         self.side.publish("bells", &texts).await;
         self.expected.extend(texts);
@@ -221,7 +235,6 @@ impl Trial {
     /// Waits for so many requests, at most so long, or until the client is at its end.
     async fn requested(&mut self, count: usize, patience: Duration) {
         let enough = async {
-            // A browser needs its time before the first; the page itself is a request too.
             while self.stream_requests().len() < count {
                 // Without another request, an end of the client is final.
                 if self.driver.heard().end.is_some() {
@@ -231,7 +244,7 @@ impl Trial {
                 sleep(LOOK).await;
             }
         };
-        let _ = timeout(patience + PATIENCE / 3, enough).await;
+        let _ = timeout(patience, enough).await;
     }
 
     /// Waits until the client says that it is over, at most so long.
