@@ -67,7 +67,7 @@ mod send;
 mod stream;
 mod streamed;
 
-pub use application::Application;
+pub use application::{Application, StateGiven};
 pub use error::{Error, Result};
 pub use events::{
     ErrorShape, EventBuffer, EventSender, IntoEvent, ServerEventsResponse, events_from,

@@ -9,7 +9,7 @@ use axum::Router;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
-use crate::application::{Application, Hook, Parts, Place};
+use crate::application::{Application, Hook, Parts, Place, StateGiven};
 use crate::error::{Error, Result};
 use crate::error_page;
 use crate::lifecycle::{Lifecycle, StreamCounts, first_signal, watch_signals};
@@ -23,7 +23,7 @@ const DEFAULT_PORT: u16 = 8000;
 /// How long one stop hook may take.
 const STOP_HOOK: Duration = Duration::from_secs(5);
 
-impl Application {
+impl<S> Application<S> {
     /// Serves until SIGTERM or Ctrl-C, then ends the streams in good order and returns.
     ///
     /// It listens, in this order: on the sockets that a supervisor has handed over
@@ -41,9 +41,13 @@ impl Application {
     ///
     /// The address is taken or not ours to take, `HOST` or `PORT` cannot be read, the directory of
     /// static files or a certificate is missing, a hook failed.
-    pub async fn run(self) -> Result<()> {
-        let listener = self.listener().await?;
-        self.run_on(listener).await
+    pub async fn run(self) -> Result<()>
+    where
+        Self: StateGiven,
+    {
+        let application = self.ready();
+        let listener = application.listener().await?;
+        application.run_on(listener).await
     }
 
     /// Serves on a listener of your own; otherwise as [`run`](Self::run).
@@ -51,8 +55,11 @@ impl Application {
     /// # Errors
     ///
     /// As [`run`](Self::run), but for the address.
-    pub async fn serve(self, listener: impl Into<Listener>) -> Result<()> {
-        self.run_on(listener.into()).await
+    pub async fn serve(self, listener: impl Into<Listener>) -> Result<()>
+    where
+        Self: StateGiven,
+    {
+        self.ready().run_on(listener.into()).await
     }
 
     /// Serves in the background, without signals and without a word on standard output: for tests
@@ -75,8 +82,12 @@ impl Application {
     /// # Errors
     ///
     /// As [`serve`](Self::serve), as far as it shows before the first connection.
-    pub async fn start(self, listener: impl Into<Listener>) -> Result<Running> {
-        let prepared = Prepared::new(self, listener.into(), Lifecycle::new()).await?;
+    pub async fn start(self, listener: impl Into<Listener>) -> Result<Running>
+    where
+        Self: StateGiven,
+    {
+        let application = self.ready();
+        let prepared = Prepared::new(application, listener.into(), Lifecycle::new()).await?;
         let address = prepared.listener.address();
         let lifecycle = prepared.lifecycle.clone();
         let (stop, stopped) = oneshot::channel::<()>();
@@ -94,7 +105,9 @@ impl Application {
             served,
         })
     }
+}
 
+impl Application {
     /// Where the application listens when nobody hands it a listener.
     async fn listener(&self) -> Result<Listener> {
         if let Some(listener) = Listener::activated()
