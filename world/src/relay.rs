@@ -136,6 +136,9 @@ async fn pass(
     let (mut from_client, mut from_server) = ([0; 16 * 1024], [0; 16 * 1024]);
     loop {
         tokio::select! {
+            // First, so that nothing that is sent after a cut still passes.
+            biased;
+            _ = cuts.changed() => return Ok(()),
             read = client.read(&mut from_client) => {
                 let bytes = &from_client[..read?];
                 if bytes.is_empty() {
@@ -166,7 +169,6 @@ async fn pass(
                     return Ok(());
                 }
             }
-            _ = cuts.changed() => return Ok(()),
         }
     }
 }

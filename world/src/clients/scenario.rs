@@ -5,7 +5,7 @@ use std::time::Duration;
 use tokio::time::{sleep, timeout};
 
 use super::driver::{Driver, Heard};
-use super::list::{Client, Kind};
+use super::list::{Client, Home, Kind};
 use super::side::{Side, Which};
 use crate::payload::{EVENTS, LAST, LINES, TEXT, numbers};
 use crate::relay::{Cut, Request};
@@ -75,6 +75,9 @@ impl Scenario {
         is_shown: bool,
     ) -> Result<Seen, String> {
         let side = Side::start(which).await;
+        if self == Self::Cut {
+            side.relay.plan(cuts(which));
+        }
         let driver = Driver::start(&client.command(&side.url(&self.path()))?, is_shown)?;
         let mut trial = Trial {
             side,
@@ -91,7 +94,7 @@ impl Scenario {
             }
             Self::KeepAlive => trial.pause(Duration::from_secs(6)).await,
             Self::Silence => trial.pause(Duration::from_secs(7)).await,
-            Self::Retry => trial.requested(3, Duration::from_secs(15)).await,
+            Self::Retry => trial.requested(4, Duration::from_secs(15)).await,
             Self::Gap => {
                 trial.publish(numbers(1, 3)).await;
                 trial.arrived().await;
@@ -106,20 +109,6 @@ impl Scenario {
                 trial.ended(Duration::from_secs(60)).await;
             }
             Self::Cut => {
-                let cut = |number: usize, bytes| Cut {
-                    text: format!("\"number\":{number},\"price\":\"12.50\"}}"),
-                    bytes,
-                };
-                let within_the_id = match which {
-                    // Which Bellwether writes last.
-                    Which::Bellwether => cut(13, 9),
-                    Which::Minimal => Cut {
-                        text: "\nid: 13".to_owned(),
-                        bytes: 0,
-                    },
-                };
-                // At the end of the data, behind its line, within the id.
-                trial.side.relay.plan([cut(3, 0), cut(8, 1), within_the_id]);
                 // One by one, as they would come; who comes back gets the rest at once.
                 for number in 1..=EVENTS {
                     trial.publish(numbers(number, number)).await;
@@ -139,7 +128,7 @@ impl Scenario {
             }
             Self::Chat | Self::ChatError => trial.ended(Duration::from_secs(20)).await,
         }
-        Ok(trial.close().await)
+        Ok(trial.close(matches!(client.home, Home::Browser(_))).await)
     }
 
     /// The route, from the root.
@@ -158,6 +147,23 @@ impl Scenario {
             }
         }
     }
+}
+
+/// Where connections break: at the end of an event's data, behind its line, within its id.
+fn cuts(which: Which) -> [Cut; 3] {
+    let cut = |number: usize, bytes| Cut {
+        text: format!("\"number\":{number},\"price\":\"12.50\"}}"),
+        bytes,
+    };
+    let within_the_id = match which {
+        // Which Bellwether writes last.
+        Which::Bellwether => cut(13, 9),
+        Which::Minimal => Cut {
+            text: "\nid: 13".to_owned(),
+            bytes: 0,
+        },
+    };
+    [cut(3, 0), cut(8, 1), within_the_id]
 }
 
 /// A scenario that goes on.
@@ -266,9 +272,9 @@ impl Trial {
             .collect()
     }
 
-    async fn close(self) -> Seen {
+    async fn close(self, is_browser: bool) -> Seen {
         let requests = self.stream_requests();
-        let heard = self.driver.stop().await;
+        let heard = self.driver.stop(is_browser).await;
         Seen {
             heard,
             expected: self.expected,
