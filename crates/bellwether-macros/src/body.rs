@@ -31,14 +31,15 @@ impl Body {
             ] = &tokens[at..]
                 && bang.as_char() == '!'
             {
-                if name == "stream" && self.streams_plain_items {
-                    if let Some(span) = question_mark(group.stream()) {
-                        return Err(Error::new(
-                            span,
-                            "`?` ends a stream with an error, so its items have to be results: \
-                             use `try_stream!` and return `impl Stream<Item = Result<…, …>>`",
-                        ));
-                    }
+                if name == "stream"
+                    && self.streams_plain_items
+                    && let Some(span) = question_mark(group.stream())
+                {
+                    return Err(Error::new(
+                        span,
+                        "`?` ends a stream with an error, so its items have to be results: \
+                         use `try_stream!` and return `impl Stream<Item = Result<…, …>>`",
+                    ));
                 }
                 at += 3;
                 continue;

@@ -79,6 +79,7 @@ pub(crate) struct Parts {
     pub(crate) limits: Limits,
     pub(crate) timeouts: Timeouts,
     pub(crate) drain: Drain,
+    pub(crate) shows_warnings: bool,
     pub(crate) on_start: Vec<Hook>,
     pub(crate) on_stop: Vec<Hook>,
     pub(crate) place: Option<Place>,
@@ -113,6 +114,7 @@ where
                 limits: Limits::default(),
                 timeouts: Timeouts::default(),
                 drain: Drain::default(),
+                shows_warnings: true,
                 on_start: Vec::new(),
                 on_stop: Vec::new(),
                 place: None,
@@ -264,6 +266,16 @@ where
             holds: Arc::new(condition),
             otherwise: otherwise.into(),
         });
+        self
+    }
+
+    /// Writes nothing to standard error in a program without a `tracing` subscriber.
+    ///
+    /// By default, [`run`](Self::run) and [`serve`](Self::serve) then write Bellwether's warnings and errors there, each
+    /// line once: a stream that has failed, a generator that holds its thread. Set a subscriber of your own, before `run`,
+    /// to see more; the guide has a page on logging.
+    pub fn no_warnings_on_stderr(mut self) -> Self {
+        self.parts.shows_warnings = false;
         self
     }
 

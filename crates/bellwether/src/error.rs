@@ -159,6 +159,6 @@ mod tests {
         );
         let error = no_topic().expect_err("an empty name is none");
         assert!(error.is_configuration(), "{error:?}");
-        assert!(error.to_string().contains("topic"), "{error}");
+        assert!(error.to_string().contains("as a name"), "{error}");
     }
 }

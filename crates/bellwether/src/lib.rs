@@ -64,6 +64,7 @@ mod routing;
 mod running;
 mod screen;
 mod send;
+mod stderr;
 mod stream;
 mod streamed;
 

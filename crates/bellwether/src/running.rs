@@ -15,6 +15,7 @@ use crate::error_page;
 use crate::lifecycle::{Lifecycle, StreamCounts, first_signal, watch_signals};
 use crate::listen::{DrainReport, Listener, ListenerAddress, Server};
 use crate::screen::{self, Address, Look, StartScreen};
+use crate::stderr;
 
 /// The host and port that are listened on where nobody says otherwise.
 const DEFAULT_HOST: &str = "127.0.0.1";
@@ -116,16 +117,19 @@ impl Application {
             return Ok(listener);
         }
         match &self.parts.place {
-            Some(Place::Address(address)) => bind(address).await,
+            Some(Place::Address(address)) => bind(address, true).await,
             #[cfg(unix)]
             Some(Place::Unix(path)) => Listener::unix(path)
                 .await
                 .map_err(|e| Error::io(format!("listen on {}", path.display()), e)),
-            None => bind(&environment_address()?).await,
+            None => bind(&environment_address()?, false).await,
         }
     }
 
     async fn run_on(self, listener: Listener) -> Result<()> {
+        if self.parts.shows_warnings {
+            stderr::show_warnings();
+        }
         let lifecycle = Lifecycle::new();
         lifecycle.become_process();
         let prepared = Prepared::new(self, listener, lifecycle).await?;
@@ -205,6 +209,8 @@ impl Prepared {
         lifecycle: Lifecycle,
     ) -> Result<Self> {
         let (router, mut parts) = application.split()?;
+        parts.limits.check()?;
+        parts.drain = parts.drain.checked()?;
         #[cfg(feature = "tls")]
         let listener = match parts.tls.take() {
             Some(tls) => listener.with_tls(tls),
@@ -305,11 +311,21 @@ async fn run_stop_hooks(lifecycle: &Lifecycle, hooks: Vec<Hook>) -> Result<()> {
     failure.map_or(Ok(()), Err)
 }
 
-async fn bind(name: &str) -> Result<Listener> {
+async fn bind(name: &str, by_code: bool) -> Result<Listener> {
+    let has_port = name.rsplit_once(':').is_some_and(|(_, port)| {
+        // The last part of an IPv6 address without a port may be a number, too.
+        port.parse::<u16>().is_ok() && name.parse::<std::net::Ipv6Addr>().is_err()
+    });
+    if !has_port {
+        let message = format!(
+            "listen on `{name}`: an address is a host and a port, such as 127.0.0.1:{DEFAULT_PORT}"
+        );
+        return Err(Error::configuration(message, None));
+    }
     Listener::tcp(name).await.map_err(|error| {
         let taken = error.kind() == std::io::ErrorKind::AddrInUse;
         match name.parse::<SocketAddr>() {
-            Ok(address) if taken => Error::io(screen::port_taken(address), error),
+            Ok(address) if taken => Error::io(screen::port_taken(address, by_code), error),
             _ => Error::io(format!("listen on {name}"), error),
         }
     })
@@ -326,6 +342,15 @@ fn environment_address() -> Result<String> {
         })?,
         _ => DEFAULT_PORT,
     };
+    let is_host_with_port = host.parse::<SocketAddr>().is_ok()
+        || host
+            .rsplit_once(':')
+            .is_some_and(|(name, _)| !name.contains(':'));
+    if is_host_with_port {
+        let message =
+            format!("HOST is a host alone, such as 0.0.0.0, and PORT its port: found `{host}`");
+        return Err(Error::configuration(message, None));
+    }
     // An IPv6 address needs brackets before a port.
     let needs_brackets = host.contains(':') && !host.starts_with('[');
     Ok(if needs_brackets {
