@@ -243,13 +243,14 @@ async fn follow(
                 state.ends != ends,
             )
         };
+        // What is published after the end is for the next connection.
+        if is_over {
+            return stream.write_all(b"0\r\n\r\n").await;
+        }
         for text in texts {
             sent += 1;
             let lines: String = text.lines().map(|line| format!("data: {line}\n")).collect();
             write_chunk(&mut stream, &format!("id: {sent}\n{lines}\n")).await?;
-        }
-        if is_over {
-            return stream.write_all(b"0\r\n\r\n").await;
         }
         let patience = keep_alive.unwrap_or(Duration::from_secs(3600));
         match timeout(patience, heard.changed()).await {

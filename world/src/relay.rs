@@ -136,6 +136,9 @@ async fn pass(
     let (mut from_client, mut from_server) = ([0; 16 * 1024], [0; 16 * 1024]);
     loop {
         tokio::select! {
+            // First, so that nothing that is sent after a cut still passes.
+            biased;
+            _ = cuts.changed() => return Ok(()),
             read = client.read(&mut from_client) => {
                 let bytes = &from_client[..read?];
                 if bytes.is_empty() {
@@ -166,7 +169,6 @@ async fn pass(
                     return Ok(());
                 }
             }
-            _ = cuts.changed() => return Ok(()),
         }
     }
 }
@@ -271,7 +273,8 @@ mod tests {
             .write_all(b"GET / HTTP/1.1\r\n\r\n")
             .await
             .expect("it is open");
-        server.read(&mut [0; 64]).await.expect("it arrives");
+        let mut request = [0; 18];
+        server.read_exact(&mut request).await.expect("it arrives");
         assert_eq!(relay.requests()[0].head, "GET / HTTP/1.1");
     }
 }

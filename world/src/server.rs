@@ -5,7 +5,7 @@
 //! | `POST /publish/{topic}` | publishes each text of a JSON array, and answers when all are in the log |
 //! | `GET /topic/{topic}` | the topic from its beginning, or behind the client's last id |
 //! | `GET /quiet/{topic}` | the same, with a keep-alive each second |
-//! | `GET /once` | one event, then an end, with a `retry:` of 700 ms |
+//! | `GET /once` | one event, then an end, with a `retry:` of 1.5 s |
 //! | `GET /failing` | two events, then an error |
 //! | `GET /answer` | three events that are all, so that a reconnect is answered with 204 |
 //! | `POST /v1/chat/completions` | as OpenAI's API; below `/failing` it fails on the way |
@@ -32,7 +32,7 @@ use crate::payload::{chat_chunks, message_events, numbered};
 pub(crate) const PAGE: &str = include_str!("../clients/page.html");
 
 /// What `/once` asks clients to wait.
-pub(crate) const RETRY: Duration = Duration::from_millis(700);
+pub(crate) const RETRY: Duration = Duration::from_millis(1500);
 
 /// The file of the log.
 const DATABASE: &str = "WORLD_DATABASE";

@@ -52,6 +52,7 @@ const quit = () => {
   process.exit(0);
 };
 process.on("SIGTERM", quit);
+process.on("SIGINT", quit);
 // The end of the program that drives us.
 process.stdin.on("end", quit).resume();
 browser.on("exit", () => {

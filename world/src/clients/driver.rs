@@ -2,10 +2,14 @@
 
 use std::process::Stdio;
 use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::Duration;
 
 use serde_json::Value;
 use tokio::io::{AsyncBufReadExt, AsyncRead, BufReader};
 use tokio::process::{Child, Command};
+
+/// How long a browser may take to end, with its processes and its profile.
+const BROWSER_END: Duration = Duration::from_secs(30);
 
 /// An event as a client handed it over.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -71,15 +75,12 @@ impl Driver {
         heard
     }
 
-    /// Ends the client: its input is closed, so that it can clear up, and then it is killed.
-    pub(crate) async fn stop(mut self) -> Heard {
+    /// Ends the client. A browser's driver is asked first, by closing its input, as it has a browser to end.
+    pub(crate) async fn stop(mut self, is_browser: bool) -> Heard {
         let heard = self.heard();
         drop(self.child.stdin.take());
-        let patience = std::time::Duration::from_millis(1500);
-        // A browser needs a moment for its processes and its profile; a client that ignores its input is killed.
-        let is_browser = heard.end.as_deref() != Some("ended");
         if is_browser {
-            let _ = tokio::time::timeout(patience, self.child.wait()).await;
+            let _ = tokio::time::timeout(BROWSER_END, self.child.wait()).await;
         }
         let _ = self.child.kill().await;
         heard

@@ -23,7 +23,7 @@ use side::Which;
 const DOCS: &str = "docs/guide/clients.md";
 
 /// How many clients run at a time: most of them wait most of the time.
-const AT_ONCE: usize = 8;
+const AT_ONCE: usize = 6;
 
 /// What was seen of a client, by scenario and server.
 type All = BTreeMap<(Scenario, bool), Seen>;
@@ -75,7 +75,11 @@ async fn try_all(clients: &[Client], options: &Options) -> Vec<All> {
     }
     let mut all: Vec<All> = clients.iter().map(|_| All::new()).collect();
     while let Some(outcome) = running.join_next().await {
-        let (number, client, scenario, which, seen) = outcome.expect("a trial does not panic");
+        // A server that does not start ends the trial; its cell stays empty, which `--check` finds.
+        let Ok((number, client, scenario, which, seen)) = outcome else {
+            println!("a trial failed");
+            continue;
+        };
         match seen {
             Ok(seen) => {
                 if options.is_shown {

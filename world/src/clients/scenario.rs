@@ -5,7 +5,7 @@ use std::time::Duration;
 use tokio::time::{sleep, timeout};
 
 use super::driver::{Driver, Heard};
-use super::list::{Client, Kind};
+use super::list::{Client, Home, Kind};
 use super::side::{Side, Which};
 use crate::payload::{EVENTS, LAST, LINES, TEXT, numbers};
 use crate::relay::{Cut, Request};
@@ -75,12 +75,16 @@ impl Scenario {
         is_shown: bool,
     ) -> Result<Seen, String> {
         let side = Side::start(which).await;
+        if self == Self::Cut {
+            side.relay.plan(cuts(which));
+        }
         let driver = Driver::start(&client.command(&side.url(&self.path()))?, is_shown)?;
         let mut trial = Trial {
             side,
             driver,
             expected: Vec::new(),
         };
+        trial.started().await;
         match self {
             Self::Plain => {
                 let mut texts = numbers(1, EVENTS);
@@ -90,7 +94,7 @@ impl Scenario {
             }
             Self::KeepAlive => trial.pause(Duration::from_secs(6)).await,
             Self::Silence => trial.pause(Duration::from_secs(7)).await,
-            Self::Retry => trial.requested(3, Duration::from_secs(12)).await,
+            Self::Retry => trial.requested(4, Duration::from_secs(15)).await,
             Self::Gap => {
                 trial.publish(numbers(1, 3)).await;
                 trial.arrived().await;
@@ -98,27 +102,13 @@ impl Scenario {
             Self::Error => {
                 trial.expected = numbers(1, 2);
                 trial.arrived().await;
-                trial.requested(2, Duration::from_secs(12)).await;
+                trial.requested(2, Duration::from_secs(15)).await;
             }
             Self::Finish => {
                 trial.expected = numbers(1, 3);
                 trial.ended(Duration::from_secs(60)).await;
             }
             Self::Cut => {
-                let cut = |number: usize, bytes| Cut {
-                    text: format!("\"number\":{number},\"price\":\"12.50\"}}"),
-                    bytes,
-                };
-                let within_the_id = match which {
-                    // Which Bellwether writes last.
-                    Which::Bellwether => cut(13, 9),
-                    Which::Minimal => Cut {
-                        text: "\nid: 13".to_owned(),
-                        bytes: 0,
-                    },
-                };
-                // At the end of the data, behind its line, within the id.
-                trial.side.relay.plan([cut(3, 0), cut(8, 1), within_the_id]);
                 // One by one, as they would come; who comes back gets the rest at once.
                 for number in 1..=EVENTS {
                     trial.publish(numbers(number, number)).await;
@@ -138,7 +128,7 @@ impl Scenario {
             }
             Self::Chat | Self::ChatError => trial.ended(Duration::from_secs(20)).await,
         }
-        Ok(trial.close().await)
+        Ok(trial.close(matches!(client.home, Home::Browser(_))).await)
     }
 
     /// The route, from the root.
@@ -159,6 +149,23 @@ impl Scenario {
     }
 }
 
+/// Where connections break: at the end of an event's data, behind its line, within its id.
+fn cuts(which: Which) -> [Cut; 3] {
+    let cut = |number: usize, bytes| Cut {
+        text: format!("\"number\":{number},\"price\":\"12.50\"}}"),
+        bytes,
+    };
+    let within_the_id = match which {
+        // Which Bellwether writes last.
+        Which::Bellwether => cut(13, 9),
+        Which::Minimal => Cut {
+            text: "\nid: 13".to_owned(),
+            bytes: 0,
+        },
+    };
+    [cut(3, 0), cut(8, 1), within_the_id]
+}
+
 /// A scenario that goes on.
 struct Trial {
     side: Side,
@@ -169,10 +176,23 @@ struct Trial {
 /// How long a client may take for what it gets at all: some wait long before they come back.
 const PATIENCE: Duration = Duration::from_secs(30);
 
+/// How long it may take to start.
+const START: Duration = Duration::from_secs(120);
+
 /// How often is looked.
 const LOOK: Duration = Duration::from_millis(50);
 
 impl Trial {
+    /// Waits until the client has asked for its stream: on a busy machine that may take a browser long.
+    async fn started(&mut self) {
+        let asked = async {
+            while self.stream_requests().is_empty() && self.driver.heard().end.is_none() {
+                sleep(LOOK).await;
+            }
+        };
+        let _ = timeout(START, asked).await;
+    }
+
     async fn publish(&mut self, texts: Vec<String>) {
         self.side.publish("bells", &texts).await;
         self.expected.extend(texts);
@@ -221,7 +241,6 @@ impl Trial {
     /// Waits for so many requests, at most so long, or until the client is at its end.
     async fn requested(&mut self, count: usize, patience: Duration) {
         let enough = async {
-            // A browser needs its time before the first; the page itself is a request too.
             while self.stream_requests().len() < count {
                 // Without another request, an end of the client is final.
                 if self.driver.heard().end.is_some() {
@@ -231,7 +250,7 @@ impl Trial {
                 sleep(LOOK).await;
             }
         };
-        let _ = timeout(patience + PATIENCE / 3, enough).await;
+        let _ = timeout(patience, enough).await;
     }
 
     /// Waits until the client says that it is over, at most so long.
@@ -253,9 +272,9 @@ impl Trial {
             .collect()
     }
 
-    async fn close(self) -> Seen {
+    async fn close(self, is_browser: bool) -> Seen {
         let requests = self.stream_requests();
-        let heard = self.driver.stop().await;
+        let heard = self.driver.stop(is_browser).await;
         Seen {
             heard,
             expected: self.expected,

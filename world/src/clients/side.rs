@@ -29,7 +29,7 @@ pub(crate) struct Side {
 
 #[derive(Debug)]
 enum Behind {
-    Bellwether(Server),
+    Bellwether(Box<Server>),
     Minimal(Minimal),
 }
 
@@ -41,7 +41,7 @@ impl Side {
         std::fs::create_dir_all(&folder).expect("the folder for logs can be made");
         let behind = match which {
             Which::Bellwether => {
-                Behind::Bellwether(Server::start(&folder.join("log.sqlite")).await)
+                Behind::Bellwether(Box::new(Server::start(&folder.join("log.sqlite")).await))
             }
             Which::Minimal => Behind::Minimal(Minimal::start().await),
         };
@@ -85,9 +85,11 @@ impl Side {
     async fn change(&mut self, is_killed: bool) {
         let behind = match self.behind.take() {
             Some(Behind::Bellwether(server)) if is_killed => {
-                Behind::Bellwether(server.kill_and_start().await)
+                Behind::Bellwether(Box::new(server.kill_and_start().await))
             }
-            Some(Behind::Bellwether(server)) => Behind::Bellwether(server.restart().await),
+            Some(Behind::Bellwether(server)) => {
+                Behind::Bellwether(Box::new(server.restart().await))
+            }
             Some(Behind::Minimal(minimal)) => {
                 match is_killed {
                     true => self.relay.cut_now(),
