@@ -27,7 +27,7 @@ use proxy::Folder;
 const DOCS: &str = "docs/guide/proxies.md";
 
 /// How many proxies are tried at a time: most trials wait most of the time.
-const AT_ONCE: usize = 6;
+const AT_ONCE: usize = 4;
 
 /// Tries the proxies; `true` if all that were asked for could be tried, and the docs say what was seen.
 pub(crate) async fn run(options: &Options) -> bool {

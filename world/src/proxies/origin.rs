@@ -1,4 +1,4 @@
-//! The server behind the proxies: a real Bellwether program on a durable log, which tells who still reads.
+//! The server behind the proxies: a real Bellwether program, which tells who still reads.
 //!
 //! | route | says |
 //! |---|---|
@@ -17,12 +17,15 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use axum::extract::{Path as UrlPath, Query, State};
 use bellwether::{
     Application, BoxError, Drain, HttpError, LastEventId, ServerEventsResponse, ServerSentEvent,
-    Topics, get, post, stream,
+    Topic, Topics, get, post, stream,
 };
 use bellwether_sqlite::SqliteBroker;
 use bellwether_testkit::Program;
 use serde::Deserialize;
 use tokio::process::Command;
+
+/// What names of topics begin with that outlive the server.
+pub(super) const KEPT: &str = "kept";
 
 /// The file of the log.
 const DATABASE: &str = "WORLD_DATABASE";
@@ -55,8 +58,8 @@ pub(super) fn micros() -> u128 {
 }
 
 async fn serve() -> Result<(), BoxError> {
-    let topics = Topics::with(SqliteBroker::open(std::env::var(DATABASE)?)?).await?;
-    let log = topics.clone();
+    let kept = Topics::with(SqliteBroker::open(std::env::var(DATABASE)?)?).await?;
+    let log = kept.clone();
     Application::new()
         .route(generator)
         .route(topic)
@@ -65,7 +68,8 @@ async fn serve() -> Result<(), BoxError> {
         .drain(Drain::default().window(Duration::from_secs(1)))
         .on_stop(|| async move { log.close().await })
         .state(Origin {
-            topics,
+            topics: Topics::new(),
+            kept,
             open: Open::default(),
         })
         .run()
@@ -75,8 +79,21 @@ async fn serve() -> Result<(), BoxError> {
 
 #[derive(Clone)]
 struct Origin {
+    /// In memory, so that a busy disk does not show as a slow proxy.
     topics: Topics,
+    /// Topics that outlive the process.
+    kept: Topics,
     open: Open,
+}
+
+impl Origin {
+    fn topic(&self, name: &str) -> Result<Topic, HttpError> {
+        let topics = match name.starts_with(KEPT) {
+            true => &self.kept,
+            false => &self.topics,
+        };
+        Ok(topics.topic(name)?)
+    }
 }
 
 /// How many generators of each name are alive. Locked for one step, never across an await.
@@ -182,7 +199,7 @@ async fn topic(
     Query(wanted): Query<Wanted>,
     last: LastEventId,
 ) -> Result<ServerEventsResponse, HttpError> {
-    let subscribe = origin.topics.topic(&name)?.subscribe();
+    let subscribe = origin.topic(&name)?.subscribe();
     // A start that is chosen here wins over the client's id, so none is chosen for a client that comes back.
     let subscribe = match last.as_deref() {
         None | Some("") => subscribe.from_start(),
@@ -197,7 +214,7 @@ async fn publish(
     UrlPath(name): UrlPath<String>,
     count: String,
 ) -> Result<&'static str, HttpError> {
-    let topic = origin.topics.topic(&name)?;
+    let topic = origin.topic(&name)?;
     let count = count.trim().parse().unwrap_or(0_usize);
     let publish = |_| topic.publish(&ServerSentEvent::text(padded(0)));
     // All are on their way before the first answer is awaited, so that they share commits.
@@ -212,6 +229,6 @@ async fn readers(
     State(origin): State<Origin>,
     UrlPath(name): UrlPath<String>,
 ) -> Result<String, HttpError> {
-    let subscribed = origin.topics.topic(&name)?.subscriber_count();
+    let subscribed = origin.topic(&name)?.subscriber_count();
     Ok((subscribed + origin.open.change(&name, |count| count)).to_string())
 }

@@ -13,8 +13,8 @@ pub(super) fn lag(lag: Option<Duration>) -> String {
         return "never".to_owned();
     };
     match lag.as_millis() {
-        0..170 => AT_ONCE,
-        170..500 => "0.2 s late",
+        0..190 => AT_ONCE,
+        190..500 => "0.2 s late",
         500..1_500 => "1 s late",
         1_500..2_500 => "2 s late",
         _ => "seconds late",
