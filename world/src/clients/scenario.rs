@@ -103,6 +103,8 @@ impl Scenario {
                 trial.expected = numbers(1, 2);
                 trial.arrived().await;
                 trial.requested(2, Duration::from_secs(15)).await;
+                // A busy browser may ask again before its page has said what it heard.
+                trial.told("bellwether.error").await;
             }
             Self::Finish => {
                 trial.expected = numbers(1, 3);
@@ -183,14 +185,20 @@ const START: Duration = Duration::from_secs(120);
 const LOOK: Duration = Duration::from_millis(50);
 
 impl Trial {
-    /// Waits until the client has asked for its stream: on a busy machine that may take a browser long.
-    async fn started(&mut self) {
-        let asked = async {
-            while self.stream_requests().is_empty() && self.driver.heard().end.is_none() {
+    /// Waits until this is true of what was heard and how many requests there were, at most so long.
+    async fn until(&mut self, patience: Duration, enough: impl Fn(&Heard, usize) -> bool) {
+        let seen = async {
+            while !enough(&self.driver.heard(), self.stream_requests().len()) {
                 sleep(LOOK).await;
             }
         };
-        let _ = timeout(START, asked).await;
+        let _ = timeout(patience, seen).await;
+    }
+
+    /// Waits until the client has asked for its stream: on a busy machine that may take a browser long.
+    async fn started(&mut self) {
+        self.until(START, |heard, requests| requests > 0 || heard.end.is_some())
+            .await;
     }
 
     async fn publish(&mut self, texts: Vec<String>) {
@@ -209,60 +217,47 @@ impl Trial {
 
     /// Waits until all that is expected has come, or the client is at its end, or long enough.
     async fn arrived(&mut self) {
-        let all = async {
-            loop {
-                let heard = self.driver.heard();
-                let has = |text: &String| heard.events.iter().any(|event| event.data == *text);
-                if heard.end.is_some() || self.expected.iter().all(has) {
-                    return;
-                }
-                sleep(LOOK).await;
-            }
-        };
-        let _ = timeout(PATIENCE, all).await;
+        let expected = self.expected.clone();
+        self.until(PATIENCE, |heard, _| {
+            let has = |text: &String| heard.events.iter().any(|event| event.data == *text);
+            heard.end.is_some() || expected.iter().all(has)
+        })
+        .await;
         // What comes twice comes at once.
         sleep(Duration::from_millis(300)).await;
     }
 
     /// Waits until so many events are there: the client reads, and what follows is live for it.
     async fn reached(&mut self, count: usize) {
-        let enough = async {
-            loop {
-                let heard = self.driver.heard();
-                if heard.end.is_some() || heard.events.len() >= count {
-                    return;
-                }
-                sleep(LOOK).await;
-            }
-        };
-        let _ = timeout(PATIENCE, enough).await;
+        self.until(PATIENCE, |heard, _| {
+            heard.end.is_some() || heard.events.len() >= count
+        })
+        .await;
+    }
+
+    /// Waits until an event of this name is there, or the client is at its end, or long enough.
+    async fn told(&mut self, name: &str) {
+        self.until(PATIENCE / 3, |heard, _| {
+            heard.end.is_some() || heard.events.iter().any(|event| event.event == name)
+        })
+        .await;
     }
 
     /// Waits for so many requests, at most so long, or until the client is at its end.
     async fn requested(&mut self, count: usize, patience: Duration) {
-        let enough = async {
-            while self.stream_requests().len() < count {
-                // Without another request, an end of the client is final.
-                if self.driver.heard().end.is_some() {
-                    sleep(2 * RETRY).await;
-                    return;
-                }
-                sleep(LOOK).await;
-            }
-        };
-        let _ = timeout(patience, enough).await;
+        self.until(patience, |heard, requests| {
+            requests >= count || heard.end.is_some()
+        })
+        .await;
+        // Some say that they are at their end, and come back.
+        sleep(2 * RETRY).await;
     }
 
     /// Waits until the client says that it is over, at most so long.
     async fn ended(&mut self, patience: Duration) {
-        let over = async {
-            while self.driver.heard().end.is_none() {
-                sleep(LOOK).await;
-            }
-            // Whether it keeps to its word.
-            sleep(2 * RETRY).await;
-        };
-        let _ = timeout(patience, over).await;
+        self.until(patience, |heard, _| heard.end.is_some()).await;
+        // Whether it keeps to its word.
+        sleep(2 * RETRY).await;
     }
 
     fn stream_requests(&self) -> Vec<Request> {
