@@ -15,13 +15,14 @@ use super::words::both;
 use crate::table::root;
 
 /// The head of the table; [`Case::row`] has a cell for each.
-pub(super) const HEAD: [&str; 11] = [
+pub(super) const HEAD: [&str; 12] = [
     "proxy",
     "first byte",
     "each event",
     "keep-alive each 1 s",
     "client leaves while events come",
     "client leaves in silence",
+    "HTTP/2 stream reset in silence",
     "server killed",
     "server drained",
     "2,000 events behind",
@@ -139,9 +140,14 @@ impl Case {
         };
         let mut cells = vec![name];
         cells.extend((0..5).map(|at| cell(&|seen| seen.open[at].clone())));
+        // HTTP/1.1 has no such thing.
+        cells.push(
+            seen.last()
+                .map_or_else(String::new, |seen| seen.open[5].clone()),
+        );
         cells.push(cell(&|seen| seen.killed.clone()));
         cells.push(cell(&|seen| seen.drained.clone()));
-        cells.push(cell(&|seen| seen.open[5].clone()));
+        cells.push(cell(&|seen| seen.open[6].clone()));
         cells.push(cell(&|seen| seen.compression.clone()));
         cells.push(cell(&|seen| seen.gone.clone()));
         cells
@@ -158,10 +164,11 @@ async fn while_open(path: &Path) -> Vec<String> {
             trial::backlog(path, &[], 3).await,
         )
     };
-    let ((first, events, keep_alive, backlog), leaves_events, leaves_silence) = tokio::join!(
+    let ((first, events, keep_alive, backlog), leaves_events, leaves_silence, resets) = tokio::join!(
         timed,
         trial::leaves_events(path, LEAVER),
         trial::leaves_silence(path, LEAVER),
+        trial::resets(path, LEAVER),
     );
     vec![
         first,
@@ -169,11 +176,12 @@ async fn while_open(path: &Path) -> Vec<String> {
         keep_alive,
         leaves_events,
         leaves_silence,
+        resets,
         backlog,
     ]
 }
 
-/// Awaits all of them at the same time.
+/// Awaits both at the same time: a proxy has two doors at most.
 async fn join<F: Future>(futures: impl Iterator<Item = F>) -> Vec<F::Output> {
     let mut futures = futures;
     match (futures.next(), futures.next()) {

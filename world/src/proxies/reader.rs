@@ -8,6 +8,8 @@ use tokio::net::TcpStream;
 use tokio::process::{Child, ChildStdout, Command};
 use tokio::time::timeout;
 
+use crate::table::root;
+
 /// Where a proxy is reached with one of the protocols.
 #[derive(Debug, Clone)]
 pub(super) struct Door {
@@ -127,6 +129,32 @@ impl Reader {
             },
         };
         (lines, end)
+    }
+}
+
+/// A client that has reset its stream of HTTP/2, and keeps its connection until it is dropped.
+#[derive(Debug)]
+pub(super) struct Reset {
+    _child: Child,
+}
+
+impl Reset {
+    /// Reads for a second and resets; `None` if it could not.
+    pub(super) async fn after_a_second(door: &Door, path: &str) -> Option<Self> {
+        let mut child = Command::new("node")
+            .arg(root().join("world/proxies/reset.mjs"))
+            .args([door.url.as_str(), path])
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .kill_on_drop(true)
+            .spawn()
+            .ok()?;
+        let mut line = String::new();
+        let mut output = BufReader::new(child.stdout.take()?);
+        let read = output.read_line(&mut line);
+        timeout(Duration::from_secs(20), read).await.ok()?.ok()?;
+        (line.trim() == "reset").then_some(Self { _child: child })
     }
 }
 

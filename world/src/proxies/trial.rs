@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use super::origin::{KEPT, micros};
-use super::reader::{Door, End, Reader, ask};
+use super::reader::{Door, End, Reader, Reset, ask};
 use super::words;
 
 /// Longer than anything takes that comes at all.
@@ -148,10 +148,27 @@ async fn leaves(path: &Path, name: &str, url: &str, line: &str, patience: Durati
     }
     path.show(url, reader.age());
     reader.leave().await;
+    until_noticed(path, name, patience).await
+}
+
+/// A client that resets one stream of HTTP/2, of a generator in silence, and keeps its connection, as browsers do.
+pub(super) async fn resets(path: &Path, patience: Duration) -> String {
+    if path.door.options.contains(&"--http1.1") {
+        return "–".to_owned();
+    }
+    let name = name();
+    let Some(_client) = Reset::after_a_second(&path.door, &format!("/stream/{name}")).await else {
+        return "could not be tried".to_owned();
+    };
+    until_noticed(path, &name, patience).await
+}
+
+/// Waits until the server has no reader of this name.
+async fn until_noticed(path: &Path, name: &str, patience: Duration) -> String {
     let left = Instant::now();
     while left.elapsed() < patience {
         if readers(path, name).await == Some(0) {
-            path.show(url, left.elapsed());
+            path.show(name, left.elapsed());
             return words::leaver(Some(left.elapsed()));
         }
         tokio::time::sleep(Duration::from_millis(250)).await;
