@@ -2,6 +2,7 @@
 
 mod arrows;
 mod edges;
+mod findings;
 mod text;
 mod tree;
 
@@ -28,6 +29,10 @@ const RULES: [Rule; 9] = [
         text::check_places,
     ),
     ("lockfiles name no host of their own", text::check_lockfiles),
+    (
+        "every finding can be run and says what it is",
+        findings::check,
+    ),
     ("the default build stays small", tree::check),
 ];
 
