@@ -17,6 +17,7 @@ mod quiet;
 mod readers;
 mod readme;
 mod records;
+mod repair;
 mod told;
 mod trimming;
 mod versions;
