@@ -56,6 +56,7 @@ mod pool;
 mod read;
 mod record;
 mod retention;
+mod rows;
 pub mod schema;
 mod state;
 mod store;
