@@ -37,12 +37,17 @@ pub(crate) struct Found {
     pub(crate) record: Record,
     pub(crate) previous: Option<Previous>,
     pub(crate) state: State,
+    /// Whether there is no row.
+    pub(crate) is_missing: bool,
 }
 
 impl Found {
     /// Where there is no row.
     pub(crate) fn missing(offset: u64) -> Self {
-        Self::bad(offset, 0, "".into(), State::Damaged)
+        Self {
+            is_missing: true,
+            ..Self::bad(offset, 0, "".into(), State::Damaged)
+        }
     }
 
     fn bad(offset: u64, tag: u32, topic: Arc<str>, state: State) -> Self {
@@ -57,6 +62,7 @@ impl Found {
             },
             previous: None,
             state,
+            is_missing: false,
         }
     }
 
@@ -168,5 +174,6 @@ fn whole(row: &Row<'_>, offset: u64) -> Option<Found> {
         },
         previous,
         state: State::Whole,
+        is_missing: false,
     })
 }
