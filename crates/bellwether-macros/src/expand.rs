@@ -11,6 +11,7 @@ use syn::{
 };
 
 use crate::arguments::Arguments;
+use crate::body::check_body;
 
 /// Expands `#[method(arguments)] item`.
 pub(crate) fn route(
@@ -26,6 +27,7 @@ pub(crate) fn route(
         )
     })?;
     check_signature(&function)?;
+    check_body(&function)?;
 
     let ItemFn {
         attrs,

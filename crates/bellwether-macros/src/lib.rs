@@ -5,6 +5,7 @@
 //! beside the functions of the same names.
 
 mod arguments;
+mod body;
 mod expand;
 
 use proc_macro::TokenStream;

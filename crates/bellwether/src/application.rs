@@ -79,6 +79,7 @@ pub(crate) struct Parts {
     pub(crate) limits: Limits,
     pub(crate) timeouts: Timeouts,
     pub(crate) drain: Drain,
+    pub(crate) shows_warnings: bool,
     pub(crate) on_start: Vec<Hook>,
     pub(crate) on_stop: Vec<Hook>,
     pub(crate) place: Option<Place>,
@@ -113,6 +114,7 @@ where
                 limits: Limits::default(),
                 timeouts: Timeouts::default(),
                 drain: Drain::default(),
+                shows_warnings: true,
                 on_start: Vec::new(),
                 on_stop: Vec::new(),
                 place: None,
@@ -127,6 +129,7 @@ where
     /// # Panics
     ///
     /// At start-up, as axum does, if the path is no path or the route overlaps another one.
+    #[track_caller]
     pub fn route(mut self, route: impl IntoRoute<S>) -> Self {
         let route = route.into_route();
         self.parts.routes.push(RouteLine::new(
@@ -145,6 +148,7 @@ where
     /// # Panics
     ///
     /// At start-up, as axum does, if a route overlaps another one.
+    #[track_caller]
     pub fn merge(mut self, router: Router<S>) -> Self {
         self.router = self.router.merge(router);
         self
@@ -265,6 +269,16 @@ where
         self
     }
 
+    /// Writes nothing to standard error in a program without a `tracing` subscriber.
+    ///
+    /// By default, [`run`](Self::run) and [`serve`](Self::serve) then write Bellwether's warnings and errors there, each
+    /// line once: a stream that has failed, a generator that holds its thread. Set a subscriber of your own, before `run`,
+    /// to see more; the guide has a page on logging.
+    pub fn no_warnings_on_stderr(mut self) -> Self {
+        self.parts.shows_warnings = false;
+        self
+    }
+
     /// Listens on this address, such as `127.0.0.1:8000`; it wins over `HOST` and `PORT`.
     ///
     /// An address that is not loopback is reachable by others: that is never the default.
@@ -312,7 +326,27 @@ where
     }
 }
 
-impl Application {
+/// An application that has the state which its routes need, so that it can be served.
+///
+/// It is an `Application<()>`, which [`Application::state`] makes.
+#[diagnostic::on_unimplemented(
+    message = "the routes of this application need a state, and it has none yet: `{Self}`",
+    label = "the state is missing",
+    note = "give it with `.state(value)` after the routes and before this call"
+)]
+pub trait StateGiven: Sized {
+    // Hidden: nobody else can name what it gives to anything.
+    #[doc(hidden)]
+    fn ready(self) -> Application;
+}
+
+impl StateGiven for Application {
+    fn ready(self) -> Application {
+        self
+    }
+}
+
+impl<S> Application<S> {
     /// The application as an axum router, for `axum::serve` or to nest in another one.
     ///
     /// Settings of the server (limits, timeouts, drain, hooks, addresses) are then somebody
@@ -322,10 +356,15 @@ impl Application {
     /// # Errors
     ///
     /// The directory of [`serve_files`](Self::serve_files) cannot be served.
-    pub fn into_router(self) -> Result<Router> {
-        self.split().map(|(router, _)| router)
+    pub fn into_router(self) -> Result<Router>
+    where
+        Self: StateGiven,
+    {
+        self.ready().split().map(|(router, _)| router)
     }
+}
 
+impl Application {
     /// The router with everything around it, and what the server needs.
     pub(crate) fn split(self) -> Result<(Router, Parts)> {
         let Self {

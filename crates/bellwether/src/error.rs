@@ -93,6 +93,27 @@ impl Error {
     }
 }
 
+/// For `?` in `main`: what the operating system refused, a certificate that cannot be read among others.
+impl From<io::Error> for Error {
+    fn from(error: io::Error) -> Self {
+        let message = error.to_string();
+        Self {
+            source: None,
+            ..Self::io(message, error)
+        }
+    }
+}
+
+/// For `?` in `main`: a topic's name that is none, or a broker that cannot be reached.
+impl From<bellwether_topics::Error> for Error {
+    fn from(error: bellwether_topics::Error) -> Self {
+        let message = error.to_string();
+        // The message is that of the error itself, so only what is behind it is a source.
+        let source = error.source().map(|source| source.to_string().into());
+        Self::configuration(message, source)
+    }
+}
+
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.message)
@@ -114,5 +135,30 @@ impl fmt::Debug for Error {
 impl StdError for Error {
     fn source(&self) -> Option<&(dyn StdError + 'static)> {
         self.source.as_deref().map(|source| source as _)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn main_may_use_the_question_mark_on_what_a_program_begins_with() {
+        fn missing_file() -> Result<()> {
+            std::fs::read("/no/such/file")?;
+            Ok(())
+        }
+        fn no_topic() -> Result<()> {
+            bellwether_topics::Topics::new().topic("")?;
+            Ok(())
+        }
+        let error = missing_file().expect_err("there is no such file");
+        assert!(
+            error.is_io() && format!("{error:?}").contains("No such file"),
+            "{error:?}"
+        );
+        let error = no_topic().expect_err("an empty name is none");
+        assert!(error.is_configuration(), "{error:?}");
+        assert!(error.to_string().contains("as a name"), "{error}");
     }
 }

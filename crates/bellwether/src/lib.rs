@@ -64,10 +64,11 @@ mod routing;
 mod running;
 mod screen;
 mod send;
+mod stderr;
 mod stream;
 mod streamed;
 
-pub use application::Application;
+pub use application::{Application, StateGiven};
 pub use error::{Error, Result};
 pub use events::{
     ErrorShape, EventBuffer, EventSender, IntoEvent, ServerEventsResponse, events_from,

@@ -182,7 +182,7 @@ impl<S> fmt::Debug for Route<S> {
     message = "`{Self}` is not a route",
     label = "not a route here",
     note = "a route is a function under `#[get(\"/path\")]`, a pair `(\"/path\", get(f))` or a `Route`",
-    note = "if the function takes `State<T>`, the application needs that state: `with_state(value)`"
+    note = "if the function takes `State<T>`, give the application that state: `Application::new().route(…).state(value)`"
 )]
 pub trait IntoRoute<S> {
     /// Turns the value into a route.

@@ -9,12 +9,13 @@ use axum::Router;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
-use crate::application::{Application, Hook, Parts, Place};
+use crate::application::{Application, Hook, Parts, Place, StateGiven};
 use crate::error::{Error, Result};
 use crate::error_page;
 use crate::lifecycle::{Lifecycle, StreamCounts, first_signal, watch_signals};
 use crate::listen::{DrainReport, Listener, ListenerAddress, Server};
 use crate::screen::{self, Address, Look, StartScreen};
+use crate::stderr;
 
 /// The host and port that are listened on where nobody says otherwise.
 const DEFAULT_HOST: &str = "127.0.0.1";
@@ -23,7 +24,7 @@ const DEFAULT_PORT: u16 = 8000;
 /// How long one stop hook may take.
 const STOP_HOOK: Duration = Duration::from_secs(5);
 
-impl Application {
+impl<S> Application<S> {
     /// Serves until SIGTERM or Ctrl-C, then ends the streams in good order and returns.
     ///
     /// It listens, in this order: on the sockets that a supervisor has handed over
@@ -41,9 +42,13 @@ impl Application {
     ///
     /// The address is taken or not ours to take, `HOST` or `PORT` cannot be read, the directory of
     /// static files or a certificate is missing, a hook failed.
-    pub async fn run(self) -> Result<()> {
-        let listener = self.listener().await?;
-        self.run_on(listener).await
+    pub async fn run(self) -> Result<()>
+    where
+        Self: StateGiven,
+    {
+        let application = self.ready();
+        let listener = application.listener().await?;
+        application.run_on(listener).await
     }
 
     /// Serves on a listener of your own; otherwise as [`run`](Self::run).
@@ -51,8 +56,11 @@ impl Application {
     /// # Errors
     ///
     /// As [`run`](Self::run), but for the address.
-    pub async fn serve(self, listener: impl Into<Listener>) -> Result<()> {
-        self.run_on(listener.into()).await
+    pub async fn serve(self, listener: impl Into<Listener>) -> Result<()>
+    where
+        Self: StateGiven,
+    {
+        self.ready().run_on(listener.into()).await
     }
 
     /// Serves in the background, without signals and without a word on standard output: for tests
@@ -75,8 +83,12 @@ impl Application {
     /// # Errors
     ///
     /// As [`serve`](Self::serve), as far as it shows before the first connection.
-    pub async fn start(self, listener: impl Into<Listener>) -> Result<Running> {
-        let prepared = Prepared::new(self, listener.into(), Lifecycle::new()).await?;
+    pub async fn start(self, listener: impl Into<Listener>) -> Result<Running>
+    where
+        Self: StateGiven,
+    {
+        let application = self.ready();
+        let prepared = Prepared::new(application, listener.into(), Lifecycle::new()).await?;
         let address = prepared.listener.address();
         let lifecycle = prepared.lifecycle.clone();
         let (stop, stopped) = oneshot::channel::<()>();
@@ -94,7 +106,9 @@ impl Application {
             served,
         })
     }
+}
 
+impl Application {
     /// Where the application listens when nobody hands it a listener.
     async fn listener(&self) -> Result<Listener> {
         if let Some(listener) = Listener::activated()
@@ -103,16 +117,19 @@ impl Application {
             return Ok(listener);
         }
         match &self.parts.place {
-            Some(Place::Address(address)) => bind(address).await,
+            Some(Place::Address(address)) => bind(address, true).await,
             #[cfg(unix)]
             Some(Place::Unix(path)) => Listener::unix(path)
                 .await
                 .map_err(|e| Error::io(format!("listen on {}", path.display()), e)),
-            None => bind(&environment_address()?).await,
+            None => bind(&environment_address()?, false).await,
         }
     }
 
     async fn run_on(self, listener: Listener) -> Result<()> {
+        if self.parts.shows_warnings {
+            stderr::show_warnings();
+        }
         let lifecycle = Lifecycle::new();
         lifecycle.become_process();
         let prepared = Prepared::new(self, listener, lifecycle).await?;
@@ -192,6 +209,8 @@ impl Prepared {
         lifecycle: Lifecycle,
     ) -> Result<Self> {
         let (router, mut parts) = application.split()?;
+        parts.limits.check()?;
+        parts.drain = parts.drain.checked()?;
         #[cfg(feature = "tls")]
         let listener = match parts.tls.take() {
             Some(tls) => listener.with_tls(tls),
@@ -292,11 +311,21 @@ async fn run_stop_hooks(lifecycle: &Lifecycle, hooks: Vec<Hook>) -> Result<()> {
     failure.map_or(Ok(()), Err)
 }
 
-async fn bind(name: &str) -> Result<Listener> {
+async fn bind(name: &str, by_code: bool) -> Result<Listener> {
+    let has_port = name.rsplit_once(':').is_some_and(|(_, port)| {
+        // The last part of an IPv6 address without a port may be a number, too.
+        port.parse::<u16>().is_ok() && name.parse::<std::net::Ipv6Addr>().is_err()
+    });
+    if !has_port {
+        let message = format!(
+            "listen on `{name}`: an address is a host and a port, such as 127.0.0.1:{DEFAULT_PORT}"
+        );
+        return Err(Error::configuration(message, None));
+    }
     Listener::tcp(name).await.map_err(|error| {
         let taken = error.kind() == std::io::ErrorKind::AddrInUse;
         match name.parse::<SocketAddr>() {
-            Ok(address) if taken => Error::io(screen::port_taken(address), error),
+            Ok(address) if taken => Error::io(screen::port_taken(address, by_code), error),
             _ => Error::io(format!("listen on {name}"), error),
         }
     })
@@ -313,6 +342,15 @@ fn environment_address() -> Result<String> {
         })?,
         _ => DEFAULT_PORT,
     };
+    let is_host_with_port = host.parse::<SocketAddr>().is_ok()
+        || host
+            .rsplit_once(':')
+            .is_some_and(|(name, _)| !name.contains(':'));
+    if is_host_with_port {
+        let message =
+            format!("HOST is a host alone, such as 0.0.0.0, and PORT its port: found `{host}`");
+        return Err(Error::configuration(message, None));
+    }
     // An IPv6 address needs brackets before a port.
     let needs_brackets = host.contains(':') && !host.starts_with('[');
     Ok(if needs_brackets {

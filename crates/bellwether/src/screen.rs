@@ -210,8 +210,8 @@ pub(crate) fn drained(ended: u64, cut: u64) -> String {
     format!("done: {ended} ended, {cut} cut")
 }
 
-/// What to tell when the port is taken.
-pub(crate) fn port_taken(address: SocketAddr) -> String {
+/// What to tell when the port is taken. `by_code`: the program's code names the address, so `PORT` does not.
+pub(crate) fn port_taken(address: SocketAddr, by_code: bool) -> String {
     let port = address.port();
     // Ports end at 65535, and below 1024 the next one would mostly need rights, too.
     let other = if (1024..u16::MAX).contains(&port) {
@@ -219,9 +219,13 @@ pub(crate) fn port_taken(address: SocketAddr) -> String {
     } else {
         8000
     };
+    let advice = if by_code {
+        format!("listen on another port, such as {other} (0 picks a free one)")
+    } else {
+        format!("start with PORT={other} to use another port (PORT=0 picks a free one)")
+    };
     format!(
-        "listen on {address}: another program listens there already; start with PORT={other} to use \
-         another port (PORT=0 picks a free one), or find that program with `{}`",
+        "listen on {address}: another program listens there already; {advice}, or find that program with `{}`",
         listeners(port)
     )
 }
@@ -374,7 +378,7 @@ Ctrl-C to stop
 
     #[test]
     fn a_taken_port_says_which_and_what_to_do() {
-        let message = |address: &str| port_taken(address.parse().unwrap());
+        let message = |address: &str| port_taken(address.parse().unwrap(), false);
         assert!(message("127.0.0.1:8000").starts_with("listen on 127.0.0.1:8000: "));
         assert!(message("127.0.0.1:8000").contains("PORT=8001"));
         assert!(message("127.0.0.1:65535").contains("PORT=8000"));

@@ -95,7 +95,7 @@ async fn complete(exchange: Exchange, slot: PendingEvents, response: Response) -
     let Some(Pending::Source(source, overrides)) = slot.take() else {
         return response;
     };
-    if let Some(answer) = exchange.refusal() {
+    if let Some(answer) = exchange.refusal(&overrides) {
         return answer;
     }
     let options = exchange.options(overrides);

@@ -37,15 +37,15 @@ impl Exchange {
     ///
     /// # Errors
     ///
-    /// The whole answer, where the handler is not needed for it: 406 for a client that takes no
-    /// event stream, 204 for one that was told that the stream is finished, the head for `HEAD`.
+    /// The whole answer, where the handler is not needed for it: 406 for a client that takes no event stream, the head
+    /// for `HEAD`.
     #[expect(
         clippy::result_large_err,
         reason = "the answer is used up by the only caller"
     )]
     pub(crate) fn open(request: &mut Request) -> Result<Self, Response> {
         let exchange = Self::watch(request);
-        if let Some(answer) = exchange.refusal() {
+        if let Some(answer) = exchange.not_acceptable() {
             return Err(answer);
         }
         if request.method() == Method::HEAD {
@@ -110,23 +110,29 @@ impl Exchange {
         let Some(Pending::Source(source, overrides)) = slot.take() else {
             return response;
         };
-        if let Some(answer) = self.refusal() {
+        if let Some(answer) = self.refusal(&overrides) {
             return answer;
         }
         let options = self.options(overrides);
         self.send(response, source, options).await
     }
 
-    /// The answer to a client that gets no events.
-    pub(super) fn refusal(&self) -> Option<Response> {
-        if !self.acceptable {
+    /// The answer to a client that gets none of a response's events: it takes no event stream, or it was told that this
+    /// one is finished. Only a response that says so at its end can have told it.
+    pub(super) fn refusal(&self, overrides: &Overrides) -> Option<Response> {
+        let is_finished = overrides.finishes() && self.last_event_id.as_deref() == Some(FINISHED);
+        self.not_acceptable().or_else(|| {
+            is_finished.then(|| {
+                let no_store = [(header::CACHE_CONTROL, HeaderValue::from_static("no-store"))];
+                (StatusCode::NO_CONTENT, no_store).into_response()
+            })
+        })
+    }
+
+    fn not_acceptable(&self) -> Option<Response> {
+        (!self.acceptable).then(|| {
             let message = "this resource is an event stream: accept text/event-stream";
-            return Some(HttpError::new(StatusCode::NOT_ACCEPTABLE, message).into_response());
-        }
-        let is_finished = self.last_event_id.as_deref() == Some(FINISHED);
-        is_finished.then(|| {
-            let no_store = [(header::CACHE_CONTROL, HeaderValue::from_static("no-store"))];
-            (StatusCode::NO_CONTENT, no_store).into_response()
+            HttpError::new(StatusCode::NOT_ACCEPTABLE, message).into_response()
         })
     }
 

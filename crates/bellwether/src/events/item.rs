@@ -6,8 +6,8 @@ use serde::Serialize;
 
 /// A value that a stream of a handler may yield: it can be sent as one server-sent event.
 ///
-/// Implemented for [`ServerSentEvent`], for [`Json`] of any `Serialize`, for text (`&'static str`,
-/// `String`), and for `Result` of these: an `Err` ends the stream as the rules for errors say (its
+/// Implemented for [`ServerSentEvent`], for [`Json`] of any `Serialize`, for `serde_json::Value`, for text
+/// (`&'static str`, `String`), and for `Result` of these: an `Err` ends the stream as the rules for errors say (its
 /// real status if nothing was sent yet, else an event in band and a cut).
 ///
 /// `yield Json(value)` is the fastest form: the value is written straight into the buffer that is
@@ -20,13 +20,14 @@ use serde::Serialize;
 ///
 /// sendable(ServerSentEvent::text("as it is"));
 /// sendable(Json([1, 2, 3]));
+/// sendable(serde_json::json!({ "cents": 108 }));
 /// sendable("text");
 /// sendable(Err::<String, std::io::Error>(std::io::Error::other("the feed has failed")));
 /// ```
 #[diagnostic::on_unimplemented(
     message = "`{Self}` cannot be sent as a server-sent event",
     label = "this stream yields `{Self}`",
-    note = "yield a `ServerSentEvent`, `Json(value)` of a `Serialize` type, a `String` or `&'static str`, or a `Result` of one of these"
+    note = "yield a `ServerSentEvent`, `Json(value)` of a `Serialize` type, a `serde_json::Value`, a `String` or `&'static str`, or a `Result` of one of these"
 )]
 pub trait IntoEvent {
     /// Appends the encoded event to `buffer`.
@@ -82,6 +83,12 @@ impl IntoEvent for ServerSentEvent {
 impl<T: Serialize> IntoEvent for Json<T> {
     fn write_to(self, buffer: &mut EventBuffer<'_>) -> Result<(), BoxError> {
         buffer.push_json(&self.0)
+    }
+}
+
+impl IntoEvent for serde_json::Value {
+    fn write_to(self, buffer: &mut EventBuffer<'_>) -> Result<(), BoxError> {
+        buffer.push_json(&self)
     }
 }
 

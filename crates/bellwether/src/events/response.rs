@@ -288,6 +288,11 @@ pub(super) struct Overrides {
 }
 
 impl Overrides {
+    /// Whether the stream says at its end that it is finished.
+    pub(super) fn finishes(&self) -> bool {
+        self.finish
+    }
+
     /// The settings of the stream: these over `defaults`.
     pub(super) fn resolve(self, defaults: &StreamDefaults) -> Arc<StreamOptions> {
         let base = defaults.options();

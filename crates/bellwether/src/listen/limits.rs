@@ -6,6 +6,8 @@
 
 use std::time::Duration;
 
+use crate::error::{Error, Result};
+
 /// Sizes and counts that one server allows.
 ///
 /// Memory in user space, with the defaults: an idle event stream on HTTP/1.1 holds about 2 KiB, a
@@ -58,6 +60,21 @@ impl Default for Limits {
 const MIN_HEAD_BYTES: usize = 8 * 1024;
 
 impl Limits {
+    /// Refuses limits that contradict one another.
+    pub(crate) fn check(&self) -> Result<()> {
+        let contradiction = match (self.max_connections, self.max_connections_per_address) {
+            (Some(all), Some(one)) if one > all => format!(
+                "max_connections_per_address ({one}) is more than max_connections ({all}): one address could take all"
+            ),
+            _ if self.max_uri_bytes > self.max_head_bytes => format!(
+                "max_uri_bytes ({}) is more than max_head_bytes ({}), of which the target is a part",
+                self.max_uri_bytes, self.max_head_bytes
+            ),
+            _ => return Ok(()),
+        };
+        Err(Error::configuration(contradiction, None))
+    }
+
     /// Connections served at once, over all listeners of the server.
     ///
     /// Default: 80 % of the process's limit of open files, so that files, brokers and outgoing
@@ -333,14 +350,32 @@ impl Default for Drain {
     fn default() -> Self {
         Self {
             notice: Duration::ZERO,
-            window: Duration::from_secs(10),
+            window: DEFAULT_WINDOW,
             deadline: Duration::from_secs(15),
             last_resort: Duration::from_secs(10),
         }
     }
 }
 
+/// The window where nobody sets one.
+const DEFAULT_WINDOW: Duration = Duration::from_secs(10);
+
 impl Drain {
+    /// The drain that holds: the default window gives way to a shorter deadline, and one that was set contradicts it.
+    pub(crate) fn checked(mut self) -> Result<Self> {
+        if self.window == DEFAULT_WINDOW {
+            self.window = self.window.min(self.deadline);
+        }
+        if self.window <= self.deadline {
+            return Ok(self);
+        }
+        let message = format!(
+            "the drain's window ({:?}) is longer than its deadline ({:?}): streams would be cut before their turn",
+            self.window, self.deadline
+        );
+        Err(Error::configuration(message, None))
+    }
+
     /// The time between "not ready" and the begin of the stop.
     ///
     /// Default: zero. The readiness route already says `stopping` while everything else goes on
@@ -365,7 +400,7 @@ impl Drain {
     /// The time after which connections that still work are cut, counted from the stop's begin.
     ///
     /// Default: 15 s. Keep it below what the supervisor allows before it kills (Kubernetes: 30 s,
-    /// systemd: 90 s). A deadline within the window cuts streams that had not had their turn.
+    /// systemd: 90 s). One that is shorter than the [`window`](Self::window) that was set is refused at the start.
     #[must_use]
     pub fn deadline(mut self, time: Duration) -> Self {
         self.deadline = time;

@@ -18,6 +18,7 @@ use bytes::Bytes;
 use http_body::Frame;
 use tokio::time::Instant;
 
+use super::blocking;
 use super::connection::{Attachment, ConnectionState, Reads};
 use super::feed::{Found, Portion};
 use super::leaving;
@@ -208,6 +209,7 @@ impl EventBody {
         // A generator or a filter is foreign code: its panic ends its own stream and no other.
         let polled = catch_unwind(AssertUnwindSafe(|| match source {
             Source::Producer(producer, resumption) => Resumption::scope(resumption, || {
+                let _watch = blocking::watch(self.guard.path());
                 producer.as_mut().poll_fill(cx, out, FRAME_BYTES)
             }),
             Source::Subscription(subscription) => {

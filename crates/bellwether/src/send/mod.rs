@@ -6,6 +6,7 @@
 //! [`outlet`], which frames chunks and keeps what a socket did not take. [`connection`] holds what a body and its driver
 //! tell each other, [`feed`] what a shard has read for many.
 
+mod blocking;
 mod body;
 #[cfg_attr(
     not(target_os = "linux"),

@@ -4,7 +4,7 @@
 
 use std::time::Duration;
 
-use bellwether::{Application, Drain, ServerSentEvent, Stream, get, is_stopping, stream};
+use bellwether::{Application, Drain, Limits, ServerSentEvent, Stream, get, is_stopping, stream};
 use bellwether_testkit::{BodyEnd, Program, RawClient};
 use tokio::process::Command;
 use tokio::time::sleep;
@@ -44,6 +44,17 @@ fn blocks() -> impl Stream<Item = ServerSentEvent> {
     )
 }
 
+/// Blocks its thread for a moment, and then fails.
+#[get("/fails")]
+fn fails() -> impl Stream<Item = Result<ServerSentEvent, std::io::Error>> {
+    stream!(
+        yield Ok(ServerSentEvent::text("one"));
+        sleep(Duration::from_millis(1)).await;
+        std::thread::sleep(Duration::from_millis(250));
+        yield Err(std::io::Error::other("the disk is on fire"));
+    )
+}
+
 /// The child's whole program; nothing where it is run as a test.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn child() {
@@ -63,7 +74,12 @@ async fn child() {
         .drain(drain)
         .route(asks)
         .route(stays)
-        .route(blocks);
+        .route(blocks)
+        .route(fails);
+    let application = match role.as_str() {
+        "silent" => application.no_warnings_on_stderr(),
+        _ => application,
+    };
     application.run().await.unwrap();
 }
 
@@ -157,4 +173,115 @@ async fn a_port_that_is_no_number_is_told_as_it_was_found() {
         told.contains("PORT must be a number from 0 to 65535: found `80a`"),
         "{told}"
     );
+}
+
+/// What a child writes while two clients read a stream that blocks and fails.
+async fn warnings(role: &str) -> String {
+    let mut program = start(role).await;
+    for _ in 0..2 {
+        let mut client = first_event(&program, "/fails").await;
+        assert_eq!(
+            client.next_event().await.unwrap().event.as_str(),
+            "bellwether.error"
+        );
+        assert_eq!(client.next_event().await, Err(BodyEnd::Cut));
+    }
+    program.terminate().await;
+    program.wait_exit(SOON).await;
+    program.lines().join("\n")
+}
+
+#[tokio::test]
+async fn a_program_without_a_subscriber_shows_what_failed_and_what_blocks_once() {
+    let shown = warnings("server").await;
+    let count = |text: &str| shown.matches(text).count();
+    assert_eq!(
+        count("error: stream failed (path=/fails, error=the disk is on fire)"),
+        1,
+        "{shown}"
+    );
+    assert_eq!(
+        count("warning: a generator holds its thread"),
+        usize::from(cfg!(debug_assertions))
+    );
+    assert!(
+        shown.lines().all(|line| !line.contains("panicked")),
+        "{shown}"
+    );
+    assert!(!warnings("silent").await.contains("stream failed"));
+}
+
+#[tokio::test]
+async fn an_address_that_cannot_be_used_says_what_it_should_be() {
+    let error = |address: &'static str| async move {
+        Application::<()>::new()
+            .bind(address)
+            .run()
+            .await
+            .unwrap_err()
+            .to_string()
+    };
+    let expected = "is a host and a port, such as 127.0.0.1:8000";
+    for address in [
+        "localhost",
+        "::1",
+        "127.0.0.1:",
+        "127.0.0.1:x",
+        "127.0.0.1:70000",
+    ] {
+        let message = error(address).await;
+        assert!(
+            message.contains(expected) && message.contains(address),
+            "{message}"
+        );
+    }
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap().to_string();
+    let message = error(address.leak()).await;
+    assert!(
+        message.contains("listen on another port") && !message.contains("PORT="),
+        "{message}"
+    );
+}
+
+#[tokio::test]
+async fn settings_that_contradict_one_another_are_refused_at_the_start() {
+    let refused = |application: Application| async move {
+        let listener = bellwether::Listener::tcp("127.0.0.1:0").await.unwrap();
+        let error = application.start(listener).await.unwrap_err();
+        assert!(error.is_configuration(), "{error}");
+        error.to_string()
+    };
+    let drain = Drain::default()
+        .window(Duration::from_secs(60))
+        .deadline(Duration::from_secs(5));
+    assert!(
+        refused(Application::new().drain(drain))
+            .await
+            .contains("60s")
+    );
+    let limits = Limits::default()
+        .max_connections(5)
+        .max_connections_per_address(6);
+    assert!(
+        refused(Application::new().limits(limits))
+            .await
+            .contains("max_connections (5)")
+    );
+    let limits = Limits::default().max_uri_bytes(1 << 20);
+    assert!(
+        refused(Application::new().limits(limits))
+            .await
+            .contains("max_uri_bytes")
+    );
+
+    // A deadline that is shorter than the window nobody has set is no contradiction.
+    let drain = Drain::default().deadline(Duration::from_secs(1));
+    let listener = bellwether::Listener::tcp("127.0.0.1:0").await.unwrap();
+    let running = Application::<()>::new()
+        .drain(drain)
+        .start(listener)
+        .await
+        .unwrap();
+    running.stop().await.unwrap();
 }

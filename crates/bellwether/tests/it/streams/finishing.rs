@@ -37,13 +37,27 @@ async fn a_finished_stream_says_so_and_the_next_reconnect_gets_204() {
 
 #[tokio::test]
 async fn a_generator_is_not_run_for_a_client_that_was_told_that_it_is_finished() {
-    let router = app!(|| {
-        panic!("the handler is not called");
-        #[allow(unreachable_code)]
-        one()
-    });
+    fn fails() -> &'static str {
+        panic!("the generator is not run")
+    }
+    let router = app!(|| ServerEventsResponse::new(stream!(
+        yield fails();
+    ))
+    .finish());
     let again = ask_with(router, &[("last-event-id", "bellwether.finished")]).await;
     assert_eq!(again.status(), StatusCode::NO_CONTENT);
+}
+
+#[tokio::test]
+async fn only_a_stream_that_finishes_answers_204_and_only_after_the_handlers_own_word() {
+    let headers = [("last-event-id", "bellwether.finished")];
+    let plain = ask_with(app!(one), &headers).await;
+    assert_eq!(text(plain.into_body()).await, "data: one\n\n");
+
+    let locked =
+        app!(|| -> Result<ServerEventsResponse, StatusCode> { Err(StatusCode::UNAUTHORIZED) });
+    let answer = ask_with(locked, &headers).await;
+    assert_eq!(answer.status(), StatusCode::UNAUTHORIZED);
 }
 
 #[tokio::test]
