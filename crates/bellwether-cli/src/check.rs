@@ -81,7 +81,9 @@ pub(crate) fn repair(arguments: &RepairArguments) -> Result<ExitCode, Failure> {
 
 /// The form of `--broker` is understood, too.
 fn file(argument: &Path) -> &Path {
-    let text = argument.to_str().and_then(|text| text.strip_prefix("sqlite:"));
+    let text = argument
+        .to_str()
+        .and_then(|text| text.strip_prefix("sqlite:"));
     text.map_or(argument, Path::new)
 }
 
@@ -121,7 +123,8 @@ fn summary(file: &Path, report: &Report) -> String {
     };
     if report.put_aside > 0 {
         let places = counted(report.put_aside, "place");
-        text += &format!("An earlier repair has put {places} aside; readers are told a gap there.\n");
+        text +=
+            &format!("An earlier repair has put {places} aside; readers are told a gap there.\n");
     }
     text
 }
@@ -132,7 +135,10 @@ fn done(file: &Path, repaired: &Repaired) -> String {
         return format!("{}Nothing to do.\n", summary(file, &repaired.found));
     };
     let mut text = problems(&repaired.found);
-    text += &format!("{name} is sound now. As it was, it is kept as {}.\n", copy.display());
+    text += &format!(
+        "{name} is sound now. As it was, it is kept as {}.\n",
+        copy.display()
+    );
     text += &match repaired.put_aside {
         0 => "No record was lost; the index, the notes about topics and the log's numbers are made anew.\n".to_owned(),
         count => format!(
@@ -151,7 +157,9 @@ fn done(file: &Path, repaired: &Repaired) -> String {
         }
     };
     for table in &repaired.incomplete_tables {
-        text += &format!("The table {table:?} of another program could not be taken over as a whole; the copy has it.\n");
+        text += &format!(
+            "The table {table:?} of another program could not be taken over as a whole; the copy has it.\n"
+        );
     }
     text
 }

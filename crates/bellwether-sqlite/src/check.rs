@@ -103,7 +103,9 @@ pub fn check(path: impl AsRef<Path>, mut tell: impl FnMut(Progress)) -> Result<R
     let path = path.as_ref();
     let connection = open(path)?;
     let examined = examine::examine(&connection, &mut tell);
-    Ok(examined.map_err(|error| schema::failed(path, error))?.report)
+    Ok(examined
+        .map_err(|error| schema::failed(path, error))?
+        .report)
 }
 
 /// Opens a file that holds a log of this version, for reading.

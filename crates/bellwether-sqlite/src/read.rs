@@ -194,7 +194,10 @@ fn by_index(
             found.record.topic = topics[index].clone();
         } else if found.record.topic != topics[index] {
             return Ok(false);
-        } else if let Some(Previous { offset: previous, .. }) = found.previous {
+        } else if let Some(Previous {
+            offset: previous, ..
+        }) = found.previous
+        {
             let follows = match last[index] {
                 Some(last) => previous == last,
                 None => previous <= gone,

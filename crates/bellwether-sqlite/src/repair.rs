@@ -50,7 +50,10 @@ pub struct Repaired {
 ///
 /// As [`check`](fn@crate::check); also if a server has the file open ([`OpenError::is_in_use`]), another program reads it, or
 /// the disk is full ([`OpenError::is_unusable`]). The file is then as it was.
-pub fn repair(path: impl AsRef<Path>, mut tell: impl FnMut(Progress)) -> Result<Repaired, OpenError> {
+pub fn repair(
+    path: impl AsRef<Path>,
+    mut tell: impl FnMut(Progress),
+) -> Result<Repaired, OpenError> {
     repair_at(path.as_ref(), SystemTime::now(), &mut tell)
 }
 
@@ -62,7 +65,9 @@ fn repair_at(path: &Path, now: SystemTime, tell: Tell<'_>) -> Result<Repaired, O
     };
     // A name that is none of a log gets no lock file beside it.
     drop(check::open(path)?);
-    let path = &path.canonicalize().map_err(io("the path cannot be followed"))?;
+    let path = &path
+        .canonicalize()
+        .map_err(io("the path cannot be followed"))?;
     let _lock = Lock::take(path)?;
     let new = beside(path, "-repairing");
     copy::remove(&new).map_err(io("what an earlier repair left cannot be removed"))?;
@@ -156,7 +161,10 @@ fn close_old(path: &Path) -> Result<(), OpenError> {
     };
     let is_busy = |error: &rusqlite::Error| {
         use rusqlite::ErrorCode::{DatabaseBusy, DatabaseLocked};
-        matches!(error.sqlite_error_code(), Some(DatabaseBusy | DatabaseLocked))
+        matches!(
+            error.sqlite_error_code(),
+            Some(DatabaseBusy | DatabaseLocked)
+        )
     };
     match mode {
         Ok(mode) if mode == "delete" => Ok(()),

@@ -91,9 +91,8 @@ pub(crate) fn walk(
 ) -> Result<u64, Failure> {
     let end = last.min(first.saturating_add(limit).saturating_sub(1));
     let mut expected = first;
-    let sql = format!(
-        "SELECT {COLUMNS} FROM records WHERE offset BETWEEN ?1 AND ?2 ORDER BY offset"
-    );
+    let sql =
+        format!("SELECT {COLUMNS} FROM records WHERE offset BETWEEN ?1 AND ?2 ORDER BY offset");
     let mut statement = connection.prepare_cached(&sql)?;
     let mut rows = statement.query(params![first, end])?;
     while let Some(row) = rows.next()? {

@@ -139,7 +139,10 @@ impl Store {
             && verify::log_row(&self.connection)? == self.log
             && known.is_none_or(|known| {
                 // The file may have become another one as a whole.
-                matches!(verify::is_there(&self.connection, &self.log, known), Ok(true))
+                matches!(
+                    verify::is_there(&self.connection, &self.log, known),
+                    Ok(true)
+                )
             });
         if is_same {
             self.data_version = data_version;

@@ -88,7 +88,9 @@ pub(crate) fn lost(connection: &Connection, log: &LogRow, topic: &str) -> Result
             let first = statement.query_row(params![topic, log.floor], |row| row.get(0));
             let first = first.optional()?;
             // Only what is whole is believed; the floor is never too little.
-            let whole = first.map(|first: u64| rows::at(connection, first)).transpose()?;
+            let whole = first
+                .map(|first: u64| rows::at(connection, first))
+                .transpose()?;
             let previous = whole
                 .filter(|found| &*found.record.topic == topic)
                 .and_then(|found| found.previous);

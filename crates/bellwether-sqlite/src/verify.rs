@@ -209,7 +209,11 @@ fn ends(connection: &Connection) -> Result<(Option<u64>, Option<u64>), Failure> 
 }
 
 /// Whether nothing speaks against it that a known record is where it was: a damaged one proves nothing.
-pub(crate) fn is_there(connection: &Connection, log: &LogRow, known: Known) -> Result<bool, Failure> {
+pub(crate) fn is_there(
+    connection: &Connection,
+    log: &LogRow,
+    known: Known,
+) -> Result<bool, Failure> {
     if known.offset <= log.floor {
         return Ok(true);
     }

@@ -180,7 +180,12 @@ impl Walk {
         self.is_placed = head.is_some() && floor.is_some() && self.noted.epoch.is_some();
         for (name, noted, expected, is_right) in [
             ("head", self.noted.head, self.report.head, head.is_some()),
-            ("floor", self.noted.floor, self.report.floor, floor.is_some()),
+            (
+                "floor",
+                self.noted.floor,
+                self.report.floor,
+                floor.is_some(),
+            ),
         ] {
             if !is_right {
                 self.counter(name, noted, expected);
@@ -343,7 +348,11 @@ impl Walk {
     fn counters(&mut self, connection: &Connection) -> Result<(), Failure> {
         let floor = self.report.floor;
         if self.noted.forgotten_to.is_none_or(|to| to > floor) && self.is_placed {
-            self.counter("forgotten_to", self.noted.forgotten_to, format!("at most {floor}"));
+            self.counter(
+                "forgotten_to",
+                self.noted.forgotten_to,
+                format!("at most {floor}"),
+            );
         }
         // What is damaged may have counted anything.
         if !self.report.is_sound() {

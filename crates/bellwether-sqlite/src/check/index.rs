@@ -25,7 +25,9 @@ pub(super) fn mark(topic: &str, offset: u64) -> u64 {
 /// Text, whatever the column holds.
 pub(super) fn text(value: ValueRef<'_>) -> Arc<str> {
     match value {
-        ValueRef::Text(text) | ValueRef::Blob(text) => String::from_utf8_lossy(text).as_ref().into(),
+        ValueRef::Text(text) | ValueRef::Blob(text) => {
+            String::from_utf8_lossy(text).as_ref().into()
+        }
         _ => "".into(),
     }
 }

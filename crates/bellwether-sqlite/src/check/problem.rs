@@ -122,7 +122,10 @@ impl fmt::Display for Problem {
                 name,
                 noted,
                 expected,
-            } => write!(f, "the log notes {name} as {noted}, and it should be {expected}"),
+            } => write!(
+                f,
+                "the log notes {name} as {noted}, and it should be {expected}"
+            ),
             Self::Pages { found } => write!(f, "pages of the file make no sense: {found}"),
         }
     }

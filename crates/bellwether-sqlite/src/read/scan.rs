@@ -42,7 +42,13 @@ pub(super) fn by_scan(
         true
     })?;
     let is_complete = next > page.log.head;
-    let owners = Owners::of(connection, topics, &kept, from.max(page.log.floor), is_complete)?;
+    let owners = Owners::of(
+        connection,
+        topics,
+        &kept,
+        from.max(page.log.floor),
+        is_complete,
+    )?;
     let mut index = Index::Wrong;
     let last = kept.last().map(Found::offset);
     for mut found in kept {
@@ -105,14 +111,22 @@ impl Owners {
             for found in kept {
                 let is_own = !found.record.is_damaged && found.record.topic == *topic;
                 if is_own && found.offset() > before {
-                    follow(found.previous.map(|previous| previous.offset), found.offset(), last);
+                    follow(
+                        found.previous.map(|previous| previous.offset),
+                        found.offset(),
+                        last,
+                    );
                     last = found.offset();
                 }
             }
             match is_complete {
                 true => {
                     let newest = topics::newest(connection, topic)?;
-                    follow(Some(newest.map_or(0, |newest| newest.offset)), u64::MAX, last);
+                    follow(
+                        Some(newest.map_or(0, |newest| newest.offset)),
+                        u64::MAX,
+                        last,
+                    );
                 }
                 false => follow(None, u64::MAX, last),
             }

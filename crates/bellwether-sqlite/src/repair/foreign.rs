@@ -13,9 +13,7 @@ const OTHERS: &str = "SELECT type, name, sql FROM sqlite_schema WHERE sql IS NOT
 /// Copies tables, views, indexes and triggers; names the tables that are not there as a whole.
 pub(super) fn copy(old: &Connection, new: &Connection) -> Result<Vec<String>, Failure> {
     let mut statement = old.prepare(OTHERS)?;
-    let found = statement.query_map((), |row| {
-        Ok((row.get(0)?, row.get(1)?, row.get(2)?))
-    })?;
+    let found = statement.query_map((), |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?;
     let found: Vec<(String, String, String)> = found.collect::<Result<_, _>>()?;
     let mut incomplete = Vec::new();
     for (kind, name, sql) in found {
@@ -42,7 +40,9 @@ fn rows(old: &Connection, new: &Connection, table: &str) -> rusqlite::Result<()>
     let mut insert = new.prepare(&format!("INSERT INTO \"{table}\" VALUES ({places})"))?;
     let mut rows = select.query(())?;
     while let Some(row) = rows.next()? {
-        let values: Vec<Value> = (0..columns).map(|at| row.get(at)).collect::<Result<_, _>>()?;
+        let values: Vec<Value> = (0..columns)
+            .map(|at| row.get(at))
+            .collect::<Result<_, _>>()?;
         insert.execute(params_from_iter(values))?;
     }
     Ok(())

@@ -37,7 +37,9 @@ pub(super) fn rebuild(
     let opened = Connection::open(path).map_err(Failure::from);
     let built = opened.and_then(|mut new| {
         // The file is synced as a whole before it takes the log's name; until then a crash costs nothing.
-        new.execute_batch("PRAGMA journal_mode=OFF; PRAGMA synchronous=OFF; PRAGMA cache_size=-65536;")?;
+        new.execute_batch(
+            "PRAGMA journal_mode=OFF; PRAGMA synchronous=OFF; PRAGMA cache_size=-65536;",
+        )?;
         schema::make(&new)?;
         let transaction = new.transaction()?;
         transaction.execute("UPDATE guard SET is_ours = 1", ())?;
@@ -86,7 +88,9 @@ fn fill(
         Some(epoch) => epoch.0.cast_signed(),
         None => examined.noted.epoch.unwrap_or_default(),
     };
-    let at = copy.at.max(examined.noted.at.filter(|at| is_a_time(*at)).unwrap_or(0));
+    let at = copy
+        .at
+        .max(examined.noted.at.filter(|at| is_a_time(*at)).unwrap_or(0));
     let bytes = format!("(SELECT coalesce(sum({SIZE}), 0) FROM records)");
     new.execute(
         &format!("UPDATE log SET epoch = ?1, head = ?2, floor = ?3, bytes = {bytes}, at = ?4, forgotten_to = ?5"),
@@ -121,7 +125,9 @@ impl Copy<'_> {
             .old
             .prepare_cached("SELECT at FROM records WHERE offset = ?1")?
             .query_row([offset], |row| row.get(0));
-        self.at = self.at.max(at.ok().filter(|at| is_a_time(*at)).unwrap_or(0));
+        self.at = self
+            .at
+            .max(at.ok().filter(|at| is_a_time(*at)).unwrap_or(0));
         let (topic, tag) = match found.state {
             State::Whole => {
                 self.whole(&found)?;
@@ -161,7 +167,14 @@ impl Copy<'_> {
         });
         let offset = found.offset();
         let key = record.conflation_key.as_deref();
-        let checksum = checksum(offset, record.tag, &record.topic, &record.event, key, previous);
+        let checksum = checksum(
+            offset,
+            record.tag,
+            &record.topic,
+            &record.event,
+            key,
+            previous,
+        );
         self.insert(params![
             offset,
             &*record.topic,
@@ -178,7 +191,15 @@ impl Copy<'_> {
     fn put_aside(&self, offset: u64, topic: &str, tag: u32) -> Result<(), Failure> {
         let (none, nothing) = (None::<u64>, &[][..]);
         self.insert(params![
-            offset, topic, tag, self.at, None::<&str>, PUT_ASIDE, nothing, none, none
+            offset,
+            topic,
+            tag,
+            self.at,
+            None::<&str>,
+            PUT_ASIDE,
+            nothing,
+            none,
+            none
         ])
     }
 
@@ -199,7 +220,10 @@ impl Copy<'_> {
         let floor = self.examined.report.floor;
         let noted = self.examined.noted.forgotten_to;
         let mut forgotten_to = floor;
-        if let (true, Some(noted)) = (self.examined.topics_are_right, noted.filter(|to| *to <= floor)) {
+        if let (true, Some(noted)) = (
+            self.examined.topics_are_right,
+            noted.filter(|to| *to <= floor),
+        ) {
             // Topics of which nothing is left stay known.
             forgotten_to = noted;
             let mut old = self.old.prepare("SELECT topic, offset, tag FROM topics")?;
@@ -218,14 +242,23 @@ impl Copy<'_> {
     /// Takes over the idempotency keys whose records were published with them, or are gone.
     fn keys(&self) -> Result<(), Failure> {
         let report = &self.examined.report;
-        let sql = "INSERT OR IGNORE INTO keys (topic, key, offset, tag, at) VALUES (?1, ?2, ?3, ?4, ?5)";
+        let sql =
+            "INSERT OR IGNORE INTO keys (topic, key, offset, tag, at) VALUES (?1, ?2, ?3, ?4, ?5)";
         let mut insert = self.new.prepare(sql)?;
-        let mut read = self.old.prepare("SELECT topic, key, offset, tag, at FROM keys")?;
+        let mut read = self
+            .old
+            .prepare("SELECT topic, key, offset, tag, at FROM keys")?;
         let mut rows = read.query(())?;
         // Of a table that cannot be read to its end, what came before.
         while let Ok(Some(row)) = rows.next() {
             let key = (|| -> rusqlite::Result<(Arc<str>, String, u64, u32, u64)> {
-                Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?, row.get(4)?))
+                Ok((
+                    row.get(0)?,
+                    row.get(1)?,
+                    row.get(2)?,
+                    row.get(3)?,
+                    row.get(4)?,
+                ))
             })();
             let Ok((topic, key, offset, tag, at)) = key else {
                 continue;

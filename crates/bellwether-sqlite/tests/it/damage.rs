@@ -124,11 +124,16 @@ async fn a_newest_record_whose_number_changed_costs_itself_alone() {
     let folder = Folder::new();
     let epoch = log(&folder, 100).await;
     // As a flipped bit does it: the checksum is of the number, too.
-    edit(&folder.log(), "UPDATE records SET offset = 101 WHERE offset = 100");
+    edit(
+        &folder.log(),
+        "UPDATE records SET offset = 101 WHERE offset = 100",
+    );
     let broker = SqliteBroker::open(folder.log()).unwrap();
     let stored = fill(&broker, 100..101).await;
     assert_eq!(stored[0].cursor.offset, Offset::new(101));
-    let page = read(&broker, Offset::ZERO, Some(&["t".into()])).await.unwrap();
+    let page = read(&broker, Offset::ZERO, Some(&["t".into()]))
+        .await
+        .unwrap();
     assert_eq!((page.epoch, damaged(&page)), (epoch, vec![100]));
     assert_eq!(page.records.len(), 101);
 }
