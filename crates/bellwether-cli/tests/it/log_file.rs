@@ -3,6 +3,7 @@
 mod bits;
 mod door;
 mod files;
+mod hands;
 mod kills;
 
 use std::fs;

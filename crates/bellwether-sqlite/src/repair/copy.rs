@@ -16,10 +16,14 @@ pub(super) fn keep(path: &Path, now: SystemTime) -> io::Result<PathBuf> {
             number => format!("{name}-{number}"),
         };
         let copy = beside(path, &name);
+        // One that is left of another copy would be taken for this one's.
+        if beside(&copy, "-wal").exists() {
+            continue;
+        }
         match copy_new(path, &copy) {
             Ok(()) => {
                 let wal = beside(path, "-wal");
-                if wal.exists() {
+                if wal.metadata().is_ok_and(|metadata| metadata.len() > 0) {
                     copy_new(&wal, &beside(&copy, "-wal"))?;
                 }
                 sync_folder(path)?;

@@ -5,9 +5,9 @@ use std::time::Duration;
 use bellwether_testkit::{Program, RawClient};
 
 use super::files::{Folder, change, damaged_at, entry, sql, whole_log};
-use crate::support::{command, run};
+use crate::support::{command, run, run_with};
 
-async fn serve(folder: &Folder) -> Program {
+pub(super) async fn serve(folder: &Folder) -> Program {
     let broker = format!("sqlite:{}", folder.name());
     let mut command = command(&["serve", "--broker", &broker]);
     command.env_remove("HOST");
@@ -17,13 +17,13 @@ async fn serve(folder: &Folder) -> Program {
 /// One reader over a plain socket, from the start: so many events and gaps, as numbers and the data of the gaps.
 async fn read(server: &Program, count: usize) -> (Vec<u64>, Vec<String>) {
     // An id of no history is answered with a gap, and then all that is left.
-    let mut reader = open(server, "0").await;
+    let mut reader = open(server, "earliest").await;
     let gap = reader.next_event().await.unwrap();
     assert!(gap.data.contains("\"unknown\""), "{}", gap.data);
     take(&mut reader, count).await
 }
 
-async fn open(server: &Program, id: &str) -> RawClient {
+pub(super) async fn open(server: &Program, id: &str) -> RawClient {
     let mut reader = RawClient::connect(server.addr()).await;
     reader
         .get("/events?topic=t", &[("last-event-id", id)])
@@ -32,7 +32,7 @@ async fn open(server: &Program, id: &str) -> RawClient {
     reader
 }
 
-async fn take(reader: &mut RawClient, count: usize) -> (Vec<u64>, Vec<String>) {
+pub(super) async fn take(reader: &mut RawClient, count: usize) -> (Vec<u64>, Vec<String>) {
     let (mut events, mut gaps) = (Vec::new(), Vec::new());
     for _ in 0..count {
         let message = reader.next_event().await.unwrap();
@@ -53,7 +53,7 @@ fn lines_with(server: &Program, text: &str) -> Vec<String> {
     lines
 }
 
-async fn publish(server: &Program, text: &str) {
+pub(super) async fn publish(server: &Program, text: &str) {
     let sent = run(&["send", server.url(), "-t", "t", "-d", text], b"").await;
     assert_eq!(sent.code, Some(0), "{}", sent.err);
 }
@@ -160,7 +160,7 @@ async fn a_file_that_makes_no_sense_says_what_to_run() {
     whole_log(&folder, 3000).await;
     damaged_at(&folder.log(), b"event 1500.");
     let broker = format!("sqlite:{}", folder.name());
-    let done = run(&["serve", "--broker", &broker, "--port", "0"], b"").await;
+    let done = run_with(&["serve", "--broker", &broker], &[("PORT", "0")]).await;
     assert_eq!(done.code, Some(1));
     assert!(done.err.contains("bellwether repair"), "{}", done.err);
 }

@@ -50,6 +50,17 @@ impl Folder {
         copies.sort();
         copies
     }
+
+    /// Removes the copies, which are of this file or its beginning; tells how many there were.
+    pub(super) fn forget_copies(&self, of: &[u8]) -> usize {
+        let copies = self.copies();
+        for copy in &copies {
+            assert!(of.starts_with(&fs::read(copy).unwrap()));
+            fs::remove_file(copy).unwrap();
+            let _ = fs::remove_file(format!("{}-wal", copy.display()));
+        }
+        copies.len()
+    }
 }
 
 impl Drop for Folder {
