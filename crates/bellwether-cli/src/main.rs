@@ -1,4 +1,4 @@
-//! The `bellwether` command: reads, writes, follows, sends, measures and serves event streams.
+//! The `bellwether` command: reads, writes, follows, sends, measures and serves event streams, and looks after a log's file.
 //!
 //! One file per command. Each turns its arguments into work and gives back how the process ends; what it decides is in
 //! plain functions without I/O. Data goes to standard output, all else to standard error.
@@ -6,6 +6,8 @@
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
 mod bench;
+#[cfg(feature = "sqlite")]
+mod check;
 mod decode;
 mod encode;
 mod listen;
@@ -28,7 +30,7 @@ use std::process::ExitCode;
 use clap::builder::Resettable;
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 
-/// Server-sent events on the command line: read, write, follow, send, measure, serve.
+/// Server-sent events on the command line: read, write, follow, send, measure, serve, check a log.
 #[derive(Debug, Parser)]
 #[command(
     name = "bellwether",
@@ -50,6 +52,10 @@ enum Command {
     Send(send::Arguments),
     Bench(bench::Arguments),
     Serve(serve::Arguments),
+    #[cfg(feature = "sqlite")]
+    Check(check::CheckArguments),
+    #[cfg(feature = "sqlite")]
+    Repair(check::RepairArguments),
 }
 
 fn main() -> ExitCode {
@@ -66,6 +72,10 @@ fn main() -> ExitCode {
         Command::Send(arguments) => send::run(&arguments),
         Command::Bench(arguments) => bench::run(&arguments),
         Command::Serve(arguments) => serve::run(&arguments),
+        #[cfg(feature = "sqlite")]
+        Command::Check(arguments) => check::check(&arguments),
+        #[cfg(feature = "sqlite")]
+        Command::Repair(arguments) => check::repair(&arguments),
     };
     match result {
         Ok(code) => code,

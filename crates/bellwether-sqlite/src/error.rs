@@ -88,7 +88,7 @@ impl fmt::Display for OpenError {
             ),
             Kind::Damaged { found } => write!(
                 f,
-                "it is damaged ({found}); restore a copy, or move it away to begin with an empty log"
+                "it is damaged ({found}); run `bellwether repair` on it, restore a copy, or move it away to begin with an empty log"
             ),
             Kind::Unusable { found } => f.write_str(found),
         }

@@ -40,13 +40,15 @@
 //! Retention removes the oldest records a few hundred at a time between the commits. The schema and its version stand
 //! in [`schema`].
 //!
-//! Pure: `retention`, `record`. SQL: `schema`, `store` and `keys` (what is written), `read`, `verify`. Around them `writer` (the thread),
+//! Pure: `retention`, `record`. SQL: `schema`, `store` and `keys` (what is written), `rows` and `read`, `verify`, and for
+//! people with a damaged file `check` and `repair`. Around them `writer` (the thread),
 //! `pool` (the readers' connections), `state` (what both share), `broker` and `tail` (the contract).
 
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
 mod broker;
 mod builder;
+mod check;
 mod error;
 mod failure;
 mod keys;
@@ -55,7 +57,9 @@ mod observe;
 mod pool;
 mod read;
 mod record;
+mod repair;
 mod retention;
+mod rows;
 pub mod schema;
 mod state;
 mod store;
@@ -66,7 +70,9 @@ mod writer;
 
 pub use crate::broker::SqliteBroker;
 pub use crate::builder::SqliteBuilder;
+pub use crate::check::{Problem, Progress, Report, check};
 pub use crate::error::OpenError;
+pub use crate::repair::{Repaired, repair};
 
 /// Compiles the program of the README.
 #[cfg(doctest)]

@@ -7,6 +7,8 @@ mod decode;
 mod encode;
 mod exit_codes;
 mod listen;
+#[cfg(feature = "sqlite")]
+mod log_file;
 mod restart;
 mod round_trip;
 mod send;
