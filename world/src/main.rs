@@ -22,7 +22,7 @@ const HELP: &str = "\
 cargo xtask world [clients | proxies] [OPTIONS]
 
   clients       about twenty clients: what each hands to its user, for docs/guide/clients.md
-  proxies       proxies between a client and the server
+  proxies       six proxies between a client and the server, for docs/guide/proxies.md
 
   --short       few of them, within two minutes; installs nothing that is there already
   --only NAME   only those whose name contains NAME; may be given more than once
@@ -48,8 +48,9 @@ async fn main() -> ExitCode {
             println!("{HELP}");
             true
         }
-        // The two that this program starts of itself, as children that can be killed.
+        // The three that this program starts of itself, as children that can be killed.
         Command::Serve => server::run().await,
+        Command::Origin => proxies::origin::run().await,
         Command::Listen(url) => listen::run(url).await,
         Command::Clients => clients::run(&options).await,
         Command::Proxies => proxies::run(&options).await,

@@ -21,6 +21,8 @@ pub(crate) enum Command {
     Help,
     /// Be the server; for children of this program.
     Serve,
+    /// Be the server behind proxies; for children of this program.
+    Origin,
     /// Be a client made of `bellwether-client`; for children of this program.
     Listen(String),
 }
@@ -50,6 +52,7 @@ impl Options {
                 "clients" => options.command = Command::Clients,
                 "proxies" => options.command = Command::Proxies,
                 "serve" => options.command = Command::Serve,
+                "origin" => options.command = Command::Origin,
                 "listen" => {
                     let url = words.next().ok_or_else(|| missing(word))?;
                     options.command = Command::Listen(url.to_owned());

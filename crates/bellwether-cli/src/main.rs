@@ -6,8 +6,6 @@
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
 mod bench;
-#[cfg(feature = "sqlite")]
-mod check;
 mod decode;
 mod encode;
 mod listen;
@@ -52,10 +50,6 @@ enum Command {
     Send(send::Arguments),
     Bench(bench::Arguments),
     Serve(serve::Arguments),
-    #[cfg(feature = "sqlite")]
-    Check(check::Check),
-    #[cfg(feature = "sqlite")]
-    Repair(check::Repair),
 }
 
 fn main() -> ExitCode {
@@ -72,10 +66,6 @@ fn main() -> ExitCode {
         Command::Send(arguments) => send::run(&arguments),
         Command::Bench(arguments) => bench::run(&arguments),
         Command::Serve(arguments) => serve::run(&arguments),
-        #[cfg(feature = "sqlite")]
-        Command::Check(arguments) => check::check(&arguments),
-        #[cfg(feature = "sqlite")]
-        Command::Repair(arguments) => check::repair(&arguments),
     };
     match result {
         Ok(code) => code,

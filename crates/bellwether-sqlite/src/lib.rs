@@ -41,14 +41,12 @@
 //! in [`schema`].
 //!
 //! Pure: `retention`, `record`. SQL: `schema`, `store` and `keys` (what is written), `read`, `verify`. Around them `writer` (the thread),
-//! `pool` (the readers' connections), `state` (what both share), `broker` and `tail` (the contract). Beside all that `check`
-//! and `repair`, which read a damaged file by `salvage`.
+//! `pool` (the readers' connections), `state` (what both share), `broker` and `tail` (the contract).
 
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
 mod broker;
 mod builder;
-mod check;
 mod error;
 mod failure;
 mod keys;
@@ -57,9 +55,7 @@ mod observe;
 mod pool;
 mod read;
 mod record;
-mod repair;
 mod retention;
-mod salvage;
 pub mod schema;
 mod state;
 mod store;
@@ -70,9 +66,7 @@ mod writer;
 
 pub use crate::broker::SqliteBroker;
 pub use crate::builder::SqliteBuilder;
-pub use crate::check::{Problem, Report, check};
 pub use crate::error::OpenError;
-pub use crate::repair::{Repaired, repair};
 
 /// Compiles the program of the README.
 #[cfg(doctest)]

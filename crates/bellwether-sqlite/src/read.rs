@@ -17,8 +17,7 @@ use crate::verify::{LogRow, log_row};
 /// What a record counts for retention, as [`record::size`](crate::record::size) says, in SQL.
 pub(crate) const SIZE: &str = "2 * length(CAST(topic AS BLOB)) + length(event) + coalesce(length(CAST(conflation_key AS BLOB)), 0) + 48";
 
-pub(crate) const COLUMNS: &str =
-    "offset, tag, topic, conflation_key, checksum, event, previous, previous_tag";
+const COLUMNS: &str = "offset, tag, topic, conflation_key, checksum, event, previous, previous_tag";
 
 /// The most records of a page, whatever is asked for.
 const MAX_RECORDS: usize = 1 << 20;
@@ -88,9 +87,9 @@ fn record(connection: &Connection, offset: u64) -> Result<Found, Failure> {
 }
 
 /// A record, and the one that it says came before it in its topic.
-pub(crate) struct Found {
-    pub(crate) record: Record,
-    pub(crate) previous: Option<u64>,
+struct Found {
+    record: Record,
+    previous: Option<u64>,
 }
 
 /// A page under way.
@@ -307,7 +306,7 @@ fn checked(row: &Row<'_>) -> Result<Found, Failure> {
 }
 
 /// A row as a record, if it is what was written.
-pub(crate) fn whole(row: &Row<'_>, offset: u64) -> Option<Found> {
+fn whole(row: &Row<'_>, offset: u64) -> Option<Found> {
     let tag: u32 = row.get(1).ok()?;
     let topic: Arc<str> = row.get(2).ok()?;
     let conflation_key: Option<Arc<str>> = row.get(3).ok()?;

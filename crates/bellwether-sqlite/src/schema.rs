@@ -134,30 +134,6 @@ pub(crate) fn open_reader(path: &Path) -> Result<Connection, Failure> {
     Ok(connection)
 }
 
-/// A connection that reads a file which may be damaged. Nothing is made and nothing is brought up to date.
-pub(crate) fn open_for_check(path: &Path) -> Result<Connection, OpenError> {
-    if !path.is_file() {
-        return Err(OpenError::unusable(path, "there is no such file"));
-    }
-    check_first_bytes(path)?;
-    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-    let connection = Connection::open_with_flags(path, flags)
-        .and_then(|connection| {
-            connection.busy_timeout(BUSY_TIMEOUT)?;
-            connection.execute_batch("PRAGMA cell_size_check=ON; PRAGMA query_only=ON;")?;
-            Ok(connection)
-        })
-        .map_err(|error| failed(path, error.into()))?;
-    match check_header(path, &connection)? {
-        Found::Present => Ok(connection),
-        Found::Nothing => Err(OpenError::unusable(path, "the file is empty")),
-        Found::First => Err(OpenError::unusable(
-            path,
-            "its schema is of the first version; open it once with a broker, which brings it up to date",
-        )),
-    }
-}
-
 fn prepare_writer(path: &Path, connection: &Connection, create: bool) -> Result<(), OpenError> {
     let sql = |error: rusqlite::Error| failed(path, error.into());
     connection.busy_timeout(BUSY_TIMEOUT).map_err(sql)?;

@@ -3,8 +3,6 @@
 #![allow(clippy::unwrap_used)]
 
 mod bench;
-#[cfg(feature = "sqlite")]
-mod check;
 mod decode;
 mod encode;
 mod exit_codes;

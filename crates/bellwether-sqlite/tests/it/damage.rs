@@ -15,7 +15,7 @@ use crate::records::{all, fill, read, three_and_a_tail};
 const PAGE: u64 = 4096;
 
 /// A log of so many records, closed.
-pub(crate) async fn log(folder: &Folder, records: u64) -> bellwether_topics::Epoch {
+async fn log(folder: &Folder, records: u64) -> bellwether_topics::Epoch {
     let broker = SqliteBroker::open(folder.log()).unwrap();
     let stored = fill(&broker, 0..records).await;
     broker.shutdown().await.unwrap();
@@ -28,12 +28,12 @@ async fn node(folder: &Folder) -> Topics {
     Topics::with(broker).await.unwrap()
 }
 
-pub(crate) fn edit(path: &Path, sql: &str) {
+fn edit(path: &Path, sql: &str) {
     Connection::open(path).unwrap().execute_batch(sql).unwrap();
 }
 
 /// Overwrites the pages on which these bytes stand, or the bytes alone.
-pub(crate) fn overwrite(path: &Path, at: &[u8], whole_page: bool) {
+fn overwrite(path: &Path, at: &[u8], whole_page: bool) {
     let mut file = std::fs::OpenOptions::new()
         .read(true)
         .write(true)
