@@ -12,7 +12,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio::time::Instant;
 
-/// Where a connection is cut: so many bytes behind the end of a text in what the server sends.
+/// Where a connection is cut: a number of bytes behind the end of a text in what the server sends.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Cut {
     pub(crate) text: String,

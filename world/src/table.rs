@@ -39,16 +39,10 @@ impl Table {
     /// `<!-- world: NAME -->` before the table and `<!-- end: NAME -->` behind it, each on a line of its own.
     pub(crate) fn publish(&self, docs: &str, name: &str, what: Docs) -> bool {
         println!("\n{}", self.markdown());
-        let path = root().join(docs);
-        let outcome = match what {
-            Docs::Leave => Ok(()),
-            Docs::Write => write(&path, name, &self.markdown()),
-            Docs::Check => self.check(&path, name),
-        };
-        if let Err(error) = &outcome {
-            println!("{docs}: {error}");
+        match what {
+            Docs::Check => said(docs, &self.check(&root().join(docs), name)),
+            Docs::Leave | Docs::Write => publish(&self.markdown(), docs, name, what),
         }
-        outcome.is_ok()
     }
 
     /// Whether each row stands in the docs; versions in its first cell, such as a browser's, may differ.
@@ -68,6 +62,25 @@ impl Table {
     }
 }
 
+/// Does with the docs what was asked for: a text between markers, as [`Table::publish`] has them.
+pub(crate) fn publish(text: &str, docs: &str, name: &str, what: Docs) -> bool {
+    let path = root().join(docs);
+    let outcome = match what {
+        Docs::Leave => Ok(()),
+        Docs::Write => write(&path, name, text),
+        Docs::Check => check(&path, name, text),
+    };
+    said(docs, &outcome)
+}
+
+/// Prints what is wrong with a file of the docs; whether nothing is.
+fn said(docs: &str, outcome: &Result<(), String>) -> bool {
+    if let Err(error) = outcome {
+        println!("{docs}: {error}");
+    }
+    outcome.is_ok()
+}
+
 fn line(cells: &[String]) -> String {
     let cells: Vec<String> = cells.iter().map(|cell| cell.replace('|', "\\|")).collect();
     format!("| {} |\n", cells.join(" | "))
@@ -82,20 +95,6 @@ fn without_version(row: &str) -> String {
         .filter(|word| !word.starts_with(|c: char| c.is_ascii_digit()))
         .collect();
     format!("{} | {rest}", name.join(" "))
-}
-
-/// Does with the docs what was asked for: a text between markers, as [`Table::publish`] has them.
-pub(crate) fn publish(text: &str, docs: &str, name: &str, what: Docs) -> bool {
-    let path = root().join(docs);
-    let outcome = match what {
-        Docs::Leave => Ok(()),
-        Docs::Write => write(&path, name, text),
-        Docs::Check => check(&path, name, text),
-    };
-    if let Err(error) = &outcome {
-        println!("{docs}: {error}");
-    }
-    outcome.is_ok()
 }
 
 /// The root of the repository.
@@ -191,5 +190,16 @@ mod tests {
         assert_eq!(part.check(&path, "a"), Ok(()));
         part.row(["Chromium 157", "lost 1 of 20"]);
         assert!(part.check(&path, "a").is_err());
+    }
+
+    #[test]
+    fn a_text_that_differs_is_told_with_its_new_lines() {
+        let folder = scratch().join("text-test");
+        std::fs::create_dir_all(&folder).expect("the folder can be made");
+        let path = folder.join("docs.md");
+        std::fs::write(&path, "<!-- world: a -->\n<!-- end: a -->\n").expect("it can be written");
+        assert!(check(&path, "a", "| x |\n").is_err_and(|error| error.ends_with("\n  | x |")));
+        write(&path, "a", "| x |\n").expect("the markers are there");
+        assert_eq!(check(&path, "a", "| x |\n"), Ok(()));
     }
 }

@@ -16,7 +16,7 @@ if (name === "launchdarkly-eventsource" || name === "eventsource-2") {
 
 const source = new EventSource(url);
 for (const name of names) source.addEventListener(name, (event) => tellEvent(event, name));
-// launchdarkly-eventsource says "closed" with an event of its own, and throws what nobody listens for.
+// launchdarkly-eventsource says "closed" with an event of its own, and throws an error without a listener.
 let isOver = false;
 const end = () => {
   if (!isOver) tell({ end: "closed" });

@@ -7,7 +7,7 @@ export const tell = (line) => process.stdout.write(JSON.stringify(line) + "\n");
 export const tellEvent = (event, name) =>
   tell({ id: event.lastEventId ?? event.id, event: name ?? event.event ?? "message", data: event.data });
 
-// Node ends by itself when nothing is left to wait for; what was the client's last word then?
+// The last word of a client whose end is a promise.
 export const tellEnd = (error) => tell({ end: error ? error.name || String(error) : "over" });
 
 // The names that an EventSource has to be asked for.

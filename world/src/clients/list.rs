@@ -106,8 +106,7 @@ pub(crate) const CLIENTS: &[Client] = &[
     client(
         "Chromium",
         Home::Browser(&["/usr/bin/chromium", "/usr/bin/chromium-browser"]),
-    )
-    .short(),
+    ),
     client(
         "Firefox ESR",
         Home::Browser(&["/usr/lib/firefox-esr/firefox-esr", "/usr/bin/firefox-esr"]),
@@ -128,7 +127,7 @@ pub(crate) const CLIENTS: &[Client] = &[
         "@microsoft/fetch-event-source",
         "fetch_event_source_back.mjs",
     )
-    .helped(),
+    .helped().short(),
     pypi("httpx-sse", "httpx_sse_one.py"),
     pypi("httpx-sse", "httpx_sse_back.py").helped().short(),
     pypi("launchdarkly-eventsource (PyPI)", "launchdarkly.py")

@@ -185,7 +185,7 @@ const START: Duration = Duration::from_secs(120);
 const LOOK: Duration = Duration::from_millis(50);
 
 impl Trial {
-    /// Waits until this is true of what was heard and how many requests there were, at most so long.
+    /// Waits until this is true of what was heard and of the number of requests, for at most this long.
     async fn until(&mut self, patience: Duration, enough: impl Fn(&Heard, usize) -> bool) {
         let seen = async {
             while !enough(&self.driver.heard(), self.stream_requests().len()) {
@@ -227,7 +227,7 @@ impl Trial {
         sleep(Duration::from_millis(300)).await;
     }
 
-    /// Waits until so many events are there: the client reads, and what follows is live for it.
+    /// Waits until this number of events is there: the client reads, and what follows is live for it.
     async fn reached(&mut self, count: usize) {
         self.until(PATIENCE, |heard, _| {
             heard.end.is_some() || heard.events.len() >= count
@@ -243,7 +243,7 @@ impl Trial {
         .await;
     }
 
-    /// Waits for so many requests, at most so long, or until the client is at its end.
+    /// Waits for this number of requests, for at most this long, or until the client is at its end.
     async fn requested(&mut self, count: usize, patience: Duration) {
         self.until(patience, |heard, requests| {
             requests >= count || heard.end.is_some()
@@ -253,7 +253,7 @@ impl Trial {
         sleep(2 * RETRY).await;
     }
 
-    /// Waits until the client says that it is over, at most so long.
+    /// Waits until the client says that it is over, for at most this long.
     async fn ended(&mut self, patience: Duration) {
         self.until(patience, |heard, _| heard.end.is_some()).await;
         // Whether it keeps to its word.
