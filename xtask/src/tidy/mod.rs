@@ -1,5 +1,6 @@
 //! `cargo xtask tidy`: the rules of this repository that no other tool knows. They run as tests too.
 
+mod arrows;
 mod edges;
 mod findings;
 mod text;
@@ -14,6 +15,10 @@ const RULES: [Rule; 9] = [
     (
         "crates import only what ARCHITECTURE.md allows",
         edges::check,
+    ),
+    (
+        "folders of bellwether import only what its sheet says, downward",
+        arrows::check,
     ),
     ("every Rust file opens with its docs", text::check_heads),
     ("no Rust file passes 800 lines", text::check_lengths),
