@@ -27,7 +27,7 @@ cargo xtask world [clients | proxies] [OPTIONS]
   --short       few of them, within two minutes; installs nothing that is there already
   --only NAME   only those whose name contains NAME; may be given more than once
   --write       write the table into the docs
-  --check       fail if the table in the docs differs from this run
+  --check       fail if the table in the docs has not each row of this run, versions aside
   --show        print each event that a client hands over
 
 Without a word both run. The status is 1 if a client got less from Bellwether than from a minimal server,

@@ -69,8 +69,11 @@ impl Options {
                 _ => return Err(format!("there is no option {word:?}")),
             }
         }
-        if options.docs != Docs::Leave && (options.is_short || !options.only.is_empty()) {
-            return Err("the table in the docs is whole: --write and --check go with neither --short nor --only".to_owned());
+        if options.docs == Docs::Write && (options.is_short || !options.only.is_empty()) {
+            return Err(
+                "a part of a table is not written: --write goes with neither --short nor --only"
+                    .to_owned(),
+            );
         }
         Ok(options)
     }
@@ -104,6 +107,7 @@ mod tests {
         assert!(parse(&["--write", "--short"]).is_err());
         assert!(parse(&["--write", "--only", "x"]).is_err());
         assert!(parse(&["--write"]).is_ok());
+        assert!(parse(&["--check", "--short"]).is_ok());
     }
 
     #[test]

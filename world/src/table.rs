@@ -28,10 +28,6 @@ impl Table {
 
     /// The table, each line with its end.
     pub(crate) fn markdown(&self) -> String {
-        let line = |cells: &[String]| {
-            let cells: Vec<String> = cells.iter().map(|cell| cell.replace('|', "\\|")).collect();
-            format!("| {} |\n", cells.join(" | "))
-        };
         let rule = format!("|{}\n", "---|".repeat(self.head.len()));
         let rows: String = self.rows.iter().map(|row| line(row)).collect();
         format!("{}{rule}{rows}", line(&self.head))
@@ -43,11 +39,49 @@ impl Table {
     /// `<!-- world: NAME -->` before the table and `<!-- end: NAME -->` behind it, each on a line of its own.
     pub(crate) fn publish(&self, docs: &str, name: &str, what: Docs) -> bool {
         println!("\n{}", self.markdown());
-        publish(&self.markdown(), docs, name, what)
+        let path = root().join(docs);
+        let outcome = match what {
+            Docs::Leave => Ok(()),
+            Docs::Write => write(&path, name, &self.markdown()),
+            Docs::Check => self.check(&path, name),
+        };
+        told(docs, &outcome)
+    }
+
+    /// Whether each row stands in the docs; versions in its first cell, such as a browser's, may differ.
+    fn check(&self, path: &Path, name: &str) -> Result<(), String> {
+        let text = std::fs::read_to_string(path).map_err(|error| error.to_string())?;
+        let (_, there, _) = split(&text, name)?;
+        let known: Vec<String> = there.lines().map(without_version).collect();
+        let lines = self.rows.iter().map(|row| line(row));
+        let new: String = lines
+            .filter(|row| !known.contains(&without_version(row.trim_end())))
+            .map(|row| format!("\n  {}", row.trim_end()))
+            .collect();
+        match new.is_empty() {
+            true => Ok(()),
+            false => Err(format!("the table {name:?} does not have:{new}")),
+        }
     }
 }
 
-/// Does with the docs what was asked for: a text between markers, as [`Table::publish`] has them.
+fn line(cells: &[String]) -> String {
+    let cells: Vec<String> = cells.iter().map(|cell| cell.replace('|', "\\|")).collect();
+    format!("| {} |\n", cells.join(" | "))
+}
+
+/// A row without the words of its first cell that begin with a digit.
+fn without_version(row: &str) -> String {
+    let cells = row.trim_start_matches("| ");
+    let (first, rest) = cells.split_once(" | ").unwrap_or((cells, ""));
+    let words = first.split(' ');
+    let name: Vec<&str> = words
+        .filter(|word| !word.starts_with(|c: char| c.is_ascii_digit()))
+        .collect();
+    format!("{} | {rest}", name.join(" "))
+}
+
+/// Does with the docs what was asked for: a text between markers, as [`Table::publish`] has them, which has to be the same.
 pub(crate) fn publish(text: &str, docs: &str, name: &str, what: Docs) -> bool {
     let path = root().join(docs);
     let outcome = match what {
@@ -55,7 +89,12 @@ pub(crate) fn publish(text: &str, docs: &str, name: &str, what: Docs) -> bool {
         Docs::Write => write(&path, name, text),
         Docs::Check => check(&path, name, text),
     };
-    if let Err(error) = &outcome {
+    told(docs, &outcome)
+}
+
+/// Says what is wrong with the docs, if anything is; whether nothing is.
+fn told(docs: &str, outcome: &Result<(), String>) -> bool {
+    if let Err(error) = outcome {
         println!("{docs}: {error}");
     }
     outcome.is_ok()
@@ -138,13 +177,21 @@ mod tests {
     }
 
     #[test]
-    fn a_table_that_differs_is_told_with_its_new_lines() {
+    fn a_row_that_the_docs_do_not_have_is_told_whatever_the_version() {
         let folder = scratch().join("table-test");
         std::fs::create_dir_all(&folder).expect("the folder can be made");
         let path = folder.join("docs.md");
         std::fs::write(&path, "<!-- world: a -->\n<!-- end: a -->\n").expect("it can be written");
-        assert!(check(&path, "a", "| x |\n").is_err_and(|error| error.ends_with("\n  | x |")));
-        write(&path, "a", "| x |\n").expect("the markers are there");
-        assert_eq!(check(&path, "a", "| x |\n"), Ok(()));
+        let mut table = Table::new(["client", "ids"]);
+        table.row(["Chromium 156", "exact"]);
+        let told = table.check(&path, "a");
+        assert!(told.is_err_and(|error| error.ends_with("have:\n  | Chromium 156 | exact |")));
+        write(&path, "a", &table.markdown()).expect("the markers are there");
+        assert_eq!(table.check(&path, "a"), Ok(()));
+        let mut part = Table::new(["client", "ids"]);
+        part.row(["Chromium 157", "exact"]);
+        assert_eq!(part.check(&path, "a"), Ok(()));
+        part.row(["Chromium 157", "lost 1 of 20"]);
+        assert!(part.check(&path, "a").is_err());
     }
 }
