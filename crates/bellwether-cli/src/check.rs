@@ -1,141 +1,224 @@
-//! `bellwether check` and `bellwether repair`: whether a log in an SQLite file is whole, and mending it.
+//! `bellwether check` and `bellwether repair`: a look at the file of a log, and what makes a damaged one sound.
 
-use std::io::{IsTerminal, Write};
-use std::path::PathBuf;
+use std::error::Error;
+use std::io::{self, IsTerminal, Write};
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::time::{Duration, Instant};
 
-use bellwether_sqlite::{OpenError, Report};
-use clap::Args;
+use bellwether_sqlite::{OpenError, Progress, Repaired, Report};
 
-use crate::exit::{Failure, REFUSED, USAGE};
+use crate::exit::{self, Failure, REFUSED};
 use crate::show;
 
-/// Reads a whole log in an SQLite file and says what is wrong with it.
+/// The file can be read as a log, and is damaged.
+const DAMAGED: u8 = 1;
+/// The file cannot be read as a log.
+const UNREADABLE: u8 = 2;
+
+/// How often a terminal is told how far it is.
+const PROGRESS: Duration = Duration::from_millis(200);
+
+/// Read the whole file of a log, say what is wrong with it.
 ///
-/// It writes nothing, and a server may have the log open meanwhile.
-#[derive(Debug, Args)]
-#[command(
-    after_help = "Exit codes: 0 the log is sound, 1 it is damaged, 2 there is no log in that file."
-)]
-pub(crate) struct Check {
-    /// The file of the log, as in `serve --broker sqlite:FILE`.
+/// Looks at every record by its checksum, at the index over topics and at the numbers that the log keeps of itself. It
+/// only reads, so a server may have the file open.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  bellwether check events.sqlite
+  bellwether check events.sqlite > /dev/null || echo 'damaged, or no log'
+
+Exit codes: 0 the log is sound, 1 it is damaged, 2 the file cannot be read as a log.")]
+pub(crate) struct CheckArguments {
+    /// The file that a server was given as `--broker sqlite:FILE`
     file: PathBuf,
 }
 
-/// Mends a log in an SQLite file: keeps what can be read, and has readers told what cannot.
+/// Make the damaged file of a log sound: keep a copy, put damaged records aside, build the index anew.
 ///
-/// The file as it was is kept beside it, as FILE.before-repair-SECONDS. Stop the server first. Every event that can be
-/// read stays under its id; readers of the others are told a gap of reason `damaged` over exactly those.
-#[derive(Debug, Args)]
-#[command(
-    after_help = "Exit codes: 0 the log is sound now, 1 it could not be mended, 2 there is no log in that file."
-)]
-pub(crate) struct Repair {
-    /// The file of the log, as in `serve --broker sqlite:FILE`.
+/// Readers then get all that is good, and a gap `damaged` over exactly the records that were put aside; their ids stay
+/// valid. The file as it was is kept beside it as FILE.before-repair-TIME. A sound file is left alone. The server has to be
+/// stopped first. A repair that is cut short, by whatever, has changed nothing: run it again.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  bellwether repair events.sqlite
+
+Exit codes: 0 the log is sound now, 1 it was not repaired, 2 the file cannot be read as a log.")]
+pub(crate) struct RepairArguments {
+    /// The file that a server was given as `--broker sqlite:FILE`
     file: PathBuf,
 }
 
-pub(crate) fn check(arguments: &Check) -> Result<ExitCode, Failure> {
-    let report = with_progress(|progress| bellwether_sqlite::check(&arguments.file, progress))
-        .map_err(|error| refused(&error))?;
-    let file = arguments.file.display().to_string();
-    print(&problems(&report))?;
-    print(&summary(&file, &report))?;
-    if report.is_sound() {
-        return Ok(ExitCode::SUCCESS);
-    }
-    print(&format!(
-        "To mend it, stop the server and run: bellwether repair {file}\n"
-    ))?;
-    Ok(ExitCode::from(REFUSED))
+pub(crate) fn check(arguments: &CheckArguments) -> Result<ExitCode, Failure> {
+    let file = file(&arguments.file);
+    let mut teller = Teller::new();
+    let report = bellwether_sqlite::check(file, |progress| teller.tell(progress));
+    teller.end();
+    let report = report.map_err(|error| refuse(file, &error, UNREADABLE))?;
+    let mut text = problems(&report);
+    text += &summary(file, &report);
+    print(&text)?;
+    Ok(match report.is_sound() {
+        true => ExitCode::SUCCESS,
+        false => ExitCode::from(DAMAGED),
+    })
 }
 
-pub(crate) fn repair(arguments: &Repair) -> Result<ExitCode, Failure> {
-    let repaired = with_progress(|progress| bellwether_sqlite::repair(&arguments.file, progress))
-        .map_err(|error| refused(&error))?;
-    let file = arguments.file.display().to_string();
-    let Some(copy) = &repaired.copy else {
-        print(&summary(&file, &repaired.before))?;
-        print("There is nothing to do.\n")?;
-        return Ok(ExitCode::SUCCESS);
-    };
-    print(&problems(&repaired.before))?;
-    print(&format!(
-        "{file} is mended. {} kept, {} lost; readers are told a gap over what is lost.\n",
-        count(repaired.before.records, "event"),
-        repaired.lost
-    ))?;
-    if repaired.is_new_epoch {
-        print("The log's own row could not be read, so every reader is told a gap.\n")?;
-    }
-    print(&format!("The file as it was: {}\n", copy.display()))?;
+pub(crate) fn repair(arguments: &RepairArguments) -> Result<ExitCode, Failure> {
+    let file = file(&arguments.file);
+    let mut teller = Teller::new();
+    let repaired = bellwether_sqlite::repair(file, |progress| teller.tell(progress));
+    teller.end();
+    let repaired = repaired.map_err(|error| {
+        let is_refused = error.is_in_use() || error.is_unusable();
+        refuse(file, &error, if is_refused { REFUSED } else { UNREADABLE })
+    })?;
+    print(&done(file, &repaired))?;
     Ok(ExitCode::SUCCESS)
 }
 
-/// Shows how far it is, where somebody looks.
-fn with_progress<T>(
-    work: impl FnOnce(&mut dyn FnMut(u64, u64)) -> Result<T, OpenError>,
-) -> Result<T, OpenError> {
-    let is_watched = std::io::stderr().is_terminal();
-    let mut told = false;
-    let result = work(&mut |done, of| {
-        if is_watched {
-            told = true;
-            let _ = write!(std::io::stderr(), "\r{done} of {of} records");
-        }
-    });
-    if told {
-        let _ = writeln!(std::io::stderr());
-    }
-    result
+/// The form of `--broker` is understood, too.
+fn file(argument: &Path) -> &Path {
+    let text = argument
+        .to_str()
+        .and_then(|text| text.strip_prefix("sqlite:"));
+    text.map_or(argument, Path::new)
 }
 
-fn refused(error: &OpenError) -> Failure {
-    let code = match error.is_not_ours() || error.is_newer() || error.is_unusable() {
-        true => USAGE,
-        false => REFUSED,
-    };
-    Failure::new(code, error)
+fn print(text: &str) -> Result<(), Failure> {
+    let mut out = io::stdout().lock();
+    out.write_all(text.as_bytes())
+        .and_then(|()| out.flush())
+        .map_err(|error| Failure::output(&error))
 }
 
 fn problems(report: &Report) -> String {
-    let mut text: String = report
-        .problems
-        .iter()
-        .map(|problem| format!("{}\n", show::plain(&problem.to_string())))
-        .collect();
-    let shown = report.problems.len() as u64;
-    if report.problem_count > shown {
-        text += &format!("… and {} more\n", report.problem_count - shown);
+    let mut text = String::new();
+    for problem in &report.problems {
+        text += &show::plain(&problem.to_string());
+        text.push('\n');
+    }
+    if report.unlisted > 0 {
+        text += &format!("and {} more\n", report.unlisted);
     }
     text
 }
 
-fn summary(file: &str, report: &Report) -> String {
-    let found = match report.problem_count {
-        0 => "sound".to_owned(),
-        problems => count(problems, "problem"),
+fn summary(file: &Path, report: &Report) -> String {
+    let name = file.display();
+    let records = counted(report.records, "record");
+    let topics = counted(report.topics, "topic");
+    let mut text = match report.is_sound() {
+        true => format!("{name} is sound: {records} of {topics}.\n"),
+        false => {
+            let count = report.problems.len() as u64 + report.unlisted;
+            let problems = counted(count, "problem");
+            format!(
+                "{name} is damaged: {problems}; {records} of {topics} are what was written.\n\
+                 Stop the server and run `bellwether repair {name}`, or restore a copy.\n"
+            )
+        }
     };
-    let lost = match report.lost {
-        0 => String::new(),
-        lost => format!(", {lost} lost before"),
-    };
-    format!(
-        "{file}: {} in {}{lost}: {found}\n",
-        count(report.records, "event"),
-        count(report.topics, "topic")
-    )
+    if report.put_aside > 0 {
+        let places = counted(report.put_aside, "place");
+        text +=
+            &format!("An earlier repair has put {places} aside; readers are told a gap there.\n");
+    }
+    text
 }
 
-fn count(number: u64, what: &str) -> String {
-    match number {
+fn done(file: &Path, repaired: &Repaired) -> String {
+    let name = file.display();
+    let Some(copy) = &repaired.copy else {
+        return format!("{}Nothing to do.\n", summary(file, &repaired.found));
+    };
+    let mut text = problems(&repaired.found);
+    text += &format!(
+        "{name} is sound now. As it was, it is kept as {}.\n",
+        copy.display()
+    );
+    text += &match repaired.put_aside {
+        0 => "No record was lost; the index, the notes about topics and the log's numbers are made anew.\n".to_owned(),
+        count => format!(
+            "{} put aside: readers are told a gap (`damaged`) there and go on behind it.\n",
+            match count {
+                1 => "1 damaged record was".to_owned(),
+                count => format!("{count} damaged records were"),
+            }
+        ),
+    };
+    text += match repaired.new_epoch {
+        None => "Ids stay valid.\n",
+        Some(_) => {
+            "The log has a new epoch, since its numbers or the topics of damaged records were lost: each reader that comes \
+             back is told a gap, and then gets all that is left.\n"
+        }
+    };
+    for table in &repaired.incomplete_tables {
+        text += &format!(
+            "The table {table:?} of another program could not be taken over as a whole; the copy has it.\n"
+        );
+    }
+    text
+}
+
+fn counted(count: u64, what: &str) -> String {
+    match count {
         1 => format!("1 {what}"),
-        _ => format!("{number} {what}s"),
+        count => format!("{count} {what}s"),
     }
 }
 
-fn print(text: &str) -> Result<(), Failure> {
-    let mut out = std::io::stdout().lock();
-    let written = out.write_all(text.as_bytes()).and_then(|()| out.flush());
-    written.map_err(|error| Failure::output(&error))
+fn refuse(file: &Path, error: &OpenError, code: u8) -> Failure {
+    let cause = error.source().map(exit::with_causes);
+    let message = if error.is_damaged() {
+        format!(
+            "SQLite cannot read {}: {}; restore a copy. Without one, move the file away: a server then begins with an empty \
+             log, and `sqlite3 FILE .recover` shows what is left of the old one",
+            file.display(),
+            cause.unwrap_or_else(|| error.to_string())
+        )
+    } else if error.is_not_ours() {
+        format!("{error}. If it was a log, its first page is damaged: restore a copy")
+    } else {
+        exit::with_causes(error)
+    };
+    Failure::new(code, message)
+}
+
+/// One line on a terminal that says how far it is.
+struct Teller {
+    is_terminal: bool,
+    told: Option<Instant>,
+}
+
+impl Teller {
+    fn new() -> Self {
+        Self {
+            is_terminal: io::stderr().is_terminal(),
+            told: None,
+        }
+    }
+
+    fn tell(&mut self, progress: Progress) {
+        let is_soon = self.told.is_some_and(|told| told.elapsed() < PROGRESS);
+        if !self.is_terminal || is_soon {
+            return;
+        }
+        self.told = Some(Instant::now());
+        let Progress { step, done, of, .. } = progress;
+        let far = match (done * 100).checked_div(of) {
+            Some(percent) => format!(" {:>3} %", percent.min(100)),
+            None => String::new(),
+        };
+        let _ = write!(io::stderr(), "\r\x1b[K{step}{far}");
+    }
+
+    fn end(&mut self) {
+        if self.told.is_some() {
+            let _ = write!(io::stderr(), "\r\x1b[K");
+        }
+    }
 }

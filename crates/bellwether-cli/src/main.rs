@@ -1,4 +1,4 @@
-//! The `bellwether` command: reads, writes, follows, sends, measures and serves event streams.
+//! The `bellwether` command: reads, writes, follows, sends, measures and serves event streams, and looks after a log's file.
 //!
 //! One file per command. Each turns its arguments into work and gives back how the process ends; what it decides is in
 //! plain functions without I/O. Data goes to standard output, all else to standard error.
@@ -30,7 +30,7 @@ use std::process::ExitCode;
 use clap::builder::Resettable;
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 
-/// Server-sent events on the command line: read, write, follow, send, measure, serve.
+/// Server-sent events on the command line: read, write, follow, send, measure, serve, check a log.
 #[derive(Debug, Parser)]
 #[command(
     name = "bellwether",
@@ -53,9 +53,9 @@ enum Command {
     Bench(bench::Arguments),
     Serve(serve::Arguments),
     #[cfg(feature = "sqlite")]
-    Check(check::Check),
+    Check(check::CheckArguments),
     #[cfg(feature = "sqlite")]
-    Repair(check::Repair),
+    Repair(check::RepairArguments),
 }
 
 fn main() -> ExitCode {

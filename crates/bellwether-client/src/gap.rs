@@ -43,6 +43,8 @@ pub enum GapReason {
     Regressed,
     /// This client was too slow, and the server's policy is to skip.
     Lag,
+    /// The broker still has the events' places, but no longer their content; exactly those are lost.
+    Damaged,
     /// A reason that this version does not know, as it was sent.
     Other(String),
 }
@@ -55,6 +57,7 @@ impl fmt::Display for GapReason {
             Self::Trimmed => "trimmed",
             Self::Regressed => "regressed",
             Self::Lag => "lag",
+            Self::Damaged => "damaged",
             Self::Other(name) => name,
         })
     }
@@ -118,6 +121,7 @@ impl Gap {
                 "trimmed" => GapReason::Trimmed,
                 "regressed" => GapReason::Regressed,
                 "lag" => GapReason::Lag,
+                "damaged" => GapReason::Damaged,
                 _ => GapReason::Other(told.reason),
             },
             asked: told.asked,

@@ -59,7 +59,7 @@ impl OpenError {
         matches!(self.kind, Kind::Newer { .. })
     }
 
-    /// The file is a log with parts that cannot be read. Mend it with [`repair`](crate::repair), restore a copy, or move it away.
+    /// The file is a log with parts that cannot be read. Restore a copy, or move it away and begin anew.
     pub fn is_damaged(&self) -> bool {
         matches!(self.kind, Kind::Damaged { .. })
     }
@@ -88,7 +88,7 @@ impl fmt::Display for OpenError {
             ),
             Kind::Damaged { found } => write!(
                 f,
-                "it is damaged ({found}); mend it with `bellwether repair`, restore a copy, or move it away to begin with an empty log"
+                "it is damaged ({found}); run `bellwether repair` on it, restore a copy, or move it away to begin with an empty log"
             ),
             Kind::Unusable { found } => f.write_str(found),
         }

@@ -99,6 +99,14 @@ impl Failure {
         }
     }
 
+    /// What was found, in SQLite's words if they are its.
+    pub(crate) fn in_words(&self) -> String {
+        match &self.source {
+            Some(source) => source.to_string(),
+            None => self.message.clone(),
+        }
+    }
+
     /// The error for the layer above.
     pub(crate) fn to_broker_error(&self) -> BrokerError {
         let error = BrokerError::unavailable(&*self.message);

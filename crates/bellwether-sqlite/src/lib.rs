@@ -40,9 +40,9 @@
 //! Retention removes the oldest records a few hundred at a time between the commits. The schema and its version stand
 //! in [`schema`].
 //!
-//! Pure: `retention`, `record`. SQL: `schema`, `store` and `keys` (what is written), `read`, `verify`. Around them `writer` (the thread),
-//! `pool` (the readers' connections), `state` (what both share), `broker` and `tail` (the contract). Beside all that `check`
-//! and `repair`, which read a damaged file by `salvage`.
+//! Pure: `retention`, `record`. SQL: `schema`, `store` and `keys` (what is written), `rows` and `read`, `verify`, and for
+//! people with a damaged file `check` and `repair`. Around them `writer` (the thread),
+//! `pool` (the readers' connections), `state` (what both share), `broker` and `tail` (the contract).
 
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
@@ -59,7 +59,7 @@ mod read;
 mod record;
 mod repair;
 mod retention;
-mod salvage;
+mod rows;
 pub mod schema;
 mod state;
 mod store;
@@ -70,7 +70,7 @@ mod writer;
 
 pub use crate::broker::SqliteBroker;
 pub use crate::builder::SqliteBuilder;
-pub use crate::check::{Problem, Report, check};
+pub use crate::check::{Problem, Progress, Report, check};
 pub use crate::error::OpenError;
 pub use crate::repair::{Repaired, repair};
 

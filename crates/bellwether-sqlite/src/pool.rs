@@ -12,7 +12,7 @@ use tokio::sync::Semaphore;
 use crate::failure::{Failure, Reason};
 use crate::lock::Lock;
 use crate::observe::Metrics;
-use crate::read::{self, Index, Wanted};
+use crate::read::{self, Index, Read, Wanted};
 use crate::schema;
 use crate::state::shut_down;
 
@@ -153,9 +153,9 @@ impl Pool {
                 .unwrap_or_else(PoisonError::into_inner);
             read::page(&reader.connection, wanted)
         };
-        let page = page.map(|(page, index)| {
-            self.tell(&page, index);
-            page
+        let page = page.map(|read| {
+            self.tell(&read);
+            read.page
         });
         match &page {
             Ok(page) => {
@@ -183,24 +183,24 @@ impl Pool {
     }
 
     /// Says in the program's log what is damaged, and where, once.
-    fn tell(&self, page: &Page, index: Index) {
-        let damaged = page.records.iter().filter(|record| record.is_damaged);
-        for record in damaged.map(|record| record.offset.low()) {
+    fn tell(&self, read: &Read) {
+        for record in read.damaged.iter().copied() {
             if self.is_news(Damage::Record(record)) {
                 self.metrics.failure(Reason::Damaged);
                 tracing::error!(
                     file = %self.path.display(),
                     record,
-                    "a record is not what was written; its readers are told a gap: restore a copy"
+                    "a record is not what was written; its readers are told a gap: stop the server and run `bellwether repair`, or \
+                     restore a copy"
                 );
             }
         }
-        if index == Index::Wrong && self.is_news(Damage::Index) {
+        if read.index == Index::Wrong && self.is_news(Damage::Index) {
             self.metrics.failure(Reason::Damaged);
             tracing::error!(
                 file = %self.path.display(),
-                "the index over topics is wrong, and reading without it is slow: restore a copy, or stop the program \
-                 and run `REINDEX records_by_topic`"
+                "the index over topics is wrong, and reading without it is slow: stop the server and run \
+                 `bellwether repair`, or restore a copy"
             );
         }
     }

@@ -5,25 +5,21 @@ use std::sync::Arc;
 
 use bellwether_topics::Offset;
 use bellwether_topics::broker::{Page, Record};
-use bytes::Bytes;
-use rusqlite::types::ValueRef;
-use rusqlite::{Connection, OptionalExtension, Row, params};
+use rusqlite::{Connection, params};
 
 use crate::failure::Failure;
-use crate::record::{Previous, checksum};
+use crate::record::Previous;
+use crate::rows::{self, Found, State};
 use crate::topics;
 use crate::verify::{LogRow, log_row};
+
+mod scan;
 
 /// What a record counts for retention, as [`record::size`](crate::record::size) says, in SQL.
 pub(crate) const SIZE: &str = "2 * length(CAST(topic AS BLOB)) + length(event) + coalesce(length(CAST(conflation_key AS BLOB)), 0) + 48";
 
-pub(crate) const COLUMNS: &str =
-    "offset, tag, topic, conflation_key, checksum, event, previous, previous_tag";
-
 /// The most records of a page, whatever is asked for.
 const MAX_RECORDS: usize = 1 << 20;
-/// The most records that a page is looked for in without the index.
-const MAX_SCANNED: u64 = 16_384;
 
 /// What to read.
 #[derive(Clone, Debug)]
@@ -42,21 +38,33 @@ pub(crate) enum Index {
     Wrong,
 }
 
+/// A page, and the damage that was met on the way.
+#[derive(Debug)]
+pub(crate) struct Read {
+    pub(crate) page: Page,
+    pub(crate) index: Index,
+    /// The records that are not what was written, but for those that a repair has put aside.
+    pub(crate) damaged: Vec<u64>,
+}
+
 /// Reads a page in one snapshot.
-pub(crate) fn page(connection: &Connection, wanted: &Wanted) -> Result<(Page, Index), Failure> {
+pub(crate) fn page(connection: &Connection, wanted: &Wanted) -> Result<Read, Failure> {
     let snapshot = connection.unchecked_transaction()?;
     let log = log_row(connection)?;
     let mut collected = Collected {
         wanted,
         log: &log,
         records: Vec::new(),
+        damaged: Vec::new(),
         bytes: 0,
     };
     let index = match &wanted.topics {
         None => run(connection, &mut collected).map(|()| Index::Right)?,
         Some(topics) => some_topics(connection, topics, &mut collected)?,
     };
-    let records = collected.records;
+    let Collected {
+        records, damaged, ..
+    } = collected;
     let trimmed = match &wanted.topics {
         // Otherwise the anchor is there, and so is all that follows it.
         Some(topics) if wanted.from <= log.floor => {
@@ -76,21 +84,11 @@ pub(crate) fn page(connection: &Connection, wanted: &Wanted) -> Result<(Page, In
         records,
         trimmed,
     };
-    Ok((page, index))
-}
-
-/// One record, which must be there.
-fn record(connection: &Connection, offset: u64) -> Result<Found, Failure> {
-    let mut statement =
-        connection.prepare_cached(&format!("SELECT {COLUMNS} FROM records WHERE offset = ?1"))?;
-    let found = statement.query_row([offset], |row| Ok(checked(row)));
-    found.optional()?.ok_or_else(|| missing(offset))?
-}
-
-/// A record, and the one that it says came before it in its topic.
-pub(crate) struct Found {
-    pub(crate) record: Record,
-    pub(crate) previous: Option<u64>,
+    Ok(Read {
+        page,
+        index,
+        damaged,
+    })
 }
 
 /// A page under way.
@@ -98,18 +96,23 @@ struct Collected<'a> {
     wanted: &'a Wanted,
     log: &'a LogRow,
     records: Vec<Record>,
+    damaged: Vec<u64>,
     bytes: usize,
 }
 
 impl Collected<'_> {
     /// Takes the next record; false if the page is full without it.
-    fn take(&mut self, record: Record) -> bool {
+    fn take(&mut self, found: Found) -> bool {
+        let Found { record, state, .. } = found;
         if record.offset.low() > self.wanted.from {
             let is_first = self.bytes == 0;
             self.bytes += record.event.len().max(1);
             if !is_first && self.bytes > self.wanted.max_bytes {
                 return false;
             }
+        }
+        if state == State::Damaged {
+            self.damaged.push(record.offset.low());
         }
         self.records.push(record);
         true
@@ -120,29 +123,14 @@ impl Collected<'_> {
     }
 }
 
-/// Every record from `from` on. They are numbered without holes, so a missing one is noticed.
+/// Every record from `from` on.
 fn run(connection: &Connection, page: &mut Collected<'_>) -> Result<(), Failure> {
     let first = page.wanted.from.max(page.log.floor + 1);
-    let mut statement = connection.prepare_cached(&format!(
-        "SELECT {COLUMNS} FROM records WHERE offset >= ?1 ORDER BY offset LIMIT ?2"
-    ))?;
-    let mut rows = statement.query(params![first, page.limit() as u64])?;
-    let mut expected = first;
-    while let Some(row) = rows.next()? {
-        let record = checked(row)?.record;
-        if record.offset.low() != expected {
-            return Err(missing(expected));
-        }
-        expected += 1;
-        if !page.take(record) {
-            return Ok(());
-        }
-    }
-    let is_complete = expected > page.log.head || page.records.len() >= page.limit();
-    match is_complete {
-        true => Ok(()),
-        false => Err(missing(expected)),
-    }
+    let limit = page.limit();
+    rows::walk(connection, first, page.log.head, limit as u64, |found| {
+        page.take(found)
+    })?;
+    Ok(())
 }
 
 /// The record at `from`, and those of some topics after it.
@@ -155,9 +143,9 @@ fn some_topics(
         return Ok(Index::Right);
     }
     page.records.clear();
+    page.damaged.clear();
     page.bytes = 0;
-    by_scan(connection, topics, page)?;
-    Ok(Index::Wrong)
+    scan::by_scan(connection, topics, page)
 }
 
 /// By the index; false if it is wrong. Each record names the one before it in its topic, which shows that none is left out.
@@ -168,7 +156,7 @@ fn by_index(
 ) -> Result<bool, Failure> {
     let from = page.wanted.from;
     if from > page.log.floor && from <= page.log.head {
-        page.records.push(record(connection, from)?.record);
+        page.take(rows::at(connection, from)?);
     }
     let room = page.limit() - page.records.len();
     // The smallest offsets of all topics: what is larger than so many found already is not looked for.
@@ -197,19 +185,19 @@ fn by_index(
     let gone = from.max(page.log.floor);
     let mut last: Vec<Option<u64>> = vec![None; topics.len()];
     for (offset, index) in smallest.into_sorted_vec() {
-        let Ok(Found {
-            mut record,
-            previous,
-        }) = record(connection, offset)
-        else {
+        if offset > page.log.head || last[index] == Some(offset) {
             return Ok(false);
-        };
-        if record.is_damaged {
+        }
+        let mut found = rows::at(connection, offset)?;
+        if found.record.is_damaged {
             // The index knows whose it was.
-            record.topic = topics[index].clone();
-        } else if record.topic != topics[index] {
+            found.record.topic = topics[index].clone();
+        } else if found.record.topic != topics[index] {
             return Ok(false);
-        } else if let Some(previous) = previous {
+        } else if let Some(Previous {
+            offset: previous, ..
+        }) = found.previous
+        {
             let follows = match last[index] {
                 Some(last) => previous == last,
                 None => previous <= gone,
@@ -218,7 +206,7 @@ fn by_index(
                 return Ok(false);
             }
         }
-        if !page.take(record) {
+        if !page.take(found) {
             is_full = true;
             break;
         }
@@ -242,107 +230,4 @@ fn by_index(
 /// Whether nothing speaks against it that this is where a topic was looked for.
 fn is_first(topics: &[Arc<str>], topic: &Arc<str>, last: Option<u64>) -> bool {
     last.is_some() || topics.iter().filter(|other| *other == topic).count() == 1
-}
-
-/// From the table alone, as far as a page may look.
-fn by_scan(
-    connection: &Connection,
-    topics: &[Arc<str>],
-    page: &mut Collected<'_>,
-) -> Result<(), Failure> {
-    let from = page.wanted.from;
-    let first = from.max(page.log.floor + 1);
-    let mut statement = connection.prepare_cached(&format!(
-        "SELECT {COLUMNS} FROM records WHERE offset >= ?1 ORDER BY offset LIMIT ?2"
-    ))?;
-    let mut rows = statement.query(params![first, MAX_SCANNED])?;
-    let (mut scanned, mut passed) = (0, None);
-    while let Some(row) = rows.next()? {
-        scanned += 1;
-        let mut record = checked(row)?.record;
-        let is_anchor = record.offset.low() == from;
-        if record.is_damaged && !is_anchor {
-            // Nothing says whose it was.
-            record.topic = topics.first().cloned().unwrap_or(record.topic);
-        } else if !is_anchor && !topics.contains(&record.topic) {
-            passed = Some(record);
-            continue;
-        }
-        passed = None;
-        if !page.take(record) || page.records.len() >= page.limit() {
-            return Ok(());
-        }
-    }
-    // So that the next page goes on from there.
-    if scanned >= MAX_SCANNED
-        && let Some(record) = passed
-    {
-        page.records.push(record);
-    }
-    Ok(())
-}
-
-/// A row as a record; a damaged one if it is not what was written.
-fn checked(row: &Row<'_>) -> Result<Found, Failure> {
-    let offset: u64 = row.get(0)?;
-    if let Some(found) = whole(row, offset) {
-        return Ok(found);
-    }
-    let topic = match row.get_ref(2)? {
-        ValueRef::Text(text) => String::from_utf8_lossy(text).as_ref().into(),
-        _ => Arc::from(""),
-    };
-    let record = Record {
-        offset: Offset::new(offset),
-        tag: row.get(1).unwrap_or_default(),
-        topic,
-        event: Bytes::new(),
-        conflation_key: None,
-        is_damaged: true,
-    };
-    Ok(Found {
-        record,
-        previous: None,
-    })
-}
-
-/// A row as a record, if it is what was written.
-pub(crate) fn whole(row: &Row<'_>, offset: u64) -> Option<Found> {
-    let tag: u32 = row.get(1).ok()?;
-    let topic: Arc<str> = row.get(2).ok()?;
-    let conflation_key: Option<Arc<str>> = row.get(3).ok()?;
-    let expected: u32 = row.get(4).ok()?;
-    let event = match row.get_ref(5).ok()? {
-        ValueRef::Blob(bytes) => Bytes::copy_from_slice(bytes),
-        _ => return None,
-    };
-    let previous = row.get::<_, Option<u64>>(6).ok()?;
-    let previous = match previous {
-        Some(offset) => Some(Previous {
-            offset,
-            tag: row.get(7).ok()?,
-        }),
-        None => None,
-    };
-    let key = conflation_key.as_deref();
-    if checksum(offset, tag, &topic, &event, key, previous) != expected {
-        return None;
-    }
-    Some(Found {
-        record: Record {
-            offset: Offset::new(offset),
-            tag,
-            topic,
-            event,
-            conflation_key,
-            is_damaged: false,
-        },
-        previous: previous.map(|previous| previous.offset),
-    })
-}
-
-fn missing(offset: u64) -> Failure {
-    Failure::damaged(format!(
-        "the log's file is damaged: record {offset} is missing; restart to go on with what follows it"
-    ))
 }

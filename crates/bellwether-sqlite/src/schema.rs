@@ -134,28 +134,15 @@ pub(crate) fn open_reader(path: &Path) -> Result<Connection, Failure> {
     Ok(connection)
 }
 
-/// A connection that reads a file which may be damaged. Nothing is made and nothing is brought up to date.
-pub(crate) fn open_for_check(path: &Path) -> Result<Connection, OpenError> {
-    if !path.is_file() {
-        return Err(OpenError::unusable(path, "there is no such file"));
-    }
-    check_first_bytes(path)?;
+/// A connection to a file that may hold anything, for reading all of it.
+pub(crate) fn open_to_look(path: &Path) -> Result<Connection, Failure> {
     let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-    let connection = Connection::open_with_flags(path, flags)
-        .and_then(|connection| {
-            connection.busy_timeout(BUSY_TIMEOUT)?;
-            connection.execute_batch("PRAGMA cell_size_check=ON; PRAGMA query_only=ON;")?;
-            Ok(connection)
-        })
-        .map_err(|error| failed(path, error.into()))?;
-    match check_header(path, &connection)? {
-        Found::Present => Ok(connection),
-        Found::Nothing => Err(OpenError::unusable(path, "the file is empty")),
-        Found::First => Err(OpenError::unusable(
-            path,
-            "its schema is of the first version; open it once with a broker, which brings it up to date",
-        )),
-    }
+    let connection = Connection::open_with_flags(path, flags)?;
+    connection.busy_timeout(BUSY_TIMEOUT)?;
+    connection.execute_batch(
+        "PRAGMA cell_size_check=ON; PRAGMA query_only=ON; PRAGMA trusted_schema=OFF;",
+    )?;
+    Ok(connection)
 }
 
 fn prepare_writer(path: &Path, connection: &Connection, create: bool) -> Result<(), OpenError> {
@@ -197,7 +184,7 @@ fn prepare_writer(path: &Path, connection: &Connection, create: bool) -> Result<
 
 /// Refuses another program's file before SQLite touches it. Only the first look: what was not yet moved out of the
 /// write-ahead log does not show here.
-fn check_first_bytes(path: &Path) -> Result<(), OpenError> {
+pub(crate) fn check_first_bytes(path: &Path) -> Result<(), OpenError> {
     use std::io::Read;
 
     let mut head = [0; 72];
@@ -225,7 +212,7 @@ fn check_first_bytes(path: &Path) -> Result<(), OpenError> {
 
 /// What a file holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Found {
+pub(crate) enum Found {
     /// No log yet.
     Nothing,
     /// A log of the first version.
@@ -234,7 +221,7 @@ enum Found {
     Present,
 }
 
-fn check_header(path: &Path, connection: &Connection) -> Result<Found, OpenError> {
+pub(crate) fn check_header(path: &Path, connection: &Connection) -> Result<Found, OpenError> {
     let number = |pragma: &str| -> Result<i64, Failure> {
         Ok(connection.query_row(&format!("PRAGMA {pragma}"), (), |row| row.get(0))?)
     };
@@ -280,7 +267,7 @@ fn is_no_database(failure: &Failure) -> bool {
 }
 
 /// Writes schema and first row, all or nothing.
-fn make(connection: &Connection) -> Result<(), Failure> {
+pub(crate) fn make(connection: &Connection) -> Result<(), Failure> {
     let epoch = bellwether_topics::Epoch::random().0.cast_signed();
     connection.execute_batch(&format!(
         "BEGIN IMMEDIATE;
@@ -357,13 +344,26 @@ impl Mark {
 
 /// Looks through the whole file for pages that make no sense, as far as `patience` lasts.
 pub(crate) fn quick_check(connection: &Connection, patience: Duration) -> Result<(), Failure> {
-    let found = bounded(connection, patience, || {
-        connection.query_row("PRAGMA quick_check(1)", (), |row| row.get::<_, String>(0))
-    })?;
-    match found.as_deref() {
-        None | Some("ok") => Ok(()),
+    let found = bounded(connection, patience, || structure(connection))?;
+    match found.unwrap_or_default().first() {
+        None => Ok(()),
         Some(found) => Err(Failure::damaged(found)),
     }
+}
+
+/// The first faults of the file's pages, in SQLite's words.
+pub(crate) fn structure(connection: &Connection) -> rusqlite::Result<Vec<String>> {
+    let mut statement = connection.prepare("PRAGMA quick_check(100)")?;
+    let found = statement.query_map((), |row| row.get::<_, String>(0))?;
+    let found: Vec<_> = found.collect::<Result<_, _>>()?;
+    let is_structure = |text: &String| text != "ok" && !is_of_a_row(text);
+    Ok(found.into_iter().filter(is_structure).collect())
+}
+
+/// Whether a fault is that of one record's content, which its checksum shows.
+fn is_of_a_row(text: &str) -> bool {
+    (text.contains(" value in records.") || text.contains("NULL value in records"))
+        && !text.contains('\n')
 }
 
 /// Runs a query for at most `patience`; `None` if that was too short.

@@ -139,8 +139,10 @@ impl Store {
             && verify::log_row(&self.connection)? == self.log
             && known.is_none_or(|known| {
                 // The file may have become another one as a whole.
-                let tag = verify::tag_at(&self.connection, known.offset);
-                known.offset <= self.log.floor || matches!(tag, Ok(Some(tag)) if tag == known.tag)
+                matches!(
+                    verify::is_there(&self.connection, &self.log, known),
+                    Ok(true)
+                )
             });
         if is_same {
             self.data_version = data_version;
@@ -322,7 +324,8 @@ fn data_version(connection: &Connection) -> Result<i64, Failure> {
 
 fn first_at(connection: &Connection, floor: u64) -> Result<u64, Failure> {
     let mut statement = connection.prepare_cached("SELECT at FROM records WHERE offset = ?1")?;
-    let at = statement.query_row([floor + 1], |row| row.get(0));
+    // Of a damaged record, nothing is believed, and its time is long ago.
+    let at = statement.query_row([floor + 1], |row| Ok(row.get(0).unwrap_or(0)));
     Ok(at.optional()?.unwrap_or(0))
 }
 
@@ -456,8 +459,9 @@ fn trim_front(
         while let Some(row) = rows.next()? {
             let front = Front {
                 offset: row.get(0)?,
-                bytes: row.get(1)?,
-                at: row.get(2)?,
+                // Of a damaged record, these may be anything.
+                bytes: row.get(1).unwrap_or(0),
+                at: row.get(2).unwrap_or(0),
             };
             if !retention.removes(&front, &extent(log, front.at), now) {
                 break;

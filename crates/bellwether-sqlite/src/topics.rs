@@ -7,6 +7,7 @@ use rusqlite::{Connection, OptionalExtension, params};
 
 use crate::failure::Failure;
 use crate::record::Previous;
+use crate::rows;
 use crate::verify::LogRow;
 
 /// How many topics without a record left are remembered: at most about 20 MB of the file.
@@ -82,20 +83,23 @@ pub(crate) fn lost(connection: &Connection, log: &LogRow, topic: &str) -> Result
         },
         Some(newest) if newest.offset <= log.floor => newest,
         Some(_) => {
-            let sql = "SELECT previous, previous_tag FROM records WHERE topic = ?1 AND offset > ?2
-                       ORDER BY offset LIMIT 1";
+            let sql = "SELECT offset FROM records WHERE topic = ?1 AND offset > ?2 ORDER BY offset LIMIT 1";
             let mut statement = connection.prepare_cached(sql)?;
-            let first = statement.query_row(params![topic, log.floor], |row| {
-                Ok((row.get::<_, Option<u64>>(0)?, row.get(1)?))
-            });
-            match first.optional()? {
-                Some((Some(offset), tag)) if offset <= log.floor => Previous { offset, tag },
-                // A record of the first version, or one that the index has wrong.
-                _ => Previous {
+            let first = statement.query_row(params![topic, log.floor], |row| row.get(0));
+            let first = first.optional()?;
+            // Only what is whole is believed; the floor is never too little.
+            let whole = first
+                .map(|first: u64| rows::at(connection, first))
+                .transpose()?;
+            let previous = whole
+                .filter(|found| &*found.record.topic == topic)
+                .and_then(|found| found.previous);
+            previous
+                .filter(|previous| previous.offset <= log.floor)
+                .unwrap_or(Previous {
                     offset: log.floor,
                     tag: None,
-                },
-            }
+                })
         }
     };
     Ok(Trimmed {

@@ -3,10 +3,11 @@
 use std::time::{Duration, Instant};
 
 use bellwether_topics::Epoch;
-use rusqlite::{Connection, OptionalExtension, Transaction, TransactionBehavior, params};
+use rusqlite::{Connection, Transaction, TransactionBehavior, params};
 
 use crate::failure::Failure;
 use crate::read;
+use crate::rows::{self, State};
 use crate::schema;
 
 /// The row of the table `log`.
@@ -72,16 +73,27 @@ pub(crate) fn verify(
     if let Some(known) = known
         && known.epoch == log.epoch
         && known.offset > log.floor
-        && tag_at(connection, known.offset)? != Some(known.tag)
+        && !is_there(connection, &log, known)?
     {
         return Ok(Some(Broken::Forked));
     }
-    let ends_there = match last {
-        Some(last) => last == log.head,
-        None => log.head == 0,
-    };
-    if !ends_there {
-        return Ok(Some(Broken::End));
+    match beyond(connection, log.head)? {
+        Beyond::Nothing => {
+            let ends_there = match last {
+                Some(last) => last == log.head,
+                None => log.head == 0,
+            };
+            if !ends_there {
+                return Ok(Some(Broken::End));
+            }
+        }
+        // A row whose number changed. The next record needs its place, and its own place shows that it is missing.
+        Beyond::Damaged => {
+            let transaction = begin(connection)?;
+            transaction.execute("DELETE FROM records WHERE offset > ?1", [log.head])?;
+            commit(transaction)?;
+        }
+        Beyond::Whole => return Ok(Some(Broken::End)),
     }
     if first.is_some_and(|first| first != log.floor + 1) {
         return Ok(Some(Broken::Hole));
@@ -89,7 +101,8 @@ pub(crate) fn verify(
     if patience > Duration::ZERO
         && let Some(count) = count(connection, patience)?
     {
-        if count != log.head - log.floor {
+        // A few that are missing are damaged records like others: their readers are told.
+        if (log.head - log.floor).abs_diff(count) > MAX_MISSING {
             return Ok(Some(Broken::Hole));
         }
         let left = patience.saturating_sub(since.elapsed());
@@ -100,25 +113,57 @@ pub(crate) fn verify(
     Ok(None)
 }
 
-/// Gives the log a new epoch, with the unbroken run of records at its end.
+/// The most records that may be missing in the middle of a log that is believed.
+pub(crate) const MAX_MISSING: u64 = 1024;
+
+/// What stands beyond the head.
+enum Beyond {
+    Nothing,
+    /// Only what is not what was written.
+    Damaged,
+    Whole,
+}
+
+fn beyond(connection: &Connection, head: u64) -> Result<Beyond, Failure> {
+    let sql = format!(
+        "SELECT {} FROM records WHERE offset > ?1 ORDER BY offset LIMIT 100",
+        rows::COLUMNS
+    );
+    let mut statement = connection.prepare(&sql)?;
+    let mut found = statement.query([head])?;
+    let mut beyond = Beyond::Nothing;
+    while let Some(row) = found.next()? {
+        if rows::checked(row)?.state == State::Whole {
+            return Ok(Beyond::Whole);
+        }
+        beyond = Beyond::Damaged;
+    }
+    Ok(beyond)
+}
+
+/// Gives the log a new epoch, with all that is left of it; if much is missing, with the unbroken run at its end.
 ///
 /// What lies before that run is removed, so that everything after the floor exists again.
 pub(crate) fn begin_anew(connection: &Connection) -> Result<(), Failure> {
     let log = log_row(connection)?;
-    let (_, last) = ends(connection)?;
+    let transaction = begin(connection)?;
+    if let Beyond::Damaged = beyond(connection, log.head)? {
+        connection.execute("DELETE FROM records WHERE offset > ?1", [log.head])?;
+    }
+    let (first, last) = ends(connection)?;
     // Without a record the numbers go on where they were: none is used twice even so.
     let head = last.unwrap_or(log.head);
-    let broken_at: Option<u64> = connection
-        .query_row(
+    let rows: u64 = connection.query_row("SELECT count(*) FROM records", (), |row| row.get(0))?;
+    let first = match first {
+        Some(first) if (head - first).saturating_sub(rows) > MAX_MISSING => connection.query_row(
             "SELECT max(offset) FROM records AS record
              WHERE NOT EXISTS (SELECT 1 FROM records WHERE offset = record.offset - 1)",
             (),
             |row| row.get(0),
-        )
-        .optional()?
-        .flatten();
-    let floor = broken_at.map_or(head, |first| first - 1);
-    let transaction = begin(connection)?;
+        )?,
+        first => first,
+    };
+    let floor = first.map_or(head, |first| first - 1);
     connection.execute("DELETE FROM records WHERE offset <= ?1", [floor])?;
     connection.execute("DELETE FROM keys WHERE offset > ?1", [head])?;
     let bytes: u64 = connection.query_row(
@@ -163,11 +208,27 @@ fn ends(connection: &Connection) -> Result<(Option<u64>, Option<u64>), Failure> 
     ))
 }
 
+/// Whether nothing speaks against it that a known record is where it was: a damaged one proves nothing.
+pub(crate) fn is_there(
+    connection: &Connection,
+    log: &LogRow,
+    known: Known,
+) -> Result<bool, Failure> {
+    if known.offset <= log.floor {
+        return Ok(true);
+    }
+    let found = rows::at(connection, known.offset)?;
+    let is_known = match found.state {
+        State::Whole => found.record.tag == known.tag,
+        State::Damaged | State::PutAside => true,
+    };
+    Ok(known.offset <= log.head && is_known)
+}
+
+/// The tag of the record with this number, if it can be read.
 pub(crate) fn tag_at(connection: &Connection, offset: u64) -> Result<Option<u32>, Failure> {
-    let sql = "SELECT tag FROM records WHERE offset = ?1";
-    Ok(connection
-        .query_row(sql, [offset], |row| row.get(0))
-        .optional()?)
+    let found = rows::at(connection, offset)?;
+    Ok((found.state == State::Whole).then_some(found.record.tag))
 }
 
 fn count(connection: &Connection, patience: Duration) -> Result<Option<u64>, Failure> {

@@ -3,12 +3,12 @@
 #![allow(clippy::unwrap_used)]
 
 mod bench;
-#[cfg(feature = "sqlite")]
-mod check;
 mod decode;
 mod encode;
 mod exit_codes;
 mod listen;
+#[cfg(feature = "sqlite")]
+mod log_file;
 mod restart;
 mod round_trip;
 mod send;

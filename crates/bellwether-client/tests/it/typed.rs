@@ -45,7 +45,15 @@ async fn reasons_of_later_servers_are_kept_and_what_is_no_gap_stays_a_message() 
     let told = |data: &str| {
         Answer::event_stream().send(format!("event: bellwether.gap\ndata: {data}\n\n"))
     };
-    for reason in ["unknown", "epoch", "trimmed", "regressed", "lag", "later"] {
+    for reason in [
+        "unknown",
+        "epoch",
+        "trimmed",
+        "regressed",
+        "lag",
+        "damaged",
+        "later",
+    ] {
         let server = ScriptedServer::new([told(&format!("{{\"reason\":\"{reason}\"}}"))]);
         let gap = gap(&mut source(&server).build().unwrap()).await.unwrap();
         assert_eq!(gap.reason.to_string(), reason);

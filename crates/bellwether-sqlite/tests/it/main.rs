@@ -17,7 +17,6 @@ mod quiet;
 mod readers;
 mod readme;
 mod records;
-mod repair;
 mod told;
 mod trimming;
 mod versions;
