@@ -66,6 +66,7 @@ impl Request {
     pub fn disconnected(&self) -> Disconnected {
         Disconnected {
             left: self.asker.left(),
+            link: self.asker.link(),
         }
     }
 
@@ -164,6 +165,8 @@ pin_project! {
     pub struct Disconnected {
         #[pin]
         left: WaitForCancellationFutureOwned,
+        // Without it a response whose request is dropped takes it that nobody asks, and says nothing.
+        link: PresenceLink,
     }
 }
 

@@ -65,6 +65,11 @@ impl Asker {
         self.0.left.is_cancelled()
     }
 
+    /// Keeps the response telling of the leaving, but does not keep a generator running on.
+    pub(crate) fn link(&self) -> PresenceLink {
+        PresenceLink::new(&self.0)
+    }
+
     /// Resolves when the client has left.
     pub(crate) fn left(&self) -> WaitForCancellationFutureOwned {
         self.0.left.clone().cancelled_owned()

@@ -155,3 +155,27 @@ async fn a_task_that_asks_is_told_that_the_client_of_a_subscription_has_left() {
         closed_for(&running, CloseReason::ClientLeft).await;
     }
 }
+
+#[tokio::test]
+async fn a_task_that_holds_only_the_question_is_told_that_the_client_of_a_subscription_has_left() {
+    for path in Path::BOTH {
+        let (_, news) = news();
+        let (told, mut tells) = tokio::sync::mpsc::channel(1);
+        let handler = move |request: Request| {
+            let told = told.clone();
+            // The request itself is dropped with the handler.
+            let gone = request.disconnected();
+            tokio::spawn(async move {
+                gone.await;
+                told.send(()).await.unwrap();
+            });
+            Ok::<_, HttpError>(news.subscribe().open()?)
+        };
+        let (running, address) = serve(path.application().route(("/", get(handler)))).await;
+        let client = open(address, &running).await;
+        client.finish().await;
+        let seen = tokio::time::timeout(SOON, tells.recv()).await;
+        assert_eq!(seen, Ok(Some(())), "{path:?}");
+        closed_for(&running, CloseReason::ClientLeft).await;
+    }
+}
