@@ -5,6 +5,7 @@ mod beside;
 mod broker_delivery;
 mod broker_publish;
 mod broker_replay;
+mod broker_resume;
 mod connect;
 mod costs;
 mod fan_out;
@@ -63,6 +64,7 @@ pub(crate) static QUESTIONS: &[Question] = &[
     broker_publish::QUESTION,
     broker_delivery::QUESTION,
     broker_replay::QUESTION,
+    broker_resume::QUESTION,
 ];
 
 /// The question of this name.

@@ -8,7 +8,7 @@ use std::fmt::Write as _;
 use std::fs;
 use std::path::Path;
 
-pub(crate) use samples::Samples;
+pub(crate) use samples::{Sample, Samples};
 
 use crate::Result;
 use crate::field::Field;

@@ -1,11 +1,16 @@
 //! The servers behind brokers, each with a folder of its own, ended by the kernel when the peer is gone.
 
 use std::fs;
-use std::io;
-use std::net::TcpListener;
+use std::io::{self, BufRead, BufReader, Write};
+use std::net::{TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
+
+use crate::load::ask::ask;
+
+/// A command of a Redis that takes longer is counted.
+const SLOW_MICROS: &str = "1000";
 
 /// A server answers after this, or never.
 const LONGEST_START: Duration = Duration::from_secs(10);
@@ -16,16 +21,30 @@ pub(super) struct Program {
     name: &'static str,
     scheme: &'static str,
     places: &'static [&'static str],
-    arguments: fn(port: u16, folder: &Path) -> Vec<String>,
+    arguments: fn(ports: Ports, folder: &Path) -> Vec<String>,
+    /// What it counts that is a cost of its readers.
+    count: fn(ports: Ports) -> io::Result<u64>,
+}
+
+/// Where a server answers clients, and where it answers questions about itself.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Ports {
+    clients: u16,
+    monitor: u16,
 }
 
 pub(super) static REDIS: Program = Program {
     name: "redis-server",
     scheme: "redis",
     places: &["/usr/bin/redis-server", "/usr/local/bin/redis-server"],
-    arguments: |port, folder| {
-        let (port, folder) = (port.to_string(), folder.display().to_string());
+    count: slow_commands,
+    arguments: |ports, folder| {
+        let (port, folder) = (ports.clients.to_string(), folder.display().to_string());
         let words = [
+            "--slowlog-log-slower-than",
+            SLOW_MICROS,
+            "--slowlog-max-len",
+            "1000000",
             "--port",
             &port,
             "--bind",
@@ -53,12 +72,55 @@ pub(super) static NATS: Program = Program {
         "/usr/bin/nats-server",
         "/usr/local/bin/nats-server",
     ],
-    arguments: |port, folder| {
-        let (port, folder) = (port.to_string(), folder.display().to_string());
-        let words = ["-a", "127.0.0.1", "-p", &port, "-js", "-sd", &folder];
+    count: consumers,
+    arguments: |ports, folder| {
+        let (port, monitor) = (ports.clients.to_string(), ports.monitor.to_string());
+        let folder = folder.display().to_string();
+        let words = [
+            "-a",
+            "127.0.0.1",
+            "-p",
+            &port,
+            "-m",
+            &monitor,
+            "-js",
+            "-sd",
+            &folder,
+        ];
         words.map(str::to_owned).to_vec()
     },
 };
+
+/// How many commands have taken a Redis longer than [`SLOW_MICROS`].
+fn slow_commands(ports: Ports) -> io::Result<u64> {
+    let mut stream = TcpStream::connect(("127.0.0.1", ports.clients))?;
+    stream.set_read_timeout(Some(LONGEST_START))?;
+    stream.write_all(b"SLOWLOG LEN\r\n")?;
+    let mut line = String::new();
+    BufReader::new(stream).read_line(&mut line)?;
+    number(line.trim().trim_start_matches(':'))
+}
+
+/// How many consumers a NATS has.
+fn consumers(ports: Ports) -> io::Result<u64> {
+    let text = ask(
+        ([127, 0, 0, 1], ports.monitor).into(),
+        "/jsz",
+        LONGEST_START,
+    );
+    let text = text.map_err(|error| io::Error::other(error.to_string()))?;
+    let count = text
+        .split_once("\"consumers\":")
+        .map(|(_, rest)| rest.trim_start());
+    let digits =
+        count.and_then(|count| count.split(|letter: char| !letter.is_ascii_digit()).next());
+    number(digits.unwrap_or_default())
+}
+
+fn number(text: &str) -> io::Result<u64> {
+    text.parse()
+        .map_err(|_| io::Error::other(format!("{text:?} is no count")))
+}
 
 impl Program {
     /// Whether it is installed; else what to install.
@@ -79,24 +141,41 @@ impl Program {
 #[derive(Debug)]
 pub(super) struct Daemon {
     child: Child,
-    url: String,
+    program: &'static Program,
+    ports: Ports,
 }
 
 impl Daemon {
     pub(super) fn start(program: &'static Program) -> io::Result<Self> {
         let place = program.place().ok_or(io::ErrorKind::NotFound)?;
         let folder = fresh_folder(program.name)?;
-        // It cannot say which port the system chose; this one was free a moment ago.
-        let port = TcpListener::bind("127.0.0.1:0")?.local_addr()?.port();
+        // It cannot say which ports the system chose; these were free a moment ago.
+        let (clients, monitor) = (
+            TcpListener::bind("127.0.0.1:0")?,
+            TcpListener::bind("127.0.0.1:0")?,
+        );
+        let ports = Ports {
+            clients: clients.local_addr()?.port(),
+            monitor: monitor.local_addr()?.port(),
+        };
+        drop((clients, monitor));
         let child = Command::new("setpriv")
             .args(["--pdeathsig", "KILL", "--", place])
-            .args((program.arguments)(port, &folder))
+            .args((program.arguments)(ports, &folder))
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(Stdio::null())
             .spawn()?;
-        let url = format!("{}://127.0.0.1:{port}", program.scheme);
-        Ok(Self { child, url })
+        Ok(Self {
+            child,
+            program,
+            ports,
+        })
+    }
+
+    /// Asks it for the count of what its readers cost it.
+    pub(super) fn count(&self) -> io::Result<u64> {
+        (self.program.count)(self.ports)
     }
 
     /// Connects as soon as the server answers.
@@ -107,9 +186,10 @@ impl Daemon {
     where
         E: std::error::Error + Send + Sync + 'static,
     {
+        let url = format!("{}://127.0.0.1:{}", self.program.scheme, self.ports.clients);
         let end = Instant::now() + LONGEST_START;
         loop {
-            match connect(&self.url).await {
+            match connect(&url).await {
                 Ok(broker) => return Ok(broker),
                 Err(error) if Instant::now() > end => return Err(io::Error::other(error)),
                 Err(_) => tokio::time::sleep(Duration::from_millis(50)).await,

@@ -2,9 +2,11 @@
 //!
 //! Beside the routes of the fan-out family there are `/durable?publishers=P&events=N`, which publishes in the process
 //! and answers with what it found, `/fill?events=N&size=B`, and `/replay`, a stream of everything from the log's first
-//! event, read by a second node that has nothing in memory.
+//! event, read by a second node that has nothing in memory; `/crowd?readers=N&events=M` has many readers of quiet topics come
+//! back to such a node.
 
 mod daemons;
+mod resume;
 mod routes;
 
 use std::io;
@@ -57,13 +59,13 @@ fn everything() -> Retention {
 
 fn memory() -> io::Result<()> {
     let topics = Topics::builder().retention(everything()).build();
-    runtime()?.block_on(routes::serve(topics, None))
+    runtime()?.block_on(routes::serve(topics, None, None))
 }
 
 fn sqlite() -> io::Result<()> {
     let folder = daemons::fresh_folder("sqlite")?;
     let broker = SqliteBroker::open(folder.join("events.sqlite")).map_err(io::Error::other)?;
-    runtime()?.block_on(serve(broker))
+    runtime()?.block_on(serve(broker, None))
 }
 
 fn redis() -> io::Result<()> {
@@ -83,13 +85,14 @@ where
     E: std::error::Error + Send + Sync + 'static,
 {
     let daemon = Daemon::start(program)?;
-    runtime()?.block_on(async { serve(daemon.reach(connect).await?).await })
+    let daemon = Arc::new(daemon);
+    runtime()?.block_on(async { serve(daemon.reach(connect).await?, Some(daemon)).await })
 }
 
-async fn serve(broker: impl Broker) -> io::Result<()> {
+async fn serve(broker: impl Broker, daemon: Option<Arc<Daemon>>) -> io::Result<()> {
     let broker: Arc<dyn Broker> = Arc::new(broker);
     let topics = Topics::with(broker.clone())
         .await
         .map_err(io::Error::other)?;
-    routes::serve(topics, Some(broker)).await
+    routes::serve(topics, Some(broker), daemon).await
 }

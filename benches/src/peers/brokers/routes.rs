@@ -10,6 +10,8 @@ use bellwether_topics::Error;
 use bellwether_topics::broker::Broker;
 use serde::Deserialize;
 
+use super::daemons::Daemon;
+use super::resume::{self, Crowd};
 use crate::load::latencies::Latencies;
 use crate::load::numbered::payload;
 use crate::peers::application;
@@ -27,12 +29,16 @@ struct Durable {
 }
 
 #[derive(Debug, Deserialize)]
-struct Fill {
-    events: u64,
-    size: usize,
+pub(super) struct Fill {
+    pub(super) events: u64,
+    pub(super) size: usize,
 }
 
-pub(super) async fn serve(topics: Topics, broker: Option<Arc<dyn Broker>>) -> io::Result<()> {
+pub(super) async fn serve(
+    topics: Topics,
+    broker: Option<Arc<dyn Broker>>,
+    daemon: Option<Arc<Daemon>>,
+) -> io::Result<()> {
     let news = topics.topic("news").map_err(io::Error::other)?;
     let (readers, publisher, durable, fill) =
         (news.clone(), news.clone(), news.clone(), news.clone());
@@ -47,6 +53,14 @@ pub(super) async fn serve(topics: Topics, broker: Option<Arc<dyn Broker>>) -> io
     let fill = async move |Query(asked): Query<Fill>| -> Result<(), HttpError> {
         Ok(publish_in_order(&fill, &asked).await?)
     };
+    let (first, at) = (topics.clone(), broker.clone());
+    let crowd = async move |Query(asked): Query<Crowd>| -> Result<String, HttpError> {
+        match &at {
+            Some(broker) => Ok(resume::crowd(&first, broker, daemon.as_ref(), &asked).await?),
+            // What is in memory alone does not outlive its node.
+            None => Ok(String::new()),
+        }
+    };
     let replay = async move || -> Result<Subscription, HttpError> {
         // A node that has nothing in memory, so that all of it comes from the broker.
         let node = match &broker {
@@ -60,6 +74,7 @@ pub(super) async fn serve(topics: Topics, broker: Option<Arc<dyn Broker>>) -> io
         .route(("/publish", post(publish)))
         .route(("/durable", get(durable)))
         .route(("/fill", get(fill)))
+        .route(("/crowd", get(crowd)))
         .route(("/replay", get(replay)));
     application::serve(application).await
 }
@@ -95,7 +110,7 @@ async fn publish_together(topic: &Topic, asked: &Durable) -> Result<String, Erro
 }
 
 /// Publishes numbered events, in order, many at once.
-async fn publish_in_order(topic: &Topic, asked: &Fill) -> Result<(), Error> {
+pub(super) async fn publish_in_order(topic: &Topic, asked: &Fill) -> Result<(), Error> {
     let mut next = 0;
     while next < asked.events {
         let last = asked.events.min(next + FILL_AT_ONCE);

@@ -197,7 +197,12 @@ impl Walk {
         Ok(())
     }
 
-    fn counter(&mut self, name: &'static str, noted: Option<u64>, expected: impl ToString) {
+    fn counter(
+        &mut self,
+        name: &'static str,
+        noted: Option<u64>,
+        expected: impl std::fmt::Display,
+    ) {
         self.report.add(Problem::Counter {
             name,
             noted: noted.map_or("nothing".into(), |noted| noted.to_string()),

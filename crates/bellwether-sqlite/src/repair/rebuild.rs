@@ -77,7 +77,7 @@ fn fill(
             });
         }
         if result.is_ok() {
-            result = copy.take(found);
+            result = copy.take(&found);
         }
     })?;
     result?;
@@ -119,7 +119,7 @@ struct Copy<'a> {
 }
 
 impl Copy<'_> {
-    fn take(&mut self, found: Found) -> Result<(), Failure> {
+    fn take(&mut self, found: &Found) -> Result<(), Failure> {
         let offset = found.offset();
         let at = self
             .old
@@ -130,7 +130,7 @@ impl Copy<'_> {
             .max(at.ok().filter(|at| is_a_time(*at)).unwrap_or(0));
         let (topic, tag) = match found.state {
             State::Whole => {
-                self.whole(&found)?;
+                self.whole(found)?;
                 (found.record.topic.clone(), found.record.tag)
             }
             State::PutAside => {

@@ -113,10 +113,11 @@ async fn no_flipped_bit_of_a_row_gives_a_wrong_event_or_a_hole_that_is_not_told(
         let got = readable(&folder).await.expect("a repaired file opens");
         assert!(is_told(&got), "bit {bit}: {got:?}");
     }
-    println!(
-        "{flips} bits: {exact} cost at most one event, {refused} files were refused; {repaired} repaired"
+    // Most cost at most the event itself; the rest are sizes and types by which SQLite finds its way, and refuses the file.
+    assert!(
+        exact * 10 >= flips * 7,
+        "{exact} of {flips}, {refused} refused, {repaired} repaired"
     );
-    assert!(exact * 10 >= flips * 7, "{exact} of {flips}");
 }
 
 #[tokio::test]

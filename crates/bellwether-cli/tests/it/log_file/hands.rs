@@ -93,9 +93,5 @@ async fn a_lasting_read_beside_the_server_costs_room_in_the_wal_and_nothing_else
     // Nobody holds it now: it is moved into the file, and its room is used again.
     publish_many(&server, 2021..=4020).await;
     takes(&mut live, 2021..=4020, "after").await;
-    println!(
-        "the -wal file grew to {sizes:?} bytes over 2000 events, and was {} after 2000 more",
-        wal()
-    );
     assert!(wal() <= sizes[3] * 2, "{} after {sizes:?}", wal());
 }
