@@ -160,9 +160,14 @@ export class Connection extends EventStream {
         if (!signal.aborted) this.#take(event);
       },
       room: async () => {
-        this.#heard = Infinity;
-        await this.room();
-        this.#heard = Date.now();
+        const room = this.room();
+        if (room) {
+          // What is not read is not silent.
+          this.#heard = Infinity;
+          await room;
+          this.#heard = Date.now();
+          this.#alarm?.check();
+        }
         keep(this.#options.remember, this.lastEventId);
       },
       stopping: () => this.tell("stopping", undefined),
@@ -232,8 +237,8 @@ export class Connection extends EventStream {
     }
     if (error && isFinal(error)) return void this.finish(error);
     if (this.#isClosed()) return;
-    const wait = Math.max(delay(this.#retry, this.#failures), error?.retryAfter ?? 0);
-    this.#failures++;
+    // A clean end counts too, for the time after it, until an event comes.
+    const wait = Math.max(delay(this.#retry, error ? ++this.#failures : this.#failures++), error?.retryAfter ?? 0);
     const now = Date.now();
     this.#soonest = now + Math.max(this.#retry, error?.retryAfter ?? 0);
     this.#due = now + wait;

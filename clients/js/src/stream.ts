@@ -121,11 +121,10 @@ export class EventStream implements AsyncIterableIterator<StreamEvent> {
     return this.#waiting?.length ?? 0;
   }
 
-  /** @internal Waits while the loop that reads events is too far behind. */
-  async room(): Promise<void> {
-    while (this.state !== "closed" && this.behind >= MAX_WAITING) {
-      await new Promise<void>((resolve) => (this.#taken = resolve));
-    }
+  /** @internal Waits for the loop that reads events, if it is too far behind. */
+  room(): Promise<void> | undefined {
+    if (this.behind < MAX_WAITING || this.state === "closed") return undefined;
+    return new Promise((resolve) => (this.#taken = resolve));
   }
 
   /** @internal Ends the stream; `false` if it had ended before. */
