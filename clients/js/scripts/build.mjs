@@ -12,26 +12,37 @@ rmSync("dist", { recursive: true, force: true });
 tsc("--declaration", "false", "--removeComments");
 tsc("--emitDeclarationOnly");
 
-/** Modules in the order in which they need each other; their top-level names are distinct. */
-const IMPORT = /^(?:import|export) .*?from "(\.[^"]+)";\n/gms;
+/** Modules in the order in which they need each other, those that are loaded later at the end; their top-level names are distinct. */
+const IMPORT = /^(?:import|export) .*?from "\.\/([^"]+)";\n/gms;
+const LATER = /(?:const \{ \w+ \} = await import\("\.\/([^"]+)"\);|\(await import\("\.\/([^"]+)"\)\)\.)/g;
 const names = [];
-(function visit(name) {
+const later = [];
+function visit(name) {
   if (names.includes(name)) return;
-  for (const [, path] of readFileSync(`dist/${name}`, "utf8").matchAll(IMPORT)) visit(path.slice(2));
+  const text = readFileSync(`dist/${name}`, "utf8");
+  for (const [, path] of text.matchAll(IMPORT)) visit(path);
+  for (const [, path, other] of text.matchAll(LATER)) later.push(path ?? other);
   names.push(name);
-})("index.js");
+}
+visit("index.js");
+for (const name of later) visit(name);
 
 const declared = new Set();
 const bodies = names.map((name) => {
-  const text = readFileSync(`dist/${name}`, "utf8").replace(IMPORT, "").replace(/^export (?=\w)/gm, "").replace(/^export \{\};\n/gm, "");
-  for (const [, found] of text.matchAll(/^(?:async )?(?:const|let|class|abstract class|function) (\w+)/gm)) {
+  const module = readFileSync(`dist/${name}`, "utf8");
+  for (const [, found] of module.matchAll(/^(?:export )?(?:async )?(?:const|let|class|function) (\w+)/gm)) {
     if (declared.has(found)) throw new Error(`two modules declare ${found}; a bundle needs distinct names`);
     declared.add(found);
   }
-  return text;
+  return module
+    .replace(IMPORT, "")
+    .replace(LATER, "")
+    .replace(/^export \{\};\n/gm, "")
+    .replace(/^export /gm, "")
+    .replace(/^ +/gm, "");
 });
 const exported = [...readFileSync("dist/index.js", "utf8").matchAll(/^export \{ ([^}]+) \}/gm)].map(([, list]) => list);
-const head = "// bellwether-client: all modules in one file. MIT OR Apache-2.0\n";
+const head = "// bellwether-client, all modules in one file. MIT OR Apache-2.0\n";
 writeFileSync("dist/bellwether-client.js", `${head}${bodies.join("")}export { ${exported.join(", ")} };\n`);
 
 // A package carries its licences; in the repository they stand once, at its root.

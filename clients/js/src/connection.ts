@@ -13,7 +13,7 @@ const SILENCE_MS = 60_000;
 const FIRST_BYTE_MS = 5_000;
 const RETRY_MS = 3_000;
 /** Loaded when it is asked for. */
-const poll: Transport = async (link) => (await import("./poll.js")).poll(link);
+const loadedPoll: Transport = async (link) => (await import("./poll.js")).poll(link);
 
 /** An event of the server about the stream. */
 const OWN = "bellwether.";
@@ -49,7 +49,7 @@ export class Connection extends EventStream {
     this.#url = resolved(url);
     this.#options = options;
     this.#retry = options.retry ?? RETRY_MS;
-    this.#transport = options.transport === "poll" ? poll : sse;
+    this.#transport = options.transport === "poll" ? loadedPoll : sse;
     this.#isAuto = options.transport === "auto";
     this.lastEventId = recall(options.remember) || (options.lastEventId ?? "");
     options.signal?.addEventListener("abort", () => this.close(), { once: true });
@@ -123,7 +123,7 @@ export class Connection extends EventStream {
     let isSwitch = false;
     this.#alarm = alarm(due, () => {
       isSwitch = isFirst();
-      if (isSwitch) this.#transport = poll;
+      if (isSwitch) this.#transport = loadedPoll;
       reason = new ClientError("silent", "nothing came for too long");
       ending.abort();
     });
@@ -229,7 +229,7 @@ export class Connection extends EventStream {
         return;
       }
     }
-    if (error && this.#isAuto && this.#transport === poll && isFinal(error) && error.kind !== "unauthorized") {
+    if (error && this.#isAuto && this.#transport === loadedPoll && isFinal(error) && error.kind !== "unauthorized") {
       // The server does not answer polls, so it is better to wait longer for its stream.
       this.#isAuto = false;
       this.#transport = sse;

@@ -6,6 +6,7 @@ mod bench;
 mod decode;
 mod encode;
 mod exit_codes;
+mod js_client;
 mod listen;
 mod restart;
 mod round_trip;
