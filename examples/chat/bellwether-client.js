@@ -69,6 +69,7 @@ this.limit = limit;
 }
 const LF = 10;
 const SPACE = 32;
+const COLON = 58;
 const DEFAULT_MAX = 1 << 20;
 const MAX_RETRY_MS = 2 ** 53;
 class Decoder {
@@ -77,6 +78,8 @@ retry;
 onComment;
 endsInRetry = false;
 #utf8 = new TextDecoder("utf-8", { ignoreBOM: true });
+#wide = new TextDecoder("utf-8", { ignoreBOM: true });
+#isAscii = true;
 #isStart = true;
 #cut;
 #line = "";
@@ -107,7 +110,8 @@ bytes = bytes.subarray(0, end);
 }
 if (!bytes.length)
 return;
-let text = this.#utf8.decode(bytes);
+let text = this.#isAscii ? this.#utf8.decode(bytes) : this.#wide.decode(bytes, { stream: true });
+this.#isAscii = text.length === bytes.length;
 if (this.#isStart) {
 this.#isStart = false;
 if (text.charCodeAt(0) === 0xfeff)
@@ -132,72 +136,88 @@ at = 1;
 }
 let cr = text.indexOf("\r", at);
 let lf = text.indexOf("\n", at);
+if (this.#line && (cr >= 0 || lf >= 0)) {
+const end = cr < 0 || (lf >= 0 && lf < cr) ? lf : cr;
+const line = this.#line + text.slice(at, end);
+this.#line = "";
+text = line + text.slice(end);
+at = 0;
+if (cr >= 0)
+cr += line.length - end;
+if (lf >= 0)
+lf += line.length - end;
+}
 for (;;) {
 let end = lf;
-let next = end + 1;
+let next = lf + 1;
 if (cr >= 0 && (lf < 0 || cr < lf)) {
 end = cr;
-next = end + 1;
+next = cr + 1;
 if (next === text.length)
 this.#isAfterCr = true;
 else if (next === lf)
 lf = text.indexOf("\n", ++next);
 cr = text.indexOf("\r", next);
 }
-else if (lf >= 0)
-lf = text.indexOf("\n", next);
-else
+else if (lf < 0)
 break;
-if (this.#line.length + end - at > this.#maxLine)
-this.#refuse("line", this.#maxLine);
-if (this.#line) {
-const line = this.#line + text.slice(at, end);
-this.#line = "";
-this.#field(line, 0, line.length);
-}
-else if (at === end)
+else if (text.charCodeAt(next) === LF)
+lf = next;
+else
+lf = text.indexOf("\n", next);
+if (at === end)
 this.#dispatch();
+else {
+if (end - at > this.#maxLine)
+this.#refuse("line", this.#maxLine);
+if (isData(text, at))
+this.#append(text.slice(text.charCodeAt(at + 5) === SPACE ? at + 6 : at + 5, end));
 else
 this.#field(text, at, end);
+if (lf === next) {
+this.#dispatch();
+lf = text.indexOf("\n", ++next);
+}
+}
 at = next;
 }
 if (at < text.length)
-this.#line += text.slice(at);
+this.#line += at ? text.slice(at) : text;
 if (this.#line.length > this.#maxLine)
 this.#refuse("line", this.#maxLine);
 }
 #field(text, at, end) {
 this.endsInRetry = false;
-if (text.startsWith("data:", at))
-return this.#append(text.slice(at + (text.charCodeAt(at + 5) === SPACE ? 6 : 5), end));
-const line = text.slice(at, end);
-const colon = line.indexOf(":");
-const value = colon < 0 ? "" : line.slice(colon + (line.charCodeAt(colon + 1) === SPACE ? 2 : 1));
-switch (colon < 0 ? line : line.slice(0, colon)) {
-case "":
-this.onComment?.(line.slice(1));
-break;
-case "data":
-this.#append(value);
-break;
-case "event":
+switch (text.charCodeAt(at)) {
+case 100:
+return this.#append(valueOf(text, at, end, "data"));
+case 101: {
+const value = valueOf(text, at, end, "event");
+if (value !== undefined)
 this.#event = value;
-this.#measure();
-break;
-case "id":
-if (value.includes("\0"))
-break;
+return this.#measure();
+}
+case 105: {
+const value = valueOf(text, at, end, "id");
+if (value !== undefined && !value.includes("\0"))
 this.#id = value;
-this.#measure();
-break;
-case "retry":
-if (!/^[0-9]+$/.test(value))
-break;
+return this.#measure();
+}
+case 114: {
+const value = valueOf(text, at, end, "retry");
+if (!value || !/^[0-9]+$/.test(value))
+return;
 this.retry = Math.min(Number(value), MAX_RETRY_MS);
 this.endsInRetry = true;
+return;
+}
+case COLON:
+this.onComment?.(text.slice(at + 1, end));
 }
 }
 #append(value) {
+if (value === undefined)
+return;
 this.#data = this.#data === undefined ? value : `${this.#data}\n${value}`;
 this.#measure();
 }
@@ -221,6 +241,23 @@ this.#event = "";
 if (data !== undefined)
 this.#onEvent({ event, data, id: this.lastEventId });
 }
+}
+function isData(text, at) {
+return (text.charCodeAt(at + 4) === COLON &&
+text.charCodeAt(at) === 100 &&
+text.charCodeAt(at + 1) === 97 &&
+text.charCodeAt(at + 2) === 116 &&
+text.charCodeAt(at + 3) === 97);
+}
+function valueOf(text, at, end, name) {
+const colon = at + name.length;
+if (colon < end && text.charCodeAt(colon) !== COLON)
+return undefined;
+if (colon > end || !text.startsWith(name, at))
+return undefined;
+if (colon === end)
+return "";
+return text.slice(text.charCodeAt(colon + 1) === SPACE && colon + 1 < end ? colon + 2 : colon + 1, end);
 }
 function wholeCharacters(bytes) {
 const { length } = bytes;
