@@ -216,7 +216,8 @@ async fn an_error_in_the_middle_is_told_then_cut_and_the_browser_comes_back() {
         .await;
 
     let told = "event: bellwether.error\n\
-                data: {\"message\":\"Internal Server Error\",\"status\":500}\n\n";
+                data: {\"error\":{\"message\":\"Internal Server Error\",\"type\":\"server_error\"},\
+                \"message\":\"Internal Server Error\",\"status\":500}\n\n";
     // Not always the first connection: the browser may come back on one that it had opened earlier.
     let streams = tap.streams();
     let failed = streams.iter().find(|stream| stream.contains(told));

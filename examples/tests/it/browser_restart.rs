@@ -48,9 +48,7 @@ async fn a_page_goes_on_after_restarts_without_a_hole_and_without_a_repeat() {
         return;
     };
     // What is cut at once has no time for an end in good order.
-    let cut = Drain::default()
-        .window(Duration::from_secs(5))
-        .deadline(Duration::ZERO);
+    let cut = Drain::default().deadline(Duration::ZERO);
     let (running, address) = serve(counting()).await;
     let tab = page(&browser, &address).await;
     tab.eval("globalThis.w = watch('/events'); null").await;
