@@ -11,7 +11,7 @@ use crate::server::Server;
 pub(super) const QUESTION: Question = Question {
     name: "broker-resume",
     asks: "how long does a broker take to have the readers of many quiet topics back after a restart?",
-    family: &brokers::FAMILY,
+    family: &brokers::LASTING,
     needs_all_cores: true,
     measure,
 };
