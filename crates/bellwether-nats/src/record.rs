@@ -191,8 +191,8 @@ mod tests {
         assert!(!read("p.news", "0000002a", None).is_damaged);
         for damaged in [
             read("p.news", "0000002x", None),
-            read("p.=", "0000002a", None),
-            read("p.news", "0000002a", text("=")),
+            read("p.%", "0000002a", None),
+            read("p.news", "0000002a", text("%")),
         ] {
             assert!(damaged.is_damaged && damaged.event.is_empty());
             assert_eq!(damaged.offset, Offset::new(7));

@@ -202,9 +202,17 @@ mod tests {
 
     #[test]
     fn an_entry_of_ours_that_lacks_a_part_is_damaged() {
-        let whole = [("epoch", "e"), ("tag", "7"), ("topic", "t"), ("event", "x"), ("key", "k")];
+        let whole = [
+            ("epoch", "e"),
+            ("tag", "7"),
+            ("topic", "t"),
+            ("event", "x"),
+            ("key", "k"),
+        ];
         let read = |fields: &[(&str, &str)]| {
-            let fields = fields.iter().flat_map(|(name, value)| [bulk(name), bulk(value)]);
+            let fields = fields
+                .iter()
+                .flat_map(|(name, value)| [bulk(name), bulk(value)]);
             let entry = Value::Array(vec![bulk("5-1"), Value::Array(fields.collect())]);
             record(entry, None).unwrap()
         };

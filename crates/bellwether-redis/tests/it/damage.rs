@@ -9,12 +9,16 @@ const LOG: &str = "{bellwether}:log";
 
 /// A log of twenty records, every second one of `t` and the others of `u`, whose tenth entry was changed; each entry as its
 /// fields. The server keeps entries as they are, so the stream is written anew under its name.
-async fn damaged(change: impl Fn(&mut Vec<(String, String)>)) -> Option<(RedisServer, Vec<String>)> {
+async fn damaged(
+    change: impl Fn(&mut Vec<(String, String)>),
+) -> Option<(RedisServer, Vec<String>)> {
     let server = or_skip(RedisServer::start(&[]).await)?;
     let topics = Topics::with(connect(&server).await).await.unwrap();
     let mut ids = Vec::new();
     for number in 1..=20_u64 {
-        let topic = topics.topic(if number % 2 == 0 { "t" } else { "u" }).unwrap();
+        let topic = topics
+            .topic(if number % 2 == 0 { "t" } else { "u" })
+            .unwrap();
         let event = ServerSentEvent::text(number.to_string());
         ids.push(topic.publish(&event).unwrap().await.unwrap().to_string());
     }
@@ -50,7 +54,11 @@ async fn got(reader: &mut Subscription, count: usize) -> Vec<u64> {
     got
 }
 
-async fn check(what: &str, expected_of_others: &[u64], change: impl Fn(&mut Vec<(String, String)>)) {
+async fn check(
+    what: &str,
+    expected_of_others: &[u64],
+    change: impl Fn(&mut Vec<(String, String)>),
+) {
     let Some((server, ids)) = damaged(change).await else {
         return;
     };
@@ -61,7 +69,11 @@ async fn check(what: &str, expected_of_others: &[u64], change: impl Fn(&mut Vec<
     };
     for _ in 0..2 {
         let mut reader = open("t", &ids[1]);
-        assert_eq!(got(&mut reader, 9).await, [4, 6, 8, 0, 12, 14, 16, 18, 20], "{what}");
+        assert_eq!(
+            got(&mut reader, 9).await,
+            [4, 6, 8, 0, 12, 14, 16, 18, 20],
+            "{what}"
+        );
         let mut other = open("u", &ids[0]);
         let count = expected_of_others.len();
         assert_eq!(got(&mut other, count).await, expected_of_others, "{what}");
@@ -70,7 +82,13 @@ async fn check(what: &str, expected_of_others: &[u64], change: impl Fn(&mut Vec<
     let mut reader = open("t", &ids[17]);
     assert_eq!(got(&mut reader, 1).await, [20]);
     let event = ServerSentEvent::text("22");
-    topics.topic("t").unwrap().publish(&event).unwrap().await.unwrap();
+    topics
+        .topic("t")
+        .unwrap()
+        .publish(&event)
+        .unwrap()
+        .await
+        .unwrap();
     assert_eq!(got(&mut reader, 1).await, [22]);
     topics.close().await.unwrap();
 }
