@@ -23,6 +23,9 @@ use crate::settings::{Wanted, nanoseconds};
 /// How long the server keeps a consumer that nobody pulls from.
 const INACTIVE_THRESHOLD: Duration = Duration::from_secs(30);
 
+/// The same for one that is used up at once.
+const BARE_THRESHOLD: Duration = Duration::from_secs(2);
+
 const LAST_CONSUMER: &str = "Nats-Last-Consumer";
 
 #[derive(Debug)]
@@ -105,7 +108,16 @@ impl Feed {
         names: &Arc<Wanted>,
         from: u64,
     ) -> Result<Self, ApiError> {
-        Self::open_with(link, names, from, json!({ "headers_only": true })).await
+        Self::open_with(
+            link,
+            names,
+            from,
+            json!({
+                "headers_only": true,
+                "inactive_threshold": nanoseconds(BARE_THRESHOLD),
+            }),
+        )
+        .await
     }
 
     /// A consumer with some settings of its own.

@@ -68,7 +68,8 @@ impl Shared {
             Some([topic, ..]) => topic.clone(),
             _ => Arc::from(""),
         };
-        let lost = self.lost(page.epoch, after, to.low()).await?;
+        let head = page.head.low();
+        let lost = self.lost(page.epoch, after, to.low(), head).await?;
         let is_cut = lost.len() == MAX_TOLD;
         if let (true, Some(end)) = (is_cut, lost.last()) {
             page.records.retain(|record| record.offset.low() <= *end);
@@ -85,7 +86,13 @@ impl Shared {
 
     /// The numbers after one, up to another, that the server has lost; at most [`MAX_TOLD`]. Dropped, it goes on with the next
     /// call.
-    async fn lost(&self, epoch: Epoch, after: u64, to: u64) -> Result<Vec<u64>, BrokerError> {
+    async fn lost(
+        &self,
+        epoch: Epoch,
+        after: u64,
+        to: u64,
+        head: u64,
+    ) -> Result<Vec<u64>, BrokerError> {
         // Held while the stream is gone through, so that readers who come at once wait for one sweep.
         let mut swept = self.swept.lock().await;
         if swept.epoch != Some(epoch) {
@@ -102,11 +109,23 @@ impl Shared {
             swept.low = after;
         }
         if to > swept.high {
-            let high = swept.high;
-            self.sweep(&mut swept, high, to, true).await?;
-            swept.high = to;
+            // All the way, so that the next page asks for nothing.
+            let (high, end) = (swept.high, head.max(to));
+            self.sweep(&mut swept, high, end, true).await?;
+            swept.high = end;
         }
         Ok(swept.missing(after, to, MAX_TOLD))
+    }
+
+    /// Takes note of what the tail has brought without a hole.
+    pub(crate) fn passed(&self, epoch: Epoch, before: u64, last: u64) {
+        // While the stream is gone through, that finds it out.
+        if let Ok(mut swept) = self.swept.try_lock()
+            && swept.epoch == Some(epoch)
+            && before <= swept.high
+        {
+            swept.high = swept.high.max(last);
+        }
     }
 
     async fn sweep(

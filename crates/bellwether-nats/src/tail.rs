@@ -196,6 +196,10 @@ impl NatsTail {
             .tail_records
             .increment(records.len() as u64);
         self.shared.heard_of(bounds.epoch, head.low());
+        if let (Some(first), false) = (records.first(), records.iter().any(|r| r.is_damaged)) {
+            let before = first.offset.low().saturating_sub(1);
+            self.shared.passed(bounds.epoch, before, head.low());
+        }
         Page {
             epoch: bounds.epoch,
             floor: bounds.floor,
