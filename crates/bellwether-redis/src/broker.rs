@@ -15,6 +15,7 @@ use tokio::time::Instant;
 use crate::append;
 use crate::builder::{RedisBuilder, Settings};
 use crate::check::Info;
+use crate::damage::Damage;
 use crate::error::{ConnectError, Failure};
 use crate::keys::{Keys, MAX_NAME_BYTES};
 use crate::link::{Link, Server, checked};
@@ -102,6 +103,7 @@ impl RedisBroker {
             timeout: settings.timeout,
             metrics: Metrics::new(),
             is_shut: watch::Sender::new(false),
+            damage: Damage::default(),
             client,
         });
         let digests = loop {
@@ -179,7 +181,15 @@ impl RedisBroker {
         };
         let mut answers = self.reads.send_repeatable(build).await?;
         let answer = answers.pop().ok_or(Failure::Odd("no answer"))?;
-        reply::page(checked(answer)?)
+        let mut page = reply::page(checked(answer)?)?;
+        if let Some([topic, ..]) = page_of.topics {
+            let orphans = page.records.iter_mut();
+            let orphans = orphans.filter(|record| record.is_damaged && record.topic.is_empty());
+            // Nothing tells whose it was, so it may have been anybody's.
+            orphans.for_each(|record| record.topic = topic.clone());
+        }
+        self.log.server.damage.tell(&self.log, &page.records);
+        Ok(page)
     }
 }
 

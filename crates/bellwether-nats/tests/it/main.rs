@@ -9,6 +9,7 @@
 mod connect;
 mod consumers;
 mod contract;
+mod damage;
 mod histories;
 mod outages;
 mod readme;

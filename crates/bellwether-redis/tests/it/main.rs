@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod contract;
+mod damage;
 mod history;
 mod outages;
 mod quiet;
