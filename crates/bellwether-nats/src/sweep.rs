@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use bellwether_topics::Epoch;
-use bellwether_topics::broker::{BrokerError, Page, ReadRequest};
+use bellwether_topics::broker::{Bounds, BrokerError, Page, ReadRequest};
 
 use crate::api::Pull;
 use crate::feed::{End, Feed, Item};
@@ -82,6 +82,21 @@ impl Shared {
             page.records.sort_by_key(|record| record.offset);
         }
         Ok(())
+    }
+
+    /// The last message that the server has lost at a number or after it.
+    pub(crate) async fn last_lost(
+        &self,
+        bounds: Bounds,
+        from: u64,
+    ) -> Result<Option<u64>, BrokerError> {
+        let (head, after) = (bounds.head.low(), from.saturating_sub(1));
+        let lost = self.lost(bounds.epoch, after, head, head).await?;
+        Ok(match lost.len() {
+            // There may be more.
+            MAX_TOLD => Some(head),
+            _ => lost.last().copied(),
+        })
     }
 
     /// The numbers after one, up to another, that the server has lost; at most [`MAX_TOLD`]. Dropped, it goes on with the next

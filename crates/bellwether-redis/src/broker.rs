@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bellwether_topics::broker::{
-    Bounds, Broker, BrokerError, BrokerFuture, NewRecord, Page, ReadRequest, Stored, Tail,
+    Bounds, Broker, BrokerError, BrokerFuture, NewRecord, Newest, Page, ReadRequest, Stored, Tail,
 };
 use bellwether_topics::{Epoch, Offset};
 use redis::Value;
@@ -193,6 +193,23 @@ impl RedisBroker {
     }
 }
 
+impl RedisBroker {
+    async fn newest_of(&self, topics: &[Arc<str>]) -> Result<Newest, Failure> {
+        let build = |is_thorough| {
+            let mut commands = redis::pipe();
+            let digest = &self.log.digests.newest;
+            let command = self.log.add_script(&mut commands, digest, is_thorough);
+            for topic in topics {
+                command.arg(&**topic);
+            }
+            commands
+        };
+        let mut answers = self.reads.send_repeatable(build).await?;
+        let answer = answers.pop().ok_or(Failure::Odd("no answer"))?;
+        reply::newest(checked(answer)?)
+    }
+}
+
 impl Log {
     fn add_run(&self, commands: &mut redis::Pipeline, run: &[NewRecord], is_thorough: bool) {
         let Self {
@@ -204,6 +221,21 @@ impl Log {
         append::add_run(commands, run, keys, settings, digests, is_thorough);
     }
 
+    /// Adds the call of a script, with what each of them takes first.
+    fn add_script<'a>(
+        &self,
+        commands: &'a mut redis::Pipeline,
+        digest: &str,
+        is_thorough: bool,
+    ) -> &'a mut redis::Pipeline {
+        let keys = &self.keys;
+        let command = commands.cmd("EVALSHA").arg(digest).arg(3);
+        command.arg(&keys.log).arg(&keys.about).arg(&keys.topics);
+        command
+            .arg(format!("{:016x}", Epoch::random().0))
+            .arg(u8::from(is_thorough))
+    }
+
     /// Adds the call that reads a page.
     pub(crate) fn add_read(
         &self,
@@ -211,16 +243,8 @@ impl Log {
         page_of: &PageOf<'_>,
         is_thorough: bool,
     ) {
-        let command = commands.cmd("EVALSHA").arg(&self.digests.read);
-        let keys = &self.keys;
+        let command = self.add_script(commands, &self.digests.read, is_thorough);
         command
-            .arg(3)
-            .arg(&keys.log)
-            .arg(&keys.about)
-            .arg(&keys.topics);
-        command
-            .arg(format!("{:016x}", Epoch::random().0))
-            .arg(u8::from(is_thorough))
             .arg(reply::id(page_of.from))
             .arg(page_of.max_records)
             .arg(page_of.max_bytes);
@@ -311,6 +335,10 @@ impl Broker for RedisBroker {
             metrics.read_bytes.increment(bytes_of(&page));
             Ok(page)
         })
+    }
+
+    fn newest<'a>(&'a self, topics: &'a [Arc<str>]) -> BrokerFuture<'a, Option<Newest>> {
+        Box::pin(async move { Ok(Some(self.newest_of(topics).await?)) })
     }
 
     fn tail(&self, from: Offset) -> BrokerFuture<'_, Box<dyn Tail>> {

@@ -109,6 +109,7 @@ impl Connection {
         Ok(Digests {
             append: next()?,
             read: next()?,
+            newest: next()?,
         })
     }
 }

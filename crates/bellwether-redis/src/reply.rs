@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use bellwether_topics::broker::{Page, Record, Trimmed};
+use bellwether_topics::broker::{Newest, Page, Record, Trimmed};
 use bellwether_topics::{Epoch, Offset};
 use redis::Value;
 
@@ -63,6 +63,25 @@ pub(crate) fn page(value: Value) -> Result<Page, Failure> {
         head: offset(&bytes(head)?)?,
         records,
         trimmed: trimmed(&bytes(lost)?)?,
+    })
+}
+
+/// What the script that looks for newest records answers.
+pub(crate) fn newest(value: Value) -> Result<Newest, Failure> {
+    let [epoch_, head, records]: [Value; 3] = list(value)?
+        .try_into()
+        .map_err(|_| Failure::Odd("an answer about topics has three parts"))?;
+    let record = |value| match value {
+        Value::Nil => Ok(None),
+        value => Ok(trimmed(&bytes(value)?)?.and_then(|last| Some((last.to, last.tag?)))),
+    };
+    Ok(Newest {
+        epoch: epoch(&bytes(epoch_)?)?,
+        head: offset(&bytes(head)?)?,
+        records: list(records)?
+            .into_iter()
+            .map(record)
+            .collect::<Result<_, _>>()?,
     })
 }
 

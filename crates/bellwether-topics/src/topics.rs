@@ -14,6 +14,7 @@ use crate::cursor::{Cursor, Epoch};
 use crate::error::{Error, Kind};
 use crate::history::{History, Proof, TopicKey};
 use crate::log::Log;
+use crate::looks::Looks;
 use crate::observe::Metrics;
 use crate::presence::{Seats, Subscriber};
 use crate::relay::{self, Pending};
@@ -65,6 +66,7 @@ pub(crate) struct Remote {
     /// Taken on close, which lets the task that appends finish its work and end. The lock guards only that.
     pub(crate) publishes: Mutex<Option<mpsc::Sender<Pending>>>,
     pub(crate) deep_replays: Arc<Semaphore>,
+    pub(crate) looks: Looks,
     pub(crate) is_ready: Arc<AtomicBool>,
     appender: Mutex<Option<JoinHandle<()>>>,
     tailer: JoinHandle<()>,
@@ -154,6 +156,7 @@ impl Topics {
             metrics.clone(),
         ));
         let remote = Remote {
+            looks: Looks::start(broker.clone()),
             broker,
             publishes: Mutex::new(Some(publishes)),
             deep_replays: Arc::new(Semaphore::new(config.max_deep_replays)),
