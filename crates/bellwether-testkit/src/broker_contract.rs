@@ -35,14 +35,18 @@
 
 mod appends;
 mod broken;
+mod damage;
 mod logs;
+mod node;
 mod pages;
+mod readers;
 mod steps;
 mod tails;
 
 use std::future::Future;
 use std::sync::Arc;
 
+use bellwether_topics::Offset;
 use bellwether_topics::broker::Broker;
 
 pub use self::appends::{
@@ -52,6 +56,7 @@ pub use self::appends::{
     concurrent_appends_keep_the_order_of_each_publisher,
 };
 pub use self::broken::notices_broken_brokers;
+pub use self::damage::a_damaged_record_is_told_and_all_others_come;
 pub use self::logs::{
     a_reopened_log_goes_on_where_it_was, after_shutdown_every_call_fails,
     bounds_tell_the_epoch_and_both_ends, each_log_has_an_epoch_of_its_own,
@@ -60,6 +65,15 @@ pub use self::logs::{
 pub use self::pages::{
     a_page_of_some_topics_misses_none_of_theirs,
     a_page_starts_at_its_anchor_and_pages_join_without_seam,
+    pages_of_a_long_log_keep_to_their_budget,
+};
+pub use self::readers::{
+    a_log_that_does_not_work_blames_no_caller,
+    a_quiet_reader_reads_at_most_once_and_then_not_until_something_happens,
+    a_quiet_topic_that_lost_nothing_is_told_no_gap,
+    a_slow_reader_is_answered_gap_and_first_page_together,
+    from_the_start_what_is_gone_is_told_and_the_rest_comes,
+    other_hands_beside_the_log_change_nothing,
 };
 pub use self::tails::{
     a_dropped_wait_of_a_tail_loses_nothing, a_quiet_tail_beats,
@@ -82,6 +96,22 @@ pub trait BrokerFactory {
     /// Removes the oldest records, all but about so many. False if the broker cannot be made to, which leaves that
     /// promise unchecked and is printed.
     fn trim(&self, broker: &Self::Broker, keep: usize) -> impl Future<Output = bool>;
+
+    /// Does what another program may do to the same store that is no change of the log: a table of its own, a key, a
+    /// checkpoint. Called several times. False, as by default, if no other program can come near it.
+    fn disturb(&self, _broker: &Self::Broker) -> impl Future<Output = bool> {
+        async { false }
+    }
+
+    /// Shuts the broker down, changes what is stored of the record at this place as a failing disk does, and opens the log
+    /// again. `None`, as by default, if a single record cannot be damaged.
+    fn damage(
+        &self,
+        _broker: Arc<Self::Broker>,
+        _at: Offset,
+    ) -> impl Future<Output = Option<Arc<Self::Broker>>> {
+        async { None }
+    }
 }
 
 /// One test per promise of the contract, for the factory given as an expression.
@@ -107,6 +137,14 @@ macro_rules! broker_contract_tests {
             a_dropped_append_happens_once_or_not_at_all
             a_reopened_log_goes_on_where_it_was
             after_shutdown_every_call_fails
+            pages_of_a_long_log_keep_to_their_budget
+            a_quiet_topic_that_lost_nothing_is_told_no_gap
+            a_quiet_reader_reads_at_most_once_and_then_not_until_something_happens
+            a_slow_reader_is_answered_gap_and_first_page_together
+            from_the_start_what_is_gone_is_told_and_the_rest_comes
+            other_hands_beside_the_log_change_nothing
+            a_damaged_record_is_told_and_all_others_come
+            a_log_that_does_not_work_blames_no_caller
         );
     };
     (@each $factory:expr; $($promise:ident)*) => {

@@ -44,6 +44,27 @@ impl BrokerFactory for Factory {
         }
         true
     }
+
+    /// A stream and messages of its own, a consumer of the log, a setting that is not about what the log holds.
+    async fn disturb(&self, broker: &NatsBroker) -> bool {
+        let client = world::client(&self.server).await;
+        let name = world::stream_name();
+        let config = json!({"name": name, "subjects": [format!("{name}.>")]});
+        world::api(&client, &format!("STREAM.CREATE.{name}"), config).await;
+        client
+            .publish(format!("{name}.a"), "b".into())
+            .await
+            .unwrap();
+        client.flush().await.unwrap();
+        let consumer = json!({"stream_name": broker.stream(), "config": {"ack_policy": "none"}});
+        let what = format!("CONSUMER.CREATE.{}", broker.stream());
+        world::api(&client, &what, consumer).await;
+        world::edit(&client, broker.stream(), |config| {
+            config["description"] = json!("somebody's note");
+        })
+        .await;
+        true
+    }
 }
 
 bellwether_testkit::broker_contract_tests!(match Factory::start().await {

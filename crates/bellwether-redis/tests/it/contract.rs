@@ -56,6 +56,32 @@ impl BrokerFactory for Factory {
         by_hand(&server, &["XTRIM", &log, "MAXLEN", &keep.to_string()]).await;
         true
     }
+
+    /// Keys of its own, a reader of the stream, a group on it, a save.
+    async fn disturb(&self, _: &RedisBroker) -> bool {
+        let log = format!("{{log{}}}:log", self.logs.load(Ordering::Relaxed));
+        let server = self.server.lock().await;
+        for words in [
+            &["INCR", "somebody's counter"][..],
+            &["XADD", "somebody's stream", "*", "a", "b"],
+            &["XRANGE", &log, "-", "+", "COUNT", "5"],
+            &["XGROUP", "DESTROY", &log, "somebody's"],
+            &["XGROUP", "CREATE", &log, "somebody's", "0"],
+            &[
+                "XREADGROUP",
+                "GROUP",
+                "somebody's",
+                "c",
+                "STREAMS",
+                &log,
+                ">",
+            ],
+            &["SAVE"],
+        ] {
+            by_hand(&server, words).await;
+        }
+        true
+    }
 }
 
 broker_contract_tests!(match Factory::start().await {

@@ -1,12 +1,13 @@
-//! Promises about reading: pages join without a seam, and miss nothing.
+//! Promises about reading: pages join without a seam, miss nothing and stay small.
 
 use std::sync::Arc;
 
 use bellwether_topics::Offset;
-use bellwether_topics::broker::{Broker, ReadRequest};
+use bellwether_topics::broker::{Broker, NewRecord, ReadRequest};
+use bytes::Bytes;
 
 use super::BrokerFactory;
-use super::steps::{append, call, fill, numbers, read, read_all, record};
+use super::steps::{append, call, fill, next, numbers, open_tail, read, read_all, record};
 
 /// Inclusive pages: from any record, in pages of any size, exactly the later records come.
 pub async fn a_page_starts_at_its_anchor_and_pages_join_without_seam(factory: &impl BrokerFactory) {
@@ -67,4 +68,53 @@ pub async fn a_page_of_some_topics_misses_none_of_theirs(factory: &impl BrokerFa
     for record in read_all(&*broker, anchors[5], Some(&nobody)).await {
         assert_ne!(&*record.topic, "nobody");
     }
+}
+
+/// A page is about as large as was asked for, however long the log is, and so is what a tail brings at once.
+pub async fn pages_of_a_long_log_keep_to_their_budget(factory: &impl BrokerFactory) {
+    const RECORDS: usize = 4000;
+    const BYTES: usize = 1000;
+    let broker = factory.open().await;
+    let records: Vec<_> = (0..RECORDS as u32)
+        .map(|number| NewRecord {
+            event: Bytes::from(format!("data: {number:0>0$}\n\n", BYTES - 8)),
+            ..record("t", number)
+        })
+        .collect();
+    let mut anchor = Offset::ZERO;
+    for batch in records.chunks(200) {
+        let stored = append(&*broker, batch).await;
+        if anchor == Offset::ZERO {
+            anchor = stored[0].cursor.offset;
+        }
+    }
+    let topic = [Arc::from("t")];
+    for (from, topics) in [
+        (Offset::ZERO, None),
+        (anchor, None),
+        (Offset::ZERO, Some(&topic[..])),
+        (anchor, Some(&topic[..])),
+    ] {
+        for (max_records, max_bytes, most) in [(20, 1 << 30, 21), (3000, 20 * BYTES, 42)] {
+            let request = ReadRequest {
+                from,
+                topics,
+                max_records,
+                max_bytes,
+            };
+            let page = call("read", broker.read(request)).await;
+            let page = page.unwrap_or_else(|error| panic!("read failed: {error}"));
+            let found = page.records.len();
+            assert!((2..=most).contains(&found), "{found} for {request:?}");
+        }
+    }
+    let mut tail = open_tail(&*broker, Offset::ZERO).await;
+    let mut count = 0;
+    while count < RECORDS {
+        let page = next(&mut tail).await.records;
+        let bytes: usize = page.iter().map(|record| record.event.len()).sum();
+        assert!(bytes <= 2 << 20, "a tail brought {bytes} bytes at once");
+        count += page.len();
+    }
+    assert_eq!(count, RECORDS);
 }

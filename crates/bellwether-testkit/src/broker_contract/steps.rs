@@ -148,3 +148,16 @@ pub(super) fn check_order(records: &[Record]) {
     let rises = |pair: &[Record]| pair[0].offset < pair[1].offset;
     assert!(records.windows(2).all(rises), "offsets rise");
 }
+
+/// Waits until the log has been silent for so many heartbeats, which take about a second each.
+pub(super) async fn beats(broker: &impl Broker, count: usize) {
+    let bounds = call("bounds", broker.bounds()).await;
+    let bounds = bounds.unwrap_or_else(|error| panic!("bounds failed: {error}"));
+    let mut tail = open_tail(broker, bounds.head).await;
+    let mut silent = 0;
+    while silent < count {
+        if next(&mut tail).await.records.is_empty() {
+            silent += 1;
+        }
+    }
+}
