@@ -72,7 +72,7 @@ pub(crate) fn newest(value: Value) -> Result<Newest, Failure> {
         .try_into()
         .map_err(|_| Failure::Odd("an answer about topics has three parts"))?;
     let record = |value| match value {
-        Value::Nil => Ok(None),
+        Value::Nil => Ok::<_, Failure>(None),
         value => Ok(trimmed(&bytes(value)?)?.and_then(|last| Some((last.to, last.tag?)))),
     };
     Ok(Newest {
@@ -81,7 +81,7 @@ pub(crate) fn newest(value: Value) -> Result<Newest, Failure> {
         records: list(records)?
             .into_iter()
             .map(record)
-            .collect::<Result<_, _>>()?,
+            .collect::<Result<_, Failure>>()?,
     })
 }
 
