@@ -4,10 +4,10 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use bellwether_nats::NatsBroker;
-use bellwether_testkit::NatsServer;
+use bellwether_testkit::{NatsServer, PATIENCE, within};
 use bellwether_topics::{Delivery, GapReason, ServerSentEvent, Subscription, Topics};
 
-use crate::world;
+use crate::{lines, world};
 
 async fn node(server: &NatsServer, stream: &str) -> Topics {
     let builder = NatsBroker::builder(&server.url()).stream(stream);
@@ -33,7 +33,8 @@ async fn publish(topics: &Topics, numbers: std::ops::RangeInclusive<u64>) -> Vec
 async fn got(reader: &mut Subscription, count: usize) -> Vec<u64> {
     let mut got = Vec::new();
     while got.len() < count {
-        match reader.next().await.unwrap() {
+        let next = within(PATIENCE, reader.next()).await;
+        match next.expect("something comes").unwrap() {
             Delivery::Gap(gap) => {
                 assert_eq!((gap.reason(), gap.lost()), (GapReason::Damaged, Some(1)));
                 got.push(0);
@@ -80,6 +81,7 @@ fn change(server: &NatsServer, text: &[u8]) {
 
 #[tokio::test]
 async fn a_message_that_the_server_has_lost_is_a_gap_and_never_a_hole() {
+    lines::collect();
     let Some((mut server, broker)) = world::start().await else {
         return;
     };
@@ -109,10 +111,15 @@ async fn a_message_that_the_server_has_lost_is_a_gap_and_never_a_hole() {
     }
     // Whoever has seen it while it was there is told that its place cannot be proved, and gets what is left.
     let mut back = open("t", &ids[9]);
-    assert!(back.next().await.unwrap().gap().is_some());
+    let next = within(PATIENCE, back.next()).await;
+    assert!(next.expect("something comes").unwrap().gap().is_some());
     publish(&topics, 22..=22).await;
     let mut reader = open("t", &ids[17]);
     assert_eq!(got(&mut reader, 2).await, [20, 22]);
+    // Names of streams begin anew with each process, and no other test loses a message.
+    let told = lines::with(&["lost messages", &stream]);
+    assert_eq!(told.len(), 1, "once, and not for each reader: {told:?}");
+    assert!(told[0].contains("first=10 last=10"), "{told:?}");
     topics.close().await.unwrap();
 }
 
