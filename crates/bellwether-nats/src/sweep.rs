@@ -17,6 +17,8 @@ use crate::shared::Shared;
 
 /// How many messages are asked for at once.
 const BATCH: usize = 4096;
+/// How far is gone through towards the beginning at once, so that a call that takes too long was not for nothing.
+const STEP: u64 = 32_768;
 /// The most damaged records that are put into one page.
 const MAX_TOLD: usize = 1024;
 /// The most holes of a log that the program's log is told.
@@ -118,10 +120,11 @@ impl Shared {
                 holes: BTreeMap::new(),
             };
         }
-        if after < swept.low {
+        while after < swept.low {
             let low = swept.low;
-            self.sweep(&mut swept, after, low, false).await?;
-            swept.low = after;
+            let start = after.max(low.saturating_sub(STEP));
+            self.sweep(&mut swept, start, low, false).await?;
+            swept.low = start;
         }
         if to > swept.high {
             // All the way, so that the next page asks for nothing.

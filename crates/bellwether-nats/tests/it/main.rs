@@ -11,6 +11,7 @@ mod consumers;
 mod contract;
 mod damage;
 mod histories;
+mod lines;
 mod outages;
 mod readme;
 mod records;

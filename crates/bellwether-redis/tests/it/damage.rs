@@ -1,8 +1,9 @@
 //! Entries of the log that lack a part: readers get what is good and one gap over exactly the rest.
 
-use bellwether_testkit::{RedisServer, or_skip};
+use bellwether_testkit::{PATIENCE, RedisServer, or_skip, within};
 use bellwether_topics::{Delivery, GapReason, ServerSentEvent, Subscription, Topics};
 
+use crate::lines;
 use crate::support::{Hand, connect, number};
 
 const LOG: &str = "{bellwether}:log";
@@ -42,7 +43,8 @@ async fn damaged(
 async fn got(reader: &mut Subscription, count: usize) -> Vec<u64> {
     let mut got = Vec::new();
     while got.len() < count {
-        let delivery = reader.next().await.unwrap();
+        let next = within(PATIENCE, reader.next()).await;
+        let delivery = next.expect("something comes").unwrap();
         match &delivery {
             Delivery::Gap(gap) => {
                 assert_eq!((gap.reason(), gap.lost()), (GapReason::Damaged, Some(1)));
@@ -59,6 +61,7 @@ async fn check(
     expected_of_others: &[u64],
     change: impl Fn(&mut Vec<(String, String)>),
 ) {
+    lines::collect();
     let Some((server, ids)) = damaged(change).await else {
         return;
     };
@@ -91,6 +94,11 @@ async fn check(
         .unwrap();
     assert_eq!(got(&mut reader, 1).await, [22]);
     topics.close().await.unwrap();
+    let port = format!(":{}/", server.port());
+    let told = lines::with(&["is not what was written", &port]);
+    assert_eq!(told.len(), 1, "once, and not for each reader: {told:?}");
+    let place = ids[9].split('.').nth(2).unwrap();
+    assert!(told[0].contains(place) && told[0].contains(LOG), "{told:?}");
 }
 
 fn without(name: &'static str) -> impl Fn(&mut Vec<(String, String)>) {

@@ -5,6 +5,7 @@
 mod contract;
 mod damage;
 mod history;
+mod lines;
 mod outages;
 mod quiet;
 mod records;
