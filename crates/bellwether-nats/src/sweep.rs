@@ -6,6 +6,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use bellwether_topics::Epoch;
 use bellwether_topics::broker::{Bounds, BrokerError, Page, ReadRequest};
@@ -19,6 +20,8 @@ use crate::shared::Shared;
 const BATCH: usize = 4096;
 /// How far is gone through towards the beginning at once, so that a call that takes too long was not for nothing.
 const STEP: u64 = 32_768;
+/// How long the consumer is kept that has gone up to the end; the server keeps it twice as long.
+const MAX_IDLE_TIME: Duration = Duration::from_secs(1);
 /// The most damaged records that are put into one page.
 const MAX_TOLD: usize = 1024;
 /// The most holes of a log that the program's log is told.
@@ -33,9 +36,16 @@ pub(crate) struct Swept {
     high: u64,
     /// Holes: the first number of each, and the last.
     holes: BTreeMap<u64, u64>,
+    /// The consumer that has gone up to the end, and when: many readers at once ask for a little more each.
+    feed: Option<(Feed, Instant)>,
 }
 
 impl Swept {
+    fn take_feed(&mut self) -> Option<Feed> {
+        let (feed, used_at) = self.feed.take()?;
+        (used_at.elapsed() < MAX_IDLE_TIME && feed.is_current()).then_some(feed)
+    }
+
     /// Takes note of a hole; tells whether it was not known.
     fn add(&mut self, first: u64, last: u64) -> bool {
         first <= last && self.holes.insert(first, last).is_none()
@@ -118,19 +128,26 @@ impl Shared {
                 low: after,
                 high: after,
                 holes: BTreeMap::new(),
+                feed: None,
             };
         }
         while after < swept.low {
             let low = swept.low;
             let start = after.max(low.saturating_sub(STEP));
-            self.sweep(&mut swept, start, low, false).await?;
+            let mut feed = self.open_sweep(start).await?;
+            self.sweep(&mut swept, &mut feed, start, low, false).await?;
             swept.low = start;
         }
         if to > swept.high {
             // All the way, so that the next page asks for nothing.
             let (high, end) = (swept.high, head.max(to));
-            self.sweep(&mut swept, high, end, true).await?;
-            swept.high = end;
+            let mut feed = match swept.take_feed() {
+                Some(feed) => feed,
+                None => self.open_sweep(high).await?,
+            };
+            self.sweep(&mut swept, &mut feed, high, end, true).await?;
+            swept.high = swept.high.max(end);
+            swept.feed = Some((feed, Instant::now()));
         }
         Ok(swept.missing(after, to, MAX_TOLD))
     }
@@ -146,14 +163,19 @@ impl Shared {
         }
     }
 
+    async fn open_sweep(&self, after: u64) -> Result<Feed, BrokerError> {
+        Ok(Feed::open_bare(&self.link, &self.wanted, after + 1).await?)
+    }
+
+    /// Goes on with a feed that has brought nothing beyond `after`, and everything before it or nothing at all.
     async fn sweep(
         &self,
         swept: &mut Swept,
+        feed: &mut Feed,
         after: u64,
         to: u64,
         is_upwards: bool,
     ) -> Result<(), BrokerError> {
-        let mut feed = Feed::open_bare(&self.link, &self.wanted, after + 1).await?;
         let mut before = after;
         while before < to {
             let pull = Pull {
@@ -163,12 +185,19 @@ impl Shared {
                 idle_heartbeat: 0,
                 no_wait: true,
             };
-            feed.pull(pull).await?;
+            if !feed.is_pulling() {
+                feed.pull(pull).await?;
+            }
             while feed.is_pulling() && before < to {
                 match feed.next().await? {
                     Item::Record(_, delivery) => {
-                        self.note(swept, before + 1, delivery.stream.min(to + 1) - 1);
-                        before = delivery.stream;
+                        // Upwards what lies beyond the end counts too: the same feed does not bring it again.
+                        let end = match is_upwards {
+                            true => delivery.stream,
+                            false => delivery.stream.min(to + 1),
+                        };
+                        self.note(swept, before + 1, end.saturating_sub(1));
+                        before = before.max(delivery.stream);
                     }
                     Item::Beat => {}
                     Item::End(End::Full) => {}
@@ -179,7 +208,7 @@ impl Shared {
                 }
             }
             if is_upwards {
-                swept.high = before.min(to);
+                swept.high = before;
             }
         }
         Ok(())
