@@ -177,6 +177,8 @@ impl Shared {
         is_upwards: bool,
     ) -> Result<(), BrokerError> {
         let mut before = after;
+        // What such a pull says of the end may be from before there was this end.
+        let mut is_old_pull = feed.is_pulling();
         while before < to {
             let pull = Pull {
                 batch: BATCH,
@@ -186,6 +188,7 @@ impl Shared {
                 no_wait: true,
             };
             if !feed.is_pulling() {
+                is_old_pull = false;
                 feed.pull(pull).await?;
             }
             while feed.is_pulling() && before < to {
@@ -201,6 +204,7 @@ impl Shared {
                     }
                     Item::Beat => {}
                     Item::End(End::Full) => {}
+                    Item::End(End::Quiet) if is_old_pull => {}
                     Item::End(End::Quiet) => {
                         self.note(swept, before + 1, to);
                         before = to;

@@ -40,6 +40,7 @@
 //! | tag, keys | columns | fields | headers |
 //! | `append` | one transaction, `synchronous=FULL`; the batch is the group commit | one pipeline of `XADD` | publishes in order, all acks awaited |
 //! | `read` | one read transaction; the index on topic and offset makes `topics` cheap | `XRANGE from + COUNT n` | a pull from `from` |
+//! | `newest` | the table of newest records, against the index | the hash of newest records, in one script | the last message of each subject, sixteen at once, and one look at the stream |
 //! | `tail` | a condition variable after commit | `XREAD BLOCK` on its own connection, timeout above the block | own pull consumer from `from`, recreated on any doubt |
 //! | floor | first row − 1 | `recorded-first-entry-id` | `first_seq` − 1 |
 //! | what a topic has lost | a table of newest records, and each record names the one before it | a hash of newest records, and the same | not known: the server removes without a word |

@@ -6,7 +6,7 @@ use std::time::Duration;
 use bellwether_nats::NatsBroker;
 use bellwether_testkit::{NatsServer, or_skip};
 use bellwether_topics::Offset;
-use bellwether_topics::broker::{Broker, ReadRequest, Stored};
+use bellwether_topics::broker::{Broker, NewRecord, ReadRequest, Stored};
 use bytes::Bytes;
 use serde_json::{Value, json};
 
@@ -216,4 +216,45 @@ async fn readers_of_quiet_topics_come_back_without_a_consumer_each() {
     // Only those with which the node has once looked for messages that the server has lost.
     let left = consumers(&client, &broker).await;
     assert!(left.len() <= 2, "{left:?}");
+}
+
+/// A node goes through the numbers of all messages for its quiet readers. While others publish, the end moves on with each
+/// look, and what lies between two looks is no loss.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn looks_at_topics_beside_publishers_make_up_no_loss_and_share_a_consumer() {
+    let Some((server, broker)) = world::start().await else {
+        return;
+    };
+    let client = world::client(&server).await;
+    let quiet = NewRecord {
+        topic: Arc::from("quiet"),
+        tag: 7,
+        event: Bytes::from_static(b"data: 0\n\n"),
+        idempotency_key: None,
+        conflation_key: None,
+    };
+    let stored = broker.append(&[quiet]).await.unwrap().remove(0).unwrap();
+    world::fill(&broker, 1..10).await;
+    let publisher = tokio::spawn({
+        let broker = broker.clone();
+        async move {
+            for number in 10..3000 {
+                world::fill(&broker, number..number + 1).await;
+            }
+        }
+    });
+    let topics = [Arc::from("quiet")];
+    let expected = Some((stored.cursor.offset, stored.cursor.tag));
+    let mut looks = 0;
+    while !publisher.is_finished() {
+        let newest = broker.newest(&topics).await.unwrap().unwrap();
+        assert_eq!(newest.records, [expected], "look {looks}");
+        looks += 1;
+    }
+    publisher.await.unwrap();
+    let consumers = consumers(&client, &broker).await.len();
+    assert!(
+        looks > 20 && consumers < 5,
+        "{looks} looks, {consumers} consumers"
+    );
 }
