@@ -1,4 +1,6 @@
-// The page's script: one EventSource, which brings what is said and who is here, and a POST for each line.
+// The page's script: one stream, which brings what is said and who is here, and a POST for each line.
+
+import { connect } from "./bellwether-client.js";
 
 const MAX_LINES = 500;
 const RETRY_MS = 2000;
@@ -36,16 +38,14 @@ function enter(name) {
   $("room").hidden = false;
   $("text").focus();
 
-  const source = new EventSource(`/room/${encodeURIComponent(name)}`);
-  source.onopen = () => show("open", "connected");
-  source.onerror = () => {
-    const isClosed = source.readyState === EventSource.CLOSED;
-    show(isClosed ? "closed" : "connecting", isClosed ? "refused" : "reconnecting");
-  };
-  source.onmessage = (event) => hear(JSON.parse(event.data));
-  source.addEventListener("here", (event) => list(JSON.parse(event.data)));
+  const room = connect(`/room/${encodeURIComponent(name)}`);
+  room.when("open", () => show("open", "connected"));
+  room.when("waiting", () => show("connecting", "reconnecting"));
+  room.when("end", () => show("closed", "refused"));
+  room.on("message", (event) => hear(JSON.parse(event.data)));
+  room.on("here", (event) => list(JSON.parse(event.data)));
   // The server cannot give all that came after our last event, and says so.
-  source.addEventListener("bellwether.gap", () => note("The room has forgotten what was said before. It goes on here."));
+  room.when("gap", () => note("The room has forgotten what was said before. It goes on here."));
 }
 
 // Sends until the server has answered. The key makes it one line, however often it arrives.

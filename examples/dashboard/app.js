@@ -1,5 +1,7 @@
 // The page's script: the state at one place of the log, then the stream from there on, drawn ten times a second.
 
+import { connect } from "./bellwether-client.js";
+
 const KEPT = 1200;
 const DRAW_MS = 100;
 // Of so many prices, one is drawn: a line of 1,200 points is no finer on a screen.
@@ -21,16 +23,14 @@ setInterval(draw, DRAW_MS);
 
 async function start() {
   const after = await load();
-  const source = new EventSource(`/prices?last_event_id=${encodeURIComponent(after)}`);
-  source.onopen = () => show("open", "live");
-  source.onerror = () => {
-    const isClosed = source.readyState === EventSource.CLOSED;
-    show(isClosed ? "closed" : "connecting", isClosed ? "refused" : "reconnecting");
-  };
-  source.onmessage = (event) => take(JSON.parse(event.data));
+  const prices = connect("/prices", { lastEventId: after });
+  prices.when("open", () => show("open", "live"));
+  prices.when("waiting", () => show("connecting", "reconnecting"));
+  prices.when("end", (error) => error && show("closed", "refused"));
+  prices.on("message", (event) => take(JSON.parse(event.data)));
   // The stream cannot go on where we were: begin anew, from the state as it is now.
-  source.addEventListener("bellwether.gap", () => {
-    source.close();
+  prices.when("gap", () => {
+    prices.close();
     start();
   });
 }

@@ -5,7 +5,8 @@
 //!      {"id": 3, "command": "wait", "tab": 1, "expression": "count > 3", "timeout_ms": 10000}
 //!      {"id": 4, "command": "screenshot", "tab": 1, "path": "page.png"}
 //!      {"id": 5, "command": "close", "tab": 1}
-//!      {"id": 6, "command": "quit"}
+//!      {"id": 6, "command": "crash", "tab": 1}              its process ends, and with it the page
+//!      {"id": 7, "command": "quit"}
 //! Out: {"id": 1, "value": …} or {"id": 1, "error": "…"}; first of all {"id": 0} with the browser's version
 //!      as the value, or with the reason why there is no browser.
 //!
@@ -106,6 +107,14 @@ const commands = {
   },
   async close({ tab }) {
     await known(tab).page.close();
+    tabs.delete(tab);
+  },
+  async crash({ tab }) {
+    const { page, session } = known(tab);
+    const crashed = new Promise((resolve) => page.once("crash", resolve));
+    // The command itself is never answered.
+    session.send("Page.crash").catch(() => {});
+    await crashed;
     tabs.delete(tab);
   },
   async quit() {

@@ -39,7 +39,6 @@ pub(crate) fn command() -> ExitCode {
         .env("RUSTDOCFLAGS", "-D warnings");
     tally.add_check("docs", docs.run().is_success);
     tally.add_check("dependencies", deny::check());
-    package(&mut tally);
     tally.add_check("tidy", tidy::check());
 
     println!(
@@ -47,20 +46,6 @@ pub(crate) fn command() -> ExitCode {
         started.elapsed().as_secs_f32()
     );
     tally.close()
-}
-
-/// Packages every crate that is published: its metadata, files and dependencies are fit for the registry.
-///
-/// Without building them once more out of their packages, which takes as long as all the rest.
-fn package(tally: &mut Tally) {
-    let mut arguments = vec!["package".to_owned(), "--no-verify".to_owned()];
-    for package in workspace::packages() {
-        if package.is_published {
-            arguments.extend(["-p".to_owned(), package.name]);
-        }
-    }
-    let packages = Step::cargo("packages", &[]).args(&arguments);
-    tally.add_check("packages", packages.run().is_success);
 }
 
 /// Lints each package by itself.

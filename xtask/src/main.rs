@@ -15,6 +15,7 @@ mod test;
 mod tidy;
 mod tools;
 mod workspace;
+mod world;
 
 use std::process::ExitCode;
 
@@ -25,6 +26,7 @@ cargo xtask COMMAND
   ci      everything that a change must pass: test, format, clippy, docs, dependencies, tidy
   tidy    the rules of this repository that no other tool knows: imports, file heads, lengths
   bench   measure against the peers; what follows goes to the benches, `bench --help` says more
+  world   other people's clients and proxies against a real server; `world --help` says more
   picture what `bellwether listen` looks like, from a real terminal (needs tmux), to docs/pictures
 
 `test` and `ci` end with one line, `N passed, N failed`. In `ci` each check beside the tests counts as one.";
@@ -36,6 +38,7 @@ fn main() -> ExitCode {
         Some("ci") => ci::command(),
         Some("tidy") => tidy::command(),
         Some("bench") => bench::command(&arguments[1..]),
+        Some("world") => world::command(&arguments[1..]),
         Some("picture") => picture::command(),
         None | Some("help" | "-h" | "--help") => {
             println!("{MENU}");

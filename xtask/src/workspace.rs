@@ -21,8 +21,6 @@ pub(crate) fn cargo() -> String {
 /// A package of this workspace.
 pub(crate) struct Package {
     pub(crate) name: String,
-    /// Whether it goes to the registry.
-    pub(crate) is_published: bool,
     pub(crate) dependencies: Vec<Dependency>,
 }
 
@@ -48,8 +46,6 @@ pub(crate) fn packages() -> Vec<Package> {
         .iter()
         .map(|package| Package {
             name: text(&package["name"]),
-            // An empty list of registries is `publish = false`.
-            is_published: package["publish"].is_null(),
             dependencies: array(&package["dependencies"])
                 .iter()
                 .map(|dependency| Dependency {

@@ -88,8 +88,11 @@ impl Body {
             if self.partial.ends_with(b"\n\n") {
                 self.judge();
                 self.partial.clear();
-            } else if self.partial == b"\n" || first == b'\n' && self.partial.starts_with(b":") {
-                // A comment is done with its line, whether or not a blank line follows.
+            } else if self.partial == b"\n"
+                || first == b'\n'
+                    && (self.partial.starts_with(b":") || self.partial.starts_with(b"retry:"))
+            {
+                // A comment or a delay is done with its line, whether or not a blank line follows.
                 self.partial.clear();
             } else if self.partial.len() > MAX_PIECE_BYTES {
                 return Err("an event without an end".to_owned());

@@ -12,6 +12,9 @@ const BEFORE: &str = "{\"i\":";
 const BETWEEN: &str = ",\"x\":\"";
 const AFTER: &str = "\"}";
 
+/// How the first event of a subscription begins, which tells the reader where it stands.
+const OF_SERVER: &[u8] = b"event: bellwether.open";
+
 /// No block of a peer is longer than this.
 const MAX_BLOCK_BYTES: usize = 64 * 1024;
 
@@ -176,10 +179,13 @@ fn each_block(mut bytes: &[u8], mut judge: impl FnMut(&[u8])) -> &[u8] {
 /// A block with data that nobody published.
 struct NotOurs;
 
-/// The number in a block's data; none if it has no data.
+/// The number in a block's data; none if it has no data, or is what a server says of itself.
 fn number(block: &[u8], size: usize) -> Result<Option<u64>, NotOurs> {
     let mut found = None;
     for line in block.split(|byte| *byte == b'\n') {
+        if line.starts_with(OF_SERVER) {
+            return Ok(None);
+        }
         let Some(data) = line.strip_prefix(b"data:") else {
             continue;
         };
@@ -224,6 +230,15 @@ mod tests {
             stream.take(piece, |number| seen.push(number)).unwrap();
         }
         (seen, stream.faults())
+    }
+
+    #[test]
+    fn what_a_server_says_of_itself_counts_as_no_event() {
+        let opening =
+            "retry: 2000\nevent: bellwether.open\ndata: {\"keep_alive_ms\":15000}\nid: 1.2\n\n";
+        let body = format!("{opening}data: {}\nid: 1.3\n\n", payload(0, SIZE));
+        let (seen, faults) = check(&chunked(&body), 7);
+        assert_eq!((seen, faults), (vec![0], Faults::default()));
     }
 
     #[test]

@@ -188,6 +188,15 @@ impl Tab {
         self.call("close", json!({}), SLOW).await;
     }
 
+    /// Ends the page's process from one moment to the next, as a crash does.
+    ///
+    /// # Panics
+    ///
+    /// When the browser has gone.
+    pub async fn crash(self) {
+        self.call("crash", json!({}), SLOW).await;
+    }
+
     async fn call(&self, command: &str, mut arguments: Value, deadline: Duration) -> Value {
         arguments["tab"] = self.number.clone();
         self.driver.call(command, arguments, deadline).await

@@ -12,10 +12,10 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::oneshot;
 
-/// How long every wait in this crate may last before it panics: 10 seconds.
+/// How long every wait in this crate may last before it panics: 20 seconds.
 ///
 /// Generous on purpose. It only bounds how long a broken test hangs; no test waits for it to pass.
-pub const PATIENCE: Duration = Duration::from_secs(10);
+pub const PATIENCE: Duration = Duration::from_secs(20);
 
 /// Awaits `future` for at most `deadline` of real time; `None` when the deadline came first.
 ///

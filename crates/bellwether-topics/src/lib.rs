@@ -57,6 +57,7 @@ mod memory;
 #[cfg(test)]
 mod model;
 mod observe;
+mod pins;
 mod place;
 mod policy;
 mod presence;

@@ -21,6 +21,7 @@ use crate::cursor::{Cursor, Epoch, Offset};
 use crate::frame::{Draft, Frame};
 use crate::gap::GapReason;
 use crate::history::{History, Limit, TopicKey};
+use crate::pins::Pins;
 use crate::place::{Place, Reader};
 use crate::sync::{Mutex, lock};
 use crate::waiting::{Wakes, Watcher};
@@ -29,6 +30,8 @@ use crate::window::Window;
 #[derive(Debug)]
 pub(crate) struct Log {
     state: Mutex<State>,
+    /// The topics that are held.
+    pub(crate) pins: Pins,
     /// Whether this process has the only copy, so that what is not here is gone.
     is_authority: bool,
     /// How often readers were sent away. Raised after their seats are marked, so whoever sees the count sees the marks.
@@ -52,6 +55,7 @@ impl Log {
     pub(crate) fn new(history: History, window: Window, is_authority: bool) -> Self {
         Self {
             state: Mutex::new(State::new(history, window)),
+            pins: Pins::default(),
             is_authority,
             kicks: AtomicU64::new(0),
         }

@@ -44,9 +44,9 @@ use crate::few::Few;
 use crate::frame::Frame;
 use crate::history::{Limit, TopicKey};
 use crate::log::Look;
+use crate::pins::Pin;
 use crate::place::{Place, Reader};
 use crate::topic::Topic;
-use crate::topics::Pin;
 use crate::waiting::{Bell, Watcher};
 
 /// The most frames of one read, so that the log's lock is never held for long.

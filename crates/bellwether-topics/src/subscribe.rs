@@ -9,11 +9,12 @@ use crate::cursor::{Cursor, Epoch, Offset};
 use crate::error::{Error, Kind};
 use crate::few::Few;
 use crate::frame::Frame;
+use crate::pins::Pin;
 use crate::place::{AfterGap, Asked, Place, Reader, Rules};
 use crate::policy::Policy;
 use crate::presence::Subscriber;
 use crate::subscription::{Begin, Extras, Subscription};
-use crate::topics::{Node, Pin};
+use crate::topics::Node;
 
 pub(crate) type Filter = Box<dyn Fn(&Frame) -> bool + Send + Sync>;
 

@@ -23,12 +23,13 @@ use crate::cursor::{Cursor, Epoch, Offset};
 use crate::delivery::Delivery;
 use crate::few::Few;
 use crate::history::Limit;
+use crate::pins::Pin;
 use crate::place::{Asked, Place, Reader};
 use crate::policy::{Policy, Slow};
 use crate::presence::{CloseReason, Seat, Subscriber};
 use crate::resumption::Resumption;
 use crate::topic::Topic;
-use crate::topics::{Node, Pin};
+use crate::topics::Node;
 
 /// The most events that one call hands out, so that the log's lock is never held for long.
 const MAX_EVENTS_PER_LOOK: usize = 1024;

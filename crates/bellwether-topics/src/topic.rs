@@ -27,10 +27,11 @@ use crate::cursor::Cursor;
 use crate::error::{Error, Kind};
 use crate::frame::{Draft, draft_of_event};
 use crate::log::LogClosed;
+use crate::pins::Pin;
 use crate::relay::Pending;
 use crate::subscribe::Subscribe;
 use crate::sync::lock;
-use crate::topics::{Node, Pin};
+use crate::topics::Node;
 use crate::wake;
 use crate::window::Window;
 

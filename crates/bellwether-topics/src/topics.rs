@@ -12,10 +12,11 @@ use crate::clock;
 use crate::config::{Config, TopicsBuilder};
 use crate::cursor::{Cursor, Epoch};
 use crate::error::{Error, Kind};
-use crate::history::{History, Proof, TopicKey};
+use crate::history::{History, Proof};
 use crate::log::Log;
 use crate::looks::Looks;
 use crate::observe::Metrics;
+use crate::pins::Pin;
 use crate::presence::{Seats, Subscriber};
 use crate::relay::{self, Pending};
 use crate::subscribe::Subscribe;
@@ -196,6 +197,12 @@ impl Topics {
                 max: config.max_name_bytes,
             }));
         }
+        if let Some(pin) = self.node.log.pins.get(name) {
+            return Ok(Topic {
+                node: self.node.clone(),
+                pin,
+            });
+        }
         let opened = self
             .node
             .log
@@ -204,13 +211,14 @@ impl Topics {
             what: "topics",
             max: config.max_topics,
         })?;
+        let pin = self.node.log.pins.share(Arc::new(Pin {
+            log: self.node.log.clone(),
+            key,
+            names: Arc::from([name]),
+        }));
         Ok(Topic {
             node: self.node.clone(),
-            pin: Arc::new(Pin {
-                log: self.node.log.clone(),
-                key,
-                names: Arc::from([name]),
-            }),
+            pin,
         })
     }
 
@@ -319,27 +327,5 @@ impl Topics {
             let _ = appender.await;
         }
         Ok(remote.broker.shutdown().await?)
-    }
-}
-
-/// Keeps a topic's entry in the log.
-#[derive(Debug)]
-pub(crate) struct Pin {
-    pub(crate) log: Arc<Log>,
-    pub(crate) key: TopicKey,
-    /// The topic's name, alone in a list, which is what most subscriptions need.
-    pub(crate) names: Arc<[Arc<str>]>,
-}
-
-impl Pin {
-    pub(crate) fn name(&self) -> &Arc<str> {
-        // Made with exactly one name.
-        &self.names[0]
-    }
-}
-
-impl Drop for Pin {
-    fn drop(&mut self) {
-        self.log.unpin(self.key);
     }
 }

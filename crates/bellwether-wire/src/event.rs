@@ -23,7 +23,7 @@ pub(crate) const MAX_RETRY_MS: u32 = i32::MAX as u32;
 /// use bellwether_wire::{ServerSentEvent, event_name};
 ///
 /// let event = ServerSentEvent::text("two\nlines").event(event_name!("note")).id(7);
-/// assert_eq!(event.encode()?, "event: note\nid: 7\ndata: two\ndata: lines\n\n");
+/// assert_eq!(event.encode()?, "event: note\ndata: two\ndata: lines\nid: 7\n\n");
 /// # Ok::<(), bellwether_wire::EncodeError>(())
 /// ```
 #[derive(Clone, Debug, Default, PartialEq)]

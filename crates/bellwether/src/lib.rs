@@ -47,11 +47,16 @@
 //! |---|---|---|
 //! | `tls` | no | HTTPS by rustls (ring), HTTP/2 by ALPN |
 
+mod admission;
 mod application;
 mod error;
 mod error_page;
 mod events;
 mod files;
+// Open to the fuzz target; no part of the API.
+#[cfg(fuzzing)]
+#[doc(hidden)]
+pub mod fuzzing;
 #[cfg(doctest)]
 mod guide;
 mod handler;

@@ -1,6 +1,8 @@
 //! `cargo xtask tidy`: the rules of this repository that no other tool knows. They run as tests too.
 
+mod arrows;
 mod edges;
+mod findings;
 mod text;
 mod tree;
 
@@ -9,10 +11,14 @@ use std::process::ExitCode;
 /// One rule: its name, and a function that lists who breaks it.
 type Rule = (&'static str, fn() -> Vec<String>);
 
-const RULES: [Rule; 8] = [
+const RULES: [Rule; 10] = [
     (
         "crates import only what ARCHITECTURE.md allows",
         edges::check,
+    ),
+    (
+        "folders of bellwether import only what its sheet says, downward",
+        arrows::check,
     ),
     ("every Rust file opens with its docs", text::check_heads),
     ("no Rust file passes 800 lines", text::check_lengths),
@@ -23,6 +29,10 @@ const RULES: [Rule; 8] = [
         text::check_places,
     ),
     ("lockfiles name no host of their own", text::check_lockfiles),
+    (
+        "every finding can be run and says what it is",
+        findings::check,
+    ),
     ("the default build stays small", tree::check),
 ];
 

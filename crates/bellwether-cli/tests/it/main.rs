@@ -6,6 +6,7 @@ mod bench;
 mod decode;
 mod encode;
 mod exit_codes;
+mod js_client;
 mod listen;
 #[cfg(feature = "sqlite")]
 mod log_file;

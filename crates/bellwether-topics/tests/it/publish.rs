@@ -149,3 +149,25 @@ fn errors_say_what_was_found_and_what_is_allowed() {
         "the event is 108 bytes long, at most 20 are allowed"
     );
 }
+
+#[test]
+fn a_topic_that_many_threads_take_and_leave_at_once_is_there_while_held_and_gone_after() {
+    let topics = Topics::new();
+    let kept = topics.topic("kept").unwrap();
+    std::thread::scope(|scope| {
+        for _ in 0..4 {
+            scope.spawn(|| {
+                for _ in 0..2_000 {
+                    let fleeting = topics.topic("fleeting").unwrap();
+                    let again = topics.topic("fleeting").unwrap();
+                    assert_eq!(fleeting.id(), again.id());
+                    drop(topics.topic("kept").unwrap().subscribe().open().unwrap());
+                }
+            });
+        }
+    });
+    assert_eq!(topics.topic_count(), 1);
+    assert_eq!(topics.topic("kept").unwrap().id(), kept.id());
+    drop(kept);
+    assert_eq!(topics.topic_count(), 0);
+}

@@ -8,8 +8,8 @@ use std::time::Duration;
 use super::Shared;
 use super::connection::Connection;
 use super::listener::{Listener, ip};
-use super::permits::{Admission, Permit, Refusal};
 use super::socket::Socket;
+use crate::admission::{Admission, Permit, Refusal};
 
 /// The pause after an accept that failed for want of something, in milliseconds. Its length is
 /// random, so that servers on one machine do not try in step.

@@ -21,11 +21,11 @@ use super::Shared;
 use super::clock::{Clock, Late};
 use super::executor::StreamExecutor;
 use super::io::{Io, Protocol};
-use super::permits::{Permit, Refusal};
 use super::pulse::{Detached, Pulse};
 use super::service::Requests;
 use super::socket::{Socket, Transport};
 use super::streaming;
+use crate::admission::{Permit, Refusal};
 use crate::stream::Chain;
 
 type Http1 = http1::UpgradeableConnection<TokioIo<Io>, Requests>;

@@ -16,10 +16,10 @@ use std::task::{Context, Poll, ready};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::Sleep;
 
+use crate::admission::Permit;
 use crate::send::{LINGER, MAX_AHEAD_BYTES, MAX_DISCARDED_BYTES};
 
 use super::clock::Clock;
-use super::permits::Permit;
 use super::pulse::{Direction, Pulse};
 use super::socket::Transport;
 
@@ -133,7 +133,7 @@ impl Io {
     /// Reads in hyper's place while it does not and an event stream is open.
     fn watch(&mut self, cx: &mut Context<'_>) -> io::Result<()> {
         let hyper_reads = std::mem::take(&mut self.is_read_armed);
-        if hyper_reads || self.protocol == Protocol::Http2 || !self.pulse.state.is_streaming() {
+        if hyper_reads || self.protocol == Protocol::Http2 || !self.pulse.is_streaming() {
             return Ok(());
         }
         // What arrives is, in this order: the rest of the request's body, which is kept for its reader, or thrown away
@@ -302,10 +302,6 @@ impl AsyncWrite for Io {
         this.check_upgraded(Direction::Write, cx)?;
         let result = Pin::new(&mut this.transport).poll_flush(cx);
         ready!(this.wrote(result, true, cx))?;
-        // On HTTP/2 a flush tells nothing about one stream's bytes.
-        if this.protocol == Protocol::Http1 {
-            this.pulse.state.note_flushed();
-        }
         this.pulse.note_flushed();
         Poll::Ready(this.watch(cx))
     }

@@ -6,12 +6,13 @@
 
 use std::time::Duration;
 
+use crate::admission::Places;
 use crate::error::{Error, Result};
 
 /// Sizes and counts that one server allows.
 ///
 /// Memory in user space, with the defaults: an idle event stream on HTTP/1.1 holds about 2 KiB, a
-/// subscription that the delivery engine serves about half a KiB. A connection that sends or reads as slowly as it may
+/// subscription that the delivery engine serves about 640 bytes. A connection that sends or reads as slowly as it may
 /// holds up to 96 KiB: 32 KiB of head or unread request, up to 64 KiB of unsent answer. Request
 /// bodies come on top, up to [`max_body_bytes`](Limits::max_body_bytes) for each request that a
 /// handler collects. On HTTP/2 each open request may add its own 64 KiB of unsent answer.
@@ -60,6 +61,15 @@ impl Default for Limits {
 const MIN_HEAD_BYTES: usize = 8 * 1024;
 
 impl Limits {
+    /// The places for connections in a process that may open `files` files.
+    pub(super) fn places(&self, files: usize) -> Places {
+        Places {
+            connections: self.max_connections.unwrap_or(files / 5 * 4),
+            refusals: self.max_refusals.min(files / 10),
+            per_address: self.max_connections_per_address,
+        }
+    }
+
     /// Refuses limits that contradict one another.
     pub(crate) fn check(&self) -> Result<()> {
         let contradiction = match (self.max_connections, self.max_connections_per_address) {
@@ -423,6 +433,17 @@ impl Drain {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn four_fifths_of_the_open_files_are_connections_by_default() {
+        assert_eq!(Limits::default().places(1000).connections, 800);
+    }
+
+    #[test]
+    fn a_refusal_takes_at_most_a_tenth_of_the_open_files() {
+        let limits = Limits::default().max_refusals(1000);
+        assert_eq!(limits.places(1000).refusals, 100);
+    }
 
     #[test]
     fn values_that_no_server_can_run_with_are_raised_to_the_smallest_that_it_can() {

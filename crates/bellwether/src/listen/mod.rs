@@ -1,6 +1,6 @@
 //! The server: accepts connections, serves each within its limits, and ends them in good order.
 //!
-//! One task accepts, one task serves each connection. [`listener`] opens the socket, [`permits`]
+//! One task accepts, one task serves each connection. [`listener`] opens the socket, [`admission`](crate::admission)
 //! decides who gets in, [`connection`] drives hyper, [`io`] watches the socket, [`clock`] knows
 //! who is late. What a request means is the router's business.
 
@@ -11,8 +11,6 @@ mod executor;
 mod io;
 mod limits;
 mod listener;
-mod meters;
-mod permits;
 mod pulse;
 mod refusal;
 mod service;
@@ -32,12 +30,12 @@ use hyper_util::rt::TokioTimer;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+use crate::admission::{Meters, Permits};
 use crate::lifecycle::{Lifecycle, after};
 
 pub use limits::{Drain, Limits, Timeouts};
 pub use listener::{Listener, ListenerAddress};
 #[cfg(target_os = "linux")]
-pub(crate) use permits::Permit;
 #[cfg(feature = "tls")]
 pub use tls::Tls;
 
@@ -45,8 +43,6 @@ use crate::send::Clock as DateClock;
 #[cfg(target_os = "linux")]
 use crate::send::{Engine, Rules};
 use executor::StreamExecutor;
-use meters::Meters;
-use permits::Permits;
 
 /// How long tasks may take to end once their connections were cut.
 const AFTER_CUT: Duration = Duration::from_secs(1);
@@ -131,7 +127,7 @@ impl Server {
                     }
                 }),
             }),
-            permits: Permits::new(&self.limits, files, Meters::new()),
+            permits: Permits::new(self.limits.places(files), Meters::new()),
             router: self.router,
             probes: self.probes,
             lifecycle: self.lifecycle,

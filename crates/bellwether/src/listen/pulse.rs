@@ -6,21 +6,24 @@
 use std::io;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 use std::task::{Context, Poll, Waker};
 
 use axum::response::Response;
 use tokio::time::Instant;
 
+use crate::admission::Refusal;
 use crate::send::ConnectionState;
 
 use super::clock::Clock;
-use super::permits::Refusal;
 
 /// The shared facts of one connection.
 pub(super) struct Pulse {
     /// What the event body of an HTTP/1 connection sees. Streams of HTTP/2 have one each.
-    pub(super) state: Arc<ConnectionState>,
+    ///
+    /// Made at the first request and not before: it outlives the task of the connection, and would hold what lies
+    /// around it in memory if it were allocated between the parts of that.
+    state: OnceLock<Arc<ConnectionState>>,
     pub(super) peer: Option<SocketAddr>,
     /// Why this connection is only told to go away.
     pub(super) refusal: Option<Refusal>,
@@ -110,7 +113,7 @@ pub(super) enum Direction {
 impl Pulse {
     pub(super) fn new(clock: Clock, peer: Option<SocketAddr>, refusal: Option<Refusal>) -> Self {
         Self {
-            state: Arc::new(ConnectionState::default()),
+            state: OnceLock::new(),
             peer,
             refusal,
             body: AtomicU8::new(BodyProgress::Read as u8),
@@ -125,6 +128,16 @@ impl Pulse {
                 detached: None,
             }),
         }
+    }
+
+    /// What the event body of an HTTP/1 connection sees.
+    pub(super) fn state(&self) -> &Arc<ConnectionState> {
+        self.state.get_or_init(Arc::default)
+    }
+
+    /// Whether an event body is active on this HTTP/1 connection.
+    pub(super) fn is_streaming(&self) -> bool {
+        self.state.get().is_some_and(|state| state.is_streaming())
     }
 
     fn inner(&self) -> MutexGuard<'_, Inner> {
@@ -162,7 +175,7 @@ impl Pulse {
     }
 
     fn for_each_state(&self, note: impl Fn(&ConnectionState)) {
-        note(&self.state);
+        note(self.state());
         if let Some(http2) = &self.inner().http2 {
             http2
                 .open
@@ -224,6 +237,10 @@ impl Pulse {
 
     /// Hyper has written everything that it was given.
     pub(super) fn note_flushed(&self) {
+        // On HTTP/2 no body sees this state: a flush tells nothing about the bytes of one stream.
+        if let Some(state) = self.state.get() {
+            state.note_flushed();
+        }
         self.is_flushed.store(true, Ordering::Release);
     }
 

@@ -93,7 +93,9 @@ impl hyper::service::Service<Request<Incoming>> for Requests {
         let time = self.shared.timeouts.body_read;
         let mut request = request.map(|body| request_body(body, is_http1, time, &pulse, &late));
         let extensions = request.extensions_mut();
-        let state = http2.as_ref().map_or(&pulse.state, |stream| &stream.state);
+        let state = http2
+            .as_ref()
+            .map_or_else(|| pulse.state(), |stream| &stream.state);
         extensions.insert(Arc::clone(state));
         if let Some(peer) = pulse.peer {
             extensions.insert(ConnectInfo(peer));
@@ -116,15 +118,11 @@ impl hyper::service::Service<Request<Incoming>> for Requests {
             let is_read = pulse.is_request_read();
             // Bytes of the body may arrive for as long as the stream lasts. They must never be read as a request, so
             // this connection takes no further one.
-            if is_http1 && pulse.state.is_streaming() && !is_read {
+            if is_http1 && pulse.is_streaming() && !is_read {
                 let close = HeaderValue::from_static("close");
                 response.headers_mut().insert(header::CONNECTION, close);
             }
-            if is_http11
-                && pulse.state.is_streaming()
-                && !pulse.is_body_open()
-                && is_chunked(&response)
-            {
+            if is_http11 && pulse.is_streaming() && !pulse.is_body_open() && is_chunked(&response) {
                 let is_reusable = is_read && keeps_alive && !asks_to_close(response.headers());
                 pulse.detach(Detached {
                     response,

@@ -9,11 +9,11 @@ use bytes::Bytes;
 use super::Shared;
 use super::connection::spawn_again;
 use super::io::Io;
-use super::permits::Permit;
 use super::pulse::{Detached, Pulse};
 #[cfg(target_os = "linux")]
 use super::socket::Parted;
 use super::socket::Transport;
+use crate::admission::Permit;
 #[cfg(target_os = "linux")]
 use crate::send::{Arrival, Input, Returned};
 use crate::send::{Start, StreamTask, write_head};
@@ -31,7 +31,7 @@ pub(super) fn drive(shared: &Arc<Shared>, pulse: &Pulse, detached: Detached, io:
     is_reusable &= !shared.lifecycle.is_stopping();
     let (parts, body) = response.into_parts();
     ahead.splice(0..0, read.iter().copied());
-    let connection = Arc::clone(&pulse.state);
+    let connection = Arc::clone(pulse.state());
 
     #[cfg(target_os = "linux")]
     let transport = match connection.has_reads() {

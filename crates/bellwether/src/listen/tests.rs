@@ -14,8 +14,8 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream};
 use tokio::sync::mpsc;
 
 use super::connection::Connection;
-use super::permits::{Admission, Permit};
 use super::*;
+use crate::admission::{Admission, Permit};
 use crate::lifecycle::CloseReason;
 
 const SECOND: Duration = Duration::from_secs(1);

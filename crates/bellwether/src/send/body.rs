@@ -19,7 +19,7 @@ use http_body::Frame;
 use tokio::time::Instant;
 
 use super::blocking;
-use super::connection::{Attachment, ConnectionState, Reads};
+use super::connection::{Attachment, ConnectionState, Reads, Visit};
 use super::feed::{Found, Portion};
 use super::leaving;
 use super::source::{Filled, Filling, Source};
@@ -49,7 +49,33 @@ pub(crate) struct EventBody {
     /// The reader came without an id and has been given none yet.
     awaits_id: bool,
     /// Encoded before the body was first polled: the initial `retry`, and the first items.
-    primed: Vec<u8>,
+    primed: Primed,
+}
+
+/// Bytes that wait for the first poll. An idle stream has none, and then this is one pointer.
+#[derive(Default)]
+#[expect(
+    clippy::box_collection,
+    reason = "nearly no stream has any, and a pointer is a third of a list"
+)]
+struct Primed(Option<Box<Vec<u8>>>);
+
+impl Primed {
+    fn of(bytes: Vec<u8>) -> Self {
+        Self((!bytes.is_empty()).then(|| Box::new(bytes)))
+    }
+
+    fn take(&mut self) -> Vec<u8> {
+        self.0.take().map(|bytes| *bytes).unwrap_or_default()
+    }
+
+    fn len(&self) -> usize {
+        self.0.as_ref().map_or(0, |bytes| bytes.len())
+    }
+
+    fn is_empty(&self) -> bool {
+        self.0.is_none()
+    }
 }
 
 /// Who polls the body.
@@ -61,8 +87,8 @@ enum Driver {
     /// A shard.
     Shard {
         attachment: Attachment,
-        /// The last poll took everything that the feed had, so there is nothing at once.
-        is_fed: bool,
+        /// The visit in which a poll took everything that the feed had: nothing else follows in that visit.
+        fed_in: Option<Visit>,
     },
 }
 
@@ -100,7 +126,7 @@ impl EventBody {
             presence: Some(presence),
             connection,
             driver: Driver::Unknown,
-            primed,
+            primed: Primed::of(primed),
         }
     }
 
@@ -118,9 +144,9 @@ impl EventBody {
         let wait = self.machine.options().head_wait;
         let mut failed = None;
         let first = poll_fn(|cx| {
-            let mut out = std::mem::take(&mut self.primed);
+            let mut out = self.primed.take();
             failed = self.fill(cx, Instant::now(), &mut out);
-            self.primed = out;
+            self.primed = Primed::of(out);
             if failed.is_some() || self.primed.len() > before || !self.machine.is_open() {
                 Poll::Ready(())
             } else {
@@ -134,13 +160,13 @@ impl EventBody {
             Some(error) if self.primed.len() == before => {
                 self.guard.close_for(CloseReason::Error);
                 self.machine.abandon();
-                self.primed = Vec::new();
+                self.primed = Primed::default();
                 Err(error)
             }
             Some(error) => {
-                let mut out = std::mem::take(&mut self.primed);
+                let mut out = self.primed.take();
                 self.fail(&error, Instant::now(), &mut out);
-                self.primed = out;
+                self.primed = Primed::of(out);
                 Ok(())
             }
         }
@@ -161,7 +187,7 @@ impl EventBody {
     /// Appends everything that is due; leaves `out` empty when nothing is.
     fn poll_open(&mut self, cx: &mut Context<'_>, out: &mut Vec<u8>) {
         // Taken with its memory, which an idle stream has no use for.
-        out.append(&mut std::mem::take(&mut self.primed));
+        out.append(&mut self.primed.take());
         let now = Instant::now();
         if let Some(reason) = self.machine.stop(now, self.guard.lifecycle().plan(), out) {
             self.guard.close_for(reason);
@@ -260,10 +286,12 @@ impl EventBody {
     /// What the shard has read for this reader and others.
     fn take_from_feed(&mut self) -> Option<Portion> {
         let Driver::Shard {
-            attachment: Attachment {
-                feed: Some(feed), ..
-            },
-            is_fed,
+            attachment:
+                Attachment {
+                    feed: Some(feed),
+                    polling,
+                },
+            fed_in,
         } = &mut self.driver
         else {
             return None;
@@ -271,7 +299,7 @@ impl EventBody {
         let Some(Source::Subscription(subscription)) = &mut self.source else {
             return None;
         };
-        *is_fed = false;
+        *fed_in = None;
         let portion = match feed.find(&subscription.place()) {
             Found::Portion(portion) => portion,
             Found::AtEnd | Found::Outside => return None,
@@ -288,15 +316,18 @@ impl EventBody {
         }
         self.machine.gave(now);
         self.awaits_id = false;
-        *is_fed = true;
+        *fed_in = Some(polling.visit());
         Some(portion)
     }
 
-    /// Whether the last poll took all that a feed had, which is then all there is. A shard polls until a body waits, so
-    /// this is asked right after that poll.
-    fn was_fed(&mut self) -> bool {
-        match &mut self.driver {
-            Driver::Shard { is_fed, .. } => std::mem::take(is_fed),
+    /// Whether a poll of the same visit took all that a feed had, which is then all there is. What is read later than
+    /// that is brought by another visit.
+    fn was_fed(&self) -> bool {
+        match &self.driver {
+            Driver::Shard {
+                attachment,
+                fed_in: Some(visit),
+            } => attachment.polling.visit() == *visit,
             _ => false,
         }
     }
@@ -319,14 +350,14 @@ impl EventBody {
             Driver::Unknown => {
                 self.presence.take_if(|presence| !presence.is_needed());
                 let attachment = connection
-                    .and_then(|connection| connection.attachment())
+                    .and_then(ConnectionState::take_attachment)
                     .filter(|attachment| attachment.polling.is_by(cx));
                 self.driver = match attachment {
                     Some(attachment) => {
                         Streams::note_path(StreamPath::Engine);
                         Driver::Shard {
-                            attachment,
-                            is_fed: false,
+                            attachment: *attachment,
+                            fed_in: None,
                         }
                     }
                     None => {
@@ -442,7 +473,7 @@ impl http_body::Body for EventBody {
                     this.poll_open(cx, out);
                 } else {
                     // What was given before the end goes out first.
-                    out.append(&mut std::mem::take(&mut this.primed));
+                    out.append(&mut this.primed.take());
                     if out.is_empty() {
                         this.machine.tick(Instant::now(), out);
                     }
@@ -496,3 +527,6 @@ fn with_scratch<R>(f: impl FnOnce(&mut Vec<u8>) -> R) -> R {
     }
     result
 }
+
+#[cfg(all(test, target_os = "linux"))]
+mod tests;

@@ -5,7 +5,7 @@
 //! body writes what only it knows: which topics it reads, and when it is due next. Under a foreign server no such
 //! state exists, and bodies keep their own timers.
 
-use std::sync::atomic::{AtomicU8, AtomicU32, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU8, AtomicU16, AtomicU32, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Waker};
 
@@ -21,26 +21,35 @@ const GONE: u8 = 1;
 const TIMED_OUT: u8 = 2;
 const FAILED: u8 = 4;
 
-/// Facts about one connection, shared by its sender and the event bodies it carries.
+/// Facts about one connection, shared by its sender and the event bodies it carries. Ten thousand wait at once, so what
+/// most do not have is boxed.
 #[derive(Debug, Default)]
 pub(crate) struct ConnectionState {
-    streaming: AtomicU32,
-    flushes: AtomicU32,
+    /// A connection carries one event body at a time, or a few.
+    streaming: AtomicU16,
     flags: AtomicU8,
+    flushes: AtomicU32,
     /// Held for a store or a take only.
     inner: Mutex<Inner>,
 }
 
 #[derive(Debug, Default)]
 struct Inner {
-    /// The one body that waits for a flush.
-    flush_waiter: Option<Waker>,
-    /// How many flushes there were when the body began to wait for one.
-    flush_mark: u32,
+    /// Present once a body waits for a flush.
+    flush: Option<Box<FlushWait>>,
     /// What a shard needs to know of a subscription, until it has taken it.
     reads: Option<Box<Reads>>,
-    attachment: Option<Attachment>,
+    /// Who drives the body, until the body has taken it.
+    attachment: Option<Box<Attachment>>,
     deadline: Option<Instant>,
+}
+
+/// The one body that waits for a flush.
+#[derive(Debug, Default)]
+struct FlushWait {
+    waker: Option<Waker>,
+    /// How many flushes there were when it began to wait.
+    mark: u32,
 }
 
 /// What a subscription reads.
@@ -52,7 +61,7 @@ pub(crate) struct Reads {
 }
 
 /// What a shard is to the body that it polls: it keeps the body's time and follows its topics.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub(crate) struct Attachment {
     /// For a subscription that is shareable.
     pub(crate) feed: Option<Arc<Feed>>,
@@ -65,29 +74,49 @@ pub(crate) struct Attachment {
 /// reach such a body, which has to leave its waker with its topics instead. So a body compares the waker that it is
 /// polled with to this one.
 #[derive(Debug)]
-pub(crate) struct Polling(AtomicUsize);
+pub(crate) struct Polling {
+    waker: AtomicUsize,
+    visits: AtomicU32,
+}
+
+/// The polls of one body that a shard makes one after another, until the body waits or has given enough.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Visit(u32);
 
 impl Polling {
     /// No waker has its data there.
     const NOBODY: usize = usize::MAX;
 
+    /// A visit to a body begins.
+    pub(crate) fn begin_visit(&self) {
+        self.visits.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// The visit that lasts.
+    pub(crate) fn visit(&self) -> Visit {
+        Visit(self.visits.load(Ordering::Relaxed))
+    }
+
     /// Polls with this waker.
     pub(crate) fn poll<T>(&self, waker: &Waker, poll: impl FnOnce(&mut Context<'_>) -> T) -> T {
-        self.0.store(waker.data().addr(), Ordering::Relaxed);
+        self.waker.store(waker.data().addr(), Ordering::Relaxed);
         let polled = poll(&mut Context::from_waker(waker));
-        self.0.store(Self::NOBODY, Ordering::Relaxed);
+        self.waker.store(Self::NOBODY, Ordering::Relaxed);
         polled
     }
 
     /// Whether it is the shard that polls. Its waker lives through the poll, so no other has its address.
     pub(crate) fn is_by(&self, cx: &Context<'_>) -> bool {
-        self.0.load(Ordering::Relaxed) == cx.waker().data().addr()
+        self.waker.load(Ordering::Relaxed) == cx.waker().data().addr()
     }
 }
 
 impl Default for Polling {
     fn default() -> Self {
-        Self(AtomicUsize::new(Self::NOBODY))
+        Self {
+            waker: AtomicUsize::new(Self::NOBODY),
+            visits: AtomicU32::new(0),
+        }
     }
 }
 
@@ -137,12 +166,12 @@ impl ConnectionState {
 
     /// A shard keeps the body's time and follows its topics from now on.
     pub(crate) fn attach(&self, attachment: Attachment) {
-        self.inner().attachment = Some(attachment);
+        self.inner().attachment = Some(Box::new(attachment));
     }
 
-    /// Who drives the body, if that is a shard.
-    pub(crate) fn attachment(&self) -> Option<Attachment> {
-        self.inner().attachment.clone()
+    /// Who drives the body, if that is a shard, for the first who asks.
+    pub(crate) fn take_attachment(&self) -> Option<Box<Attachment>> {
+        self.inner().attachment.take()
     }
 
     /// When the body wants to be polled.
@@ -154,7 +183,11 @@ impl ConnectionState {
     pub(crate) fn note_flushed(&self) {
         self.flushes.fetch_add(1, Ordering::AcqRel);
         if self.is_streaming() {
-            let waiter = self.inner().flush_waiter.take();
+            let waiter = self
+                .inner()
+                .flush
+                .as_mut()
+                .and_then(|wait| wait.waker.take());
             if let Some(waker) = waiter {
                 waker.wake();
             }
@@ -163,14 +196,16 @@ impl ConnectionState {
 
     /// The body has given something, and waits until it has left.
     pub(crate) fn mark_flush(&self) {
-        self.inner().flush_mark = self.flushes.load(Ordering::Acquire);
+        let mark = self.flushes.load(Ordering::Acquire);
+        self.inner().flush.get_or_insert_default().mark = mark;
     }
 
     /// Whether a flush has happened since the mark; if not, the task is woken by it.
     pub(crate) fn poll_flushed(&self, cx: &Context<'_>) -> bool {
         let mut inner = self.inner();
-        inner.flush_waiter = Some(cx.waker().clone());
-        self.flushes.load(Ordering::Acquire) != inner.flush_mark
+        let wait = inner.flush.get_or_insert_default();
+        wait.waker = Some(cx.waker().clone());
+        self.flushes.load(Ordering::Acquire) != wait.mark
     }
 
     /// The socket took nothing for longer than it may: the reader is too slow, or vanished.

@@ -8,8 +8,8 @@ use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
 use super::shard::{Arrival, Mailbox, Shard, ShardSocket};
+use crate::admission::Permit;
 use crate::lifecycle::Lifecycle;
-use crate::listen::Permit;
 
 /// The engine of one server. It starts with the first stream that it is given.
 #[derive(Debug)]

@@ -20,6 +20,9 @@ const LAST_WORDS: Duration = Duration::from_millis(100);
 /// has not yet handed to the page.
 const READING: Duration = Duration::from_millis(100);
 
+/// No stream beats more often, whatever its interval: without a bound one of zero would fill the socket.
+const SHORTEST_KEEP_ALIVE: Duration = Duration::from_millis(10);
+
 /// The state of one stream.
 #[derive(Debug)]
 pub(crate) struct Machine {
@@ -29,16 +32,17 @@ pub(crate) struct Machine {
     asks: bool,
     /// This stream's place in the drain window, in 0..1.
     share: f32,
-    keep_alive_at: Option<Instant>,
+    /// When the next keep-alive is due, or the cut of a stream that has failed. One field, since ten thousand streams
+    /// wait at once.
+    due_at: Option<Instant>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Phase {
     Open,
-    /// The error is told. The cut comes at this time, or earlier once the error is known to have left.
+    /// The error is told. The cut comes when it is due, or earlier once the error is known to have left.
     Failing {
         is_out: bool,
-        cut_at: Instant,
     },
     Ended(End),
 }
@@ -67,8 +71,9 @@ impl Machine {
     /// A stream that opens now. `phase` and `share`, both in 0..1, spread streams that opened together: the first over
     /// their keep-alives, the second over a drain.
     pub(crate) fn new(options: Arc<StreamOptions>, now: Instant, phase: f64, share: f32) -> Self {
-        let keep_alive_at = options.keep_alive.as_ref().and_then(|keep_alive| {
-            let seconds = keep_alive.interval.as_secs_f64() * (0.5 + 0.5 * phase);
+        let due_at = options.keep_alive.as_ref().and_then(|keep_alive| {
+            let interval = keep_alive.interval.max(SHORTEST_KEEP_ALIVE);
+            let seconds = interval.as_secs_f64() * (0.5 + 0.5 * phase);
             now.checked_add(Duration::try_from_secs_f64(seconds).ok()?)
         });
         Self {
@@ -76,7 +81,7 @@ impl Machine {
             phase: Phase::Open,
             asks: false,
             share,
-            keep_alive_at,
+            due_at,
         }
     }
 
@@ -120,14 +125,14 @@ impl Machine {
     pub(crate) fn tick(&mut self, now: Instant, out: &mut Vec<u8>) {
         match self.phase {
             Phase::Open => {
-                if self.keep_alive_at.is_some_and(|at| at <= now)
+                if self.is_due(now)
                     && let Some(keep_alive) = &self.options.keep_alive
                 {
                     out.extend_from_slice(&keep_alive.beat);
                     self.put_off_keep_alive(now);
                 }
             }
-            Phase::Failing { cut_at, .. } if cut_at <= now => self.phase = Phase::Ended(End::Cut),
+            Phase::Failing { .. } if self.is_due(now) => self.phase = Phase::Ended(End::Cut),
             Phase::Failing { .. } | Phase::Ended(_) => {}
         }
     }
@@ -137,9 +142,9 @@ impl Machine {
         match self.phase {
             Phase::Open => {
                 let stop = plan.map(|plan| self.stop_moment(plan));
-                [stop, self.keep_alive_at].into_iter().flatten().min()
+                [stop, self.due_at].into_iter().flatten().min()
             }
-            Phase::Failing { cut_at, .. } => Some(cut_at),
+            Phase::Failing { .. } => self.due_at,
             Phase::Ended(_) => None,
         }
     }
@@ -153,9 +158,13 @@ impl Machine {
         }
     }
 
+    fn is_due(&self, now: Instant) -> bool {
+        self.due_at.is_some_and(|at| at <= now)
+    }
+
     fn put_off_keep_alive(&mut self, now: Instant) {
         let keep_alive = self.options.keep_alive.as_ref();
-        self.keep_alive_at = keep_alive.and_then(|k| now.checked_add(k.interval));
+        self.due_at = keep_alive.and_then(|k| now.checked_add(k.interval.max(SHORTEST_KEEP_ALIVE)));
     }
 
     // --- What the source did ---
@@ -201,10 +210,8 @@ impl Machine {
             }
             Outcome::Failed(error) => {
                 self.options.write_error(error, out);
-                self.phase = Phase::Failing {
-                    is_out: false,
-                    cut_at: now + LAST_WORDS + READING,
-                };
+                self.phase = Phase::Failing { is_out: false };
+                self.due_at = Some(now + LAST_WORDS + READING);
                 CloseReason::Error
             }
         }
@@ -214,18 +221,14 @@ impl Machine {
 
     /// Whether the end waits until everything given so far has left.
     pub(crate) fn awaits_flush(&self) -> bool {
-        matches!(self.phase, Phase::Failing { is_out: false, .. })
+        self.phase == Phase::Failing { is_out: false }
     }
 
     /// Everything given so far has left.
     pub(crate) fn flushed(&mut self, now: Instant) {
-        if let Phase::Failing {
-            is_out: is_out @ false,
-            cut_at,
-        } = &mut self.phase
-        {
-            *is_out = true;
-            *cut_at = now + READING;
+        if self.awaits_flush() {
+            self.phase = Phase::Failing { is_out: true };
+            self.due_at = Some(now + READING);
         }
     }
 
@@ -235,5 +238,7 @@ impl Machine {
     }
 }
 
+#[cfg(any(test, fuzzing))]
+pub(crate) mod play;
 #[cfg(test)]
 mod tests;

@@ -152,7 +152,7 @@ impl StreamDefaults {
     ///
     /// The first beat of a stream comes at a random time between half and the whole interval, so
     /// that streams opened together do not beat together. Longer than a proxy's idle limit, and
-    /// idle streams are cut; very short, and ten thousand idle streams cost a core.
+    /// idle streams are cut; very short, and ten thousand idle streams cost a core. Below 10 ms it counts as 10 ms.
     #[must_use]
     pub fn keep_alive(mut self, interval: Duration) -> Self {
         self.keep_alive = Some(interval);

@@ -15,7 +15,7 @@ use tokio::time::sleep;
 
 use crate::support::serve;
 
-const SOON: Duration = Duration::from_secs(5);
+const SOON: Duration = bellwether_testkit::PATIENCE;
 
 /// One event, then nothing for ever; no keep-alive that would find out who has left.
 fn quiet() -> ServerEventsResponse {

@@ -310,7 +310,9 @@ async fn one_open_subscription_does_not_hold_up_the_stop_and_ends_before_the_hoo
         let (topics, news) = news();
         let left = Arc::new(AtomicUsize::new(usize::MAX));
         let found = Arc::clone(&left);
-        let application = path.application().on_stop(move || async move {
+        let hour = Duration::from_secs(3600);
+        let drain = Drain::default().window(hour).deadline(2 * hour);
+        let application = path.application().drain(drain).on_stop(move || async move {
             found.store(topics.subscriber_count(), Ordering::SeqCst);
             Ok::<(), BoxError>(())
         });
@@ -321,7 +323,6 @@ async fn one_open_subscription_does_not_hold_up_the_stop_and_ends_before_the_hoo
         let stop = tokio::spawn(running.stop());
         assert_eq!(client.next_event().await, Err(BodyEnd::Clean));
         drop(client);
-        // The window is ten seconds.
         let stopped = tokio::time::timeout(SOON, stop).await;
         let streams = stopped.expect("no wait for the window").unwrap().unwrap();
         assert_eq!(streams.closed(CloseReason::Stopping), 1);

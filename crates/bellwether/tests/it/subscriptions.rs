@@ -12,11 +12,12 @@ use bellwether::{
     Application, CloseReason, HttpError, Running, ServerSentEvent, StreamDefaults, Subscribe,
     Subscription, Topic, Topics, get,
 };
-use bellwether_testkit::{RawClient, eventually};
+use bellwether_testkit::{PATIENCE, RawClient, eventually};
 
 use crate::support::serve;
 
-pub(crate) const SOON: Duration = Duration::from_secs(5);
+/// Bounds how long a broken test hangs; nothing waits for it to pass.
+pub(crate) const SOON: Duration = PATIENCE;
 
 /// Who sends the stream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

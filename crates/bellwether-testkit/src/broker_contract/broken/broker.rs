@@ -179,10 +179,10 @@ impl<B: Broker> Broker for Broken<B> {
                         tag: None,
                     });
                 }
-                Fault::EmptyBehindGap if request.from != Offset::ZERO => {
-                    if request.from <= page.floor {
-                        page.records.clear();
-                    }
+                Fault::EmptyBehindGap
+                    if request.from != Offset::ZERO && request.from <= page.floor =>
+                {
+                    page.records.clear();
                 }
                 Fault::ForgetsTheStart if request.from == Offset::ZERO => {
                     page.floor = Offset::ZERO;

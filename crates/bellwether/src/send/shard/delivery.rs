@@ -132,15 +132,17 @@ impl Shard {
         if reader.outlet.is_blocked() {
             return;
         }
-        let Some(body) = &mut reader.body else {
+        let Some((body, own)) = reader.body_and_waker() else {
             return;
         };
+        let mut kept = None;
         let mut pumped = Pumped {
             shared: None,
             end: BodyEnd::More,
         };
+        self.wakers.begin_visit();
         for _ in 0..MAX_FRAMES {
-            let polled = self.wakers.poll(id, &mut reader.waker, |cx| {
+            let (polled, waker) = self.wakers.poll(id, own.or(kept.as_ref()), |cx| {
                 // Bodies run foreign code: a panic ends its own stream and no other.
                 catch_unwind(AssertUnwindSafe(|| {
                     std::pin::Pin::new(&mut *body).poll_frame(cx)
@@ -150,6 +152,7 @@ impl Shard {
                     Poll::Ready(Some(Err(axum::Error::new("the body panicked"))))
                 })
             });
+            kept = waker.or(kept);
             match polled {
                 Poll::Pending => {
                     pumped.end = BodyEnd::Waits;
@@ -186,6 +189,9 @@ impl Shard {
                 }
             }
         }
+        if let Some(waker) = kept {
+            reader.keep_waker(waker);
+        }
         if pumped.end == BodyEnd::Whole {
             pumped.unshare(out);
             out.extend_from_slice(LAST_CHUNK);
@@ -221,10 +227,10 @@ impl Shard {
             if !is_whole {
                 reader.connection.note_failed();
             }
-            reader.closing = Some(Box::new(Closing {
+            reader.begin_closing(Closing {
                 is_whole,
                 linger_until: None,
-            }));
+            });
             self.drop_body(id);
             return match sent {
                 Sent::All => self.close(id, now),

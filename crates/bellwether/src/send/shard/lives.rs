@@ -142,15 +142,16 @@ impl Shard {
 
     /// The response is complete, and the connection takes the client's next request.
     pub(super) fn give_back(&mut self, id: Id) {
-        let Some(reader) = self.slots.remove(id) else {
+        let Some(mut reader) = self.slots.remove(id) else {
             return;
         };
+        let ahead = reader.take_ahead();
         let socket = reader.outlet.into_wire();
         if self.poller.remove(socket.tcp()).is_ok() {
             (self.rules.give_back)(Returned {
                 socket,
                 permit: reader.permit,
-                ahead: reader.ahead.map(|ahead| *ahead).unwrap_or_default(),
+                ahead,
             });
         }
     }

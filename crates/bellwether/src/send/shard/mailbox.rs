@@ -142,6 +142,11 @@ impl Wakers {
         Arc::clone(&self.polling)
     }
 
+    /// A visit to a reader's body begins.
+    pub(super) fn begin_visit(&self) {
+        self.polling.begin_visit();
+    }
+
     fn make(mailbox: &Arc<Mailbox>) -> (Arc<Nudge>, Waker) {
         let nudge = Arc::new(Nudge {
             mailbox: Arc::clone(mailbox),
@@ -150,27 +155,27 @@ impl Wakers {
         (Arc::clone(&nudge), nudge.into())
     }
 
-    /// Polls for one reader. `own` is its waker, once it has one.
+    /// Polls for one reader. `own` is its waker, once it has one; one that it has from now on is returned.
     pub(super) fn poll<T>(
         &mut self,
         id: Id,
-        own: &mut Option<Waker>,
+        own: Option<&Waker>,
         poll: impl FnOnce(&mut Context<'_>) -> Poll<T>,
-    ) -> Poll<T> {
+    ) -> (Poll<T>, Option<Waker>) {
         /// The one here, and the one in the waker.
         const OURS: usize = 2;
         if let Some(waker) = own {
-            return self.polling.poll(waker, poll);
+            return (self.polling.poll(waker, poll), None);
         }
         self.nudge.id.store(id.to_u64(), Ordering::Release);
         let polled = self.polling.poll(&self.shared, poll);
-        if Arc::strong_count(&self.nudge) > OURS {
+        let kept = (Arc::strong_count(&self.nudge) > OURS).then(|| {
             // The body has kept it, so it is this reader's from now on.
             let (nudge, shared) = Self::make(&self.mailbox);
             self.nudge = nudge;
-            *own = Some(std::mem::replace(&mut self.shared, shared));
-        }
-        polled
+            std::mem::replace(&mut self.shared, shared)
+        });
+        (polled, kept)
     }
 }
 
@@ -187,17 +192,16 @@ mod tests {
             index,
             generation: 7,
         };
-        let (mut first, mut second, mut third) = (None, None, None);
         let pending = |_: &mut Context<'_>| Poll::<()>::Pending;
-        let _ = wakers.poll(id(1), &mut first, pending);
+        let (_, first) = wakers.poll(id(1), None, pending);
         assert!(first.is_none());
         let mut kept = None;
-        let _ = wakers.poll(id(2), &mut second, |cx| {
+        let (_, second) = wakers.poll(id(2), None, |cx| {
             kept = Some(cx.waker().clone());
             Poll::<()>::Pending
         });
         assert!(second.is_some());
-        let _ = wakers.poll(id(3), &mut third, |cx| {
+        let (_, third) = wakers.poll(id(3), None, |cx| {
             cx.waker().wake_by_ref();
             Poll::<()>::Pending
         });

@@ -281,6 +281,6 @@ mod tests {
     #[test]
     fn a_reader_that_waits_holds_little_in_the_table() {
         // The rest of what an idle subscription holds is its body.
-        assert!(size_of::<Reader>() <= 144, "{}", size_of::<Reader>());
+        assert!(size_of::<Reader>() <= 104, "{}", size_of::<Reader>());
     }
 }

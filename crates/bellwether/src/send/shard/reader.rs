@@ -9,7 +9,7 @@ use tokio::time::Instant;
 use super::poller::Interests;
 use super::socket::ShardSocket;
 use super::wheel::Tick;
-use crate::listen::Permit;
+use crate::admission::Permit;
 use crate::send::connection::{ConnectionState, MAX_AHEAD_BYTES};
 use crate::send::outlet::{Gone, MAX_DISCARDED_BYTES, Outlet, Wire};
 
@@ -49,26 +49,28 @@ pub(super) struct Reader {
     pub(super) body: Option<Body>,
     pub(super) connection: Arc<ConnectionState>,
     pub(super) permit: Permit,
-    /// The waker that the body has kept, if it has kept one.
-    pub(super) waker: Option<Waker>,
     pub(super) seats: Seats,
-    /// What was read of the next request, if the connection is used again.
-    #[expect(
-        clippy::box_collection,
-        reason = "nearly no stream has any, and a pointer is a third of a list"
-    )]
-    pub(super) ahead: Option<Box<Vec<u8>>>,
-    pub(super) closing: Option<Box<Closing>>,
+    spare: Option<Box<Spare>>,
     /// The reminder that counts; earlier ones that were not needed are ignored.
     pub(super) alarm: Tick,
     /// The group's reading after which it was served last.
     pub(super) served: u32,
-    /// Bytes of the client that were thrown away.
-    pub(super) discarded: u32,
     pub(super) interests: Interests,
     pub(super) is_reusable: bool,
     /// Stands in the queue of those that are served on their own.
     pub(super) is_queued: bool,
+}
+
+/// What nearly no stream has.
+#[derive(Debug, Default)]
+struct Spare {
+    /// The waker that the body has kept.
+    waker: Option<Waker>,
+    /// What was read of the next request, if the connection is used again.
+    ahead: Vec<u8>,
+    /// Bytes of the client that were thrown away.
+    discarded: usize,
+    closing: Option<Closing>,
 }
 
 /// A stream whose body has ended, while its last bytes leave and its client closes its side.
@@ -128,26 +130,59 @@ impl Reader {
             writing: false,
         };
         let (is_reusable, ahead) = match input {
-            Input::NextRequest(ahead) => (true, (!ahead.is_empty()).then(|| Box::new(ahead))),
-            Input::Discard => (false, None),
+            Input::NextRequest(ahead) => (true, ahead),
+            Input::Discard => (false, Vec::new()),
         };
+        let spare = (!ahead.is_empty()).then(|| {
+            Box::new(Spare {
+                ahead,
+                ..Spare::default()
+            })
+        });
         let reader = Self {
             outlet: Outlet::new(socket),
             body: Some(body),
             connection,
             permit,
-            waker: None,
             seats: Seats::none(),
-            ahead,
-            closing: None,
+            spare,
             alarm: Tick::NEVER,
             served: 0,
-            discarded: 0,
             interests,
             is_reusable,
             is_queued: false,
         };
         (reader, head)
+    }
+
+    /// The body, and the waker that it has kept, if it has kept one.
+    pub(super) fn body_and_waker(&mut self) -> Option<(&mut Body, Option<&Waker>)> {
+        let spare = self.spare.as_ref();
+        let waker = spare.and_then(|spare| spare.waker.as_ref());
+        Some((self.body.as_mut()?, waker))
+    }
+
+    pub(super) fn keep_waker(&mut self, waker: Waker) {
+        self.spare.get_or_insert_default().waker = Some(waker);
+    }
+
+    /// How it ends, once its body has ended.
+    pub(super) fn closing(&self) -> Option<&Closing> {
+        self.spare.as_ref()?.closing.as_ref()
+    }
+
+    pub(super) fn closing_mut(&mut self) -> Option<&mut Closing> {
+        self.spare.as_mut()?.closing.as_mut()
+    }
+
+    pub(super) fn begin_closing(&mut self, closing: Closing) {
+        self.spare.get_or_insert_default().closing = Some(closing);
+    }
+
+    /// What was read of the next request.
+    pub(super) fn take_ahead(&mut self) -> Vec<u8> {
+        let spare = self.spare.as_mut();
+        spare.map_or_else(Vec::new, |spare| std::mem::take(&mut spare.ahead))
     }
 
     /// Reads what the client sends meanwhile: the beginning of its next request, within a bound, or what is thrown away.
@@ -156,12 +191,15 @@ impl Reader {
         cx: &mut Context<'_>,
         space: &mut [u8],
     ) -> Result<(), Gone> {
-        if !self.is_reusable || self.closing.is_some() {
-            let mut sum = self.discarded as usize;
+        if !self.is_reusable || self.closing().is_some() {
+            let before = self.spare.as_ref().map_or(0, |spare| spare.discarded);
+            let mut sum = before;
             let read = self
                 .outlet
                 .discard(cx, space, &mut sum, MAX_DISCARDED_BYTES);
-            self.discarded = u32::try_from(sum).unwrap_or(u32::MAX);
+            if sum != before {
+                self.spare.get_or_insert_default().discarded = sum;
+            }
             return read;
         }
         loop {
@@ -169,7 +207,7 @@ impl Reader {
                 Poll::Pending => return Ok(()),
                 Poll::Ready(Ok(0)) => return Err(Gone::Left),
                 Poll::Ready(Ok(count)) => {
-                    let ahead = self.ahead.get_or_insert_default();
+                    let ahead = &mut self.spare.get_or_insert_default().ahead;
                     ahead.extend_from_slice(&space[..count]);
                     if ahead.len() > MAX_AHEAD_BYTES {
                         return Err(Gone::Left);

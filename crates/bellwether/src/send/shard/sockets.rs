@@ -50,7 +50,7 @@ impl Shard {
                 Ok(Sent::Blocked) => self.schedule(id),
                 Ok(Sent::All) => {
                     reader.connection.note_flushed();
-                    match reader.closing {
+                    match reader.closing() {
                         Some(_) => self.close(id, now),
                         // What fell due meanwhile, such as a keep-alive, comes now.
                         None => self.enqueue(id),
@@ -66,10 +66,7 @@ impl Shard {
         let Some(reader) = self.slots.get_mut(id) else {
             return;
         };
-        let is_whole = reader
-            .closing
-            .as_ref()
-            .is_some_and(|closing| closing.is_whole);
+        let is_whole = reader.closing().is_some_and(|closing| closing.is_whole);
         if is_whole && reader.is_reusable && !self.is_stopping {
             self.give_back(id);
             return;
@@ -80,7 +77,7 @@ impl Shard {
             self.lose(id, Gone::Left);
             return;
         }
-        if let Some(closing) = &mut reader.closing {
+        if let Some(closing) = reader.closing_mut() {
             closing.linger_until = now.checked_add(LINGER);
         }
         self.schedule(id);
@@ -91,7 +88,7 @@ impl Shard {
     /// Makes sure that the reader is reminded when something is due.
     pub(super) fn schedule(&mut self, id: Id) {
         if let Some(reader) = self.slots.get_mut(id) {
-            let at = match (&reader.closing, reader.outlet.blocked_since()) {
+            let at = match (reader.closing(), reader.outlet.blocked_since()) {
                 (_, Some(since)) => since.checked_add(self.rules.write_stall),
                 (Some(closing), None) => closing.linger_until,
                 (None, None) => reader.connection.deadline(),
@@ -119,7 +116,7 @@ impl Shard {
             self.lose(id, Gone::Silent);
             return;
         }
-        match &reader.closing {
+        match reader.closing() {
             Some(closing) if closing.linger_until.is_some_and(|at| at <= now) => {
                 self.lose(id, Gone::Left);
             }

@@ -2,6 +2,7 @@
 
 use proptest::prelude::*;
 
+use super::play::{Input, Settings, play};
 use super::*;
 use crate::stream::StreamDefaults;
 
@@ -107,16 +108,15 @@ fn an_interval_beyond_every_clock_is_no_keep_alive_and_no_panic() {
     assert!(machine.deadline(Some(&plan)).is_some_and(|at| at > start));
 }
 
-/// What may happen to a stream.
-#[derive(Debug, Clone, Copy)]
-enum Input {
-    Pass(u16),
-    Gives,
-    Asks,
-    Ends,
-    Fails,
-    Flushed,
-    Stops,
+#[test]
+fn an_interval_of_nothing_beats_at_the_shortest_interval_and_never_twice_in_a_moment() {
+    let start = Instant::now();
+    let options = StreamDefaults::new().keep_alive(Duration::ZERO).options();
+    let mut machine = Machine::new(options, start, 1.0, 0.5);
+    let first = machine.deadline(None).expect("a beat");
+    assert_eq!(first, start + SHORTEST_KEEP_ALIVE);
+    assert_eq!(tick(&mut machine, first), ":\n");
+    assert_eq!(tick(&mut machine, first), "");
 }
 
 fn input() -> impl Strategy<Value = Input> {
@@ -125,68 +125,24 @@ fn input() -> impl Strategy<Value = Input> {
         4 => Just(Input::Gives),
         1 => Just(Input::Asks),
         1 => Just(Input::Ends),
+        1 => Just(Input::IsClosed),
         1 => Just(Input::Fails),
         2 => Just(Input::Flushed),
         1 => Just(Input::Stops),
+        1 => Just(Input::Abandoned),
     ]
 }
 
 proptest! {
-    /// Whatever happens in whatever order: one reason, nothing after the end, silence never longer than the interval,
-    /// and a stop that is over when its window is.
     #[test]
-    fn every_order_of_inputs_keeps_the_rules(inputs in proptest::collection::vec(input(), 0..60)) {
-        let start = Instant::now();
-        let mut now = start;
-        let mut machine = machine(now);
-        let mut stop = None;
-        let mut reasons = Vec::new();
-        let mut last = now;
-        let failure: Failure = "broken".into();
-        for input in inputs {
-            let was_over = machine.end().is_some();
-            let was_open = machine.is_open();
-            let mut out = Vec::new();
-            match input {
-                // A driver polls at the deadline.
-                Input::Pass(millis) => {
-                    let to = now + Duration::from_millis(millis.into());
-                    while let Some(at) = machine.deadline(stop.as_ref()).filter(|at| *at <= to) {
-                        now = now.max(at);
-                        let before = out.len();
-                        reasons.extend(machine.stop(now, stop.as_ref(), &mut out));
-                        machine.tick(now, &mut out);
-                        if machine.is_open() {
-                            prop_assert!(out.len() > before, "a deadline that does nothing");
-                            prop_assert!(now - last <= SECOND * 15);
-                        }
-                        last = now;
-                    }
-                    now = to;
-                }
-                Input::Gives if was_open => {
-                    machine.gave(now);
-                    last = now;
-                }
-                Input::Asks if was_open => machine.note_asked(),
-                Input::Ends if was_open => {
-                    let outcome = Outcome::Ended;
-                    reasons.push(machine.source_is_done(outcome, now, stop.as_ref(), &mut out));
-                }
-                Input::Fails if was_open => {
-                    let outcome = Outcome::Failed(&failure);
-                    reasons.push(machine.source_is_done(outcome, now, stop.as_ref(), &mut out));
-                }
-                Input::Flushed => machine.flushed(now),
-                Input::Stops if stop.is_none() => stop = Some(plan(now)),
-                _ => {}
-            }
-            prop_assert!(!was_over || out.is_empty(), "bytes after the end");
-            prop_assert!(reasons.len() <= 1, "{:?}", reasons);
-            prop_assert_eq!(machine.is_open(), reasons.is_empty());
-            if let Some(stop) = &stop {
-                prop_assert!(!machine.is_open() || now <= stop.last_moment());
-            }
-        }
+    fn every_order_of_inputs_keeps_the_rules(
+        inputs in proptest::collection::vec(input(), 0..60),
+        keep_alive in proptest::option::of(0..30_000_u32),
+        (phase, share) in (0..=u8::MAX, 0..=u8::MAX),
+        (window, streams) in (0..30_000_u32, 0..10_000_u64),
+        (finishes, lets_finish) in (any::<bool>(), any::<bool>()),
+    ) {
+        let settings = Settings { keep_alive, phase, share, window, streams, finishes, lets_finish };
+        play(settings, &inputs);
     }
 }

@@ -6,12 +6,11 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::Semaphore;
 
-use super::limits::Limits;
 use super::meters::Meters;
 
 /// Why a connection is not served.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Refusal {
+pub(crate) enum Refusal {
     /// The server has all the connections that it may have.
     Full,
     /// The client's address has.
@@ -19,7 +18,7 @@ pub(super) enum Refusal {
 }
 
 impl Refusal {
-    pub(super) fn as_str(self) -> &'static str {
+    pub(crate) fn as_str(self) -> &'static str {
         match self {
             Self::Full => "full",
             Self::Address => "address",
@@ -29,7 +28,7 @@ impl Refusal {
 
 /// What is done with a connection that was just accepted.
 #[derive(Debug)]
-pub(super) enum Admission {
+pub(crate) enum Admission {
     Serve(Permit),
     /// It gets one answer that says why.
     Refuse(Permit, Refusal),
@@ -39,9 +38,18 @@ pub(super) enum Admission {
     Close(Refusal),
 }
 
+/// How many places a server has.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Places {
+    pub(crate) connections: usize,
+    /// For connections that get one answer, which says why they are not served.
+    pub(crate) refusals: usize,
+    pub(crate) per_address: Option<usize>,
+}
+
 /// The places of one server.
 #[derive(Debug)]
-pub(super) struct Permits {
+pub(crate) struct Permits {
     connections: Arc<Pool>,
     /// For those who find the server full.
     refusals: Arc<Pool>,
@@ -54,16 +62,14 @@ pub(super) struct Permits {
 }
 
 impl Permits {
-    /// The places that `limits` give to a process that may open `files` files.
-    pub(super) fn new(limits: &Limits, files: usize, meters: Meters) -> Self {
-        let connections = limits.max_connections.unwrap_or(files / 5 * 4);
-        let connections = connections.min(Semaphore::MAX_PERMITS);
-        let refusals = limits.max_refusals.min(files / 10);
+    pub(crate) fn new(places: Places, meters: Meters) -> Self {
+        let connections = places.connections.min(Semaphore::MAX_PERMITS);
+        let refusals = places.refusals.min(Semaphore::MAX_PERMITS);
         Self {
             connections: Pool::new(connections, Some(meters.clone())),
             refusals: Pool::new(refusals, None),
             address_refusals: Pool::new(refusals, None),
-            addresses: limits.max_connections_per_address.map(|limit| {
+            addresses: places.per_address.map(|limit| {
                 Arc::new(Addresses {
                     limit,
                     connected: Mutex::new(HashMap::new()),
@@ -76,7 +82,7 @@ impl Permits {
     }
 
     /// Decides about a connection from `peer`, which has no address on a Unix socket.
-    pub(super) fn admit(&self, peer: Option<IpAddr>) -> Admission {
+    pub(crate) fn admit(&self, peer: Option<IpAddr>) -> Admission {
         let address = match (&self.addresses, peer) {
             (Some(addresses), Some(peer)) => match addresses.enter(peer) {
                 Some(place) => Some(Box::new(place)),
@@ -109,7 +115,7 @@ impl Permits {
     }
 
     /// Waits until a connection that was held may be admitted: for a place, or for one to be refused in.
-    pub(super) async fn room(&self) {
+    pub(crate) async fn room(&self) {
         tokio::select! {
             _ = self.connections.places.acquire() => {}
             _ = self.refusals.places.acquire() => {}
@@ -118,13 +124,13 @@ impl Permits {
 
     /// Places that are free.
     #[cfg(test)]
-    pub(super) fn free(&self) -> usize {
+    pub(crate) fn free(&self) -> usize {
         self.connections.places.available_permits()
     }
 
     /// All places.
     #[cfg(test)]
-    pub(super) fn total(&self) -> usize {
+    pub(crate) fn total(&self) -> usize {
         self.total
     }
 }
@@ -235,8 +241,14 @@ fn group(peer: IpAddr) -> IpAddr {
 mod tests {
     use super::*;
 
-    fn permits(limits: &Limits) -> Permits {
-        Permits::new(limits, 1000, Meters::new())
+    const ROOM: Places = Places {
+        connections: 1000,
+        refusals: 100,
+        per_address: None,
+    };
+
+    fn permits(places: Places) -> Permits {
+        Permits::new(places, Meters::new())
     }
 
     fn peer(text: &str) -> Option<IpAddr> {
@@ -244,13 +256,11 @@ mod tests {
     }
 
     #[test]
-    fn four_fifths_of_the_open_files_are_connections_by_default() {
-        assert_eq!(permits(&Limits::default()).free(), 800);
-    }
-
-    #[test]
     fn a_dropped_permit_is_free_again() {
-        let permits = permits(&Limits::default().max_connections(1));
+        let permits = permits(Places {
+            connections: 1,
+            ..ROOM
+        });
         let first = permits.admit(None);
         assert!(matches!(first, Admission::Serve(_)));
         assert!(matches!(
@@ -263,7 +273,11 @@ mod tests {
 
     #[test]
     fn refusals_are_bounded_too() {
-        let permits = permits(&Limits::default().max_connections(0).max_refusals(1));
+        let permits = permits(Places {
+            connections: 0,
+            refusals: 1,
+            ..ROOM
+        });
         let first = permits.admit(None);
         assert!(matches!(first, Admission::Refuse(..)));
         assert!(matches!(permits.admit(None), Admission::Hold));
@@ -271,7 +285,10 @@ mod tests {
 
     #[test]
     fn addresses_of_one_ipv6_network_count_together_and_others_apart() {
-        let permits = permits(&Limits::default().max_connections_per_address(1));
+        let permits = permits(Places {
+            per_address: Some(1),
+            ..ROOM
+        });
         let first = permits.admit(peer("2001:db8::1"));
         assert!(matches!(first, Admission::Serve(_)));
         let same = permits.admit(peer("2001:db8::ffff:1"));
@@ -291,7 +308,10 @@ mod tests {
 
     #[test]
     fn addresses_without_connections_leave_no_entry() {
-        let permits = permits(&Limits::default().max_connections_per_address(2));
+        let permits = permits(Places {
+            per_address: Some(2),
+            ..ROOM
+        });
         drop((
             permits.admit(peer("192.0.2.1")),
             permits.admit(peer("192.0.2.1")),

@@ -9,7 +9,7 @@ use super::permits::Refusal;
 
 /// Handles of the connection metrics.
 #[derive(Clone)]
-pub(super) struct Meters(Arc<Handles>);
+pub(crate) struct Meters(Arc<Handles>);
 
 struct Handles {
     open: Gauge,
@@ -19,7 +19,7 @@ struct Handles {
 }
 
 impl Meters {
-    pub(super) fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let refused = |why: Refusal| counter!("bellwether_connections_refused_total", "reason" => why.as_str());
         Self(Arc::new(Handles {
             open: gauge!("bellwether_connections_open"),

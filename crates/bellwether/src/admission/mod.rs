@@ -1,0 +1,9 @@
+//! Who may connect, and the permit that a connection keeps for as long as its socket is open.
+//!
+//! `listen` admits; `send` keeps the permit of each stream. So it stands below both.
+
+mod meters;
+mod permits;
+
+pub(crate) use meters::Meters;
+pub(crate) use permits::{Admission, Permit, Permits, Places, Refusal};

@@ -1,0 +1,117 @@
+//! What a body gives to a shard, played without sockets.
+
+use std::task::Waker;
+
+use bellwether_topics::{LogReader, ServerSentEvent, Topic, Topics};
+
+use super::*;
+use crate::lifecycle::Lifecycle;
+use crate::send::connection::Polling;
+use crate::send::feed::Feed;
+use crate::send::shard::read_frames;
+use crate::stream::StreamDefaults;
+
+/// What a shard is to one body.
+struct Visitor {
+    feed: Arc<Feed>,
+    log: LogReader,
+    polling: Arc<Polling>,
+    body: EventBody,
+}
+
+impl Visitor {
+    fn new(topic: &Topic) -> Self {
+        let log = topic.reader();
+        let feed = Arc::new(Feed::new(log.place()));
+        let polling = Arc::<Polling>::default();
+        let connection = Arc::<ConnectionState>::default();
+        let subscription = topic.subscribe().open().expect("a subscription");
+        let body = EventBody::new(
+            Source::Subscription(subscription),
+            StreamDefaults::new().options(),
+            StreamGuard::open(Lifecycle::new(), "/".into()),
+            Arc::default(),
+            Some(Arc::clone(&connection)),
+            true,
+        );
+        connection.attach(Attachment {
+            feed: Some(Arc::clone(&feed)),
+            polling: Arc::clone(&polling),
+        });
+        Self {
+            feed,
+            log,
+            polling,
+            body,
+        }
+    }
+
+    /// Publishes, and brings it into the window.
+    fn publish(&mut self, topic: &Topic, text: &str) {
+        topic
+            .publish(&ServerSentEvent::text(text))
+            .expect("a place in the log");
+        let (mut frames, mut places) = (Vec::new(), Vec::new());
+        read_frames(&mut self.log, usize::MAX, &mut frames, &mut places);
+        let end = self.log.place();
+        self.feed.window().extend(&frames, &places, end);
+    }
+
+    /// Polls once more in the same visit. Nothing if the body waits.
+    fn poll(&mut self) -> Option<String> {
+        let body = Pin::new(&mut self.body);
+        let polled = self
+            .polling
+            .poll(Waker::noop(), |cx| http_body::Body::poll_frame(body, cx));
+        match polled {
+            Poll::Ready(Some(Ok(frame))) => {
+                let data = frame.into_data().expect("data");
+                Some(String::from_utf8_lossy(&data).into_owned())
+            }
+            Poll::Pending => None,
+            other => panic!("{other:?}"),
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_visit_that_was_broken_off_hides_nothing_from_the_next() {
+    let topics = Topics::new();
+    let topic = topics.topic("news").expect("a name");
+    let mut visitor = Visitor::new(&topic);
+    visitor.polling.begin_visit();
+    assert!(
+        visitor
+            .poll()
+            .is_some_and(|opening| opening.starts_with("retry: "))
+    );
+    assert_eq!(visitor.poll(), None);
+    visitor.publish(&topic, "one");
+    visitor.polling.begin_visit();
+    assert!(
+        visitor
+            .poll()
+            .is_some_and(|one| one.starts_with("data: one\n"))
+    );
+    // The piece was big enough, or the socket took no more: the shard did not poll until the body waited.
+    visitor.publish(&topic, "two");
+    visitor.polling.begin_visit();
+    assert!(
+        visitor
+            .poll()
+            .is_some_and(|two| two.starts_with("data: two\n"))
+    );
+    assert_eq!(visitor.poll(), None);
+    assert_eq!(visitor.poll(), None);
+}
+
+#[test]
+fn a_body_that_waits_holds_little() {
+    assert!(size_of::<EventBody>() <= 304, "{}", size_of::<EventBody>());
+    // With the two counts of its `Arc` it fills a block of 80 bytes, as allocators count.
+    assert!(
+        size_of::<ConnectionState>() <= 56,
+        "{}",
+        size_of::<ConnectionState>()
+    );
+}

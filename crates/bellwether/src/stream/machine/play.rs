@@ -1,0 +1,190 @@
+//! A stream played by any inputs in any order, for tests and the fuzz target: whatever happens, the rules hold.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::{Machine, Outcome, SHORTEST_KEEP_ALIVE};
+use crate::stream::{CloseReason, DrainPlan, Failure, OnStop, StreamDefaults, SubscriptionEnd};
+
+/// What a stream is played with. Times are milliseconds; `phase` and `share` are parts of 256.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Settings {
+    pub(crate) keep_alive: Option<u32>,
+    pub(crate) phase: u8,
+    pub(crate) share: u8,
+    pub(crate) window: u32,
+    pub(crate) streams: u64,
+    pub(crate) finishes: bool,
+    pub(crate) lets_finish: bool,
+}
+
+/// What may happen to a stream.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Input {
+    /// Milliseconds go by, and the driver polls at each deadline.
+    Pass(u16),
+    Gives,
+    Asks,
+    Ends,
+    IsClosed,
+    Fails,
+    Flushed,
+    Stops,
+    Abandoned,
+}
+
+impl Input {
+    /// An input for each pair of numbers.
+    #[cfg(fuzzing)]
+    pub(crate) fn new(kind: u8, millis: u16) -> Self {
+        match kind % 9 {
+            0 => Self::Pass(millis),
+            1 => Self::Gives,
+            2 => Self::Asks,
+            3 => Self::Ends,
+            4 => Self::IsClosed,
+            5 => Self::Fails,
+            6 => Self::Flushed,
+            7 => Self::Stops,
+            _ => Self::Abandoned,
+        }
+    }
+}
+
+/// A stream in play, and what is known of it from outside.
+struct Play {
+    settings: Settings,
+    machine: Machine,
+    now: Instant,
+    /// When bytes were last given.
+    last: Instant,
+    stop: Option<DrainPlan>,
+    reasons: Vec<CloseReason>,
+    was_abandoned: bool,
+}
+
+/// Plays the inputs in their order.
+///
+/// # Panics
+///
+/// When a rule is broken: a stream has one reason to end, gives nothing after its end, is never silent for longer than
+/// its interval, and is over when the window of a stop is; no deadline passes without an effect.
+pub(crate) fn play(settings: Settings, inputs: &[Input]) {
+    let mut defaults = StreamDefaults::new().no_keep_alive();
+    if let Some(millis) = settings.keep_alive {
+        defaults = defaults.keep_alive(Duration::from_millis(millis.into()));
+    }
+    let mut options = (*defaults.options()).clone();
+    options.finish = settings.finishes;
+    if settings.lets_finish {
+        options.on_stop = OnStop::LetFinish;
+    }
+    let now = Instant::now();
+    let phase = f64::from(settings.phase) / 256.0;
+    let share = f32::from(settings.share) / 256.0;
+    let mut play = Play {
+        settings,
+        machine: Machine::new(Arc::new(options), now, phase, share),
+        now,
+        last: now,
+        stop: None,
+        reasons: Vec::new(),
+        was_abandoned: false,
+    };
+    for input in inputs {
+        play.step(*input);
+    }
+}
+
+impl Play {
+    fn step(&mut self, input: Input) {
+        let was_over = self.machine.end().is_some();
+        let is_open = self.machine.is_open();
+        let mut out = Vec::new();
+        match input {
+            Input::Pass(millis) => self.pass(Duration::from_millis(millis.into()), &mut out),
+            Input::Gives if is_open => {
+                self.machine.gave(self.now);
+                self.last = self.now;
+            }
+            Input::Asks if is_open => self.machine.note_asked(),
+            Input::Ends if is_open => self.source_is_done(Outcome::Ended, &mut out),
+            Input::IsClosed if is_open => {
+                let end = SubscriptionEnd {
+                    reason: CloseReason::TooSlow,
+                    retry: None,
+                };
+                self.source_is_done(Outcome::Closed(end), &mut out);
+            }
+            Input::Fails if is_open => {
+                let failure: Failure = "broken".into();
+                self.source_is_done(Outcome::Failed(&failure), &mut out);
+                assert!(self.machine.awaits_flush());
+            }
+            Input::Flushed => {
+                self.machine.flushed(self.now);
+                assert!(!self.machine.awaits_flush());
+            }
+            Input::Stops if self.stop.is_none() => {
+                self.stop = Some(DrainPlan {
+                    began: self.now,
+                    window: Duration::from_millis(self.settings.window.into()),
+                    streams: self.settings.streams,
+                });
+            }
+            Input::Abandoned if is_open => {
+                self.machine.abandon();
+                self.was_abandoned = true;
+            }
+            _ => {}
+        }
+        assert!(!was_over || out.is_empty(), "bytes after the end");
+        assert!(self.reasons.len() <= 1, "{:?}", self.reasons);
+        assert_eq!(
+            self.machine.is_open(),
+            self.reasons.is_empty() && !self.was_abandoned
+        );
+        let text = std::str::from_utf8(&out).expect("text");
+        assert!(text.is_empty() || text.ends_with('\n'), "{text:?}");
+    }
+
+    fn source_is_done(&mut self, outcome: Outcome<'_>, out: &mut Vec<u8>) {
+        let stop = self.stop.as_ref();
+        let reason = self.machine.source_is_done(outcome, self.now, stop, out);
+        self.reasons.push(reason);
+    }
+
+    fn pass(&mut self, time: Duration, out: &mut Vec<u8>) {
+        let to = self.now + time;
+        let interval = self
+            .settings
+            .keep_alive
+            .map(|millis| Duration::from_millis(millis.into()).max(SHORTEST_KEEP_ALIVE));
+        while let Some(at) = self.next_deadline().filter(|at| *at <= to) {
+            self.now = self.now.max(at);
+            let (before, end) = (out.len(), self.machine.end());
+            self.reasons
+                .extend(self.machine.stop(self.now, self.stop.as_ref(), out));
+            self.machine.tick(self.now, out);
+            if self.machine.is_open() {
+                assert!(out.len() > before, "a deadline that does nothing");
+                assert!(interval.is_some_and(|interval| self.now - self.last <= interval));
+                self.last = self.now;
+            } else {
+                assert_ne!(self.machine.end(), end, "a deadline that does nothing");
+            }
+        }
+        self.now = to;
+        if let Some(stop) = &self.stop {
+            assert!(!self.machine.is_open() || self.now < stop.last_moment());
+        }
+    }
+
+    fn next_deadline(&self) -> Option<Instant> {
+        let deadline = self.machine.deadline(self.stop.as_ref());
+        assert!(self.machine.end().is_none() || deadline.is_none());
+        deadline
+    }
+}
