@@ -56,7 +56,7 @@ impl Shared {
     /// The newest record of each topic, a few asked for at once, and then the stream's state, once for all of them.
     pub(crate) async fn newest(&self, topics: &[Arc<str>]) -> Result<Newest, BrokerError> {
         let epoch = self.known().epoch;
-        let asked = topics.to_vec().into_iter();
+        let asked = topics.iter().cloned();
         let asked = asked.map(|topic| async move { self.newest_of(&topic).await });
         let mut records: Vec<_> = stream::iter(asked).buffered(AT_ONCE).try_collect().await?;
         let state = self.look().await?;
