@@ -11,7 +11,7 @@ use crate::server::Server;
 pub(super) const QUESTION: Question = Question {
     name: "broker-resume",
     asks: "how long does a broker take to have the readers of many quiet topics back after a restart?",
-    family: &brokers::FAMILY,
+    family: &brokers::LASTING,
     needs_all_cores: true,
     measure,
 };
@@ -50,7 +50,7 @@ fn measure(field: &Field<'_>) -> Result<Answer> {
                     samples.add(peer.name, readers, *figure);
                 }
                 Ok(format!(
-                    "back after {:.1} ms, {:.0} reads, a publish {:.2} ms, in quiet {:.2} ms, {:.0} counted",
+                    "back after {:.1} ms, {:.0} calls, a publish {:.2} ms, in quiet {:.2} ms, {:.0} counted",
                     figures[CAUGHT_UP], figures[READS], figures[P99], figures[QUIET_P99], figures[COUNT],
                 ))
             });
@@ -135,7 +135,7 @@ fn measure(field: &Field<'_>) -> Result<Answer> {
             "readers",
             "all back, ms",
             "times one reader's",
-            "reads of the broker",
+            "calls of the broker",
             "then an event to each, ms",
             "publish p99 in quiet, ms",
             "publish p99 meanwhile, ms",

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use bellwether_topics::Offset;
 use bellwether_topics::broker::{
-    Bounds, Broker, BrokerError, BrokerFuture, NewRecord, Page, ReadRequest, Stored, Tail,
+    Bounds, Broker, BrokerError, BrokerFuture, NewRecord, Newest, Page, ReadRequest, Stored, Tail,
 };
 use tokio::time::timeout;
 
@@ -109,6 +109,12 @@ impl Broker for NatsBroker {
 
     fn read<'a>(&'a self, request: ReadRequest<'a>) -> BrokerFuture<'a, Page> {
         self.call(self.shared.timeout, self.shared.read(request))
+    }
+
+    fn newest<'a>(&'a self, topics: &'a [Arc<str>]) -> BrokerFuture<'a, Option<Newest>> {
+        self.call(self.shared.timeout, async {
+            Ok(Some(self.shared.newest(topics).await?))
+        })
     }
 
     fn tail(&self, from: Offset) -> BrokerFuture<'_, Box<dyn Tail>> {

@@ -12,7 +12,7 @@ use async_nats::{Message, StatusCode, Subscriber};
 use bellwether_topics::broker::{BrokerError, Record};
 use bytes::Bytes;
 use futures_util::StreamExt as _;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::api::{ApiError, ConsumerInfo, Pull};
 use crate::link::{Generation, Link};
@@ -22,6 +22,9 @@ use crate::settings::{Wanted, nanoseconds};
 
 /// How long the server keeps a consumer that nobody pulls from.
 const INACTIVE_THRESHOLD: Duration = Duration::from_secs(30);
+
+/// The same for one that is used up at once.
+const BARE_THRESHOLD: Duration = Duration::from_secs(2);
 
 const LAST_CONSUMER: &str = "Nats-Last-Consumer";
 
@@ -87,6 +90,43 @@ impl Feed {
         from: u64,
         topics: Option<&[Arc<str>]>,
     ) -> Result<Self, ApiError> {
+        let subject =
+            |topic: &Arc<str>| format!("{}.{}", names.subject_prefix, name::encode(topic));
+        let filter = match topics {
+            Some([topic]) => json!({ "filter_subject": subject(topic) }),
+            Some(topics) => {
+                json!({ "filter_subjects": topics.iter().map(subject).collect::<Vec<_>>() })
+            }
+            None => json!({}),
+        };
+        Self::open_with(link, names, from, filter).await
+    }
+
+    /// A consumer of all topics that brings the messages without what they hold.
+    pub(crate) async fn open_bare(
+        link: &Arc<Link>,
+        names: &Arc<Wanted>,
+        from: u64,
+    ) -> Result<Self, ApiError> {
+        Self::open_with(
+            link,
+            names,
+            from,
+            json!({
+                "headers_only": true,
+                "inactive_threshold": nanoseconds(BARE_THRESHOLD),
+            }),
+        )
+        .await
+    }
+
+    /// A consumer with some settings of its own.
+    async fn open_with(
+        link: &Arc<Link>,
+        names: &Arc<Wanted>,
+        from: u64,
+        own: Value,
+    ) -> Result<Self, ApiError> {
         let generation = link.current()?;
         let mut config = json!({
             "deliver_policy": "by_start_sequence",
@@ -97,12 +137,8 @@ impl Feed {
             "num_replicas": 1,
             "inactive_threshold": nanoseconds(INACTIVE_THRESHOLD),
         });
-        let subject =
-            |topic: &Arc<str>| format!("{}.{}", names.subject_prefix, name::encode(topic));
-        match topics {
-            Some([topic]) => config["filter_subject"] = subject(topic).into(),
-            Some(topics) => config["filter_subjects"] = topics.iter().map(subject).collect(),
-            None => {}
+        if let (Some(config), Value::Object(own)) = (config.as_object_mut(), own) {
+            config.extend(own);
         }
         let request = json!({ "stream_name": names.stream, "config": config }).to_string();
         let what = format!("CONSUMER.CREATE.{}", names.stream);

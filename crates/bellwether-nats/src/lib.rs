@@ -37,6 +37,7 @@ mod record;
 mod round;
 mod settings;
 mod shared;
+mod sweep;
 mod tail;
 
 pub use crate::broker::NatsBroker;

@@ -6,9 +6,10 @@
 use std::sync::Arc;
 
 use bellwether_topics::Offset;
-use bellwether_topics::broker::{ReadRequest, Record};
+use bellwether_topics::broker::{BrokerError, Newest, ReadRequest, Record};
 use bytes::Bytes;
-use serde_json::json;
+use futures_util::{StreamExt as _, TryStreamExt as _, stream};
+use serde_json::{Value, json};
 
 use crate::api::{ApiError, Fault, GetAnswer, RawMessage};
 use crate::name;
@@ -17,6 +18,8 @@ use crate::shared::Shared;
 
 /// The most records that are asked for one by one.
 const MAX_RECORDS: usize = 8;
+/// How many topics are asked about at once.
+const AT_ONCE: usize = 16;
 
 impl Shared {
     /// The record at the place and all those of the topic after it; `None` if they are many, or of several topics.
@@ -50,16 +53,58 @@ impl Shared {
         Ok(None)
     }
 
+    /// The newest record of each topic, a few asked for at once, and then the stream's state, once for all of them.
+    pub(crate) async fn newest(&self, topics: &[Arc<str>]) -> Result<Newest, BrokerError> {
+        let epoch = self.known().epoch;
+        let asked = topics.iter().cloned();
+        let asked = asked.map(|topic| async move { self.newest_of(&topic).await });
+        let mut records: Vec<_> = stream::iter(asked).buffered(AT_ONCE).try_collect().await?;
+        let state = self.look().await?;
+        if state.bounds.epoch != epoch {
+            return Err(BrokerError::unavailable(
+                "the stream was replaced while it was read",
+            ));
+        }
+        // A message that the server has lost after it may have been of the same topic.
+        let oldest = records.iter().flatten().map(|(offset, _)| offset.low());
+        if let Some(oldest) = oldest.min() {
+            let last_lost = self.last_lost(state.bounds, oldest).await?;
+            let is_certain = |(offset, _): &(Offset, u32)| last_lost < Some(offset.low());
+            records = records
+                .into_iter()
+                .map(|record| record.filter(is_certain))
+                .collect();
+        }
+        Ok(Newest {
+            epoch,
+            head: state.bounds.head,
+            records,
+        })
+    }
+
+    async fn newest_of(&self, topic: &Arc<str>) -> Result<Option<(Offset, u32)>, ApiError> {
+        let request = json!({ "last_by_subj": self.subject_of(topic) });
+        let message = self.ask_for(&request).await?;
+        let record = message.map(|message| record::of_raw(&message, self.prefix()));
+        let record = record.filter(|record| record.topic == *topic && !record.is_damaged);
+        Ok(record.map(|record| (record.offset, record.tag)))
+    }
+
     /// The first message of a topic at an offset or after it, from the stream's leader.
     async fn next_of(&self, topic: &Arc<str>, offset: u64) -> Result<Option<RawMessage>, ApiError> {
-        let what = format!("STREAM.MSG.GET.{}", self.stream());
-        let subject = format!("{}.{}", self.prefix(), name::encode(topic));
-        let request = json!({ "seq": offset, "next_by_subj": subject }).to_string();
-        match self
-            .link
-            .ask::<GetAnswer>(&what, Bytes::from(request))
+        let subject = self.subject_of(topic);
+        self.ask_for(&json!({ "seq": offset, "next_by_subj": subject }))
             .await
-        {
+    }
+
+    fn subject_of(&self, topic: &str) -> String {
+        format!("{}.{}", self.prefix(), name::encode(topic))
+    }
+
+    async fn ask_for(&self, message: &Value) -> Result<Option<RawMessage>, ApiError> {
+        let what = format!("STREAM.MSG.GET.{}", self.stream());
+        let request = Bytes::from(message.to_string());
+        match self.link.ask::<GetAnswer>(&what, request).await {
             Ok(answer) => Ok(Some(answer.message)),
             Err(error) if error.is_fault(Fault::NO_MESSAGE) => Ok(None),
             Err(error) => Err(error),

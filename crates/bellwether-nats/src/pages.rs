@@ -155,6 +155,7 @@ impl Shared {
     pub(crate) async fn read(&self, request: ReadRequest<'_>) -> Result<Page, BrokerError> {
         let started = Instant::now();
         let mut page = self.read_once(request).await?;
+        self.with_lost(&mut page, &request).await?;
         // In a cluster a server that no longer leads may answer for a moment. A place between the ends that has no
         // record would be taken for lost.
         for _ in 0..AGAIN {
@@ -165,6 +166,7 @@ impl Shared {
             }
             tokio::time::sleep(AGAIN_AFTER).await;
             page = self.read_once(request).await?;
+            self.with_lost(&mut page, &request).await?;
         }
         self.metrics.read_seconds.record(started.elapsed());
         self.metrics

@@ -9,7 +9,8 @@
 //! | event | the payload |
 //!
 //! A message without a tag was published by somebody else. It is handed out as a record of a topic that no program can
-//! name, so that it never reaches a reader, and with its place, so that the log has no hole there.
+//! name, so that it never reaches a reader, and with its place, so that the log has no hole there. One whose tag or names
+//! cannot be read is a damaged record, and so is one that the server has lost from the middle of the stream.
 
 use std::sync::Arc;
 
@@ -81,24 +82,42 @@ fn assemble(
         .strip_prefix(prefix)
         .and_then(|rest| rest.strip_prefix('.'));
     let topic = token.and_then(name::decode);
-    let tag = tag.and_then(|tag| u32::from_str_radix(&tag, 16).ok());
-    match (topic, tag) {
-        (Some(topic), Some(tag)) => Record {
-            offset: Offset::new(offset),
-            tag,
-            topic: Arc::from(topic),
-            event,
-            conflation_key: key.and_then(|key| name::decode(&key)).map(Arc::from),
-            is_damaged: false,
-        },
-        _ => Record {
-            offset: Offset::new(offset),
+    // What has no tag at all was published by somebody else.
+    let is_foreign = tag.is_none();
+    let own_tag = tag.and_then(|tag| u32::from_str_radix(&tag, 16).ok());
+    let has_key = key.is_some();
+    let own_key = key.and_then(|key| name::decode(&key)).map(Arc::from);
+    let is_damaged = topic.is_none() || own_tag.is_none() || (has_key && own_key.is_none());
+    let offset = Offset::new(offset);
+    match (is_foreign, is_damaged) {
+        (true, _) => Record {
+            offset,
             tag: 0,
             topic: Arc::from(FOREIGN_TOPIC),
             event: Bytes::from_static(NOTHING),
             conflation_key: None,
             is_damaged: false,
         },
+        (false, is_damaged) => Record {
+            offset,
+            tag: own_tag.unwrap_or_default(),
+            topic: Arc::from(topic.unwrap_or_default()),
+            event: if is_damaged { Bytes::new() } else { event },
+            conflation_key: own_key,
+            is_damaged,
+        },
+    }
+}
+
+/// In place of a message that the server has lost.
+pub(crate) fn lost(offset: u64, topic: Arc<str>) -> Record {
+    Record {
+        offset: Offset::new(offset),
+        tag: 0,
+        topic,
+        event: Bytes::new(),
+        conflation_key: None,
+        is_damaged: true,
     }
 }
 
@@ -159,6 +178,24 @@ mod tests {
             "_INBOX.1.2.3.4.5.6.7.8",
         ] {
             assert_eq!(delivery(other), None, "{other}");
+        }
+    }
+
+    #[test]
+    fn a_message_of_ours_that_cannot_be_read_is_damaged() {
+        let text = |text: &str| Some(text.to_owned());
+        let read = |subject, tag, key| {
+            let payload = Bytes::from_static(b"data: 1\n\n");
+            assemble(7, subject, "p", text(tag), key, payload)
+        };
+        assert!(!read("p.news", "0000002a", None).is_damaged);
+        for damaged in [
+            read("p.news", "0000002x", None),
+            read("p.%", "0000002a", None),
+            read("p.news", "0000002a", text("%")),
+        ] {
+            assert!(damaged.is_damaged && damaged.event.is_empty());
+            assert_eq!(damaged.offset, Offset::new(7));
         }
     }
 

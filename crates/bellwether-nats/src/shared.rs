@@ -15,6 +15,7 @@ use crate::name;
 use crate::observe::Metrics;
 use crate::pages::Idle;
 use crate::settings::{self, Wanted};
+use crate::sweep::Swept;
 
 /// How often an answer is asked for again that only a cluster in disorder gives.
 pub(crate) const AGAIN: u32 = 4;
@@ -30,6 +31,8 @@ pub(crate) struct Shared {
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) ids: MessageIds,
     pub(crate) idle: Idle,
+    /// Guards which messages are missing; held while that is found out.
+    pub(crate) swept: tokio::sync::Mutex<Swept>,
     /// Guards what was last heard of the stream.
     known: Mutex<Known>,
 }
@@ -90,6 +93,7 @@ impl Shared {
             metrics,
             ids: MessageIds::new(),
             idle: Idle::default(),
+            swept: tokio::sync::Mutex::default(),
             known: Mutex::new(Known {
                 epoch: Epoch(0),
                 head: 0,

@@ -14,7 +14,7 @@ use tokio::time::{Instant, timeout_at};
 
 use crate::api::Pull;
 use crate::feed::{End, Feed, Item};
-use crate::record::Delivery;
+use crate::record::{self, Delivery};
 use crate::settings::nanoseconds;
 use crate::shared::{Shared, State};
 
@@ -28,6 +28,8 @@ const PULL: Duration = Duration::from_secs(30);
 const PULL_RECORDS: usize = 1024;
 /// And how many bytes.
 const PULL_BYTES: usize = 8 << 20;
+/// The most messages that may be missing in one place of a log that is believed.
+const MAX_LOST: u64 = 65_536;
 /// How old the known state of the stream may be when a page is given.
 const MAX_STATE_AGE: Duration = Duration::from_secs(1);
 
@@ -124,6 +126,9 @@ impl NatsTail {
                     "records were removed before they were read",
                 ));
             }
+            if let Some(place) = self.hole_after {
+                self.fill_holes(place)?;
+            }
         } else {
             // Whatever came is of the old stream.
             self.waiting.clear();
@@ -132,6 +137,24 @@ impl NatsTail {
         self.looked_at = Instant::now();
         self.must_look = false;
         self.hole_after = None;
+        Ok(())
+    }
+
+    /// Puts a damaged record in the place of each message that is missing after this one: it was not removed, so it is lost.
+    fn fill_holes(&mut self, place: u64) -> Result<(), BrokerError> {
+        let mut before = place;
+        for record in std::mem::take(&mut self.waiting) {
+            let offset = record.offset.low();
+            if offset > before.saturating_add(MAX_LOST) {
+                return Err(BrokerError::unavailable("too many records are missing"));
+            }
+            while offset > before + 1 {
+                before += 1;
+                self.waiting.push(record::lost(before, Arc::from("")));
+            }
+            before = before.max(offset);
+            self.waiting.push(record);
+        }
         Ok(())
     }
 
@@ -173,6 +196,10 @@ impl NatsTail {
             .tail_records
             .increment(records.len() as u64);
         self.shared.heard_of(bounds.epoch, head.low());
+        if let (Some(first), false) = (records.first(), records.iter().any(|r| r.is_damaged)) {
+            let before = first.offset.low().saturating_sub(1);
+            self.shared.passed(bounds.epoch, before, head.low());
+        }
         Page {
             epoch: bounds.epoch,
             floor: bounds.floor,

@@ -18,7 +18,7 @@ use crate::reply;
 use crate::scripts::Digests;
 
 /// The most records and bytes of one run.
-const RUN_RECORDS: usize = 256;
+const RUN_RECORDS: usize = 64;
 const RUN_BYTES: usize = 1 << 20;
 /// The most bytes of runs that go out together.
 const SHIPMENT_BYTES: usize = 16 << 20;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bellwether_topics::broker::{
-    Bounds, Broker, BrokerError, BrokerFuture, NewRecord, Page, ReadRequest, Stored, Tail,
+    Bounds, Broker, BrokerError, BrokerFuture, NewRecord, Newest, Page, ReadRequest, Stored, Tail,
 };
 use bellwether_topics::{Epoch, Offset};
 use redis::Value;
@@ -15,6 +15,7 @@ use tokio::time::Instant;
 use crate::append;
 use crate::builder::{RedisBuilder, Settings};
 use crate::check::Info;
+use crate::damage::Damage;
 use crate::error::{ConnectError, Failure};
 use crate::keys::{Keys, MAX_NAME_BYTES};
 use crate::link::{Link, Server, checked};
@@ -102,6 +103,7 @@ impl RedisBroker {
             timeout: settings.timeout,
             metrics: Metrics::new(),
             is_shut: watch::Sender::new(false),
+            damage: Damage::default(),
             client,
         });
         let digests = loop {
@@ -179,7 +181,32 @@ impl RedisBroker {
         };
         let mut answers = self.reads.send_repeatable(build).await?;
         let answer = answers.pop().ok_or(Failure::Odd("no answer"))?;
-        reply::page(checked(answer)?)
+        let mut page = reply::page(checked(answer)?)?;
+        if let Some([topic, ..]) = page_of.topics {
+            let orphans = page.records.iter_mut();
+            let orphans = orphans.filter(|record| record.is_damaged && record.topic.is_empty());
+            // Nothing tells whose it was, so it may have been anybody's.
+            orphans.for_each(|record| record.topic = topic.clone());
+        }
+        self.log.server.damage.tell(&self.log, &page.records);
+        Ok(page)
+    }
+}
+
+impl RedisBroker {
+    async fn newest_of(&self, topics: &[Arc<str>]) -> Result<Newest, Failure> {
+        let build = |is_thorough| {
+            let mut commands = redis::pipe();
+            let digest = &self.log.digests.newest;
+            let command = self.log.add_script(&mut commands, digest, is_thorough);
+            for topic in topics {
+                command.arg(&**topic);
+            }
+            commands
+        };
+        let mut answers = self.reads.send_repeatable(build).await?;
+        let answer = answers.pop().ok_or(Failure::Odd("no answer"))?;
+        reply::newest(checked(answer)?)
     }
 }
 
@@ -194,6 +221,21 @@ impl Log {
         append::add_run(commands, run, keys, settings, digests, is_thorough);
     }
 
+    /// Adds the call of a script, with what each of them takes first.
+    fn add_script<'a>(
+        &self,
+        commands: &'a mut redis::Pipeline,
+        digest: &str,
+        is_thorough: bool,
+    ) -> &'a mut redis::Pipeline {
+        let keys = &self.keys;
+        let command = commands.cmd("EVALSHA").arg(digest).arg(3);
+        command.arg(&keys.log).arg(&keys.about).arg(&keys.topics);
+        command
+            .arg(format!("{:016x}", Epoch::random().0))
+            .arg(u8::from(is_thorough))
+    }
+
     /// Adds the call that reads a page.
     pub(crate) fn add_read(
         &self,
@@ -201,16 +243,8 @@ impl Log {
         page_of: &PageOf<'_>,
         is_thorough: bool,
     ) {
-        let command = commands.cmd("EVALSHA").arg(&self.digests.read);
-        let keys = &self.keys;
+        let command = self.add_script(commands, &self.digests.read, is_thorough);
         command
-            .arg(3)
-            .arg(&keys.log)
-            .arg(&keys.about)
-            .arg(&keys.topics);
-        command
-            .arg(format!("{:016x}", Epoch::random().0))
-            .arg(u8::from(is_thorough))
             .arg(reply::id(page_of.from))
             .arg(page_of.max_records)
             .arg(page_of.max_bytes);
@@ -301,6 +335,10 @@ impl Broker for RedisBroker {
             metrics.read_bytes.increment(bytes_of(&page));
             Ok(page)
         })
+    }
+
+    fn newest<'a>(&'a self, topics: &'a [Arc<str>]) -> BrokerFuture<'a, Option<Newest>> {
+        Box::pin(async move { Ok(Some(self.newest_of(topics).await?)) })
     }
 
     fn tail(&self, from: Offset) -> BrokerFuture<'_, Box<dyn Tail>> {

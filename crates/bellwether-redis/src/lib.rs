@@ -24,6 +24,7 @@ mod append;
 mod broker;
 mod builder;
 mod check;
+mod damage;
 mod error;
 mod keys;
 mod link;

@@ -12,6 +12,7 @@ use redis::aio::MultiplexedConnection;
 use tokio::sync::{OnceCell, watch};
 use tokio::time::Instant;
 
+use crate::damage::Damage;
 use crate::error::{Failure, Told};
 use crate::observe::Metrics;
 use crate::scripts::{self, Digests};
@@ -33,6 +34,7 @@ pub(crate) struct Server {
     pub(crate) metrics: Metrics,
     /// True once the broker is shut down.
     pub(crate) is_shut: watch::Sender<bool>,
+    pub(crate) damage: Damage,
 }
 
 impl Server {
@@ -107,6 +109,7 @@ impl Connection {
         Ok(Digests {
             append: next()?,
             read: next()?,
+            newest: next()?,
         })
     }
 }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use bellwether_topics::broker::{Page, Record, Trimmed};
+use bellwether_topics::broker::{Newest, Page, Record, Trimmed};
 use bellwether_topics::{Epoch, Offset};
 use redis::Value;
 
@@ -66,6 +66,25 @@ pub(crate) fn page(value: Value) -> Result<Page, Failure> {
     })
 }
 
+/// What the script that looks for newest records answers.
+pub(crate) fn newest(value: Value) -> Result<Newest, Failure> {
+    let [epoch_, head, records]: [Value; 3] = list(value)?
+        .try_into()
+        .map_err(|_| Failure::Odd("an answer about topics has three parts"))?;
+    let record = |value| match value {
+        Value::Nil => Ok::<_, Failure>(None),
+        value => Ok(trimmed(&bytes(value)?)?.and_then(|last| Some((last.to, last.tag?)))),
+    };
+    Ok(Newest {
+        epoch: epoch(&bytes(epoch_)?)?,
+        head: offset(&bytes(head)?)?,
+        records: list(records)?
+            .into_iter()
+            .map(record)
+            .collect::<Result<_, Failure>>()?,
+    })
+}
+
 /// The last removed record of the wanted topics: an id, and its tag if that is known; empty if nothing is.
 fn trimmed(text: &[u8]) -> Result<Option<Trimmed>, Failure> {
     if text.is_empty() {
@@ -111,38 +130,45 @@ fn before(first: Offset) -> Offset {
 }
 
 /// An entry of the stream. What somebody else has put there comes back as a record of no topic, so that it keeps its
-/// place.
+/// place; one of ours that lacks a part, or has one that cannot be read, is damaged.
 fn record(entry: Value, topic_before: Option<&Arc<str>>) -> Result<Record, Failure> {
     let [id, fields]: [Value; 2] = list(entry)?
         .try_into()
         .map_err(|_| Failure::Odd("an entry has an id and fields"))?;
-    let mut record = Record {
-        offset: offset(&bytes(id)?)?,
-        tag: 0,
-        topic: Arc::from(""),
-        event: bytes::Bytes::new(),
-        conflation_key: None,
-        is_damaged: false,
-    };
+    let (mut is_ours, mut is_damaged) = (false, false);
+    let (mut topic, mut own_tag, mut event, mut key) = (None, None, None, None);
     let mut fields = list(fields)?.into_iter();
     while let (Some(name), Some(value)) = (fields.next(), fields.next()) {
         let value = bytes(value)?;
         match bytes(name)?.as_slice() {
-            b"tag" => record.tag = tag(&value).unwrap_or_default(),
+            b"epoch" => is_ours = true,
+            b"tag" => own_tag = tag(&value).ok(),
             b"topic" => {
                 let same = topic_before.filter(|before| before.as_bytes() == value);
-                record.topic = same.cloned().unwrap_or_else(|| text(&value));
+                topic = same.cloned().or_else(|| text(&value));
             }
-            b"event" => record.event = value.into(),
-            b"key" => record.conflation_key = Some(text(&value)),
+            b"event" => event = Some(value.into()),
+            b"key" => {
+                key = text(&value);
+                is_damaged |= key.is_none();
+            }
             _ => {}
         }
     }
-    Ok(record)
+    is_damaged |= topic.is_none() || own_tag.is_none() || event.is_none();
+    is_damaged &= is_ours;
+    Ok(Record {
+        offset: offset(&bytes(id)?)?,
+        tag: own_tag.unwrap_or_default(),
+        topic: topic.unwrap_or_default(),
+        event: event.filter(|_| !is_damaged).unwrap_or_default(),
+        conflation_key: key,
+        is_damaged,
+    })
 }
 
-fn text(bytes: &[u8]) -> Arc<str> {
-    Arc::from(String::from_utf8_lossy(bytes).as_ref())
+fn text(bytes: &[u8]) -> Option<Arc<str>> {
+    std::str::from_utf8(bytes).ok().map(Arc::from)
 }
 
 #[cfg(test)]
@@ -191,6 +217,36 @@ mod tests {
         let record = record(entry, None).unwrap();
         assert_eq!((record.offset, record.tag), (Offset::pair(5, 1), 0));
         assert!(record.topic.is_empty() && record.event.is_empty());
+    }
+
+    #[test]
+    fn an_entry_of_ours_that_lacks_a_part_is_damaged() {
+        let whole = [
+            ("epoch", "e"),
+            ("tag", "7"),
+            ("topic", "t"),
+            ("event", "x"),
+            ("key", "k"),
+        ];
+        let read = |fields: &[(&str, &str)]| {
+            let fields = fields
+                .iter()
+                .flat_map(|(name, value)| [bulk(name), bulk(value)]);
+            let entry = Value::Array(vec![bulk("5-1"), Value::Array(fields.collect())]);
+            record(entry, None).unwrap()
+        };
+        assert!(!read(&whole).is_damaged && !read(&whole[..4]).is_damaged);
+        for lost in 1..4 {
+            let mut fields = whole.to_vec();
+            fields.remove(lost);
+            let record = read(&fields);
+            assert!(record.is_damaged && record.event.is_empty(), "{lost}");
+        }
+        let mut fields = whole.to_vec();
+        fields[1].1 = "x7";
+        assert!(read(&fields).is_damaged);
+        fields.remove(0);
+        assert!(!read(&fields).is_damaged, "that of somebody else is none");
     }
 
     #[test]

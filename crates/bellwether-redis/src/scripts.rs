@@ -1,4 +1,4 @@
-//! The two Lua scripts that the server runs: one appends, one reads. Each begins with the same look at the log.
+//! The Lua scripts that the server runs: one appends, one reads, one looks at topics. Each begins with the same look at the log.
 
 /// Appends records, all or none.
 pub(crate) const APPEND: &str = concat!(
@@ -12,17 +12,24 @@ pub(crate) const READ: &str = concat!(
     include_str!("scripts/read.lua")
 );
 
+/// Looks for the newest record of each of some topics.
+pub(crate) const NEWEST: &str = concat!(
+    include_str!("scripts/log.lua"),
+    include_str!("scripts/newest.lua")
+);
+
 /// The names under which the server knows the scripts: the digests of their text.
 #[derive(Clone, Debug)]
 pub(crate) struct Digests {
     pub(crate) append: String,
     pub(crate) read: String,
+    pub(crate) newest: String,
 }
 
-/// Hands both scripts to the server, which answers with their digests.
+/// Hands the scripts to the server, which answers with their digests.
 pub(crate) fn load() -> redis::Pipeline {
     let mut commands = redis::pipe();
-    for script in [APPEND, READ] {
+    for script in [APPEND, READ, NEWEST] {
         commands.cmd("SCRIPT").arg("LOAD").arg(script);
     }
     commands

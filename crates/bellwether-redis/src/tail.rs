@@ -103,6 +103,7 @@ impl Follower {
             self.checked_at = Some(Instant::now());
         }
         self.place = self.place.after(&mut page)?;
+        self.log.server.damage.tell(&self.log, &page.records);
         let bytes = bytes_of(&page);
         if !page.records.is_empty() {
             let average = usize::try_from(bytes).unwrap_or(usize::MAX) / page.records.len();

@@ -7,7 +7,7 @@ use std::sync::mpsc::{Sender, channel};
 
 use bellwether_topics::Offset;
 use bellwether_topics::broker::{
-    Bounds, Broker, BrokerError, BrokerFuture, NewRecord, Page, ReadRequest, Stored, Tail,
+    Bounds, Broker, BrokerError, BrokerFuture, NewRecord, Newest, Page, ReadRequest, Stored, Tail,
 };
 use tokio::sync::{Semaphore, oneshot};
 
@@ -229,6 +229,16 @@ impl Broker for SqliteBroker {
                 max_bytes: request.max_bytes,
             };
             self.0.pool.read(wanted, self.0.settings.timeout).await
+        })
+    }
+
+    fn newest<'a>(&'a self, topics: &'a [Arc<str>]) -> BrokerFuture<'a, Option<Newest>> {
+        Box::pin(async move {
+            if let Condition::ShutDown = self.0.shared.state().condition {
+                return Err(shut_down());
+            }
+            let looking = self.0.pool.newest(topics.to_vec(), self.0.settings.timeout);
+            Ok(Some(looking.await?))
         })
     }
 

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
-use bellwether_topics::broker::{BrokerError, Page};
+use bellwether_topics::broker::{BrokerError, Newest, Page};
 use rusqlite::Connection;
 use tokio::sync::Semaphore;
 
@@ -87,13 +87,32 @@ impl Pool {
         wanted: Wanted,
         timeout: Duration,
     ) -> Result<Page, BrokerError> {
+        self.run(timeout, move |pool| pool.read_now(&wanted)).await
+    }
+
+    /// Looks for the newest records of some topics, as [`read`](Self::read) reads.
+    pub(crate) async fn newest(
+        self: &Arc<Self>,
+        topics: Vec<Arc<str>>,
+        timeout: Duration,
+    ) -> Result<Newest, BrokerError> {
+        let look =
+            move |pool: &Self| pool.on_reader(|connection| read::newest(connection, &topics));
+        self.run(timeout, look).await
+    }
+
+    async fn run<T: Send + 'static>(
+        self: &Arc<Self>,
+        timeout: Duration,
+        work: impl FnOnce(&Self) -> Result<T, Failure> + Send + 'static,
+    ) -> Result<T, BrokerError> {
         let pool = self.clone();
         let reading =
             async move {
                 let permit = pool.permits.clone().acquire_owned().await;
                 let permit = permit.map_err(|_| shut_down())?;
                 let read = tokio::task::spawn_blocking(move || {
-                    let page = pool.read_now(&wanted);
+                    let page = work(&pool);
                     drop(permit);
                     page
                 });
@@ -138,6 +157,23 @@ impl Pool {
 
     fn read_now(&self, wanted: &Wanted) -> Result<Page, Failure> {
         let since = Instant::now();
+        let read = self.on_reader(|connection| read::page(connection, wanted))?;
+        self.tell(&read);
+        let page = read.page;
+        let bytes: usize = page.records.iter().map(|record| record.event.len()).sum();
+        self.metrics.read_seconds.record(since.elapsed());
+        self.metrics
+            .read_records
+            .increment(page.records.len() as u64);
+        self.metrics.read_bytes.increment(bytes as u64);
+        Ok(page)
+    }
+
+    /// Lends a connection.
+    fn on_reader<T>(
+        &self,
+        read: impl FnOnce(&Connection) -> Result<T, Failure>,
+    ) -> Result<T, Failure> {
         let idle = match &mut *self.idle() {
             None => return Err(Failure::shut_down()),
             Some(idle) => idle.readers.pop().ok_or_else(|| idle.lock.clone()),
@@ -146,27 +182,15 @@ impl Pool {
             Ok(reader) => reader,
             Err(lock) => self.connect(lock)?,
         };
-        let page = {
+        let found = {
             let _shared = self
                 .snapshots
                 .read()
                 .unwrap_or_else(PoisonError::into_inner);
-            read::page(&reader.connection, wanted)
+            read(&reader.connection)
         };
-        let page = page.map(|read| {
-            self.tell(&read);
-            read.page
-        });
-        match &page {
-            Ok(page) => {
-                self.put_back(reader);
-                let bytes: usize = page.records.iter().map(|record| record.event.len()).sum();
-                self.metrics.read_seconds.record(since.elapsed());
-                self.metrics
-                    .read_records
-                    .increment(page.records.len() as u64);
-                self.metrics.read_bytes.increment(bytes as u64);
-            }
+        match &found {
+            Ok(_) => self.put_back(reader),
             Err(failure) => {
                 self.metrics.failure(failure.reason);
                 if failure.reason == Reason::Damaged
@@ -179,7 +203,7 @@ impl Pool {
                 }
             }
         }
-        page
+        found
     }
 
     /// Says in the program's log what is damaged, and where, once.

@@ -4,7 +4,7 @@ use std::collections::BinaryHeap;
 use std::sync::Arc;
 
 use bellwether_topics::Offset;
-use bellwether_topics::broker::{Page, Record};
+use bellwether_topics::broker::{Newest, Page, Record};
 use rusqlite::{Connection, params};
 
 use crate::failure::Failure;
@@ -88,6 +88,22 @@ pub(crate) fn page(connection: &Connection, wanted: &Wanted) -> Result<Read, Fai
         page,
         index,
         damaged,
+    })
+}
+
+/// Looks for the newest record of each topic in one snapshot.
+pub(crate) fn newest(connection: &Connection, topics: &[Arc<str>]) -> Result<Newest, Failure> {
+    let snapshot = connection.unchecked_transaction()?;
+    let log = log_row(connection)?;
+    let records = topics
+        .iter()
+        .map(|topic| topics::certain(connection, &log, topic))
+        .collect::<Result<_, _>>()?;
+    snapshot.finish()?;
+    Ok(Newest {
+        epoch: log.epoch,
+        head: Offset::new(log.head),
+        records,
     })
 }
 

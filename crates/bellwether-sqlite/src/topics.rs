@@ -74,6 +74,29 @@ pub(crate) fn newest(connection: &Connection, topic: &str) -> Result<Option<Prev
     Ok(newest.optional()?)
 }
 
+/// The newest record of a topic, if the index over topics says the same.
+pub(crate) fn certain(
+    connection: &Connection,
+    log: &LogRow,
+    topic: &str,
+) -> Result<Option<(Offset, u32)>, Failure> {
+    let Some(Previous {
+        offset,
+        tag: Some(tag),
+    }) = newest(connection, topic)?
+    else {
+        return Ok(None);
+    };
+    let sql = "SELECT max(offset) FROM records WHERE topic = ?1";
+    let mut statement = connection.prepare_cached(sql)?;
+    let indexed: Option<u64> = statement.query_row([topic], |row| row.get(0))?;
+    let is_certain = match indexed {
+        Some(indexed) => indexed == offset && offset <= log.head,
+        None => offset <= log.floor,
+    };
+    Ok(is_certain.then_some((Offset::new(offset), tag)))
+}
+
 /// What a topic has lost.
 pub(crate) fn lost(connection: &Connection, log: &LogRow, topic: &str) -> Result<Trimmed, Failure> {
     let previous = match newest(connection, topic)? {

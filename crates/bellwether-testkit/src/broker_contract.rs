@@ -63,7 +63,7 @@ pub use self::logs::{
     only_the_front_is_trimmed_and_the_floor_tells, what_a_topic_has_lost_is_never_told_too_small,
 };
 pub use self::pages::{
-    a_page_of_some_topics_misses_none_of_theirs,
+    a_look_at_topics_names_their_newest_records, a_page_of_some_topics_misses_none_of_theirs,
     a_page_starts_at_its_anchor_and_pages_join_without_seam,
     pages_of_a_long_log_keep_to_their_budget,
 };
@@ -138,6 +138,7 @@ macro_rules! broker_contract_tests {
             a_reopened_log_goes_on_where_it_was
             after_shutdown_every_call_fails
             pages_of_a_long_log_keep_to_their_budget
+            a_look_at_topics_names_their_newest_records
             a_quiet_topic_that_lost_nothing_is_told_no_gap
             a_quiet_reader_reads_at_most_once_and_then_not_until_something_happens
             a_slow_reader_is_answered_gap_and_first_page_together

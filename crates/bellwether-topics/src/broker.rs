@@ -40,6 +40,7 @@
 //! | tag, keys | columns | fields | headers |
 //! | `append` | one transaction, `synchronous=FULL`; the batch is the group commit | one pipeline of `XADD` | publishes in order, all acks awaited |
 //! | `read` | one read transaction; the index on topic and offset makes `topics` cheap | `XRANGE from + COUNT n` | a pull from `from` |
+//! | `newest` | the table of newest records, against the index | the hash of newest records, in one script | the last message of each subject, sixteen at once, and one look at the stream |
 //! | `tail` | a condition variable after commit | `XREAD BLOCK` on its own connection, timeout above the block | own pull consumer from `from`, recreated on any doubt |
 //! | floor | first row − 1 | `recorded-first-entry-id` | `first_seq` − 1 |
 //! | what a topic has lost | a table of newest records, and each record names the one before it | a hash of newest records, and the same | not known: the server removes without a word |
@@ -80,6 +81,18 @@ pub trait Broker: fmt::Debug + Send + Sync + 'static {
     /// `floor` and `trimmed` of the page must be read after its records, unless all come from one snapshot.
     fn read<'a>(&'a self, request: ReadRequest<'a>) -> BrokerFuture<'a, Page>;
 
+    /// The newest record of each of these topics, in one look at the log; `None` in the place of a topic of which that is
+    /// not certain.
+    ///
+    /// A reader that comes back has nothing to read if its topic's newest record is the last one that it saw, and after a
+    /// restart that holds for thousands of them: their topics are asked about together, at most 128 at once. A newest
+    /// record that was removed may be named. A broker that does not know this cheaply answers `None`, as this does without
+    /// an implementation, and each reader reads a page.
+    fn newest<'a>(&'a self, topics: &'a [Arc<str>]) -> BrokerFuture<'a, Option<Newest>> {
+        let _ = topics;
+        Box::pin(async { Ok(None) })
+    }
+
     /// Follows the log. The first page starts with the record **at** `from`, if it exists, like a read of all topics.
     fn tail(&self, from: Offset) -> BrokerFuture<'_, Box<dyn Tail>>;
 
@@ -101,6 +114,10 @@ impl<B: Broker + ?Sized> Broker for Arc<B> {
 
     fn read<'a>(&'a self, request: ReadRequest<'a>) -> BrokerFuture<'a, Page> {
         (**self).read(request)
+    }
+
+    fn newest<'a>(&'a self, topics: &'a [Arc<str>]) -> BrokerFuture<'a, Option<Newest>> {
+        (**self).newest(topics)
     }
 
     fn tail(&self, from: Offset) -> BrokerFuture<'_, Box<dyn Tail>> {
@@ -226,6 +243,17 @@ pub struct Page {
     /// anchor was. To be read like the floor. The cost should have a bound: topics may be forgotten as long as what is
     /// said of them is not too little.
     pub trimmed: Option<Trimmed>,
+}
+
+/// What [`Broker::newest`] answers.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Newest {
+    /// The epoch of the log.
+    pub epoch: Epoch,
+    /// The newest record of all, at least as new as those of the topics.
+    pub head: Offset,
+    /// Offset and tag of each topic's newest record, in the order of the topics that were asked about.
+    pub records: Vec<Option<(Offset, u32)>>,
 }
 
 /// A log's epoch and ends.

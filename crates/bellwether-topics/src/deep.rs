@@ -15,6 +15,7 @@ use crate::cursor::{Cursor, Epoch, Offset};
 use crate::frame::{Draft, Frame};
 use crate::gap::{Gap, GapReason};
 use crate::log::Log;
+use crate::looks::{Looks, Seen};
 use crate::place::Place;
 
 /// How long any call of a broker may take before it counts as failed.
@@ -55,6 +56,7 @@ pub(crate) enum Answer {
 pub(crate) async fn answer(
     broker: Arc<dyn Broker>,
     permits: Arc<Semaphore>,
+    looks: Option<Looks>,
     log: Arc<Log>,
     topics: Arc<[Arc<str>]>,
     place: Place,
@@ -71,23 +73,34 @@ pub(crate) async fn answer(
     loop {
         // Taken before the question: what this node holds by now the broker has had before it answers.
         let here = log.head();
-        // Invariant: the semaphore is never closed, so the permit is there.
-        let permit = permits.acquire().await;
-        let found = asking.ask(place, question).await;
-        drop(permit);
+        let seen = match (&looks, question, &*topics) {
+            (Some(looks), Question::Page, [topic]) => looks.look(topic).await,
+            _ => None,
+        };
+        let found = match seen.filter(|seen| is_newest(seen, place)) {
+            Some(Seen { epoch, head, .. }) => Ok(Found::Nothing { epoch, head }),
+            None => {
+                // Invariant: the semaphore is never closed, so the permit is there.
+                let _permit = permits.acquire().await;
+                asking.ask(place, question).await
+            }
+        };
         match found {
             Ok(Found::Answer(answer)) => return answer,
-            Ok(Found::Nothing(page)) => {
+            Ok(Found::Nothing {
+                epoch: found_epoch,
+                head: found_head,
+            }) => {
                 let (epoch, head, tag) = here;
-                if epoch != page.epoch || head < place.offset {
+                if epoch != found_epoch || head < place.offset {
                     // The node has yet to learn what the broker has just said.
-                    if has_arrived(&log, page.epoch, place.offset).await {
+                    if has_arrived(&log, found_epoch, place.offset).await {
                         return Answer::LookAgain(Place {
-                            epoch: page.epoch,
+                            epoch: found_epoch,
                             ..place
                         });
                     }
-                } else if page.head >= head {
+                } else if found_head >= head {
                     return Answer::LookAgain(Place {
                         tag,
                         ..Place::chosen(epoch, head)
@@ -123,8 +136,11 @@ struct Asking<'a> {
 /// What the broker said.
 enum Found {
     Answer(Answer),
-    /// The place exists, and nothing comes after it.
-    Nothing(Page),
+    /// The place exists, and nothing comes after it in the log of this epoch, which goes up to this head.
+    Nothing {
+        epoch: Epoch,
+        head: Offset,
+    },
 }
 
 impl Asking<'_> {
@@ -144,7 +160,10 @@ impl Asking<'_> {
                 let (frames, end) = self.frames(&page, place.offset);
                 Ok(match end {
                     Some(end) => Found::Answer(Answer::Page(frames, end)),
-                    None => Found::Nothing(page),
+                    None => Found::Nothing {
+                        epoch: page.epoch,
+                        head: page.head,
+                    },
                 })
             }
             // The records after the place are what is left.
@@ -254,6 +273,12 @@ fn cursor_of(page: &Page, record: &Record) -> Cursor {
         offset: record.offset,
         tag: record.tag,
     }
+}
+
+/// Whether a reader's place is its topic's newest record: then it exists, and nothing of its own comes after it. Pure.
+fn is_newest(seen: &Seen, place: Place) -> bool {
+    let (offset, tag) = seen.newest;
+    seen.epoch == place.epoch && offset == place.offset && place.tag == Some(tag)
 }
 
 /// Decides by the page's anchor whether it continues the reader's history. Pure.

@@ -52,6 +52,7 @@ mod frame;
 mod gap;
 mod history;
 mod log;
+mod looks;
 mod memory;
 #[cfg(test)]
 mod model;

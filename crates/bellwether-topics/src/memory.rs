@@ -11,8 +11,8 @@ use std::time::{Duration, Instant};
 use tokio::sync::Notify;
 
 use crate::broker::{
-    Bounds, Broker, BrokerError, BrokerFuture, NewRecord, Page, ReadRequest, Record, Stored, Tail,
-    Trimmed,
+    Bounds, Broker, BrokerError, BrokerFuture, NewRecord, Newest, Page, ReadRequest, Record,
+    Stored, Tail, Trimmed,
 };
 use crate::clock;
 use crate::cursor::{Cursor, Epoch, Offset};
@@ -233,6 +233,23 @@ impl Broker for Memory {
             let state = lock(&self.0.state);
             state.check()?;
             Ok(state.page(request))
+        })
+    }
+
+    fn newest<'a>(&'a self, topics: &'a [Arc<str>]) -> BrokerFuture<'a, Option<Newest>> {
+        Box::pin(async move {
+            let state = lock(&self.0.state);
+            state.check()?;
+            let newest = |topic: &Arc<str>| {
+                let record = state.records.iter().rev();
+                let record = record.into_iter().find(|record| record.topic == *topic)?;
+                Some((record.offset, record.tag))
+            };
+            Ok(Some(Newest {
+                epoch: state.epoch,
+                head: Offset::new(state.head),
+                records: topics.iter().map(newest).collect(),
+            }))
         })
     }
 

@@ -14,6 +14,7 @@ use crate::cursor::{Cursor, Epoch};
 use crate::error::{Error, Kind};
 use crate::history::{History, Proof};
 use crate::log::Log;
+use crate::looks::Looks;
 use crate::observe::Metrics;
 use crate::pins::Pin;
 use crate::presence::{Seats, Subscriber};
@@ -66,6 +67,7 @@ pub(crate) struct Remote {
     /// Taken on close, which lets the task that appends finish its work and end. The lock guards only that.
     pub(crate) publishes: Mutex<Option<mpsc::Sender<Pending>>>,
     pub(crate) deep_replays: Arc<Semaphore>,
+    pub(crate) looks: Looks,
     pub(crate) is_ready: Arc<AtomicBool>,
     appender: Mutex<Option<JoinHandle<()>>>,
     tailer: JoinHandle<()>,
@@ -155,6 +157,7 @@ impl Topics {
             metrics.clone(),
         ));
         let remote = Remote {
+            looks: Looks::start(broker.clone()),
             broker,
             publishes: Mutex::new(Some(publishes)),
             deep_replays: Arc::new(Semaphore::new(config.max_deep_replays)),

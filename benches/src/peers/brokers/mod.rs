@@ -24,32 +24,41 @@ use daemons::{Daemon, NATS, Program, REDIS};
 /// A further broker is a function and an entry here.
 pub(crate) static FAMILY: Family = Family {
     name: "brokers",
-    peers: &[
-        Peer {
-            name: "memory",
-            about: "`Topics::new()`, nothing on a disk",
-            prepare: ready,
-            serve: memory,
-        },
-        Peer {
-            name: "sqlite",
-            about: "`SqliteBroker`, a file in the build's folder, every setting the default (a commit is an fsync)",
-            prepare: ready,
-            serve: sqlite,
-        },
-        Peer {
-            name: "redis",
-            about: "`RedisBroker` on a `redis-server` of its own with `appendonly yes` and `appendfsync always`",
-            prepare: |_| REDIS.find(),
-            serve: redis,
-        },
-        Peer {
-            name: "nats",
-            about: "`NatsBroker` on a `nats-server` of its own, file storage, `sync_interval` the default (2 minutes)",
-            prepare: |_| NATS.find(),
-            serve: nats,
-        },
-    ],
+    peers: &[MEMORY, SQLITE_FILE, REDIS_SERVER, NATS_SERVER],
+};
+
+/// Those whose log outlives a node.
+pub(crate) static LASTING: Family = Family {
+    name: "brokers that last",
+    peers: &[SQLITE_FILE, REDIS_SERVER, NATS_SERVER],
+};
+
+const MEMORY: Peer = Peer {
+    name: "memory",
+    about: "`Topics::new()`, nothing on a disk",
+    prepare: ready,
+    serve: memory,
+};
+
+const SQLITE_FILE: Peer = Peer {
+    name: "sqlite",
+    about: "`SqliteBroker`, a file in the build's folder, every setting the default (a commit is an fsync)",
+    prepare: ready,
+    serve: sqlite,
+};
+
+const REDIS_SERVER: Peer = Peer {
+    name: "redis",
+    about: "`RedisBroker` on a `redis-server` of its own with `appendonly yes` and `appendfsync always`",
+    prepare: |_| REDIS.find(),
+    serve: redis,
+};
+
+const NATS_SERVER: Peer = Peer {
+    name: "nats",
+    about: "`NatsBroker` on a `nats-server` of its own, file storage, `sync_interval` the default (2 minutes)",
+    prepare: |_| NATS.find(),
+    serve: nats,
 };
 
 /// All that a question publishes stays in memory where there is nothing else.

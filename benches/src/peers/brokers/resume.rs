@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use bellwether::{Delivery, ServerSentEvent, Subscription, Topics};
 use bellwether_topics::broker::{
-    Bounds, Broker, BrokerError, BrokerFuture, NewRecord, Page, ReadRequest, Stored, Tail,
+    Bounds, Broker, BrokerError, BrokerFuture, NewRecord, Newest, Page, ReadRequest, Stored, Tail,
 };
 use bellwether_topics::{Error, Offset};
 use serde::Deserialize;
@@ -42,7 +42,7 @@ struct Found {
     caught_up: f64,
     /// Milliseconds from the first publish to a quiet topic until all readers have theirs.
     delivered: f64,
-    /// Reads of the broker.
+    /// Pages read from the broker, and looks at many topics at once.
     reads: u64,
     quiet_p99: f64,
     p99: f64,
@@ -215,6 +215,15 @@ impl Counting {
         reads > self.answers.load(Ordering::Relaxed) || self.last_answer_age() < SILENCE / 5
     }
 
+    async fn counted<T>(&self, call: impl Future<Output = T>) -> T {
+        self.reads.fetch_add(1, Ordering::Relaxed);
+        let answer = call.await;
+        let nanos = u64::try_from(self.since.elapsed().as_nanos()).unwrap_or(u64::MAX);
+        self.last_answer.fetch_max(nanos, Ordering::Relaxed);
+        self.answers.fetch_add(1, Ordering::Relaxed);
+        answer
+    }
+
     fn last_answer_at(&self) -> Instant {
         self.since + Duration::from_nanos(self.last_answer.load(Ordering::Relaxed))
     }
@@ -238,14 +247,11 @@ impl Broker for Counting {
     }
 
     fn read<'a>(&'a self, request: ReadRequest<'a>) -> BrokerFuture<'a, Page> {
-        Box::pin(async move {
-            self.reads.fetch_add(1, Ordering::Relaxed);
-            let page = self.broker.read(request).await;
-            let nanos = u64::try_from(self.since.elapsed().as_nanos()).unwrap_or(u64::MAX);
-            self.last_answer.fetch_max(nanos, Ordering::Relaxed);
-            self.answers.fetch_add(1, Ordering::Relaxed);
-            page
-        })
+        Box::pin(self.counted(self.broker.read(request)))
+    }
+
+    fn newest<'a>(&'a self, topics: &'a [Arc<str>]) -> BrokerFuture<'a, Option<Newest>> {
+        Box::pin(self.counted(self.broker.newest(topics)))
     }
 
     fn tail(&self, from: Offset) -> BrokerFuture<'_, Box<dyn Tail>> {

@@ -16,10 +16,12 @@ mod publisher;
 mod reader;
 mod scene;
 
+mod damaged;
 mod disk;
 mod frozen;
 mod kills;
 mod outage;
+mod quiet;
 mod restored;
 mod retention;
 mod rolling;

@@ -9,7 +9,9 @@
 mod connect;
 mod consumers;
 mod contract;
+mod damage;
 mod histories;
+mod lines;
 mod outages;
 mod readme;
 mod records;

@@ -1,4 +1,4 @@
--- The beginning of both scripts: which log this is, and whether it still is the one that it was.
+-- The beginning of every script: which log this is, and whether it still is the one that it was.
 --
 -- KEYS: 1 the stream, 2 the hash about it, 3 the hash of each topic's newest record, "id tag". ARGV: 1 the epoch to take if a new one is due, 2 "1" for the thorough look.
 --

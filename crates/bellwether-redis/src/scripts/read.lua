@@ -14,6 +14,18 @@ end
 
 local oldest = redis.call('XRANGE', log, '-', '+', 'COUNT', 1)[1]
 
+-- An entry of a wanted topic. One of ours that has lost its topic may be anybody's: each of its readers is told so.
+local function is_of_wanted(fields)
+  if not wanted then
+    return true
+  end
+  local topic = value_of(fields, 'topic')
+  if topic then
+    return wanted[topic]
+  end
+  return value_of(fields, 'epoch')
+end
+
 -- How many records are looked up, newest first, before it is better to look at all.
 local MAX_LISTED = 128
 local MAX_LISTED_BYTES = 262144
@@ -39,6 +51,10 @@ local function listed()
       local before = entry and value_of(entry[2], 'before')
       if not before then
         return nil
+      end
+      if value_of(entry[2], 'topic') ~= topic then
+        -- The one after it knows whose it was. Without its event, it counts as damaged.
+        entry = { id, { 'epoch', now.epoch, 'tag', tag, 'topic', topic } }
       end
       bytes = bytes + #(value_of(entry[2], 'event') or '')
       found[#found + 1] = entry
@@ -91,7 +107,7 @@ while not is_full do
       entries[#entries + 1] = entry
     else
       local size = #(value_of(entry[2], 'event') or '')
-      local is_wanted = not wanted or wanted[value_of(entry[2], 'topic')]
+      local is_wanted = is_of_wanted(entry[2])
       if is_wanted and records > 0 and bytes + size > max_bytes then
         is_full = true
         break

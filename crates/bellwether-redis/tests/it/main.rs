@@ -3,7 +3,9 @@
 #![allow(clippy::unwrap_used)]
 
 mod contract;
+mod damage;
 mod history;
+mod lines;
 mod outages;
 mod quiet;
 mod records;

@@ -10,7 +10,7 @@ use bellwether_topics::{GapReason, Offset, ServerSentEvent, Subscription, Topics
 use rusqlite::Connection;
 
 use crate::folder::Folder;
-use crate::records::{all, fill, read, three_and_a_tail};
+use crate::records::{all, append, fill, read, record, three_and_a_tail};
 
 const PAGE: u64 = 4096;
 
@@ -289,4 +289,61 @@ async fn a_tail_that_retention_overtook_fails_instead_of_leaving_a_hole() {
     broker.trim_to(10).await.unwrap();
     let error = tail.next().await.unwrap_err();
     assert!(error.to_string().contains("removed before"), "{error}");
+}
+
+/// Changes rows as damage does it: no trigger counts it.
+fn damage(path: &Path, sql: &str) {
+    let guarded = format!("UPDATE guard SET is_ours = 1; {sql}; UPDATE guard SET is_ours = 0");
+    edit(path, &guarded);
+}
+
+#[tokio::test]
+async fn a_damaged_record_is_not_believed_about_what_was_removed_before_it() {
+    let folder = Folder::new();
+    let broker = SqliteBroker::open(folder.log()).unwrap();
+    let topics = Topics::with(broker.clone()).await.unwrap();
+    publish(&topics, 0..60).await;
+    broker.trim_to(20).await.unwrap();
+    topics.close().await.unwrap();
+    // It would say that nothing was removed.
+    damage(
+        &folder.log(),
+        "UPDATE records SET previous = 0, previous_tag = NULL WHERE offset = 41",
+    );
+    let topics = node(&folder).await;
+    let topic = topics.topic("t").unwrap();
+    let mut reader = topic.subscribe().from_start().open().unwrap();
+    let delivery = reader.next().await.unwrap();
+    assert_eq!(delivery.gap().unwrap().reason(), GapReason::Trimmed);
+    topics.close().await.unwrap();
+}
+
+#[tokio::test]
+async fn damage_of_another_topic_is_no_gap_for_a_reader_whose_index_is_wrong() {
+    let folder = Folder::new();
+    let broker = SqliteBroker::open(folder.log()).unwrap();
+    for number in 0..40 {
+        let topic = if number % 2 == 0 { "even" } else { "odd" };
+        append(&broker, &[record(topic, number)]).await.unwrap();
+    }
+    broker.shutdown().await.unwrap();
+    // Of `odd`: its content, its topic, the whole row. Of `even`: an entry of the index.
+    damage(
+        &folder.log(),
+        "UPDATE records SET event = x'00' WHERE offset = 10; UPDATE records SET topic = 'even' WHERE offset = 20;
+         DELETE FROM records WHERE offset = 30; UPDATE records SET topic = 'gone' WHERE offset = 15",
+    );
+    let broker = SqliteBroker::open(folder.log()).unwrap();
+    let of = async |topic: &str| {
+        let page = read(&broker, Offset::ZERO, Some(&[topic.into()]))
+            .await
+            .unwrap();
+        let wanted = page.records.iter().filter(|record| &*record.topic == topic);
+        let wanted: Vec<_> = wanted.collect();
+        let is_damaged = |record: &&&bellwether_topics::broker::Record| record.is_damaged;
+        let damaged = wanted.iter().filter(is_damaged).map(|r| r.offset.low());
+        (wanted.len(), damaged.collect::<Vec<_>>())
+    };
+    assert_eq!(of("odd").await, (20, vec![10, 20, 30]));
+    assert_eq!(of("even").await, (20, vec![15]));
 }

@@ -35,6 +35,7 @@ enum Fault {
     SharedEpoch,
     WorksAfterShutdown,
     StaleHead,
+    StaleTopics,
     FalseGaps,
     EmptyBehindGap,
     ForgetsTheStart,
@@ -49,7 +50,7 @@ enum Fault {
 }
 
 /// Each fault, and the promise that has to notice it.
-const FAULTS: [(Fault, Promise); 28] = [
+const FAULTS: [(Fault, Promise); 29] = [
     (Fault::SwapsRecords, Promise::ComeBack),
     (Fault::DropsRecords, Promise::PagesJoin),
     (Fault::ChangesTags, Promise::ComeBack),
@@ -67,6 +68,7 @@ const FAULTS: [(Fault, Promise); 28] = [
     (Fault::SharedEpoch, Promise::OwnEpoch),
     (Fault::WorksAfterShutdown, Promise::Shutdown),
     (Fault::StaleHead, Promise::QuietReader),
+    (Fault::StaleTopics, Promise::NewestNamed),
     (Fault::FalseGaps, Promise::NoFalseGap),
     (Fault::EmptyBehindGap, Promise::GapWithPage),
     (Fault::ForgetsTheStart, Promise::FromTheStart),
@@ -94,6 +96,7 @@ enum Promise {
     TailFollows,
     TailBeats,
     QuietReader,
+    NewestNamed,
     NoFalseGap,
     GapWithPage,
     FromTheStart,
@@ -103,7 +106,7 @@ enum Promise {
     Budget,
 }
 
-const PROMISES: [Promise; 18] = [
+const PROMISES: [Promise; 19] = [
     Promise::ComeBack,
     Promise::KeyOnce,
     Promise::KeyAfterTrim,
@@ -115,6 +118,7 @@ const PROMISES: [Promise; 18] = [
     Promise::TailFollows,
     Promise::TailBeats,
     Promise::QuietReader,
+    Promise::NewestNamed,
     Promise::NoFalseGap,
     Promise::GapWithPage,
     Promise::FromTheStart,
@@ -152,6 +156,9 @@ async fn is_broken<F: BrokerFactory>(promise: Promise, factory: &F) -> bool {
                 factory,
             ),
         ),
+        Promise::NewestNamed => {
+            Box::pin(pages::a_look_at_topics_names_their_newest_records(factory))
+        }
         Promise::NoFalseGap => Box::pin(readers::a_quiet_topic_that_lost_nothing_is_told_no_gap(
             factory,
         )),

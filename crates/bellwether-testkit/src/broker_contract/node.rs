@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use bellwether_topics::broker::{
-    Bounds, Broker, BrokerError, BrokerFuture, NewRecord, Page, ReadRequest, Stored, Tail,
+    Bounds, Broker, BrokerError, BrokerFuture, NewRecord, Newest, Page, ReadRequest, Stored, Tail,
 };
 use bellwether_topics::{Delivery, Error, Offset, ServerSentEvent, Subscription, Topics};
 
@@ -76,7 +76,7 @@ pub(super) async fn try_publish(node: &Topics, topic: &str, number: u32) -> Resu
     Ok(())
 }
 
-/// The broker under test, and how often it was read.
+/// The broker under test, and how often it was read or looked at for topics.
 #[derive(Debug)]
 pub(super) struct Counted<B> {
     broker: Arc<B>,
@@ -116,6 +116,17 @@ impl<B: Broker> Broker for Counted<B> {
     fn read<'a>(&'a self, request: ReadRequest<'a>) -> BrokerFuture<'a, Page> {
         self.reads.fetch_add(1, Ordering::Relaxed);
         self.broker.read(request)
+    }
+
+    fn newest<'a>(&'a self, topics: &'a [Arc<str>]) -> BrokerFuture<'a, Option<Newest>> {
+        Box::pin(async move {
+            let newest = self.broker.newest(topics).await?;
+            // No answer is no look: the pages that follow are counted.
+            if newest.is_some() {
+                self.reads.fetch_add(1, Ordering::Relaxed);
+            }
+            Ok(newest)
+        })
     }
 
     fn tail(&self, from: Offset) -> BrokerFuture<'_, Box<dyn Tail>> {

@@ -118,3 +118,42 @@ pub async fn pages_of_a_long_log_keep_to_their_budget(factory: &impl BrokerFacto
     }
     assert_eq!(count, RECORDS);
 }
+
+/// What a broker says of topics' newest records is so, or it says nothing: a reader that has seen the newest one reads none.
+pub async fn a_look_at_topics_names_their_newest_records(factory: &impl BrokerFactory) {
+    let broker = factory.open().await;
+    let mut last = Vec::new();
+    let names = ["one", "three", "loud", "unheard", "one"];
+    for (name, numbers) in names.into_iter().zip([0..1, 1..4, 4..304, 0..0, 304..306]) {
+        if !numbers.is_empty() {
+            last.push((name, fill(&*broker, name, numbers).await));
+        }
+    }
+    let topics = names.map(Arc::from);
+    let looked = call("a look", broker.newest(&topics)).await;
+    let Some(newest) = looked.unwrap_or_else(|error| panic!("no look: {error}")) else {
+        println!("not checked: this broker does not know");
+        return;
+    };
+    let bounds = call("the bounds", broker.bounds()).await;
+    let bounds = bounds.unwrap_or_else(|error| panic!("no bounds: {error}"));
+    assert_eq!((newest.epoch, newest.head), (bounds.epoch, bounds.head));
+    let expected = names.map(|name| {
+        let stored = last.iter().rev().find(|(of, _)| *of == name);
+        let newest = stored.and_then(|(_, stored)| stored.last())?;
+        Some((newest.cursor.offset, newest.cursor.tag))
+    });
+    assert_eq!(newest.records, expected);
+
+    if !factory.trim(&broker, 1).await {
+        println!("not checked: this log cannot be trimmed at will");
+        return;
+    }
+    let looked = call("a look", broker.newest(&topics)).await;
+    let looked = looked.unwrap_or_else(|error| panic!("no look: {error}"));
+    let records = looked.map_or_else(Vec::new, |newest| newest.records);
+    // Of those that are gone it may know nothing, but nothing else.
+    for (record, expected) in records.into_iter().zip(expected) {
+        assert!(record.is_none() || record == expected, "{record:?}");
+    }
+}

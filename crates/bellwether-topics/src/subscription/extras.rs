@@ -24,6 +24,8 @@ pub(crate) struct Extras {
     timer: Option<Pin<Box<Sleep>>>,
     deep: Option<Pin<Box<dyn Future<Output = Answer> + Send>>>,
     page: VecDeque<Frame>,
+    /// Whether there was a page since this was last asked.
+    had_page: bool,
 }
 
 impl Extras {
@@ -97,6 +99,11 @@ impl Extras {
 
     pub(super) fn put_page(&mut self, page: VecDeque<Frame>) {
         self.page = page;
+        self.had_page = true;
+    }
+
+    pub(super) fn take_had_page(&mut self) -> bool {
+        std::mem::take(&mut self.had_page)
     }
 
     pub(super) fn has_page(&self) -> bool {

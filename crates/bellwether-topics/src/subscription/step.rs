@@ -141,15 +141,22 @@ impl Subscription {
         let Some(remote) = &self.node.remote else {
             return;
         };
+        let extras = self.extras.get_or_insert_default();
+        // A reader in the middle of a replay has more to read, as a rule.
+        let looks = match extras.take_had_page() {
+            true => None,
+            false => Some(remote.looks.clone()),
+        };
         let answer = deep::answer(
             remote.broker.clone(),
             remote.deep_replays.clone(),
+            looks,
             self.node.log.clone(),
             self.seat.subscriber.topics.clone(),
             self.reader.place,
             question,
         );
-        self.extras.get_or_insert_default().await_answer(answer);
+        extras.await_answer(answer);
     }
 
     /// Goes by what the broker said: [`Step::Skipped`] if there is nothing to deliver yet.

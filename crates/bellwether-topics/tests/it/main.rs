@@ -10,6 +10,7 @@ mod catching_up;
 mod checker;
 mod contract;
 mod counted;
+mod crowd;
 mod cursors;
 mod grants;
 mod metrics;

@@ -5,7 +5,8 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 use bellwether_topics::broker::{
-    Bounds, Broker, BrokerError, BrokerFuture, NewRecord, Page, ReadRequest, Stored, Tail, Trimmed,
+    Bounds, Broker, BrokerError, BrokerFuture, NewRecord, Newest, Page, ReadRequest, Stored, Tail,
+    Trimmed,
 };
 use bellwether_topics::{Epoch, Offset};
 use bytes::Bytes;
@@ -211,6 +212,36 @@ impl<B: Broker> Broker for Broken<B> {
                 _ => {}
             }
             Ok(page)
+        })
+    }
+
+    fn newest<'a>(&'a self, topics: &'a [Arc<str>]) -> BrokerFuture<'a, Option<Newest>> {
+        Box::pin(async move {
+            let Some(mut newest) = self.good.newest(topics).await? else {
+                return Ok(None);
+            };
+            newest.epoch = self.epoch(newest.epoch);
+            match self.fault {
+                Fault::SharedEpoch => newest.epoch = Epoch(1),
+                Fault::StaleHead => {
+                    newest.head = Offset::new(newest.head.low().saturating_sub(1));
+                }
+                Fault::StaleTopics => {
+                    for (topic, record) in topics.iter().zip(&mut newest.records) {
+                        let request = ReadRequest {
+                            from: Offset::ZERO,
+                            topics: Some(std::slice::from_ref(topic)),
+                            max_records: 1,
+                            max_bytes: usize::MAX,
+                        };
+                        let page = self.good.read(request).await?;
+                        let first = page.records.first();
+                        *record = first.map(|record| (record.offset, record.tag));
+                    }
+                }
+                _ => {}
+            }
+            Ok(Some(newest))
         })
     }
 

@@ -1,0 +1,246 @@
+//! [`Swept`]: which messages the server has lost from the middle of the stream.
+//!
+//! A server that finds a message's checksum wrong leaves it out, says nothing and still counts it. The numbers of one
+//! topic's messages have holes anyway, so the reader of a topic cannot see that. A node therefore goes through the numbers of
+//! all messages once, without their content, as far as its readers need them, and remembers the holes.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use bellwether_topics::Epoch;
+use bellwether_topics::broker::{Bounds, BrokerError, Page, ReadRequest};
+
+use crate::api::Pull;
+use crate::feed::{End, Feed, Item};
+use crate::record;
+use crate::shared::Shared;
+
+/// How many messages are asked for at once.
+const BATCH: usize = 4096;
+/// How far is gone through towards the beginning at once, so that a call that takes too long was not for nothing.
+const STEP: u64 = 32_768;
+/// How long the consumer is kept that has gone up to the end; the server keeps it twice as long.
+const MAX_IDLE_TIME: Duration = Duration::from_secs(1);
+/// The most damaged records that are put into one page.
+const MAX_TOLD: usize = 1024;
+/// The most holes of a log that the program's log is told.
+const MAX_LOGGED: usize = 1024;
+
+/// The part of a stream that was gone through.
+#[derive(Debug, Default)]
+pub(crate) struct Swept {
+    epoch: Option<Epoch>,
+    /// What lies after `low`, up to `high`, is known.
+    low: u64,
+    high: u64,
+    /// Holes: the first number of each, and the last.
+    holes: BTreeMap<u64, u64>,
+    /// The consumer that has gone up to the end, and when: many readers at once ask for a little more each.
+    feed: Option<(Feed, Instant)>,
+}
+
+impl Swept {
+    fn take_feed(&mut self) -> Option<Feed> {
+        let (feed, used_at) = self.feed.take()?;
+        (used_at.elapsed() < MAX_IDLE_TIME && feed.is_current()).then_some(feed)
+    }
+
+    /// Takes note of a hole; tells whether it was not known.
+    fn add(&mut self, first: u64, last: u64) -> bool {
+        first <= last && self.holes.insert(first, last).is_none()
+    }
+
+    /// The numbers after one, up to another, that are missing; at most so many.
+    fn missing(&self, after: u64, to: u64, max: usize) -> Vec<u64> {
+        let holes = self.holes.range(..=to);
+        let numbers = holes.flat_map(|(first, last)| (*first).max(after + 1)..=(*last).min(to));
+        numbers.take(max).collect()
+    }
+}
+
+impl Shared {
+    /// Puts a damaged record in the place of each message that the server has lost from a page's part of the stream. Nothing
+    /// tells whose it was, so the readers of any topic are told.
+    pub(crate) async fn with_lost(
+        &self,
+        page: &mut Page,
+        request: &ReadRequest<'_>,
+    ) -> Result<(), BrokerError> {
+        if request.from.high() != 0 {
+            return Ok(());
+        }
+        let last = page.records.last().map(|record| record.offset);
+        let to = last
+            .filter(|last| *last > request.from)
+            .unwrap_or(page.head);
+        // With the place itself: whoever was told a gap over it comes back with its id.
+        let after = page.floor.low().max(request.from.low().saturating_sub(1));
+        let topic = match request.topics {
+            Some([topic, ..]) => topic.clone(),
+            _ => Arc::from(""),
+        };
+        let head = page.head.low();
+        let lost = self.lost(page.epoch, after, to.low(), head).await?;
+        let is_cut = lost.len() == MAX_TOLD;
+        if let (true, Some(end)) = (is_cut, lost.last()) {
+            page.records.retain(|record| record.offset.low() <= *end);
+        }
+        if !lost.is_empty() {
+            let lost = lost
+                .iter()
+                .map(|number| record::lost(*number, topic.clone()));
+            page.records.extend(lost);
+            page.records.sort_by_key(|record| record.offset);
+        }
+        Ok(())
+    }
+
+    /// The last message that the server has lost at a number or after it.
+    pub(crate) async fn last_lost(
+        &self,
+        bounds: Bounds,
+        from: u64,
+    ) -> Result<Option<u64>, BrokerError> {
+        let (head, after) = (bounds.head.low(), from.saturating_sub(1));
+        let lost = self.lost(bounds.epoch, after, head, head).await?;
+        Ok(match lost.len() {
+            // There may be more.
+            MAX_TOLD => Some(head),
+            _ => lost.last().copied(),
+        })
+    }
+
+    /// The numbers after one, up to another, that the server has lost; at most [`MAX_TOLD`]. Dropped, it goes on with the next
+    /// call.
+    async fn lost(
+        &self,
+        epoch: Epoch,
+        after: u64,
+        to: u64,
+        head: u64,
+    ) -> Result<Vec<u64>, BrokerError> {
+        // Held while the stream is gone through, so that readers who come at once wait for one sweep.
+        let mut swept = self.swept.lock().await;
+        if swept.epoch != Some(epoch) {
+            *swept = Swept {
+                epoch: Some(epoch),
+                low: after,
+                high: after,
+                holes: BTreeMap::new(),
+                feed: None,
+            };
+        }
+        while after < swept.low {
+            let low = swept.low;
+            let start = after.max(low.saturating_sub(STEP));
+            let mut feed = self.open_sweep(start).await?;
+            self.sweep(&mut swept, &mut feed, start, low, false).await?;
+            swept.low = start;
+        }
+        if to > swept.high {
+            // All the way, so that the next page asks for nothing.
+            let (high, end) = (swept.high, head.max(to));
+            let mut feed = match swept.take_feed() {
+                Some(feed) => feed,
+                None => self.open_sweep(high).await?,
+            };
+            self.sweep(&mut swept, &mut feed, high, end, true).await?;
+            swept.high = swept.high.max(end);
+            swept.feed = Some((feed, Instant::now()));
+        }
+        Ok(swept.missing(after, to, MAX_TOLD))
+    }
+
+    /// Takes note of what the tail has brought without a hole.
+    pub(crate) fn passed(&self, epoch: Epoch, before: u64, last: u64) {
+        // While the stream is gone through, that finds it out.
+        if let Ok(mut swept) = self.swept.try_lock()
+            && swept.epoch == Some(epoch)
+            && before <= swept.high
+        {
+            swept.high = swept.high.max(last);
+        }
+    }
+
+    async fn open_sweep(&self, after: u64) -> Result<Feed, BrokerError> {
+        Ok(Feed::open_bare(&self.link, &self.wanted, after + 1).await?)
+    }
+
+    /// Goes on with a feed that has brought nothing beyond `after`, and everything before it or nothing at all.
+    async fn sweep(
+        &self,
+        swept: &mut Swept,
+        feed: &mut Feed,
+        after: u64,
+        to: u64,
+        is_upwards: bool,
+    ) -> Result<(), BrokerError> {
+        let mut before = after;
+        // What such a pull says of the end may be from before there was this end.
+        let mut is_old_pull = feed.is_pulling();
+        while before < to {
+            let pull = Pull {
+                batch: BATCH,
+                max_bytes: 0,
+                expires: 0,
+                idle_heartbeat: 0,
+                no_wait: true,
+            };
+            if !feed.is_pulling() {
+                is_old_pull = false;
+                feed.pull(pull).await?;
+            }
+            while feed.is_pulling() && before < to {
+                match feed.next().await? {
+                    Item::Record(_, delivery) => {
+                        // Upwards what lies beyond the end counts too: the same feed does not bring it again.
+                        let end = match is_upwards {
+                            true => delivery.stream,
+                            false => delivery.stream.min(to + 1),
+                        };
+                        self.note(swept, before + 1, end.saturating_sub(1));
+                        before = before.max(delivery.stream);
+                    }
+                    Item::Beat => {}
+                    Item::End(End::Full) => {}
+                    Item::End(End::Quiet) if is_old_pull => {}
+                    Item::End(End::Quiet) => {
+                        self.note(swept, before + 1, to);
+                        before = to;
+                    }
+                }
+            }
+            if is_upwards {
+                swept.high = before;
+            }
+        }
+        Ok(())
+    }
+
+    fn note(&self, swept: &mut Swept, first: u64, last: u64) {
+        if swept.add(first, last) && swept.holes.len() <= MAX_LOGGED {
+            tracing::error!(
+                stream = %self.stream(),
+                first,
+                last,
+                "the server has lost messages from the middle of the stream; readers that pass them are told a gap"
+            );
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn holes_are_told_within_the_part_that_is_asked_for() {
+        let mut swept = Swept::default();
+        assert!(swept.add(5, 7) && swept.add(20, 20) && !swept.add(5, 7) && !swept.add(9, 8));
+        assert_eq!(swept.missing(0, 100, 9), [5, 6, 7, 20]);
+        assert_eq!(swept.missing(5, 19, 9), [6, 7]);
+        assert_eq!(swept.missing(7, 19, 9), [0_u64; 0]);
+        assert_eq!(swept.missing(0, 100, 2), [5, 6]);
+    }
+}
