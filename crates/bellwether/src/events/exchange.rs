@@ -18,7 +18,7 @@ use super::response::{EventsBody, Overrides, Pending, PendingEvents};
 use crate::http_error::HttpError;
 use crate::lifecycle::{Lifecycle, Presence, PresenceLink, StreamGuard};
 use crate::request::sent_last_event_id;
-use crate::send::{ConnectionState, EventBody, Source};
+use crate::send::{EventBody, Source, StreamState};
 use crate::stream::{FINISHED, StreamDefaults, StreamOptions};
 
 /// What has to be known of a request to answer it with events.
@@ -27,7 +27,7 @@ pub(crate) struct Exchange {
     /// The id after which the client wants to go on, cut to a length at which it is none of ours.
     last_event_id: Option<String>,
     presence: Arc<Presence>,
-    connection: Option<Arc<ConnectionState>>,
+    stream_state: Option<Arc<StreamState>>,
     defaults: Option<Arc<StreamDefaults>>,
     path: Arc<str>,
 }
@@ -67,7 +67,7 @@ impl Exchange {
         let linked = extensions
             .get::<PresenceLink>()
             .and_then(PresenceLink::upgrade);
-        let connection = extensions.get::<Arc<ConnectionState>>().cloned();
+        let stream_state = extensions.get::<Arc<StreamState>>().cloned();
         let defaults = extensions.get::<Arc<StreamDefaults>>().cloned();
         let path = match extensions.get::<MatchedPath>() {
             Some(matched) => Lifecycle::current().route(matched.as_str()),
@@ -84,7 +84,7 @@ impl Exchange {
             acceptable: !is_taken_at_its_word || accepts_event_stream(request.headers()),
             last_event_id: sent_last_event_id(request.headers(), request.uri()),
             presence,
-            connection,
+            stream_state,
             defaults,
             path,
         }
@@ -172,7 +172,7 @@ impl Exchange {
             options,
             guard,
             self.presence,
-            self.connection,
+            self.stream_state,
             has_id,
         );
         match body.prime().await {

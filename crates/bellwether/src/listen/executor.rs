@@ -83,7 +83,7 @@ impl<F: Future<Output = ()>> Future for StreamTask<F> {
             .timer
             .get_or_insert_with(|| Box::pin(tokio::time::sleep_until(due)));
         ready!(timer.as_mut().poll(cx));
-        stream.state.note_timed_out();
+        stream.stream_state.note_timed_out();
         tracing::debug!(reason = "too_slow", "stream closed");
         Poll::Ready(())
     }

@@ -13,7 +13,7 @@ use axum::response::Response;
 use tokio::time::Instant;
 
 use crate::admission::Refusal;
-use crate::send::ConnectionState;
+use crate::send::StreamState;
 
 use super::clock::Clock;
 
@@ -23,7 +23,7 @@ pub(super) struct Pulse {
     ///
     /// Made at the first request and not before: it outlives the task of the connection, and would hold what lies
     /// around it in memory if it were allocated between the parts of that.
-    state: OnceLock<Arc<ConnectionState>>,
+    stream_state: OnceLock<Arc<StreamState>>,
     pub(super) peer: Option<SocketAddr>,
     /// Why this connection is only told to go away.
     pub(super) refusal: Option<Refusal>,
@@ -78,7 +78,7 @@ struct Http2 {
 #[derive(Default)]
 pub(super) struct Http2Stream {
     /// What the event body of this stream sees.
-    pub(super) state: Arc<ConnectionState>,
+    pub(super) stream_state: Arc<StreamState>,
     /// The body has handed over a piece and was not asked for the next one since.
     has_unsent: AtomicBool,
 }
@@ -113,7 +113,7 @@ pub(super) enum Direction {
 impl Pulse {
     pub(super) fn new(clock: Clock, peer: Option<SocketAddr>, refusal: Option<Refusal>) -> Self {
         Self {
-            state: OnceLock::new(),
+            stream_state: OnceLock::new(),
             peer,
             refusal,
             body: AtomicU8::new(BodyProgress::Read as u8),
@@ -131,13 +131,15 @@ impl Pulse {
     }
 
     /// What the event body of an HTTP/1 connection sees.
-    pub(super) fn state(&self) -> &Arc<ConnectionState> {
-        self.state.get_or_init(Arc::default)
+    pub(super) fn stream_state(&self) -> &Arc<StreamState> {
+        self.stream_state.get_or_init(Arc::default)
     }
 
     /// Whether an event body is active on this HTTP/1 connection.
     pub(super) fn is_streaming(&self) -> bool {
-        self.state.get().is_some_and(|state| state.is_streaming())
+        self.stream_state
+            .get()
+            .is_some_and(|stream_state| stream_state.is_streaming())
     }
 
     fn inner(&self) -> MutexGuard<'_, Inner> {
@@ -166,22 +168,22 @@ impl Pulse {
 
     /// The client has closed or reset the connection.
     pub(super) fn note_gone(&self) {
-        self.for_each_state(ConnectionState::note_gone);
+        self.for_each_stream(StreamState::note_gone);
     }
 
     /// The client takes nothing any more.
     pub(super) fn note_timed_out(&self) {
-        self.for_each_state(ConnectionState::note_timed_out);
+        self.for_each_stream(StreamState::note_timed_out);
     }
 
-    fn for_each_state(&self, note: impl Fn(&ConnectionState)) {
-        note(self.state());
+    fn for_each_stream(&self, note: impl Fn(&StreamState)) {
+        note(self.stream_state());
         if let Some(http2) = &self.inner().http2 {
             http2
                 .open
                 .iter()
                 .filter_map(Weak::upgrade)
-                .for_each(|stream| note(&stream.state));
+                .for_each(|stream| note(&stream.stream_state));
         }
     }
 
@@ -238,8 +240,8 @@ impl Pulse {
     /// Hyper has written everything that it was given.
     pub(super) fn note_flushed(&self) {
         // On HTTP/2 no body sees this state: a flush tells nothing about the bytes of one stream.
-        if let Some(state) = self.state.get() {
-            state.note_flushed();
+        if let Some(stream_state) = self.stream_state.get() {
+            stream_state.note_flushed();
         }
         self.is_flushed.store(true, Ordering::Release);
     }

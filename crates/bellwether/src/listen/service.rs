@@ -93,10 +93,10 @@ impl hyper::service::Service<Request<Incoming>> for Requests {
         let time = self.shared.timeouts.body_read;
         let mut request = request.map(|body| request_body(body, is_http1, time, &pulse, &late));
         let extensions = request.extensions_mut();
-        let state = http2
+        let stream_state = http2
             .as_ref()
-            .map_or_else(|| pulse.state(), |stream| &stream.state);
-        extensions.insert(Arc::clone(state));
+            .map_or_else(|| pulse.stream_state(), |stream| &stream.stream_state);
+        extensions.insert(Arc::clone(stream_state));
         if let Some(peer) = pulse.peer {
             extensions.insert(ConnectInfo(peer));
         }

@@ -31,10 +31,10 @@ pub(super) fn drive(shared: &Arc<Shared>, pulse: &Pulse, detached: Detached, io:
     is_reusable &= !shared.lifecycle.is_stopping();
     let (parts, body) = response.into_parts();
     ahead.splice(0..0, read.iter().copied());
-    let connection = Arc::clone(pulse.state());
+    let stream_state = Arc::clone(pulse.stream_state());
 
     #[cfg(target_os = "linux")]
-    let transport = match connection.has_reads() {
+    let transport = match stream_state.has_reads() {
         false => transport,
         true => match transport.part() {
             Parted::Shard(socket) => {
@@ -49,7 +49,7 @@ pub(super) fn drive(shared: &Arc<Shared>, pulse: &Pulse, detached: Detached, io:
                 shared.engine.take(Arrival {
                     socket,
                     permit,
-                    connection,
+                    stream_state,
                     head,
                     body,
                     input,
@@ -64,7 +64,7 @@ pub(super) fn drive(shared: &Arc<Shared>, pulse: &Pulse, detached: Detached, io:
     write_head(&parts, !is_reusable, &shared.date, &mut head);
     let task = StreamTask::new(Start {
         wire: transport,
-        connection,
+        stream_state,
         head,
         body,
         ahead: is_reusable.then(|| ahead.into()),

@@ -19,10 +19,10 @@ use http_body::Frame;
 use tokio::time::Instant;
 
 use super::blocking;
-use super::connection::{Attachment, ConnectionState, Reads, Visit};
 use super::feed::{Found, Portion};
 use super::leaving;
 use super::source::{Filled, Filling, Source};
+use super::stream_state::{Attachment, Reads, StreamState, Visit};
 use super::timer::Timer;
 use crate::lifecycle::{CloseReason, Presence, StreamGuard, StreamPath, Streams};
 use crate::stream::{
@@ -44,7 +44,7 @@ pub(crate) struct EventBody {
     /// Gone once it is known that nobody can ask whether the client has left.
     presence: Option<Arc<Presence>>,
     /// Our server's side of the connection, if our server carries the stream.
-    connection: Option<Arc<ConnectionState>>,
+    stream_state: Option<Arc<StreamState>>,
     driver: Driver,
     /// The reader came without an id and has been given none yet.
     awaits_id: bool,
@@ -98,15 +98,15 @@ impl EventBody {
         mut options: Arc<StreamOptions>,
         guard: StreamGuard,
         presence: Arc<Presence>,
-        connection: Option<Arc<ConnectionState>>,
+        stream_state: Option<Arc<StreamState>>,
         has_id: bool,
     ) -> Self {
         let mut primed = Vec::new();
         write_retry(&mut primed, options.retry.unwrap_or_else(first_retry));
         if let Source::Subscription(subscription) = &source
-            && let Some(connection) = connection.as_ref().filter(|_| options.engine)
+            && let Some(stream_state) = stream_state.as_ref().filter(|_| options.engine)
         {
-            connection.offer(Reads {
+            stream_state.offer(Reads {
                 topics: subscription.topics().collect(),
                 is_shareable: subscription.is_shareable(),
             });
@@ -115,8 +115,8 @@ impl EventBody {
             // Said once; without it many streams have the same options.
             Arc::make_mut(&mut options).retry = None;
         }
-        if let Some(connection) = &connection {
-            connection.begin_streaming();
+        if let Some(stream_state) = &stream_state {
+            stream_state.begin_streaming();
         }
         Self {
             source: Some(source),
@@ -124,7 +124,7 @@ impl EventBody {
             guard,
             awaits_id: !has_id,
             presence: Some(presence),
-            connection,
+            stream_state,
             driver: Driver::Unknown,
             primed: Primed::of(primed),
         }
@@ -278,8 +278,8 @@ impl EventBody {
         let outcome = Outcome::Failed(error);
         let reason = self.machine.source_is_done(outcome, now, plan, out);
         self.guard.close_for(reason);
-        if let Some(connection) = &self.connection {
-            connection.mark_flush();
+        if let Some(stream_state) = &self.stream_state {
+            stream_state.mark_flush();
         }
     }
 
@@ -336,21 +336,21 @@ impl EventBody {
 
     /// Finds out who drives the body: at the first poll, and again if a poll does not come from the shard.
     fn settle_driver(&mut self, cx: &Context<'_>) {
-        let connection = self.connection.as_deref();
+        let stream_state = self.stream_state.as_deref();
         match &self.driver {
             Driver::Any(_) => {}
             Driver::Shard { attachment, .. } if attachment.polling.is_by(cx) => {}
             // A layer polls in its own way, and does so from now on.
             Driver::Shard { .. } => {
-                if let Some(connection) = connection {
-                    connection.set_deadline(None);
+                if let Some(stream_state) = stream_state {
+                    stream_state.set_deadline(None);
                 }
                 self.driver = Driver::Any(Box::new(Timer::new(self.guard.lifecycle())));
             }
             Driver::Unknown => {
                 self.presence.take_if(|presence| !presence.is_needed());
-                let attachment = connection
-                    .and_then(ConnectionState::take_attachment)
+                let attachment = stream_state
+                    .and_then(StreamState::take_attachment)
                     .filter(|attachment| attachment.polling.is_by(cx));
                 self.driver = match attachment {
                     Some(attachment) => {
@@ -361,7 +361,7 @@ impl EventBody {
                         }
                     }
                     None => {
-                        drop(connection.map(ConnectionState::take_reads));
+                        drop(stream_state.map(StreamState::take_reads));
                         Streams::note_path(StreamPath::Body);
                         Driver::Any(Box::new(Timer::new(self.guard.lifecycle())))
                     }
@@ -383,8 +383,8 @@ impl EventBody {
                 {
                     deadline = deadline.into_iter().chain([Instant::from_std(at)]).min();
                 }
-                if let Some(connection) = &self.connection {
-                    connection.set_deadline(deadline);
+                if let Some(stream_state) = &self.stream_state {
+                    stream_state.set_deadline(deadline);
                 }
                 Poll::Pending
             }
@@ -395,8 +395,8 @@ impl EventBody {
     fn poll_flushed(&mut self, cx: &mut Context<'_>) {
         if self.machine.awaits_flush()
             && self.primed.is_empty()
-            && let Some(connection) = &self.connection
-            && connection.poll_flushed(cx)
+            && let Some(stream_state) = &self.stream_state
+            && stream_state.poll_flushed(cx)
         {
             self.machine.flushed(Instant::now());
         }
@@ -435,12 +435,13 @@ impl EventBody {
 
     /// The reason for an end that nobody announced: the body was dropped.
     fn reason_of_drop(&self) -> CloseReason {
-        let connection = self.connection.as_ref();
-        if std::thread::panicking() || connection.is_some_and(|c| c.has_failed()) {
+        let stream_state = self.stream_state.as_ref();
+        if std::thread::panicking() || stream_state.is_some_and(|c| c.has_failed()) {
             CloseReason::Error
-        } else if connection.is_some_and(|c| c.has_timed_out()) {
+        } else if stream_state.is_some_and(|c| c.has_timed_out()) {
             CloseReason::TooSlow
-        } else if self.guard.lifecycle().is_stopping() && !connection.is_some_and(|c| c.is_gone()) {
+        } else if self.guard.lifecycle().is_stopping() && !stream_state.is_some_and(|c| c.is_gone())
+        {
             CloseReason::Stopping
         } else {
             CloseReason::ClientLeft
@@ -505,8 +506,8 @@ impl Drop for EventBody {
         let reason = self.reason_of_drop();
         self.guard.close_for(reason);
         self.retire();
-        if let Some(connection) = &self.connection {
-            connection.end_streaming();
+        if let Some(stream_state) = &self.stream_state {
+            stream_state.end_streaming();
         }
     }
 }

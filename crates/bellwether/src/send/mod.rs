@@ -3,16 +3,11 @@
 //! [`body`] joins a [`source`] of events to the rules in [`stream`](crate::stream). Layers wrap it. Who polls it is
 //! decided once, when the response is there: hyper (HTTP/2, HTTP/1.0, other servers) pulls it as any body; a [`task`]
 //! sends one stream over one socket; a [`shard`] of the [`engine`] sends many. Our own two drivers write through an
-//! [`outlet`], which frames chunks and keeps what a socket did not take. [`connection`] holds what a body and its driver
+//! [`outlet`], which frames chunks and keeps what a socket did not take. [`stream_state`] holds what a body and its driver
 //! tell each other, [`feed`] what a shard has read for many.
 
 mod blocking;
 mod body;
-#[cfg_attr(
-    not(target_os = "linux"),
-    allow(dead_code, reason = "only a shard uses all of it")
-)]
-mod connection;
 #[cfg(target_os = "linux")]
 mod engine;
 #[cfg_attr(
@@ -30,11 +25,15 @@ mod outlet;
 #[cfg(target_os = "linux")]
 mod shard;
 mod source;
+#[cfg_attr(
+    not(target_os = "linux"),
+    allow(dead_code, reason = "only a shard uses all of it")
+)]
+mod stream_state;
 mod task;
 mod timer;
 
 pub(crate) use body::EventBody;
-pub(crate) use connection::{ConnectionState, MAX_AHEAD_BYTES};
 #[cfg(target_os = "linux")]
 pub(crate) use engine::{Engine, Returned, Rules};
 #[cfg(target_os = "linux")]
@@ -46,4 +45,5 @@ pub(crate) use shard::TlsSocket;
 #[cfg(target_os = "linux")]
 pub(crate) use shard::{Arrival, Input, ShardSocket};
 pub(crate) use source::{Filled, Filling, Producer, Source};
+pub(crate) use stream_state::{MAX_AHEAD_BYTES, StreamState};
 pub(crate) use task::{Start, StreamTask};

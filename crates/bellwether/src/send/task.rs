@@ -15,10 +15,10 @@ use http_body::Body as _;
 use tokio::time::{Instant, Sleep};
 use tokio_util::sync::WaitForCancellationFutureOwned;
 
-use super::connection::{ConnectionState, MAX_AHEAD_BYTES};
 use super::outlet::{
     Gone, LAST_CHUNK, LINGER, MAX_DISCARDED_BYTES, Outlet, Sent, Wire, append_chunk,
 };
+use super::stream_state::{MAX_AHEAD_BYTES, StreamState};
 
 /// After this many frames other tasks get their turn.
 const FRAMES_PER_POLL: usize = 16;
@@ -26,7 +26,7 @@ const FRAMES_PER_POLL: usize = 16;
 /// A stream to send.
 pub(crate) struct Start<W> {
     pub(crate) wire: W,
-    pub(crate) connection: Arc<ConnectionState>,
+    pub(crate) stream_state: Arc<StreamState>,
     /// The head of the response, to be written before the body.
     pub(crate) head: Vec<u8>,
     /// The body with everything that layers have put around it.
@@ -45,7 +45,7 @@ pub(crate) struct Start<W> {
 pub(crate) struct StreamTask<W> {
     outlet: Option<Outlet<W>>,
     body: Option<Body>,
-    connection: Arc<ConnectionState>,
+    stream_state: Arc<StreamState>,
     input: Input,
     end: Option<End>,
     write_stall: Duration,
@@ -74,7 +74,7 @@ impl<W: Wire + Unpin> StreamTask<W> {
         Self {
             outlet: Some(Outlet::new(start.wire)),
             body: Some(start.body),
-            connection: start.connection,
+            stream_state: start.stream_state,
             input: match start.ahead {
                 Some(ahead) => Input::NextRequest(ahead.into()),
                 None => Input::Discard(0),
@@ -114,7 +114,7 @@ impl<W: Wire + Unpin> StreamTask<W> {
                     .send(cx, &bytes, now, |taken| bytes.slice(taken..))
                     .map_err(|error| Gone::from(&error))?;
                 if sent == Sent::All {
-                    self.connection.note_flushed();
+                    self.stream_state.note_flushed();
                 }
             }
         }
@@ -139,7 +139,7 @@ impl<W: Wire + Unpin> StreamTask<W> {
             }
             // Without its last chunk the client can tell the stream from a finished one.
             Poll::Ready(Some(Err(_))) => {
-                self.connection.note_failed();
+                self.stream_state.note_failed();
                 self.end = Some(End::Cut);
                 self.body = None;
             }
@@ -164,7 +164,7 @@ impl<W: Wire + Unpin> StreamTask<W> {
         let sent = outlet.flush(cx, Instant::now());
         if sent.map_err(|error| Gone::from(&error))? == Sent::All {
             self.timer = None;
-            self.connection.note_flushed();
+            self.stream_state.note_flushed();
             return Poll::Ready(Ok(()));
         }
         let late = outlet
@@ -242,9 +242,9 @@ impl<W: Wire + Unpin> Future for StreamTask<W> {
         };
         match result {
             Ok(()) => {}
-            Err(Gone::Left) => self.connection.note_gone(),
-            Err(Gone::Silent) => self.connection.note_timed_out(),
-            Err(Gone::Ours) => self.connection.note_failed(),
+            Err(Gone::Left) => self.stream_state.note_gone(),
+            Err(Gone::Silent) => self.stream_state.note_timed_out(),
+            Err(Gone::Ours) => self.stream_state.note_failed(),
         }
         // The account of the stream is settled before its socket closes.
         self.body = None;

@@ -6,9 +6,9 @@ use bellwether_topics::{LogReader, ServerSentEvent, Topic, Topics};
 
 use super::*;
 use crate::lifecycle::Lifecycle;
-use crate::send::connection::Polling;
 use crate::send::feed::Feed;
 use crate::send::shard::read_frames;
+use crate::send::stream_state::Polling;
 use crate::stream::StreamDefaults;
 
 /// What a shard is to one body.
@@ -24,17 +24,17 @@ impl Visitor {
         let log = topic.reader();
         let feed = Arc::new(Feed::new(log.place()));
         let polling = Arc::<Polling>::default();
-        let connection = Arc::<ConnectionState>::default();
+        let stream_state = Arc::<StreamState>::default();
         let subscription = topic.subscribe().open().expect("a subscription");
         let body = EventBody::new(
             Source::Subscription(subscription),
             StreamDefaults::new().options(),
             StreamGuard::open(Lifecycle::new(), "/".into()),
             Arc::default(),
-            Some(Arc::clone(&connection)),
+            Some(Arc::clone(&stream_state)),
             true,
         );
-        connection.attach(Attachment {
+        stream_state.attach(Attachment {
             feed: Some(Arc::clone(&feed)),
             polling: Arc::clone(&polling),
         });
@@ -110,8 +110,8 @@ fn a_body_that_waits_holds_little() {
     assert!(size_of::<EventBody>() <= 304, "{}", size_of::<EventBody>());
     // With the two counts of its `Arc` it fills a block of 80 bytes, as allocators count.
     assert!(
-        size_of::<ConnectionState>() <= 56,
+        size_of::<StreamState>() <= 56,
         "{}",
-        size_of::<ConnectionState>()
+        size_of::<StreamState>()
     );
 }

@@ -225,7 +225,7 @@ impl Shard {
         if matches!(pumped.end, BodyEnd::Whole | BodyEnd::Cut) {
             let is_whole = pumped.end == BodyEnd::Whole;
             if !is_whole {
-                reader.connection.note_failed();
+                reader.stream_state.note_failed();
             }
             reader.begin_closing(Closing {
                 is_whole,
@@ -242,7 +242,7 @@ impl Shard {
             Sent::All if is_shared && pumped.end == BodyEnd::Waits => {}
             Sent::All => {
                 if !out.is_empty() {
-                    reader.connection.note_flushed();
+                    reader.stream_state.note_flushed();
                 }
                 if pumped.end == BodyEnd::More {
                     self.enqueue(id);

@@ -10,15 +10,15 @@ use super::Shard;
 use super::group::{Group, Member};
 use super::reader::{Arrival, Reader, Seat, Seats};
 use super::slots::Id;
-use crate::send::connection::Attachment;
 use crate::send::engine::Returned;
 use crate::send::outlet::Gone;
+use crate::send::stream_state::Attachment;
 
 impl Shard {
     /// Takes a stream in: enters it in the lists of its topics, and writes its head with what the body has.
     pub(super) fn adopt(&mut self, arrival: Arrival, now: Instant) {
         let (reader, head) = Reader::new(arrival);
-        let reads = reader.connection.take_reads();
+        let reads = reader.stream_state.take_reads();
         let id = self.slots.insert(reader);
         let mut seats = Vec::new();
         let mut feed = None;
@@ -40,7 +40,7 @@ impl Shard {
             _ => Seats::Many(seats.into()),
         };
         let polling = self.wakers.polling();
-        reader.connection.attach(Attachment { feed, polling });
+        reader.stream_state.attach(Attachment { feed, polling });
         self.rules.lifecycle.streams().note_engine();
         let socket = reader.outlet.wire().tcp();
         if let Err(error) = self.poller.add(socket, id, reader.interests) {
@@ -131,9 +131,9 @@ impl Shard {
     pub(super) fn lose(&mut self, id: Id, gone: Gone) {
         if let Some(reader) = self.slots.get_mut(id) {
             match gone {
-                Gone::Left => reader.connection.note_gone(),
-                Gone::Silent => reader.connection.note_timed_out(),
-                Gone::Ours => reader.connection.note_failed(),
+                Gone::Left => reader.stream_state.note_gone(),
+                Gone::Silent => reader.stream_state.note_timed_out(),
+                Gone::Ours => reader.stream_state.note_failed(),
             }
         }
         self.drop_body(id);

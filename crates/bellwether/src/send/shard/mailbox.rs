@@ -6,7 +6,7 @@ use std::task::{Context, Poll, Wake, Waker};
 
 use super::Arrival;
 use super::slots::Id;
-use crate::send::connection::Polling;
+use crate::send::stream_state::Polling;
 
 /// The way to one shard.
 #[derive(Debug, Default)]

@@ -10,14 +10,14 @@ use super::poller::Interests;
 use super::socket::ShardSocket;
 use super::wheel::Tick;
 use crate::admission::Permit;
-use crate::send::connection::{ConnectionState, MAX_AHEAD_BYTES};
 use crate::send::outlet::{Gone, MAX_DISCARDED_BYTES, Outlet, Wire};
+use crate::send::stream_state::{MAX_AHEAD_BYTES, StreamState};
 
 /// A stream on its way to a shard. Its request was answered; nothing of the answer is written yet.
 pub(crate) struct Arrival {
     pub(crate) socket: ShardSocket,
     pub(crate) permit: Permit,
-    pub(crate) connection: Arc<ConnectionState>,
+    pub(crate) stream_state: Arc<StreamState>,
     /// The head of the response, to be written before the body.
     pub(crate) head: Vec<u8>,
     /// The body with everything that layers have put around it.
@@ -47,7 +47,7 @@ pub(super) struct Reader {
     pub(super) outlet: Outlet<ShardSocket>,
     /// Gone at its end; the socket may stay for a while.
     pub(super) body: Option<Body>,
-    pub(super) connection: Arc<ConnectionState>,
+    pub(super) stream_state: Arc<StreamState>,
     pub(super) permit: Permit,
     pub(super) seats: Seats,
     spare: Option<Box<Spare>>,
@@ -120,7 +120,7 @@ impl Reader {
         let Arrival {
             socket,
             permit,
-            connection,
+            stream_state,
             head,
             body,
             input,
@@ -142,7 +142,7 @@ impl Reader {
         let reader = Self {
             outlet: Outlet::new(socket),
             body: Some(body),
-            connection,
+            stream_state,
             permit,
             seats: Seats::none(),
             spare,

@@ -49,7 +49,7 @@ impl Shard {
             match reader.outlet.flush(&mut cx, now) {
                 Ok(Sent::Blocked) => self.schedule(id),
                 Ok(Sent::All) => {
-                    reader.connection.note_flushed();
+                    reader.stream_state.note_flushed();
                     match reader.closing() {
                         Some(_) => self.close(id, now),
                         // What fell due meanwhile, such as a keep-alive, comes now.
@@ -91,7 +91,7 @@ impl Shard {
             let at = match (reader.closing(), reader.outlet.blocked_since()) {
                 (_, Some(since)) => since.checked_add(self.rules.write_stall),
                 (Some(closing), None) => closing.linger_until,
-                (None, None) => reader.connection.deadline(),
+                (None, None) => reader.stream_state.deadline(),
             };
             let next = at.map_or(Tick::NEVER, |at| self.wheel.tick_of(at));
             if next < reader.alarm {

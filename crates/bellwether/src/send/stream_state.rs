@@ -1,6 +1,6 @@
 //! What an event body and whoever sends it tell each other: the two ends of one connection's stream.
 //!
-//! The server makes one [`ConnectionState`] for each connection (for each stream on HTTP/2) and puts it into the
+//! The server makes one [`StreamState`] for each connection (for each stream on HTTP/2) and puts it into the
 //! extensions of its requests. The sending side writes what only the socket knows: flushed, gone, too slow. The event
 //! body writes what only it knows: which topics it reads, and when it is due next. Under a foreign server no such
 //! state exists, and bodies keep their own timers.
@@ -24,7 +24,7 @@ const FAILED: u8 = 4;
 /// Facts about one connection, shared by its sender and the event bodies it carries. Ten thousand wait at once, so what
 /// most do not have is boxed.
 #[derive(Debug, Default)]
-pub(crate) struct ConnectionState {
+pub(crate) struct StreamState {
     /// A connection carries one event body at a time, or a few.
     streaming: AtomicU16,
     flags: AtomicU8,
@@ -120,7 +120,7 @@ impl Default for Polling {
     }
 }
 
-impl ConnectionState {
+impl StreamState {
     fn inner(&self) -> MutexGuard<'_, Inner> {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
