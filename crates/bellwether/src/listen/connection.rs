@@ -19,9 +19,9 @@ use tokio_util::sync::WaitForCancellationFutureOwned;
 
 use super::Shared;
 use super::clock::{Clock, Late};
+use super::connection_state::{ConnectionState, Detached};
 use super::executor::StreamExecutor;
 use super::io::{Io, Protocol};
-use super::pulse::{Detached, Pulse};
 use super::service::Requests;
 use super::socket::{Socket, Transport};
 use super::streaming;
@@ -84,7 +84,7 @@ pin_project! {
     /// One connection, from its acceptance to its end. Resolves when nothing is left of it.
     pub(super) struct Connection {
         shared: Arc<Shared>,
-        pulse: Arc<Pulse>,
+        state: Arc<ConnectionState>,
         stage: Stage,
         timer: Option<Pin<Box<Sleep>>>,
         stop: Stop,
@@ -107,13 +107,13 @@ impl Connection {
         let stopping = shared.lifecycle.stopping();
         #[cfg(feature = "tls")]
         if let Some(tls) = &shared.tls {
-            let pulse = Arc::new(Pulse::new(Clock::handshake(now), peer, refusal));
+            let state = Arc::new(ConnectionState::new(Clock::handshake(now), peer, refusal));
             let stage = Stage::Handshake((Box::pin(tls.accept(socket)), permit));
-            return Self::at(stage, shared, pulse, stopping);
+            return Self::at(stage, shared, state, stopping);
         }
-        let pulse = Arc::new(Pulse::new(Clock::head(now), peer, refusal));
-        let io = Io::new(Transport::Plain(socket), Arc::clone(&pulse), permit);
-        Self::at(Stage::Opening(io), shared, pulse, stopping)
+        let state = Arc::new(ConnectionState::new(Clock::head(now), peer, refusal));
+        let io = Io::new(Transport::Plain(socket), Arc::clone(&state), permit);
+        Self::at(Stage::Opening(io), shared, state, stopping)
     }
 
     /// A connection whose first answer was an event stream that has ended; `ahead` has come since.
@@ -131,20 +131,20 @@ impl Connection {
         } else {
             Clock::head(now)
         };
-        let pulse = Arc::new(Pulse::new(clock, peer, None));
-        let io = Io::new(transport, Arc::clone(&pulse), permit).with_ahead(ahead);
-        Self::at(Stage::Opening(io), shared, pulse, stopping)
+        let state = Arc::new(ConnectionState::new(clock, peer, None));
+        let io = Io::new(transport, Arc::clone(&state), permit).with_ahead(ahead);
+        Self::at(Stage::Opening(io), shared, state, stopping)
     }
 
     fn at(
         stage: Stage,
         shared: Arc<Shared>,
-        pulse: Arc<Pulse>,
+        state: Arc<ConnectionState>,
         stopping: WaitForCancellationFutureOwned,
     ) -> Self {
         Self {
             shared,
-            pulse,
+            state,
             stage,
             timer: None,
             stop: Stop::NotYet,
@@ -173,7 +173,7 @@ impl Future for Connection {
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
         let end = ready!(self.as_mut().poll_end(cx));
         let this = self.project();
-        let peer = this.pulse.peer;
+        let peer = this.state.peer;
         match end {
             End::Done => tracing::debug!(?peer, "connection closed"),
             End::Stopped => tracing::debug!(?peer, "connection closed by the stop"),
@@ -185,16 +185,16 @@ impl Future for Connection {
             }
             End::Late(late) => {
                 if late == Late::Write {
-                    this.pulse.note_timed_out();
+                    this.state.note_timed_out();
                 }
                 tracing::debug!(?peer, reason = late.as_str(), "connection closed");
             }
             End::Cut => {
-                this.pulse.cut_upgraded();
+                this.state.cut_upgraded();
                 tracing::debug!(?peer, "connection cut at the drain deadline");
             }
             End::Detached(detached, io, read) => {
-                streaming::drive(this.shared, this.pulse, *detached, *io, &read);
+                streaming::drive(this.shared, this.state, *detached, *io, &read);
             }
             End::Panicked => tracing::error!(?peer, "connection closed by a panic"),
         }
@@ -219,7 +219,7 @@ impl Connection {
                 Err(_) => return Poll::Ready(End::Panicked),
             }
             let this = self.as_mut().project();
-            if this.pulse.has_refused() && !*this.has_retired {
+            if this.state.has_refused() && !*this.has_retired {
                 *this.has_retired = true;
                 this.stage.shut_down();
                 continue;
@@ -229,7 +229,7 @@ impl Connection {
                 Late::Idle if matches!(self.stage, Stage::Http2(_)) => {
                     let this = self.as_mut().project();
                     *this.has_retired = true;
-                    this.pulse.note(Clock::retire);
+                    this.state.note(Clock::retire);
                     this.stage.shut_down();
                 }
                 late => return Poll::Ready(End::Late(late)),
@@ -265,20 +265,20 @@ impl Connection {
             match this.stage {
                 #[cfg(feature = "tls")]
                 Stage::Handshake((accept, _)) => match ready!(accept.as_mut().poll(cx)) {
-                    Ok(stream) => this.stage.secured(stream, this.shared, this.pulse),
+                    Ok(stream) => this.stage.secured(stream, this.shared, this.state),
                     Err(error) => return Poll::Ready(End::Failed(Failure::Io(error))),
                 },
                 Stage::Opening(io) => match ready!(io.poll_protocol(cx)) {
-                    Ok(protocol) => this.stage.open(protocol, this.shared, this.pulse),
+                    Ok(protocol) => this.stage.open(protocol, this.shared, this.state),
                     Err(error) => return Poll::Ready(End::Failed(Failure::Io(error))),
                 },
                 Stage::Http1(http1) => {
                     let polled = Pin::new(http1).poll(cx);
-                    if let Some(detached) = this.pulse.take_detached() {
+                    if let Some(detached) = this.state.take_detached() {
                         return Poll::Ready(this.stage.take_apart(detached));
                     }
                     match ready!(polled) {
-                        Ok(()) if this.pulse.has_upgraded() => *this.stage = Stage::Upgraded,
+                        Ok(()) if this.state.has_upgraded() => *this.stage = Stage::Upgraded,
                         Ok(()) => return Poll::Ready(End::Done),
                         Err(error) => return Poll::Ready(End::Failed(Failure::Http(error))),
                     }
@@ -291,7 +291,7 @@ impl Connection {
                             Err(error) => End::Failed(Failure::Http(error)),
                         });
                 }
-                Stage::Upgraded => return this.pulse.poll_closed(cx).map(|()| End::Done),
+                Stage::Upgraded => return this.state.poll_closed(cx).map(|()| End::Done),
                 Stage::Ended => return Poll::Ready(End::Done),
             }
         }
@@ -301,7 +301,7 @@ impl Connection {
     fn poll_late(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Late> {
         let this = self.project();
         let timeouts = &this.shared.timeouts;
-        let clock = this.pulse.clock();
+        let clock = this.state.clock();
         let next = clock.deadline(timeouts).map(|(deadline, _)| deadline);
         loop {
             let timer = match (&mut *this.timer, next) {
@@ -327,13 +327,13 @@ impl Connection {
 
 impl Stage {
     /// Hands the opened connection to hyper.
-    fn open(&mut self, protocol: Protocol, shared: &Arc<Shared>, pulse: &Arc<Pulse>) {
+    fn open(&mut self, protocol: Protocol, shared: &Arc<Shared>, state: &Arc<ConnectionState>) {
         if let Self::Opening(io) = std::mem::replace(self, Self::Ended) {
             let io = TokioIo::new(io.speaks(protocol));
-            let requests = Requests::new(Arc::clone(shared), Arc::clone(pulse));
+            let requests = Requests::new(Arc::clone(shared), Arc::clone(state));
             *self = match protocol {
                 Protocol::Http1 => {
-                    let keep_alive = pulse.refusal.is_none();
+                    let keep_alive = state.refusal.is_none();
                     let builder = if keep_alive {
                         &shared.http1
                     } else {
@@ -342,7 +342,7 @@ impl Stage {
                     Self::Http1(builder.serve_connection(io, requests).with_upgrades())
                 }
                 Protocol::Http2 => {
-                    let executor = StreamExecutor::new(Arc::clone(shared), Arc::clone(pulse));
+                    let executor = StreamExecutor::new(Arc::clone(shared), Arc::clone(state));
                     let builder = shared.http2(executor);
                     Self::Http2(Box::new(builder.serve_connection(io, requests)))
                 }
@@ -356,15 +356,15 @@ impl Stage {
         &mut self,
         stream: tokio_rustls::server::TlsStream<Socket>,
         shared: &Arc<Shared>,
-        pulse: &Arc<Pulse>,
+        state: &Arc<ConnectionState>,
     ) {
         if let Self::Handshake((_, permit)) = std::mem::replace(self, Self::Ended) {
-            pulse.note(|clock, now| *clock = Clock::head(now));
+            state.note(|clock, now| *clock = Clock::head(now));
             let protocol = super::tls::negotiated(&stream);
-            let io = Io::new(Transport::Tls(Box::new(stream)), Arc::clone(pulse), permit);
+            let io = Io::new(Transport::Tls(Box::new(stream)), Arc::clone(state), permit);
             *self = Self::Opening(io);
             if let Some(protocol) = protocol {
-                self.open(protocol, shared, pulse);
+                self.open(protocol, shared, state);
             }
         }
     }

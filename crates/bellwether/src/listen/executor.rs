@@ -14,18 +14,18 @@ use pin_project_lite::pin_project;
 use tokio::time::{Instant, Sleep};
 
 use super::Shared;
-use super::pulse::{Http2Stream, Pulse};
+use super::connection_state::{ConnectionState, Http2Stream};
 
 /// Spawns hyper's HTTP/2 streams within the server's scope and accounts.
 #[derive(Clone)]
 pub(super) struct StreamExecutor {
     shared: Arc<Shared>,
-    pulse: Arc<Pulse>,
+    state: Arc<ConnectionState>,
 }
 
 impl StreamExecutor {
-    pub(super) fn new(shared: Arc<Shared>, pulse: Arc<Pulse>) -> Self {
-        Self { shared, pulse }
+    pub(super) fn new(shared: Arc<Shared>, state: Arc<ConnectionState>) -> Self {
+        Self { shared, state }
     }
 }
 
@@ -34,7 +34,7 @@ where
     F: Future<Output = ()> + Send + 'static,
 {
     fn execute(&self, task: F) {
-        let stream = self.pulse.take_http2_stream();
+        let stream = self.state.take_http2_stream();
         let task = StreamTask {
             task,
             stream,

@@ -20,7 +20,7 @@ use crate::admission::Permit;
 use crate::send::{LINGER, MAX_AHEAD_BYTES, MAX_DISCARDED_BYTES};
 
 use super::clock::Clock;
-use super::pulse::{Direction, Pulse};
+use super::connection_state::{ConnectionState, Direction};
 use super::socket::Transport;
 
 /// The connection preface of HTTP/2 (RFC 9113, section 3.4).
@@ -33,11 +33,11 @@ pub(super) enum Protocol {
     Http2,
 }
 
-/// A socket with its permit, reporting to the connection's [`Pulse`].
+/// A socket with its permit, reporting to the connection's [`ConnectionState`].
 pub(super) struct Io {
     transport: Transport,
     permit: Permit,
-    pulse: Closes,
+    state: Closes,
     ahead: Ahead,
     protocol: Protocol,
     /// Hyper's last read found nothing, so it will be woken by whatever comes.
@@ -84,11 +84,11 @@ impl Ahead {
 }
 
 impl Io {
-    pub(super) fn new(transport: Transport, pulse: Arc<Pulse>, permit: Permit) -> Self {
+    pub(super) fn new(transport: Transport, state: Arc<ConnectionState>, permit: Permit) -> Self {
         Self {
             transport,
             permit,
-            pulse: Closes(pulse),
+            state: Closes(state),
             ahead: Ahead::default(),
             protocol: Protocol::Http1,
             is_read_armed: false,
@@ -133,17 +133,17 @@ impl Io {
     /// Reads in hyper's place while it does not and an event stream is open.
     fn watch(&mut self, cx: &mut Context<'_>) -> io::Result<()> {
         let hyper_reads = std::mem::take(&mut self.is_read_armed);
-        if hyper_reads || self.protocol == Protocol::Http2 || !self.pulse.is_streaming() {
+        if hyper_reads || self.protocol == Protocol::Http2 || !self.state.is_streaming() {
             return Ok(());
         }
         // What arrives is, in this order: the rest of the request's body, which is kept for its reader, or thrown away
         // if that has dropped it; and the next request, if this one was read to its end.
-        let is_dropped = self.pulse.is_body_dropped();
+        let is_dropped = self.state.is_body_dropped();
         while self.ahead.waiting().len() <= MAX_AHEAD_BYTES && self.drained <= MAX_DISCARDED_BYTES {
             match self.ahead.fill(&mut self.transport, cx) {
                 Poll::Pending => return Ok(()),
                 Poll::Ready(Ok(0)) => {
-                    self.pulse.note_gone();
+                    self.state.note_gone();
                     return Err(io::Error::new(
                         io::ErrorKind::ConnectionAborted,
                         "the client has closed the connection",
@@ -155,13 +155,13 @@ impl Io {
                 }
                 Poll::Ready(Ok(_)) => {}
                 Poll::Ready(Err(error)) => {
-                    self.pulse.failed(&error);
+                    self.state.failed(&error);
                     return Err(error);
                 }
             }
         }
-        if self.pulse.is_request_read() {
-            self.pulse.note_gone();
+        if self.state.is_request_read() {
+            self.state.note_gone();
             return Err(io::Error::new(
                 io::ErrorKind::ConnectionAborted,
                 "the client sent too much while it was being streamed to",
@@ -204,7 +204,7 @@ impl Io {
             Poll::Pending => {
                 if !self.is_stalled || has_advanced {
                     self.is_stalled = true;
-                    self.pulse.note(|clock, now| {
+                    self.state.note(|clock, now| {
                         clock.write_advanced();
                         clock.write_stalled(now);
                     });
@@ -216,17 +216,17 @@ impl Io {
             Poll::Ready(Ok(_)) => {
                 if self.is_stalled && (has_advanced || all) {
                     self.is_stalled = false;
-                    self.pulse.note(|clock, _| clock.write_advanced());
+                    self.state.note(|clock, _| clock.write_advanced());
                 }
             }
-            Poll::Ready(Err(error)) => self.pulse.failed(error),
+            Poll::Ready(Err(error)) => self.state.failed(error),
         }
         result
     }
 
     fn check_upgraded(&self, direction: Direction, cx: &Context<'_>) -> io::Result<()> {
-        if self.pulse.has_upgraded() {
-            self.pulse.poll_upgraded(direction, cx)
+        if self.state.has_upgraded() {
+            self.state.poll_upgraded(direction, cx)
         } else {
             Ok(())
         }
@@ -254,7 +254,7 @@ impl AsyncRead for Io {
                 }
                 Poll::Ready(Ok(())) => {}
                 Poll::Ready(Err(error)) => {
-                    this.pulse.failed(&error);
+                    this.state.failed(&error);
                     return Poll::Ready(Err(error));
                 }
             }
@@ -262,9 +262,9 @@ impl AsyncRead for Io {
             this.ahead.take_into(buf);
         }
         if buf.filled().len() == before {
-            this.pulse.note_gone();
+            this.state.note_gone();
         } else if this.protocol == Protocol::Http1 {
-            this.pulse.note(Clock::bytes_read);
+            this.state.note(Clock::bytes_read);
         }
         Poll::Ready(Ok(()))
     }
@@ -302,7 +302,7 @@ impl AsyncWrite for Io {
         this.check_upgraded(Direction::Write, cx)?;
         let result = Pin::new(&mut this.transport).poll_flush(cx);
         ready!(this.wrote(result, true, cx))?;
-        this.pulse.note_flushed();
+        this.state.note_flushed();
         Poll::Ready(this.watch(cx))
     }
 
@@ -313,7 +313,7 @@ impl AsyncWrite for Io {
             let result = Pin::new(&mut this.transport).poll_shutdown(cx);
             ready!(this.wrote(result, true, cx))?;
         }
-        if this.protocol == Protocol::Http1 && !this.pulse.is_request_read() {
+        if this.protocol == Protocol::Http1 && !this.state.is_request_read() {
             ready!(this.poll_linger(cx));
         }
         Poll::Ready(Ok(()))
@@ -321,12 +321,12 @@ impl AsyncWrite for Io {
 }
 
 /// Tells when an upgraded socket closes.
-struct Closes(Arc<Pulse>);
+struct Closes(Arc<ConnectionState>);
 
 impl Deref for Closes {
-    type Target = Pulse;
+    type Target = ConnectionState;
 
-    fn deref(&self) -> &Pulse {
+    fn deref(&self) -> &ConnectionState {
         &self.0
     }
 }

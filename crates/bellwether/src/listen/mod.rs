@@ -7,11 +7,11 @@
 mod accept;
 mod clock;
 mod connection;
+mod connection_state;
 mod executor;
 mod io;
 mod limits;
 mod listener;
-mod pulse;
 mod refusal;
 mod service;
 mod socket;

@@ -21,25 +21,25 @@ use tokio::time::{Instant, Sleep};
 use crate::events;
 
 use super::Shared;
-use super::pulse::{BodyProgress, Detached, Http2Stream, OpenRequest, Pulse};
+use super::connection_state::{BodyProgress, ConnectionState, Detached, Http2Stream, OpenRequest};
 use super::refusal;
 
 /// The service that hyper calls for each request of one connection.
 #[derive(Clone)]
 pub(super) struct Requests {
     shared: Arc<Shared>,
-    pulse: Arc<Pulse>,
+    state: Arc<ConnectionState>,
 }
 
 impl Requests {
-    pub(super) fn new(shared: Arc<Shared>, pulse: Arc<Pulse>) -> Self {
-        Self { shared, pulse }
+    pub(super) fn new(shared: Arc<Shared>, state: Arc<ConnectionState>) -> Self {
+        Self { shared, state }
     }
 
     /// The answer that the head alone calls for.
     fn verdict(&self, request: &Request<Incoming>) -> Option<Response> {
-        if self.pulse.refusal.is_some() {
-            self.pulse.note_refused();
+        if self.state.refusal.is_some() {
+            self.state.note_refused();
             // A probe that gets 503 would have the server killed or emptied that serves its clients well.
             if !self
                 .shared
@@ -72,12 +72,12 @@ impl hyper::service::Service<Request<Incoming>> for Requests {
     type Future = Pin<Box<dyn Future<Output = Result<Self::Response, Infallible>> + Send>>;
 
     fn call(&self, request: Request<Incoming>) -> Self::Future {
-        let open = OpenRequest::begin(&self.pulse);
+        let open = OpenRequest::begin(&self.state);
         let is_http1 = request.version() < Version::HTTP_2;
         // HTTP/1.0 knows no chunks; hyper frames its streams by the end of the connection.
         let is_http11 = request.version() == Version::HTTP_11;
         let keeps_alive = !asks_to_close(request.headers());
-        let http2 = (!is_http1).then(|| self.pulse.open_http2_stream());
+        let http2 = (!is_http1).then(|| self.state.open_http2_stream());
         if let Some(response) = self.verdict(&request) {
             let response = response.map(|body| AnswerBody {
                 body,
@@ -87,17 +87,17 @@ impl hyper::service::Service<Request<Incoming>> for Requests {
             return Box::pin(std::future::ready(Ok(response)));
         }
         let router = self.shared.router.clone();
-        let pulse = Arc::clone(&self.pulse);
+        let state = Arc::clone(&self.state);
         let is_connect = request.method() == Method::CONNECT;
         let late = Arc::<AtomicBool>::default();
         let time = self.shared.timeouts.body_read;
-        let mut request = request.map(|body| request_body(body, is_http1, time, &pulse, &late));
+        let mut request = request.map(|body| request_body(body, is_http1, time, &state, &late));
         let extensions = request.extensions_mut();
         let stream_state = http2
             .as_ref()
-            .map_or_else(|| pulse.stream_state(), |stream| &stream.stream_state);
+            .map_or_else(|| state.stream_state(), |stream| &stream.stream_state);
         extensions.insert(Arc::clone(stream_state));
-        if let Some(peer) = pulse.peer {
+        if let Some(peer) = state.peer {
             extensions.insert(ConnectInfo(peer));
         }
         Box::pin(async move {
@@ -113,18 +113,18 @@ impl hyper::service::Service<Request<Incoming>> for Requests {
                 && (response.status() == StatusCode::SWITCHING_PROTOCOLS
                     || is_connect && response.status().is_success())
             {
-                pulse.note_upgrade();
+                state.note_upgrade();
             }
-            let is_read = pulse.is_request_read();
+            let is_read = state.is_request_read();
             // Bytes of the body may arrive for as long as the stream lasts. They must never be read as a request, so
             // this connection takes no further one.
-            if is_http1 && pulse.is_streaming() && !is_read {
+            if is_http1 && state.is_streaming() && !is_read {
                 let close = HeaderValue::from_static("close");
                 response.headers_mut().insert(header::CONNECTION, close);
             }
-            if is_http11 && pulse.is_streaming() && !pulse.is_body_open() && is_chunked(&response) {
+            if is_http11 && state.is_streaming() && !state.is_body_open() && is_chunked(&response) {
                 let is_reusable = is_read && keeps_alive && !asks_to_close(response.headers());
-                pulse.detach(Detached {
+                state.detach(Detached {
                     response,
                     is_reusable,
                 });
@@ -197,17 +197,17 @@ fn request_body(
     body: Incoming,
     is_http1: bool,
     time: Duration,
-    pulse: &Arc<Pulse>,
+    state: &Arc<ConnectionState>,
     late: &Arc<AtomicBool>,
 ) -> Body {
     if http_body::Body::is_end_stream(&body) {
         if is_http1 {
-            pulse.set_body(BodyProgress::Read);
+            state.set_body(BodyProgress::Read);
         }
         return Body::empty();
     }
     // On HTTP/2 the socket is always read and nothing depends on this.
-    let open = is_http1.then(|| OpenBody::new(pulse));
+    let open = is_http1.then(|| OpenBody::new(state));
     Body::new(RequestBody {
         body,
         time,
@@ -271,15 +271,15 @@ impl http_body::Body for RequestBody {
 
 /// Says on the connection, once it is dropped, how far its request was read.
 struct OpenBody {
-    pulse: Arc<Pulse>,
+    state: Arc<ConnectionState>,
     progress: BodyProgress,
 }
 
 impl OpenBody {
-    fn new(pulse: &Arc<Pulse>) -> Self {
-        pulse.set_body(BodyProgress::Open);
+    fn new(state: &Arc<ConnectionState>) -> Self {
+        state.set_body(BodyProgress::Open);
         Self {
-            pulse: Arc::clone(pulse),
+            state: Arc::clone(state),
             progress: BodyProgress::Dropped,
         }
     }
@@ -292,7 +292,7 @@ impl OpenBody {
 
 impl Drop for OpenBody {
     fn drop(&mut self) {
-        self.pulse.set_body(self.progress);
+        self.state.set_body(self.progress);
     }
 }
 

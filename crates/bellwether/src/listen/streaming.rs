@@ -8,8 +8,8 @@ use bytes::Bytes;
 
 use super::Shared;
 use super::connection::spawn_again;
+use super::connection_state::{ConnectionState, Detached};
 use super::io::Io;
-use super::pulse::{Detached, Pulse};
 #[cfg(target_os = "linux")]
 use super::socket::Parted;
 use super::socket::Transport;
@@ -21,7 +21,13 @@ use crate::send::{Start, StreamTask, write_head};
 /// Sends an event stream, of which nothing is written yet, over the socket that hyper has left.
 ///
 /// A subscription goes to the delivery engine where there is one, anything else to a task of its own.
-pub(super) fn drive(shared: &Arc<Shared>, pulse: &Pulse, detached: Detached, io: Io, read: &Bytes) {
+pub(super) fn drive(
+    shared: &Arc<Shared>,
+    state: &ConnectionState,
+    detached: Detached,
+    io: Io,
+    read: &Bytes,
+) {
     let (transport, permit, mut ahead) = io.into_parts();
     let Detached {
         response,
@@ -31,7 +37,7 @@ pub(super) fn drive(shared: &Arc<Shared>, pulse: &Pulse, detached: Detached, io:
     is_reusable &= !shared.lifecycle.is_stopping();
     let (parts, body) = response.into_parts();
     ahead.splice(0..0, read.iter().copied());
-    let stream_state = Arc::clone(pulse.stream_state());
+    let stream_state = Arc::clone(state.stream_state());
 
     #[cfg(target_os = "linux")]
     let transport = match stream_state.has_reads() {
@@ -71,7 +77,7 @@ pub(super) fn drive(shared: &Arc<Shared>, pulse: &Pulse, detached: Detached, io:
         write_stall: shared.timeouts.write_stall,
         cut: shared.cut.clone().cancelled_owned(),
     });
-    spawn(shared, task, permit, pulse.peer);
+    spawn(shared, task, permit, state.peer);
 }
 
 fn spawn(

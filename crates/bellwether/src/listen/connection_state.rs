@@ -18,7 +18,7 @@ use crate::send::StreamState;
 use super::clock::Clock;
 
 /// The shared facts of one connection.
-pub(super) struct Pulse {
+pub(super) struct ConnectionState {
     /// What the event body of an HTTP/1 connection sees. Streams of HTTP/2 have one each.
     ///
     /// Made at the first request and not before: it outlives the task of the connection, and would hold what lies
@@ -110,7 +110,7 @@ pub(super) enum Direction {
     Write,
 }
 
-impl Pulse {
+impl ConnectionState {
     pub(super) fn new(clock: Clock, peer: Option<SocketAddr>, refusal: Option<Refusal>) -> Self {
         Self {
             stream_state: OnceLock::new(),
@@ -328,12 +328,12 @@ impl Pulse {
 }
 
 /// Counts one request as open until its answer's body is dropped, or it is given up before.
-pub(super) struct OpenRequest(Arc<Pulse>);
+pub(super) struct OpenRequest(Arc<ConnectionState>);
 
 impl OpenRequest {
-    pub(super) fn begin(pulse: &Arc<Pulse>) -> Self {
-        pulse.note(|clock, _| clock.request_began());
-        Self(Arc::clone(pulse))
+    pub(super) fn begin(state: &Arc<ConnectionState>) -> Self {
+        state.note(|clock, _| clock.request_began());
+        Self(Arc::clone(state))
     }
 }
 
