@@ -14,7 +14,7 @@ use axum::response::Response;
 use pin_project_lite::pin_project;
 use tower::{Layer, Service};
 
-use super::exchange::Exchange;
+use super::event_request::EventRequest;
 use super::response::{Pending, PendingEvents};
 
 /// The layer.
@@ -48,10 +48,10 @@ where
     }
 
     fn call(&mut self, mut request: Request) -> Self::Future {
-        let exchange = Exchange::watch(&mut request);
+        let event_request = EventRequest::watch(&mut request);
         CompletedFuture {
             answer: self.inner.call(request),
-            exchange: Some(exchange),
+            event_request: Some(event_request),
             completing: None,
         }
     }
@@ -62,7 +62,7 @@ pin_project! {
     pub(crate) struct CompletedFuture<F> {
         #[pin]
         answer: F,
-        exchange: Option<Exchange>,
+        event_request: Option<EventRequest>,
         completing: Option<Pin<Box<dyn Future<Output = Response> + Send>>>,
     }
 }
@@ -78,10 +78,10 @@ where
         if this.completing.is_none() {
             let Ok(mut response) = ready!(this.answer.poll(cx));
             let slot = response.extensions_mut().remove::<PendingEvents>();
-            let (Some(slot), Some(exchange)) = (slot, this.exchange.take()) else {
+            let (Some(slot), Some(event_request)) = (slot, this.event_request.take()) else {
                 return Poll::Ready(Ok(response));
             };
-            *this.completing = Some(Box::pin(complete(exchange, slot, response)));
+            *this.completing = Some(Box::pin(complete(event_request, slot, response)));
         }
         match this.completing {
             Some(completing) => completing.as_mut().poll(cx).map(Ok),
@@ -91,15 +91,19 @@ where
 }
 
 /// Layers may have wrapped the response's body by now, so the body stays where it is.
-async fn complete(exchange: Exchange, slot: PendingEvents, response: Response) -> Response {
+async fn complete(
+    event_request: EventRequest,
+    slot: PendingEvents,
+    response: Response,
+) -> Response {
     let Some(Pending::Source(source, overrides)) = slot.take() else {
         return response;
     };
-    if let Some(answer) = exchange.refusal(&overrides) {
+    if let Some(answer) = event_request.refusal(&overrides) {
         return answer;
     }
-    let options = exchange.options(overrides);
-    match exchange.body(source, options).await {
+    let options = event_request.options(overrides);
+    match event_request.body(source, options).await {
         Ok(body) => {
             slot.put(Pending::Body(body));
             response

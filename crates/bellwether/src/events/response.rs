@@ -17,7 +17,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use http_body::Frame;
 
 use super::error_shape::ErrorShape;
-use super::exchange::set_event_stream_headers;
+use super::event_request::set_event_stream_headers;
 use super::item::IntoEvent;
 use super::producer::source_of;
 use crate::http_error::HttpError;
@@ -339,7 +339,7 @@ pub(super) enum Pending {
     Body(EventBody),
 }
 
-/// The place, in the response's extensions, from which an exchange takes the pending events and
+/// The place, in the response's extensions, from which an event request takes the pending events and
 /// where the body finds them.
 #[derive(Clone)]
 pub(super) struct PendingEvents(Arc<Mutex<Option<Pending>>>);

@@ -22,7 +22,7 @@ use crate::send::{EventBody, Source, StreamState};
 use crate::stream::{FINISHED, StreamDefaults, StreamOptions};
 
 /// What has to be known of a request to answer it with events.
-pub(crate) struct Exchange {
+pub(crate) struct EventRequest {
     acceptable: bool,
     /// The id after which the client wants to go on, cut to a length at which it is none of ours.
     last_event_id: Option<String>,
@@ -32,7 +32,7 @@ pub(crate) struct Exchange {
     path: Arc<str>,
 }
 
-impl Exchange {
+impl EventRequest {
     /// Looks at a request before a handler that is known to stream events.
     ///
     /// # Errors
@@ -44,8 +44,8 @@ impl Exchange {
         reason = "the answer is used up by the only caller"
     )]
     pub(crate) fn open(request: &mut Request) -> Result<Self, Response> {
-        let exchange = Self::watch(request);
-        if let Some(answer) = exchange.not_acceptable() {
+        let event_request = Self::watch(request);
+        if let Some(answer) = event_request.not_acceptable() {
             return Err(answer);
         }
         if request.method() == Method::HEAD {
@@ -55,7 +55,7 @@ impl Exchange {
             set_event_stream_headers(response.headers_mut());
             return Err(response);
         }
-        Ok(exchange)
+        Ok(event_request)
     }
 
     /// Looks at a request before a handler that may answer anything.
