@@ -13,7 +13,7 @@ use http::{Extensions, HeaderMap, Method, Uri, Version};
 use pin_project_lite::pin_project;
 use tokio_util::sync::WaitForCancellationFutureOwned;
 
-use crate::lifecycle::{Asker, Presence, PresenceLink};
+use crate::lifecycle::{DisconnectSignal, DisconnectWatcher, WeakDisconnectSignal};
 
 /// The longest `Last-Event-ID` that is looked at, in bytes. A longer one is treated as unknown
 /// text by whoever resumes; it is cut off nowhere and costs nothing.
@@ -49,7 +49,7 @@ pub struct Request {
     parts: Parts,
     /// A mutex only to make the whole shareable between threads; it is never locked.
     body: Mutex<Body>,
-    asker: Asker,
+    watcher: DisconnectWatcher,
 }
 
 impl Request {
@@ -58,15 +58,15 @@ impl Request {
     /// Cheap; reads nothing of the body.
     #[must_use]
     pub fn is_disconnected(&self) -> bool {
-        self.asker.is_left()
+        self.watcher.is_disconnected()
     }
 
     /// Resolves when the client has left: the awaitable form of
     /// [`is_disconnected`](Self::is_disconnected). It does not hold the request.
     pub fn disconnected(&self) -> Disconnected {
         Disconnected {
-            left: self.asker.left(),
-            link: self.asker.link(),
+            left: self.watcher.disconnected(),
+            link: self.watcher.link(),
         }
     }
 
@@ -144,16 +144,16 @@ impl<S: Sync> FromRequest<S> for Request {
 
     async fn from_request(request: axum::extract::Request, _: &S) -> Result<Self, Infallible> {
         let (parts, body) = request.into_parts();
-        let presence = parts
+        let signal = parts
             .extensions
-            .get::<PresenceLink>()
-            .and_then(PresenceLink::upgrade);
+            .get::<WeakDisconnectSignal>()
+            .and_then(WeakDisconnectSignal::upgrade);
         // Without a link nobody will ever say that the client has left.
-        let presence = presence.unwrap_or_else(Arc::<Presence>::default);
+        let signal = signal.unwrap_or_else(Arc::<DisconnectSignal>::default);
         Ok(Self {
             parts,
             body: body.into(),
-            asker: Asker::new(presence),
+            watcher: DisconnectWatcher::new(signal),
         })
     }
 }
@@ -166,7 +166,7 @@ pin_project! {
         #[pin]
         left: WaitForCancellationFutureOwned,
         // Without it a response whose request is dropped takes it that nobody asks, and says nothing.
-        link: PresenceLink,
+        link: WeakDisconnectSignal,
     }
 }
 

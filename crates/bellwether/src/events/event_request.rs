@@ -16,7 +16,7 @@ use super::item::IntoEvent;
 use super::producer::source_of;
 use super::response::{EventsBody, Overrides, Pending, PendingEvents};
 use crate::http_error::HttpError;
-use crate::lifecycle::{Lifecycle, Presence, PresenceLink, StreamGuard};
+use crate::lifecycle::{DisconnectSignal, Lifecycle, StreamGuard, WeakDisconnectSignal};
 use crate::request::sent_last_event_id;
 use crate::send::{EventBody, Source, StreamState};
 use crate::stream::{FINISHED, StreamDefaults, StreamOptions};
@@ -26,7 +26,7 @@ pub(crate) struct EventRequest {
     acceptable: bool,
     /// The id after which the client wants to go on, cut to a length at which it is none of ours.
     last_event_id: Option<String>,
-    presence: Arc<Presence>,
+    signal: Arc<DisconnectSignal>,
     stream_state: Option<Arc<StreamState>>,
     defaults: Option<Arc<StreamDefaults>>,
     path: Arc<str>,
@@ -65,25 +65,25 @@ impl EventRequest {
         let is_taken_at_its_word = matches!(*request.method(), Method::GET | Method::HEAD);
         let extensions = request.extensions();
         let linked = extensions
-            .get::<PresenceLink>()
-            .and_then(PresenceLink::upgrade);
+            .get::<WeakDisconnectSignal>()
+            .and_then(WeakDisconnectSignal::upgrade);
         let stream_state = extensions.get::<Arc<StreamState>>().cloned();
         let defaults = extensions.get::<Arc<StreamDefaults>>().cloned();
         let path = match extensions.get::<MatchedPath>() {
             Some(matched) => Lifecycle::current().route(matched.as_str()),
             None => request.uri().path().into(),
         };
-        let presence = linked.unwrap_or_else(|| {
-            let presence = Arc::<Presence>::default();
+        let signal = linked.unwrap_or_else(|| {
+            let signal = Arc::<DisconnectSignal>::default();
             request
                 .extensions_mut()
-                .insert(PresenceLink::new(&presence));
-            presence
+                .insert(WeakDisconnectSignal::new(&signal));
+            signal
         });
         Self {
             acceptable: !is_taken_at_its_word || accepts_event_stream(request.headers()),
             last_event_id: sent_last_event_id(request.headers(), request.uri()),
-            presence,
+            signal,
             stream_state,
             defaults,
             path,
@@ -171,7 +171,7 @@ impl EventRequest {
             source,
             options,
             guard,
-            self.presence,
+            self.signal,
             self.stream_state,
             has_id,
         );

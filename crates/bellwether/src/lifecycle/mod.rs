@@ -2,15 +2,15 @@
 //!
 //! A [`Lifecycle`] belongs to one server, or to the process where no server of ours runs. It says
 //! whether a stop has begun, keeps the count of open streams, and tracks the tasks that a stop
-//! has to wait for. A [`Presence`] belongs to one request and says whether its client has left.
+//! has to wait for. A [`DisconnectSignal`] belongs to one request and says whether its client has left.
 
-mod presence;
+mod disconnect;
 mod scope;
 mod signals;
 mod stopping;
 mod streams;
 
-pub(crate) use presence::{Asker, Presence, PresenceLink};
+pub(crate) use disconnect::{DisconnectSignal, DisconnectWatcher, WeakDisconnectSignal};
 pub(crate) use scope::{Scoped, take_asked};
 pub use signals::shutdown_signal;
 pub(crate) use signals::{first_signal, watch_signals};

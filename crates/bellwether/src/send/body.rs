@@ -24,7 +24,7 @@ use super::leaving;
 use super::source::{Filled, Filling, Source};
 use super::stream_state::{Attachment, Reads, StreamState, Visit};
 use super::timer::Timer;
-use crate::lifecycle::{CloseReason, Presence, StreamGuard, StreamPath, Streams};
+use crate::lifecycle::{CloseReason, DisconnectSignal, StreamGuard, StreamPath, Streams};
 use crate::stream::{
     Chain, End, Machine, Outcome, StreamOptions, first_retry, panic_error, write_opening,
     write_retry,
@@ -42,7 +42,7 @@ pub(crate) struct EventBody {
     machine: Machine,
     guard: StreamGuard,
     /// Gone once it is known that nobody can ask whether the client has left.
-    presence: Option<Arc<Presence>>,
+    signal: Option<Arc<DisconnectSignal>>,
     /// Our server's side of the connection, if our server carries the stream.
     stream_state: Option<Arc<StreamState>>,
     driver: Driver,
@@ -97,7 +97,7 @@ impl EventBody {
         source: Source,
         mut options: Arc<StreamOptions>,
         guard: StreamGuard,
-        presence: Arc<Presence>,
+        signal: Arc<DisconnectSignal>,
         stream_state: Option<Arc<StreamState>>,
         has_id: bool,
     ) -> Self {
@@ -123,7 +123,7 @@ impl EventBody {
             machine: Machine::new(options, Instant::now(), fastrand::f64(), fastrand::f32()),
             guard,
             awaits_id: !has_id,
-            presence: Some(presence),
+            signal: Some(signal),
             stream_state,
             driver: Driver::Unknown,
             primed: Primed::of(primed),
@@ -348,7 +348,7 @@ impl EventBody {
                 self.driver = Driver::Any(Box::new(Timer::new(self.guard.lifecycle())));
             }
             Driver::Unknown => {
-                self.presence.take_if(|presence| !presence.is_needed());
+                self.signal.take_if(|signal| !signal.is_needed());
                 let attachment = stream_state
                     .and_then(StreamState::take_attachment)
                     .filter(|attachment| attachment.polling.is_by(cx));
@@ -415,14 +415,14 @@ impl EventBody {
 
     /// Lets go of the source: nothing that it gives is sent any more.
     fn retire(&mut self) {
-        if let Some(presence) = &self.presence {
-            presence.leave();
+        if let Some(signal) = &self.signal {
+            signal.signal_disconnect();
         }
         match self.source.take() {
             Some(Source::Producer(producer, _)) => {
                 let grace = self.machine.options().leave_grace;
-                if let Some(presence) = &self.presence {
-                    leaving::let_go(producer, presence, grace, self.guard.lifecycle());
+                if let Some(signal) = &self.signal {
+                    leaving::let_go(producer, signal, grace, self.guard.lifecycle());
                 }
             }
             Some(source) => {

@@ -5,17 +5,17 @@ use std::pin::Pin;
 use std::time::Duration;
 
 use super::source::Producer;
-use crate::lifecycle::{Lifecycle, Presence, Streams};
+use crate::lifecycle::{DisconnectSignal, Lifecycle, Streams};
 
 /// Lets go of a generator whose client is no longer there: one whose `Request` is held gets a moment for its
 /// clean-up, in which `is_disconnected()` is true; any other is dropped where it stands.
 pub(super) fn let_go(
     mut producer: Pin<Box<dyn Producer>>,
-    presence: &Presence,
+    signal: &DisconnectSignal,
     grace: Duration,
     lifecycle: &Lifecycle,
 ) {
-    if grace.is_zero() || !presence.has_askers() {
+    if grace.is_zero() || !signal.has_watchers() {
         return;
     }
     let Ok(runtime) = tokio::runtime::Handle::try_current() else {
