@@ -96,7 +96,7 @@ async fn complete(
     slot: PendingEvents,
     response: Response,
 ) -> Response {
-    let Some(Pending::Source(source, overrides)) = slot.take() else {
+    let Some(Pending::EventProducer(source, overrides)) = slot.take() else {
         return response;
     };
     if let Some(answer) = event_request.refusal(&overrides) {

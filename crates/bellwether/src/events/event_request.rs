@@ -12,13 +12,13 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
 use tower::ServiceExt;
 
 use super::accept::accepts_event_stream;
+use super::encoder::producer_of;
 use super::item::IntoEvent;
-use super::producer::source_of;
 use super::response::{EventsBody, Overrides, Pending, PendingEvents};
 use crate::http_error::HttpError;
 use crate::lifecycle::{DisconnectSignal, Lifecycle, StreamGuard, WeakDisconnectSignal};
 use crate::request::sent_last_event_id;
-use crate::send::{EventBody, Source, StreamState};
+use crate::send::{EventBody, EventProducer, StreamState};
 use crate::stream::{FINISHED, StreamDefaults, StreamOptions};
 
 /// What has to be known of a request to answer it with events.
@@ -99,7 +99,7 @@ impl EventRequest {
         let mut response = Response::new(Body::empty());
         set_event_stream_headers(response.headers_mut());
         let options = self.options(Overrides::default());
-        self.send(response, source_of(stream), options).await
+        self.send(response, producer_of(stream), options).await
     }
 
     /// Completes a response that may carry pending events; any other passes as it is.
@@ -107,14 +107,14 @@ impl EventRequest {
         let Some(slot) = response.extensions_mut().remove::<PendingEvents>() else {
             return response;
         };
-        let Some(Pending::Source(source, overrides)) = slot.take() else {
+        let Some(Pending::EventProducer(producer, overrides)) = slot.take() else {
             return response;
         };
         if let Some(answer) = self.refusal(&overrides) {
             return answer;
         }
         let options = self.options(overrides);
-        self.send(response, source, options).await
+        self.send(response, producer, options).await
     }
 
     /// The answer to a client that gets none of a response's events: it takes no event stream, or it was told that this
@@ -146,10 +146,10 @@ impl EventRequest {
     async fn send(
         self,
         response: Response,
-        source: Source,
+        producer: EventProducer,
         options: Arc<StreamOptions>,
     ) -> Response {
-        match self.body(source, options).await {
+        match self.body(producer, options).await {
             Ok(body) => response.map(|_| Body::new(EventsBody::Events(body))),
             Err(answer) => answer,
         }
@@ -158,17 +158,17 @@ impl EventRequest {
     /// The body of the events, primed; or the answer that tells why there are none.
     pub(super) async fn body(
         self,
-        mut source: Source,
+        mut producer: EventProducer,
         options: Arc<StreamOptions>,
     ) -> Result<EventBody, Response> {
         let is_application = self.defaults.is_some();
         if let Some(id) = &self.last_event_id {
-            source.resume(Resumption::After(id.as_str().into()));
+            producer.resume(Resumption::After(id.as_str().into()));
         }
         let has_id = self.last_event_id.is_some();
         let guard = StreamGuard::open(Lifecycle::current(), self.path);
         let mut body = EventBody::new(
-            source,
+            producer,
             options,
             guard,
             self.signal,

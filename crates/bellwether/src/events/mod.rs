@@ -7,10 +7,10 @@
 
 mod accept;
 mod completion;
+mod encoder;
 mod error_shape;
 mod event_request;
 mod item;
-mod producer;
 mod response;
 mod sender;
 

@@ -16,13 +16,13 @@ use futures_core::Stream;
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use http_body::Frame;
 
+use super::encoder::producer_of;
 use super::error_shape::ErrorShape;
 use super::event_request::set_event_stream_headers;
 use super::item::IntoEvent;
-use super::producer::source_of;
 use crate::http_error::HttpError;
 use crate::lifecycle::{Lifecycle, StreamGuard};
-use crate::send::{EventBody, Source};
+use crate::send::{EventBody, EventProducer};
 use crate::stream::options::{ErrorEvent, KeepAlive, OnStop, StreamDefaults, StreamOptions};
 
 /// A response that streams events, with its status, headers and behaviour in your hands.
@@ -53,7 +53,7 @@ use crate::stream::options::{ErrorEvent, KeepAlive, OnStop, StreamDefaults, Stre
 /// ```
 #[must_use]
 pub struct ServerEventsResponse {
-    source: Source,
+    producer: EventProducer,
     status: StatusCode,
     headers: HeaderMap,
     mistake: Option<String>,
@@ -68,7 +68,7 @@ impl ServerEventsResponse {
         S::Item: IntoEvent,
     {
         Self {
-            source: source_of(events),
+            producer: producer_of(events),
             status: StatusCode::OK,
             headers: HeaderMap::new(),
             mistake: None,
@@ -262,7 +262,7 @@ impl IntoResponse for ServerEventsResponse {
             tracing::error!(target: "bellwether::stream", mistake, "response cannot be sent");
             return HttpError::from_boxed(mistake.into()).into_response();
         }
-        let pending = PendingEvents::new(Pending::Source(self.source, self.overrides));
+        let pending = PendingEvents::new(Pending::EventProducer(self.producer, self.overrides));
         let mut response = Response::new(Body::new(EventsBody::Pending(pending.clone())));
         *response.status_mut() = self.status;
         set_event_stream_headers(response.headers_mut());
@@ -334,7 +334,7 @@ impl Overrides {
 /// The events of a response before its body is polled.
 pub(super) enum Pending {
     /// As the handler gave them.
-    Source(Source, Overrides),
+    EventProducer(EventProducer, Overrides),
     /// Completed by an exchange.
     Body(EventBody),
 }
@@ -377,14 +377,14 @@ impl EventsBody {
     fn events(pending: &PendingEvents) -> Self {
         match pending.take() {
             Some(Pending::Body(body)) => Self::Events(body),
-            Some(Pending::Source(mut source, overrides)) => {
+            Some(Pending::EventProducer(mut producer, overrides)) => {
                 // Nothing of ours has seen the request, so what the client has had is not known.
-                source.resume(Resumption::Unknown);
-                warn_of_doubt(&source);
+                producer.resume(Resumption::Unknown);
+                warn_of_doubt(&producer);
                 let options = overrides.resolve(&StreamDefaults::default());
                 let guard = StreamGuard::open(Lifecycle::current(), "".into());
                 Self::Events(EventBody::new(
-                    source,
+                    producer,
                     options,
                     guard,
                     Arc::default(),
@@ -398,9 +398,10 @@ impl EventsBody {
 }
 
 /// Warns, once in a process, of a route that cannot resume its subscriptions.
-fn warn_of_doubt(source: &Source) {
+fn warn_of_doubt(producer: &EventProducer) {
     static WARNING: Once = Once::new();
-    if matches!(source, Source::Subscription(subscription) if subscription.begins_in_doubt()) {
+    if matches!(producer, EventProducer::Subscription(subscription) if subscription.begins_in_doubt())
+    {
         WARNING.call_once(|| {
             tracing::warn!(
                 target: "bellwether::stream",

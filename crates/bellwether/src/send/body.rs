@@ -21,7 +21,7 @@ use tokio::time::Instant;
 use super::blocking;
 use super::feed::{Found, Portion};
 use super::leaving;
-use super::source::{Filled, Filling, Source};
+use super::producer::{EventProducer, Filled, Filling};
 use super::stream_state::{Attachment, Reads, StreamState, Visit};
 use super::timer::Timer;
 use crate::lifecycle::{CloseReason, DisconnectSignal, StreamGuard, StreamPath, Streams};
@@ -38,7 +38,7 @@ const EVENTS_PER_LAG: u64 = 64;
 
 /// The body of one event stream.
 pub(crate) struct EventBody {
-    source: Option<Source>,
+    producer: Option<EventProducer>,
     machine: Machine,
     guard: StreamGuard,
     /// Gone once it is known that nobody can ask whether the client has left.
@@ -94,7 +94,7 @@ enum Driver {
 
 impl EventBody {
     pub(crate) fn new(
-        source: Source,
+        producer: EventProducer,
         mut options: Arc<StreamOptions>,
         guard: StreamGuard,
         signal: Arc<DisconnectSignal>,
@@ -103,7 +103,7 @@ impl EventBody {
     ) -> Self {
         let mut primed = Vec::new();
         write_retry(&mut primed, options.retry.unwrap_or_else(first_retry));
-        if let Source::Subscription(subscription) = &source
+        if let EventProducer::Subscription(subscription) = &producer
             && let Some(stream_state) = stream_state.as_ref().filter(|_| options.engine)
         {
             stream_state.offer(Reads {
@@ -119,7 +119,7 @@ impl EventBody {
             stream_state.begin_streaming();
         }
         Self {
-            source: Some(source),
+            producer: Some(producer),
             machine: Machine::new(options, Instant::now(), fastrand::f64(), fastrand::f32()),
             guard,
             awaits_id: !has_id,
@@ -137,7 +137,7 @@ impl EventBody {
     /// The source failed before its first event: the response can still have a real status.
     pub(crate) async fn prime(&mut self) -> Result<(), BoxError> {
         // A subscription has no early error to tell.
-        if let Some(Source::Subscription(_)) = self.source {
+        if let Some(EventProducer::Subscription(_)) = self.producer {
             return Ok(());
         }
         let before = self.primed.len();
@@ -212,8 +212,8 @@ impl EventBody {
     /// know yet.
     fn give_id(&mut self, now: Instant, out: &mut Vec<u8>) {
         let options = self.machine.options();
-        let (Some(Source::Subscription(subscription)), Some(name)) =
-            (&self.source, &options.open_name)
+        let (Some(EventProducer::Subscription(subscription)), Some(name)) =
+            (&self.producer, &options.open_name)
         else {
             self.awaits_id = false;
             return;
@@ -228,19 +228,26 @@ impl EventBody {
 
     /// Appends what the source has ready. An error that ended the source is returned.
     fn fill(&mut self, cx: &mut Context<'_>, now: Instant, out: &mut Vec<u8>) -> Option<BoxError> {
-        let source = self.source.as_mut()?;
+        let producer = self.producer.as_mut()?;
         let is_watched = matches!(self.driver, Driver::Shard { .. });
         let gap_name = self.machine.options().gap_name.as_ref();
         let start = out.len();
         // A generator or a filter is foreign code: its panic ends its own stream and no other.
-        let polled = catch_unwind(AssertUnwindSafe(|| match source {
-            Source::Producer(producer, resumption) => Resumption::scope(resumption, || {
-                let _watch = blocking::watch(self.guard.path());
-                producer.as_mut().poll_fill(cx, out, FRAME_BYTES)
-            }),
-            Source::Subscription(subscription) => {
-                Source::poll_subscription(subscription, cx, is_watched, gap_name, out, FRAME_BYTES)
+        let polled = catch_unwind(AssertUnwindSafe(|| match producer {
+            EventProducer::Generator(generator, resumption) => {
+                Resumption::scope(resumption, || {
+                    let _watch = blocking::watch(self.guard.path());
+                    generator.as_mut().poll_fill(cx, out, FRAME_BYTES)
+                })
             }
+            EventProducer::Subscription(subscription) => EventProducer::poll_subscription(
+                subscription,
+                cx,
+                is_watched,
+                gap_name,
+                out,
+                FRAME_BYTES,
+            ),
         }));
         let filling = polled.unwrap_or_else(|panic| Filling {
             filled: Filled::Failed(panic_error(&*panic)),
@@ -265,7 +272,7 @@ impl EventBody {
             }
         };
         let plan = self.guard.lifecycle().plan();
-        let reason = self.machine.source_is_done(outcome, now, plan, out);
+        let reason = self.machine.producer_is_done(outcome, now, plan, out);
         self.guard.close_for(reason);
         self.let_go();
         None
@@ -276,7 +283,7 @@ impl EventBody {
         self.log_failure(error);
         let plan = self.guard.lifecycle().plan();
         let outcome = Outcome::Failed(error);
-        let reason = self.machine.source_is_done(outcome, now, plan, out);
+        let reason = self.machine.producer_is_done(outcome, now, plan, out);
         self.guard.close_for(reason);
         if let Some(stream_state) = &self.stream_state {
             stream_state.mark_flush();
@@ -296,7 +303,7 @@ impl EventBody {
         else {
             return None;
         };
-        let Some(Source::Subscription(subscription)) = &mut self.source else {
+        let Some(EventProducer::Subscription(subscription)) = &mut self.producer else {
             return None;
         };
         *fed_in = None;
@@ -378,7 +385,7 @@ impl EventBody {
             Driver::Unknown => Poll::Pending,
             Driver::Any(timer) => timer.poll(cx, deadline, plan.is_some()),
             Driver::Shard { .. } => {
-                if let Some(Source::Subscription(subscription)) = &self.source
+                if let Some(EventProducer::Subscription(subscription)) = &self.producer
                     && let Some(at) = subscription.expires_at()
                 {
                     deadline = deadline.into_iter().chain([Instant::from_std(at)]).min();
@@ -406,9 +413,9 @@ impl EventBody {
 
     /// The source is at its end: it needs no moment for its clean-up.
     fn let_go(&mut self) {
-        let source = self.source.take();
+        let producer = self.producer.take();
         // A hook of the application may run here; its panic must not become another stream's.
-        if catch_unwind(AssertUnwindSafe(|| drop(source))).is_err() {
+        if catch_unwind(AssertUnwindSafe(|| drop(producer))).is_err() {
             tracing::error!(target: "bellwether::stream", "a hook panicked at the end of a stream");
         }
     }
@@ -418,15 +425,15 @@ impl EventBody {
         if let Some(signal) = &self.signal {
             signal.signal_disconnect();
         }
-        match self.source.take() {
-            Some(Source::Producer(producer, _)) => {
+        match self.producer.take() {
+            Some(EventProducer::Generator(producer, _)) => {
                 let grace = self.machine.options().leave_grace;
                 if let Some(signal) = &self.signal {
                     leaving::let_go(producer, signal, grace, self.guard.lifecycle());
                 }
             }
-            Some(source) => {
-                self.source = Some(source);
+            Some(producer) => {
+                self.producer = Some(producer);
                 self.let_go();
             }
             None => {}

@@ -4,13 +4,13 @@ use std::future::poll_fn;
 use std::pin::Pin;
 use std::time::Duration;
 
-use super::source::Producer;
+use super::source::EventEncoder;
 use crate::lifecycle::{DisconnectSignal, Lifecycle, Streams};
 
 /// Lets go of a generator whose client is no longer there: one whose `Request` is held gets a moment for its
 /// clean-up, in which `is_disconnected()` is true; any other is dropped where it stands.
 pub(super) fn let_go(
-    mut producer: Pin<Box<dyn Producer>>,
+    mut producer: Pin<Box<dyn EventEncoder>>,
     signal: &DisconnectSignal,
     grace: Duration,
     lifecycle: &Lifecycle,

@@ -1,6 +1,6 @@
 //! The sending side: one body for each event stream, one way out to a socket, and three thin drivers.
 //!
-//! [`body`] joins a [`source`] of events to the rules in [`stream`](crate::stream). Layers wrap it. Who polls it is
+//! [`body`] joins a [`producer`] of events to the rules in [`stream`](crate::stream). Layers wrap it. Who polls it is
 //! decided once, when the response is there: hyper (HTTP/2, HTTP/1.0, other servers) pulls it as any body; a [`task`]
 //! sends one stream over one socket; a [`shard`] of the [`engine`] sends many. Our own two drivers write through an
 //! [`outlet`], which frames chunks and keeps what a socket did not take. [`stream_state`] holds what a body and its driver
@@ -22,9 +22,9 @@ mod leaving;
     allow(dead_code, reason = "only a shard uses all of it")
 )]
 mod outlet;
+mod producer;
 #[cfg(target_os = "linux")]
 mod shard;
-mod source;
 #[cfg_attr(
     not(target_os = "linux"),
     allow(dead_code, reason = "only a shard uses all of it")
@@ -40,10 +40,10 @@ pub(crate) use engine::{Engine, Returned, Rules};
 pub(crate) use feed::Feed;
 pub(crate) use head::{Clock, write_head};
 pub(crate) use outlet::{LINGER, MAX_DISCARDED_BYTES, Wire};
+pub(crate) use producer::{EventEncoder, EventProducer, Filled, Filling};
 #[cfg(all(target_os = "linux", feature = "tls"))]
 pub(crate) use shard::TlsSocket;
 #[cfg(target_os = "linux")]
 pub(crate) use shard::{Arrival, Input, ShardSocket};
-pub(crate) use source::{Filled, Filling, Producer, Source};
 pub(crate) use stream_state::{MAX_AHEAD_BYTES, StreamState};
 pub(crate) use task::{Start, StreamTask};

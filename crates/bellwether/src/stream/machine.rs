@@ -180,7 +180,7 @@ impl Machine {
     }
 
     /// The source is done. Appends what the client is told, and returns the reason of the end.
-    pub(crate) fn source_is_done(
+    pub(crate) fn producer_is_done(
         &mut self,
         outcome: Outcome<'_>,
         now: Instant,

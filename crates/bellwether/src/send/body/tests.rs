@@ -27,7 +27,7 @@ impl Visitor {
         let stream_state = Arc::<StreamState>::default();
         let subscription = topic.subscribe().open().expect("a subscription");
         let body = EventBody::new(
-            Source::Subscription(subscription),
+            EventProducer::Subscription(subscription),
             StreamDefaults::new().options(),
             StreamGuard::open(Lifecycle::new(), "/".into()),
             Arc::default(),

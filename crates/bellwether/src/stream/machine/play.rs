@@ -110,17 +110,17 @@ impl Play {
                 self.last = self.now;
             }
             Input::Asks if is_open => self.machine.note_asked(),
-            Input::Ends if is_open => self.source_is_done(Outcome::Ended, &mut out),
+            Input::Ends if is_open => self.producer_is_done(Outcome::Ended, &mut out),
             Input::IsClosed if is_open => {
                 let end = SubscriptionEnd {
                     reason: CloseReason::TooSlow,
                     retry: None,
                 };
-                self.source_is_done(Outcome::Closed(end), &mut out);
+                self.producer_is_done(Outcome::Closed(end), &mut out);
             }
             Input::Fails if is_open => {
                 let failure: Failure = "broken".into();
-                self.source_is_done(Outcome::Failed(&failure), &mut out);
+                self.producer_is_done(Outcome::Failed(&failure), &mut out);
                 assert!(self.machine.awaits_flush());
             }
             Input::Flushed => {
@@ -150,9 +150,9 @@ impl Play {
         assert!(text.is_empty() || text.ends_with('\n'), "{text:?}");
     }
 
-    fn source_is_done(&mut self, outcome: Outcome<'_>, out: &mut Vec<u8>) {
+    fn producer_is_done(&mut self, outcome: Outcome<'_>, out: &mut Vec<u8>) {
         let stop = self.stop.as_ref();
-        let reason = self.machine.source_is_done(outcome, self.now, stop, out);
+        let reason = self.machine.producer_is_done(outcome, self.now, stop, out);
         self.reasons.push(reason);
     }
 

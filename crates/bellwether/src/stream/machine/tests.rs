@@ -67,7 +67,8 @@ fn a_generator_that_asks_has_until_the_window_closes() {
         machine.stop(start + SECOND * 9, Some(&plan), &mut out),
         None
     );
-    let reason = machine.source_is_done(Outcome::Ended, start + SECOND * 9, Some(&plan), &mut out);
+    let reason =
+        machine.producer_is_done(Outcome::Ended, start + SECOND * 9, Some(&plan), &mut out);
     assert_eq!(reason, CloseReason::Stopping);
     assert!(out.starts_with(b"retry: 1"));
 }
@@ -79,7 +80,7 @@ fn a_failed_stream_tells_its_error_and_is_cut_once_that_was_read() {
     let mut out = Vec::new();
     let failure: Failure = "broken".into();
     let outcome = Outcome::Failed(&failure);
-    let reason = machine.source_is_done(outcome, start, None, &mut out);
+    let reason = machine.producer_is_done(outcome, start, None, &mut out);
     assert_eq!(reason, CloseReason::Error);
     assert!(out.starts_with(b"event: bellwether.error\n"));
     assert!(machine.awaits_flush() && machine.end().is_none());

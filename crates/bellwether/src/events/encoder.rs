@@ -11,31 +11,31 @@ use pin_project_lite::pin_project;
 
 use super::item::{EventBuffer, IntoEvent};
 use crate::lifecycle::take_asked;
-use crate::send::{Filled, Filling, Producer, Source};
+use crate::send::{EventEncoder, EventProducer, Filled, Filling};
 
 /// The source of any stream of a handler; a subscription stays what it is.
-pub(super) fn source_of<S>(stream: S) -> Source
+pub(super) fn producer_of<S>(stream: S) -> EventProducer
 where
     S: Stream + Send + 'static,
     S::Item: IntoEvent,
 {
     if TypeId::of::<S>() != TypeId::of::<Subscription>() {
-        return Source::Producer(Box::pin(StreamProducer { stream }), None);
+        return EventProducer::Generator(Box::pin(StreamEncoder { stream }), None);
     }
     let stream: Box<dyn Any> = Box::new(stream);
     let subscription = stream.downcast::<Subscription>();
-    Source::Subscription(*subscription.expect("the type was compared"))
+    EventProducer::Subscription(*subscription.expect("the type was compared"))
 }
 
 pin_project! {
     /// A stream of items as a producer.
-    struct StreamProducer<S> {
+    struct StreamEncoder<S> {
         #[pin]
         stream: S,
     }
 }
 
-impl<S> Producer for StreamProducer<S>
+impl<S> EventEncoder for StreamEncoder<S>
 where
     S: Stream + Send,
     S::Item: IntoEvent,

@@ -36,7 +36,7 @@ pub(crate) struct Filling {
 }
 
 /// A stream of items that encode themselves. One virtual call fills a whole buffer.
-pub(crate) trait Producer: Send {
+pub(crate) trait EventEncoder: Send {
     /// Appends encoded events to `out` until the producer waits or `out` holds `limit` bytes.
     fn poll_fill(
         self: Pin<&mut Self>,
@@ -50,17 +50,17 @@ pub(crate) trait Producer: Send {
 }
 
 /// Where events come from.
-pub(crate) enum Source {
+pub(crate) enum EventProducer {
     /// A generator's stream, and where subscriptions begin that it reads itself.
-    Producer(Pin<Box<dyn Producer>>, Option<Resumption>),
+    Generator(Pin<Box<dyn EventEncoder>>, Option<Resumption>),
     Subscription(Subscription),
 }
 
-impl Source {
+impl EventProducer {
     /// Has the stream begin where its client left off.
     pub(crate) fn resume(&mut self, resumption: Resumption) {
         match self {
-            Self::Producer(_, within) => *within = Some(resumption),
+            Self::Generator(_, within) => *within = Some(resumption),
             Self::Subscription(subscription) => subscription.resume(&resumption),
         }
     }
