@@ -11,7 +11,7 @@ use pin_project_lite::pin_project;
 
 use super::item::{EventBuffer, IntoEvent};
 use crate::lifecycle::take_asked;
-use crate::send::{EventEncoder, EventProducer, Filled, Filling};
+use crate::send::{EventEncoder, EventProducer, FillReport, FillStatus};
 
 /// The source of any stream of a handler; a subscription stays what it is.
 pub(super) fn producer_of<S>(stream: S) -> EventProducer
@@ -45,25 +45,25 @@ where
         cx: &mut Context<'_>,
         out: &mut Vec<u8>,
         limit: usize,
-    ) -> Filling {
+    ) -> FillReport {
         let mut stream = self.project().stream;
         let mut events = 0;
         take_asked();
-        let filled = loop {
+        let status = loop {
             if out.len() >= limit {
-                break Filled::Full;
+                break FillStatus::Full;
             }
             match stream.as_mut().poll_next(cx) {
-                Poll::Pending => break Filled::Waiting,
-                Poll::Ready(None) => break Filled::Ended,
+                Poll::Pending => break FillStatus::Waiting,
+                Poll::Ready(None) => break FillStatus::Ended,
                 Poll::Ready(Some(item)) => match item.write_to(&mut EventBuffer::new(out)) {
                     Ok(()) => events += 1,
-                    Err(error) => break Filled::Failed(error),
+                    Err(error) => break FillStatus::Failed(error),
                 },
             }
         };
-        Filling {
-            filled,
+        FillReport {
+            status,
             events,
             asked: take_asked(),
         }

@@ -21,7 +21,7 @@ use tokio::time::Instant;
 use super::blocking;
 use super::feed::{Found, Portion};
 use super::leaving;
-use super::producer::{EventProducer, Filled, Filling};
+use super::producer::{EventProducer, FillReport, FillStatus};
 use super::stream_state::{Attachment, Reads, StreamState, Visit};
 use super::timer::Timer;
 use crate::lifecycle::{CloseReason, DisconnectSignal, StreamGuard, StreamPath, Streams};
@@ -249,24 +249,24 @@ impl EventBody {
                 FRAME_BYTES,
             ),
         }));
-        let filling = polled.unwrap_or_else(|panic| Filling {
-            filled: Filled::Failed(panic_error(&*panic)),
+        let report = polled.unwrap_or_else(|panic| FillReport {
+            status: FillStatus::Failed(panic_error(&*panic)),
             events: 0,
             asked: false,
         });
-        if filling.asked {
+        if report.asked {
             self.machine.note_asked();
         }
         if out.len() > start {
             self.machine.gave(now);
             self.awaits_id = false;
         }
-        self.guard.count(filling.events, out.len() - start);
-        let outcome = match filling.filled {
-            Filled::Waiting | Filled::Full => return None,
-            Filled::Ended => Outcome::Ended,
-            Filled::Closed(end) => Outcome::Closed(end),
-            Filled::Failed(error) => {
+        self.guard.count(report.events, out.len() - start);
+        let outcome = match report.status {
+            FillStatus::Waiting | FillStatus::Full => return None,
+            FillStatus::Ended => Outcome::Ended,
+            FillStatus::Closed(end) => Outcome::Closed(end),
+            FillStatus::Failed(error) => {
                 self.let_go();
                 return Some(error);
             }

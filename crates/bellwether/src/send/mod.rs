@@ -40,7 +40,7 @@ pub(crate) use engine::{Engine, Returned, Rules};
 pub(crate) use feed::Feed;
 pub(crate) use head::{Clock, write_head};
 pub(crate) use outlet::{LINGER, MAX_DISCARDED_BYTES, Wire};
-pub(crate) use producer::{EventEncoder, EventProducer, Filled, Filling};
+pub(crate) use producer::{EventEncoder, EventProducer, FillReport, FillStatus};
 #[cfg(all(target_os = "linux", feature = "tls"))]
 pub(crate) use shard::TlsSocket;
 #[cfg(target_os = "linux")]

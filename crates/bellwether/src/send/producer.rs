@@ -11,7 +11,7 @@ use crate::stream::{CloseReason, Failure, SubscriptionEnd};
 
 /// How one filling of a buffer ended.
 #[derive(Debug)]
-pub(crate) enum Filled {
+pub(crate) enum FillStatus {
     /// The source waits; it will wake the task.
     Waiting,
     /// The buffer holds enough; there may be more at once.
@@ -26,9 +26,9 @@ pub(crate) enum Filled {
 
 /// What one filling found.
 #[derive(Debug)]
-pub(crate) struct Filling {
+pub(crate) struct FillReport {
     /// How it ended.
-    pub(crate) filled: Filled,
+    pub(crate) status: FillStatus,
     /// Events appended to the buffer.
     pub(crate) events: u64,
     /// Whether the generator asked whether a stop has begun.
@@ -43,7 +43,7 @@ pub(crate) trait EventEncoder: Send {
         cx: &mut Context<'_>,
         out: &mut Vec<u8>,
         limit: usize,
-    ) -> Filling;
+    ) -> FillReport;
 
     /// Polls on and throws away what comes; ready when the producer has come to its end.
     fn poll_discard(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()>;
@@ -73,9 +73,9 @@ impl EventProducer {
         gap_name: Option<&EventName>,
         out: &mut Vec<u8>,
         limit: usize,
-    ) -> Filling {
+    ) -> FillReport {
         let mut events = 0;
-        let filled = with_deliveries(|deliveries| {
+        let status = with_deliveries(|deliveries| {
             while out.len() < limit {
                 let room = limit - out.len();
                 let taken = match is_watched {
@@ -96,14 +96,14 @@ impl EventProducer {
                             events += u64::from(write(&delivery, gap_name, out));
                         }
                     }
-                    Taken::Closed => return Filled::Closed(end_of(subscription)),
-                    _ => return Filled::Waiting,
+                    Taken::Closed => return FillStatus::Closed(end_of(subscription)),
+                    _ => return FillStatus::Waiting,
                 }
             }
-            Filled::Full
+            FillStatus::Full
         });
-        Filling {
-            filled,
+        FillReport {
+            status,
             events,
             asked: false,
         }
