@@ -9,11 +9,11 @@ use tokio::net::TcpStream;
 #[cfg(unix)]
 use tokio::net::UnixStream;
 
+use crate::send::PollSocket;
 #[cfg(target_os = "linux")]
 use crate::send::ShardSocket;
 #[cfg(all(target_os = "linux", feature = "tls"))]
 use crate::send::TlsSocket;
-use crate::send::Wire;
 
 /// A socket as the kernel gave it.
 #[derive(Debug)]
@@ -261,7 +261,7 @@ impl AsyncWrite for Transport {
     }
 }
 
-impl Wire for Transport {
+impl PollSocket for Transport {
     fn poll_write(&mut self, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         AsyncWrite::poll_write(Pin::new(self), cx, bytes)
     }

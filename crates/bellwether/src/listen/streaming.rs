@@ -69,7 +69,7 @@ pub(super) fn drive(
     let mut head = Vec::with_capacity(512);
     write_head(&parts, !is_reusable, &shared.date, &mut head);
     let task = StreamTask::new(Start {
-        wire: transport,
+        socket: transport,
         stream_state,
         head,
         body,

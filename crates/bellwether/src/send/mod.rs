@@ -3,11 +3,16 @@
 //! [`body`] joins a [`producer`] of events to the rules in [`stream`](crate::stream). Layers wrap it. Who polls it is
 //! decided once, when the response is there: hyper (HTTP/2, HTTP/1.0, other servers) pulls it as any body; a [`task`]
 //! sends one stream over one socket; a [`shard`] of the [`engine`] sends many. Our own two drivers write through an
-//! [`outlet`], which frames chunks and keeps what a socket did not take. [`stream_state`] holds what a body and its driver
+//! [`writer`], which frames chunks and keeps what a socket did not take. [`stream_state`] holds what a body and its driver
 //! tell each other, [`feed`] what a shard has read for many.
 
 mod blocking;
 mod body;
+#[cfg_attr(
+    not(target_os = "linux"),
+    allow(dead_code, reason = "only a shard uses all of it")
+)]
+mod chunk_writer;
 #[cfg(target_os = "linux")]
 mod engine;
 #[cfg_attr(
@@ -17,11 +22,6 @@ mod engine;
 mod feed;
 mod head;
 mod leaving;
-#[cfg_attr(
-    not(target_os = "linux"),
-    allow(dead_code, reason = "only a shard uses all of it")
-)]
-mod outlet;
 mod producer;
 #[cfg(target_os = "linux")]
 mod shard;
@@ -34,12 +34,12 @@ mod task;
 mod timer;
 
 pub(crate) use body::EventBody;
+pub(crate) use chunk_writer::{LINGER, MAX_DISCARDED_BYTES, PollSocket};
 #[cfg(target_os = "linux")]
 pub(crate) use engine::{Engine, Returned, Rules};
 #[cfg(target_os = "linux")]
 pub(crate) use feed::Feed;
 pub(crate) use head::{Clock, write_head};
-pub(crate) use outlet::{LINGER, MAX_DISCARDED_BYTES, Wire};
 pub(crate) use producer::{EventEncoder, EventProducer, FillReport, FillStatus};
 #[cfg(all(target_os = "linux", feature = "tls"))]
 pub(crate) use shard::TlsSocket;

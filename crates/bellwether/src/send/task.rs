@@ -15,8 +15,9 @@ use http_body::Body as _;
 use tokio::time::{Instant, Sleep};
 use tokio_util::sync::WaitForCancellationFutureOwned;
 
-use super::outlet::{
-    Gone, LAST_CHUNK, LINGER, MAX_DISCARDED_BYTES, Outlet, Sent, Wire, append_chunk,
+use super::chunk_writer::{
+    ChunkWriter, Gone, LAST_CHUNK, LINGER, MAX_DISCARDED_BYTES, PollSocket, WriteStatus,
+    append_chunk,
 };
 use super::stream_state::{MAX_AHEAD_BYTES, StreamState};
 
@@ -25,7 +26,7 @@ const FRAMES_PER_POLL: usize = 16;
 
 /// A stream to send.
 pub(crate) struct Start<W> {
-    pub(crate) wire: W,
+    pub(crate) socket: W,
     pub(crate) stream_state: Arc<StreamState>,
     /// The head of the response, to be written before the body.
     pub(crate) head: Vec<u8>,
@@ -43,7 +44,7 @@ pub(crate) struct Start<W> {
 /// A stream and its socket. Resolves to the wire and what was read of the next request, if the response is complete and
 /// the connection may be used again.
 pub(crate) struct StreamTask<W> {
-    outlet: Option<Outlet<W>>,
+    writer: Option<ChunkWriter<W>>,
     body: Option<Body>,
     stream_state: Arc<StreamState>,
     input: Input,
@@ -69,10 +70,10 @@ enum End {
     Shut,
 }
 
-impl<W: Wire + Unpin> StreamTask<W> {
+impl<W: PollSocket + Unpin> StreamTask<W> {
     pub(crate) fn new(start: Start<W>) -> Self {
         Self {
-            outlet: Some(Outlet::new(start.wire)),
+            writer: Some(ChunkWriter::new(start.socket)),
             body: Some(start.body),
             stream_state: start.stream_state,
             input: match start.ahead {
@@ -88,32 +89,36 @@ impl<W: Wire + Unpin> StreamTask<W> {
     }
 
     /// Until the stream has ended and its last byte is out, or it cannot go on.
-    fn poll_all(&mut self, outlet: &mut Outlet<W>, cx: &mut Context<'_>) -> Poll<Result<(), Gone>> {
-        self.watch(outlet, cx)?;
+    fn poll_all(
+        &mut self,
+        writer: &mut ChunkWriter<W>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<(), Gone>> {
+        self.watch(writer, cx)?;
         for _ in 0..FRAMES_PER_POLL {
-            ready!(self.poll_blocked(outlet, cx))?;
+            ready!(self.poll_blocked(writer, cx))?;
             match self.end {
                 None => {}
                 Some(End::Whole) if matches!(self.input, Input::NextRequest(_)) => {
                     return Poll::Ready(Ok(()));
                 }
                 Some(End::Whole | End::Cut) => {
-                    ready!(outlet.shut(cx));
+                    ready!(writer.shut(cx));
                     self.end = Some(End::Shut);
                     self.timer = None;
                     continue;
                 }
-                Some(End::Shut) => return self.poll_linger(outlet, cx),
+                Some(End::Shut) => return self.poll_linger(writer, cx),
             }
             ready!(self.poll_body(cx));
             let now = Instant::now();
             let out = std::mem::take(&mut self.out);
             if !out.is_empty() {
                 let bytes = Bytes::from(out);
-                let sent = outlet
+                let sent = writer
                     .send(cx, &bytes, now, |taken| bytes.slice(taken..))
                     .map_err(|error| Gone::from(&error))?;
-                if sent == Sent::All {
+                if sent == WriteStatus::All {
                     self.stream_state.note_flushed();
                 }
             }
@@ -155,19 +160,19 @@ impl<W: Wire + Unpin> StreamTask<W> {
     /// Writes what the socket did not take; late if it takes nothing for too long.
     fn poll_blocked(
         &mut self,
-        outlet: &mut Outlet<W>,
+        writer: &mut ChunkWriter<W>,
         cx: &mut Context<'_>,
     ) -> Poll<Result<(), Gone>> {
-        if !outlet.is_blocked() {
+        if !writer.is_blocked() {
             return Poll::Ready(Ok(()));
         }
-        let sent = outlet.flush(cx, Instant::now());
-        if sent.map_err(|error| Gone::from(&error))? == Sent::All {
+        let sent = writer.flush(cx, Instant::now());
+        if sent.map_err(|error| Gone::from(&error))? == WriteStatus::All {
             self.timer = None;
             self.stream_state.note_flushed();
             return Poll::Ready(Ok(()));
         }
-        let late = outlet
+        let late = writer
             .blocked_since()
             .and_then(|since| since.checked_add(self.write_stall));
         let Some(late) = late else {
@@ -191,7 +196,7 @@ impl<W: Wire + Unpin> StreamTask<W> {
     /// overtake the last event.
     fn poll_linger(
         &mut self,
-        outlet: &mut Outlet<W>,
+        writer: &mut ChunkWriter<W>,
         cx: &mut Context<'_>,
     ) -> Poll<Result<(), Gone>> {
         let at = match &self.timer {
@@ -199,20 +204,20 @@ impl<W: Wire + Unpin> StreamTask<W> {
             None => Instant::now() + LINGER,
         };
         if self.poll_timer(at, cx).is_pending() {
-            self.watch(outlet, cx)?;
+            self.watch(writer, cx)?;
             return Poll::Pending;
         }
         Poll::Ready(Ok(()))
     }
 
     /// Reads on: what comes is the client's next request, what it should not send, or its end.
-    fn watch(&mut self, outlet: &mut Outlet<W>, cx: &mut Context<'_>) -> Result<(), Gone> {
+    fn watch(&mut self, writer: &mut ChunkWriter<W>, cx: &mut Context<'_>) -> Result<(), Gone> {
         let mut space = [0; 512];
         match &mut self.input {
-            Input::Discard(sum) => outlet.discard(cx, &mut space, sum, MAX_DISCARDED_BYTES),
+            Input::Discard(sum) => writer.discard(cx, &mut space, sum, MAX_DISCARDED_BYTES),
             Input::NextRequest(ahead) => {
                 while ahead.len() <= MAX_AHEAD_BYTES {
-                    match outlet.wire_mut().poll_read(cx, &mut space) {
+                    match writer.socket_mut().poll_read(cx, &mut space) {
                         Poll::Pending => return Ok(()),
                         Poll::Ready(Ok(0)) => return Err(Gone::Left),
                         Poll::Ready(Ok(count)) => ahead.extend_from_slice(&space[..count]),
@@ -225,19 +230,19 @@ impl<W: Wire + Unpin> StreamTask<W> {
     }
 }
 
-impl<W: Wire + Unpin> Future for StreamTask<W> {
+impl<W: PollSocket + Unpin> Future for StreamTask<W> {
     type Output = Option<(W, Bytes)>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let Some(mut outlet) = self.outlet.take() else {
+        let Some(mut writer) = self.writer.take() else {
             return Poll::Ready(None);
         };
         let polled = match self.cut.as_mut().poll(cx) {
             Poll::Ready(()) => Poll::Ready(Ok(())),
-            Poll::Pending => self.poll_all(&mut outlet, cx),
+            Poll::Pending => self.poll_all(&mut writer, cx),
         };
         let Poll::Ready(result) = polled else {
-            self.outlet = Some(outlet);
+            self.writer = Some(writer);
             return Poll::Pending;
         };
         match result {
@@ -251,7 +256,7 @@ impl<W: Wire + Unpin> Future for StreamTask<W> {
         let is_reusable = result.is_ok() && self.end == Some(End::Whole);
         Poll::Ready(match (&mut self.input, is_reusable) {
             (Input::NextRequest(ahead), true) => {
-                Some((outlet.into_wire(), std::mem::take(ahead).into()))
+                Some((writer.into_socket(), std::mem::take(ahead).into()))
             }
             _ => None,
         })

@@ -12,7 +12,7 @@ use super::group::Member;
 use super::reader::Closing;
 use super::slots::Id;
 use super::{Buffers, Shard};
-use crate::send::outlet::{Gone, LAST_CHUNK, Sent, append_chunk};
+use crate::send::chunk_writer::{Gone, LAST_CHUNK, WriteStatus, append_chunk};
 use crate::send::{Feed, shard::reader::Seats};
 
 /// Members of a group that are looked at without a write count as one write.
@@ -115,7 +115,7 @@ impl Shard {
         {
             return false;
         }
-        if reader.outlet.is_blocked() || reader.body.is_none() {
+        if reader.writer.is_blocked() || reader.body.is_none() {
             return false;
         }
         self.buffers.out.clear();
@@ -129,7 +129,7 @@ impl Shard {
         let Some(reader) = self.slots.get_mut(id) else {
             return;
         };
-        if reader.outlet.is_blocked() {
+        if reader.writer.is_blocked() {
             return;
         }
         let Some((body, own)) = reader.body_and_waker() else {
@@ -210,12 +210,12 @@ impl Shard {
         let sent = match &pumped.shared {
             Some(chunks) => {
                 let rest = |taken| chunks.slice(taken..);
-                reader.outlet.send(&mut cx, chunks, now, rest)
+                reader.writer.send(&mut cx, chunks, now, rest)
             }
-            None if out.is_empty() => Ok(Sent::All),
+            None if out.is_empty() => Ok(WriteStatus::All),
             None => {
                 let rest = |taken: usize| Bytes::copy_from_slice(&out[taken..]);
-                reader.outlet.send(&mut cx, out, now, rest)
+                reader.writer.send(&mut cx, out, now, rest)
             }
         };
         let sent = match sent {
@@ -233,14 +233,14 @@ impl Shard {
             });
             self.drop_body(id);
             return match sent {
-                Sent::All => self.close(id, now),
-                Sent::Blocked => self.wait_for_socket(id),
+                WriteStatus::All => self.close(id, now),
+                WriteStatus::Blocked => self.wait_for_socket(id),
             };
         }
         match sent {
             // The usual case, without another look at the reader: its deadline can only have moved away.
-            Sent::All if is_shared && pumped.end == BodyEnd::Waits => {}
-            Sent::All => {
+            WriteStatus::All if is_shared && pumped.end == BodyEnd::Waits => {}
+            WriteStatus::All => {
                 if !out.is_empty() {
                     reader.stream_state.note_flushed();
                 }
@@ -249,7 +249,7 @@ impl Shard {
                 }
                 self.schedule(id);
             }
-            Sent::Blocked => self.wait_for_socket(id),
+            WriteStatus::Blocked => self.wait_for_socket(id),
         }
     }
 }

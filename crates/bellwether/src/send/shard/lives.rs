@@ -10,8 +10,8 @@ use super::Shard;
 use super::group::{Group, Member};
 use super::reader::{Arrival, Reader, Seat, Seats};
 use super::slots::Id;
+use crate::send::chunk_writer::Gone;
 use crate::send::engine::Returned;
-use crate::send::outlet::Gone;
 use crate::send::stream_state::Attachment;
 
 impl Shard {
@@ -42,7 +42,7 @@ impl Shard {
         let polling = self.wakers.polling();
         reader.stream_state.attach(Attachment { feed, polling });
         self.rules.lifecycle.streams().note_engine();
-        let socket = reader.outlet.wire().tcp();
+        let socket = reader.writer.socket().tcp();
         if let Err(error) = self.poller.add(socket, id, reader.interests) {
             tracing::warn!(%error, "a socket cannot be watched");
             self.lose(id, Gone::Ours);
@@ -146,7 +146,7 @@ impl Shard {
             return;
         };
         let ahead = reader.take_ahead();
-        let socket = reader.outlet.into_wire();
+        let socket = reader.writer.into_socket();
         if self.poller.remove(socket.tcp()).is_ok() {
             (self.rules.give_back)(Returned {
                 socket,

@@ -10,7 +10,7 @@ use super::poller::Interests;
 use super::socket::ShardSocket;
 use super::wheel::Tick;
 use crate::admission::Permit;
-use crate::send::outlet::{Gone, MAX_DISCARDED_BYTES, Outlet, Wire};
+use crate::send::chunk_writer::{ChunkWriter, Gone, MAX_DISCARDED_BYTES, PollSocket};
 use crate::send::stream_state::{MAX_AHEAD_BYTES, StreamState};
 
 /// A stream on its way to a shard. Its request was answered; nothing of the answer is written yet.
@@ -44,7 +44,7 @@ impl std::fmt::Debug for Arrival {
 
 /// A stream. Ten thousand of them wait at once, so what most do not have is boxed.
 pub(super) struct Reader {
-    pub(super) outlet: Outlet<ShardSocket>,
+    pub(super) writer: ChunkWriter<ShardSocket>,
     /// Gone at its end; the socket may stay for a while.
     pub(super) body: Option<Body>,
     pub(super) stream_state: Arc<StreamState>,
@@ -140,7 +140,7 @@ impl Reader {
             })
         });
         let reader = Self {
-            outlet: Outlet::new(socket),
+            writer: ChunkWriter::new(socket),
             body: Some(body),
             stream_state,
             permit,
@@ -195,7 +195,7 @@ impl Reader {
             let before = self.spare.as_ref().map_or(0, |spare| spare.discarded);
             let mut sum = before;
             let read = self
-                .outlet
+                .writer
                 .discard(cx, space, &mut sum, MAX_DISCARDED_BYTES);
             if sum != before {
                 self.spare.get_or_insert_default().discarded = sum;
@@ -203,7 +203,7 @@ impl Reader {
             return read;
         }
         loop {
-            match self.outlet.wire_mut().poll_read(cx, space) {
+            match self.writer.socket_mut().poll_read(cx, space) {
                 Poll::Pending => return Ok(()),
                 Poll::Ready(Ok(0)) => return Err(Gone::Left),
                 Poll::Ready(Ok(count)) => {

@@ -8,7 +8,7 @@ use super::Shard;
 use super::poller::Happened;
 use super::slots::Id;
 use super::wheel::Tick;
-use crate::send::outlet::{Gone, LINGER, Sent};
+use crate::send::chunk_writer::{Gone, LINGER, WriteStatus};
 
 impl Shard {
     /// The socket takes nothing more: it is watched until it does.
@@ -16,7 +16,7 @@ impl Shard {
         if let Some(reader) = self.slots.get_mut(id) {
             let was_watched = std::mem::replace(&mut reader.interests.writing, true);
             if !was_watched {
-                let socket = reader.outlet.wire().tcp();
+                let socket = reader.writer.socket().tcp();
                 if self.poller.change(socket, id, reader.interests).is_err() {
                     self.lose(id, Gone::Ours);
                     return;
@@ -32,7 +32,7 @@ impl Shard {
             return;
         };
         if happened.is_over {
-            let error = reader.outlet.wire().tcp().take_error().ok().flatten();
+            let error = reader.writer.socket().tcp().take_error().ok().flatten();
             let gone = error.map_or(Gone::Left, |error| Gone::from(&error));
             self.lose(id, gone);
             return;
@@ -45,10 +45,10 @@ impl Shard {
                 return;
             }
         }
-        if happened.is_writable && reader.outlet.is_blocked() {
-            match reader.outlet.flush(&mut cx, now) {
-                Ok(Sent::Blocked) => self.schedule(id),
-                Ok(Sent::All) => {
+        if happened.is_writable && reader.writer.is_blocked() {
+            match reader.writer.flush(&mut cx, now) {
+                Ok(WriteStatus::Blocked) => self.schedule(id),
+                Ok(WriteStatus::All) => {
                     reader.stream_state.note_flushed();
                     match reader.closing() {
                         Some(_) => self.close(id, now),
@@ -72,7 +72,7 @@ impl Shard {
             return;
         }
         let mut cx = Context::from_waker(Waker::noop());
-        if reader.outlet.shut(&mut cx).is_pending() {
+        if reader.writer.shut(&mut cx).is_pending() {
             // A goodbye that does not fit is not worth waiting for.
             self.lose(id, Gone::Left);
             return;
@@ -88,7 +88,7 @@ impl Shard {
     /// Makes sure that the reader is reminded when something is due.
     pub(super) fn schedule(&mut self, id: Id) {
         if let Some(reader) = self.slots.get_mut(id) {
-            let at = match (reader.closing(), reader.outlet.blocked_since()) {
+            let at = match (reader.closing(), reader.writer.blocked_since()) {
                 (_, Some(since)) => since.checked_add(self.rules.write_stall),
                 (Some(closing), None) => closing.linger_until,
                 (None, None) => reader.stream_state.deadline(),
@@ -108,7 +108,7 @@ impl Shard {
         };
         reader.alarm = Tick::NEVER;
         let is_stalled = reader
-            .outlet
+            .writer
             .blocked_since()
             .and_then(|since| since.checked_add(self.rules.write_stall))
             .is_some_and(|at| at <= now);
@@ -121,7 +121,7 @@ impl Shard {
                 self.lose(id, Gone::Left);
             }
             Some(_) => self.schedule(id),
-            None if reader.outlet.is_blocked() => self.schedule(id),
+            None if reader.writer.is_blocked() => self.schedule(id),
             None => self.enqueue(id),
         }
     }
