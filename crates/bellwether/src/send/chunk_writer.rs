@@ -66,19 +66,19 @@ pub(crate) enum WriteStatus {
 
 /// Why a stream cannot go on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Gone {
-    Left,
+pub(crate) enum SendFailure {
+    Disconnected,
     /// It acknowledges nothing any more.
-    Silent,
+    TimedOut,
     /// It may still be there; the fault is ours.
-    Ours,
+    Internal,
 }
 
-impl From<&io::Error> for Gone {
+impl From<&io::Error> for SendFailure {
     fn from(error: &io::Error) -> Self {
         match error.kind() {
-            io::ErrorKind::TimedOut => Self::Silent,
-            _ => Self::Left,
+            io::ErrorKind::TimedOut => Self::TimedOut,
+            _ => Self::Disconnected,
         }
     }
 }
@@ -183,13 +183,13 @@ impl<W: PollSocket> ChunkWriter<W> {
         space: &mut [u8],
         sum: &mut usize,
         bound: usize,
-    ) -> Result<(), Gone> {
+    ) -> Result<(), SendFailure> {
         while *sum < bound {
             match self.socket.poll_read(cx, space) {
                 Poll::Pending => return Ok(()),
-                Poll::Ready(Ok(0)) => return Err(Gone::Left),
+                Poll::Ready(Ok(0)) => return Err(SendFailure::Disconnected),
                 Poll::Ready(Ok(count)) => *sum += count,
-                Poll::Ready(Err(error)) => return Err(Gone::from(&error)),
+                Poll::Ready(Err(error)) => return Err(SendFailure::from(&error)),
             }
         }
         Ok(())

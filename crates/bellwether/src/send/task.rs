@@ -16,7 +16,7 @@ use tokio::time::{Instant, Sleep};
 use tokio_util::sync::WaitForCancellationFutureOwned;
 
 use super::chunk_writer::{
-    ChunkWriter, Gone, LAST_CHUNK, LINGER, MAX_DISCARDED_BYTES, PollSocket, WriteStatus,
+    ChunkWriter, LAST_CHUNK, LINGER, MAX_DISCARDED_BYTES, PollSocket, SendFailure, WriteStatus,
     append_chunk,
 };
 use super::stream_state::{MAX_AHEAD_BYTES, StreamState};
@@ -93,7 +93,7 @@ impl<W: PollSocket + Unpin> StreamTask<W> {
         &mut self,
         writer: &mut ChunkWriter<W>,
         cx: &mut Context<'_>,
-    ) -> Poll<Result<(), Gone>> {
+    ) -> Poll<Result<(), SendFailure>> {
         self.watch(writer, cx)?;
         for _ in 0..FRAMES_PER_POLL {
             ready!(self.poll_blocked(writer, cx))?;
@@ -117,7 +117,7 @@ impl<W: PollSocket + Unpin> StreamTask<W> {
                 let bytes = Bytes::from(out);
                 let sent = writer
                     .send(cx, &bytes, now, |taken| bytes.slice(taken..))
-                    .map_err(|error| Gone::from(&error))?;
+                    .map_err(|error| SendFailure::from(&error))?;
                 if sent == WriteStatus::All {
                     self.stream_state.note_flushed();
                 }
@@ -162,12 +162,12 @@ impl<W: PollSocket + Unpin> StreamTask<W> {
         &mut self,
         writer: &mut ChunkWriter<W>,
         cx: &mut Context<'_>,
-    ) -> Poll<Result<(), Gone>> {
+    ) -> Poll<Result<(), SendFailure>> {
         if !writer.is_blocked() {
             return Poll::Ready(Ok(()));
         }
         let sent = writer.flush(cx, Instant::now());
-        if sent.map_err(|error| Gone::from(&error))? == WriteStatus::All {
+        if sent.map_err(|error| SendFailure::from(&error))? == WriteStatus::All {
             self.timer = None;
             self.stream_state.note_flushed();
             return Poll::Ready(Ok(()));
@@ -179,7 +179,7 @@ impl<W: PollSocket + Unpin> StreamTask<W> {
             return Poll::Pending;
         };
         ready!(self.poll_timer(late, cx));
-        Poll::Ready(Err(Gone::Silent))
+        Poll::Ready(Err(SendFailure::TimedOut))
     }
 
     fn poll_timer(&mut self, at: Instant, cx: &mut Context<'_>) -> Poll<()> {
@@ -198,7 +198,7 @@ impl<W: PollSocket + Unpin> StreamTask<W> {
         &mut self,
         writer: &mut ChunkWriter<W>,
         cx: &mut Context<'_>,
-    ) -> Poll<Result<(), Gone>> {
+    ) -> Poll<Result<(), SendFailure>> {
         let at = match &self.timer {
             Some(timer) => timer.deadline(),
             None => Instant::now() + LINGER,
@@ -211,7 +211,11 @@ impl<W: PollSocket + Unpin> StreamTask<W> {
     }
 
     /// Reads on: what comes is the client's next request, what it should not send, or its end.
-    fn watch(&mut self, writer: &mut ChunkWriter<W>, cx: &mut Context<'_>) -> Result<(), Gone> {
+    fn watch(
+        &mut self,
+        writer: &mut ChunkWriter<W>,
+        cx: &mut Context<'_>,
+    ) -> Result<(), SendFailure> {
         let mut space = [0; 512];
         match &mut self.input {
             Input::Discard(sum) => writer.discard(cx, &mut space, sum, MAX_DISCARDED_BYTES),
@@ -219,12 +223,12 @@ impl<W: PollSocket + Unpin> StreamTask<W> {
                 while ahead.len() <= MAX_AHEAD_BYTES {
                     match writer.socket_mut().poll_read(cx, &mut space) {
                         Poll::Pending => return Ok(()),
-                        Poll::Ready(Ok(0)) => return Err(Gone::Left),
+                        Poll::Ready(Ok(0)) => return Err(SendFailure::Disconnected),
                         Poll::Ready(Ok(count)) => ahead.extend_from_slice(&space[..count]),
-                        Poll::Ready(Err(error)) => return Err(Gone::from(&error)),
+                        Poll::Ready(Err(error)) => return Err(SendFailure::from(&error)),
                     }
                 }
-                Err(Gone::Left)
+                Err(SendFailure::Disconnected)
             }
         }
     }
@@ -247,9 +251,9 @@ impl<W: PollSocket + Unpin> Future for StreamTask<W> {
         };
         match result {
             Ok(()) => {}
-            Err(Gone::Left) => self.stream_state.note_gone(),
-            Err(Gone::Silent) => self.stream_state.note_timed_out(),
-            Err(Gone::Ours) => self.stream_state.note_failed(),
+            Err(SendFailure::Disconnected) => self.stream_state.note_gone(),
+            Err(SendFailure::TimedOut) => self.stream_state.note_timed_out(),
+            Err(SendFailure::Internal) => self.stream_state.note_failed(),
         }
         // The account of the stream is settled before its socket closes.
         self.body = None;

@@ -12,7 +12,7 @@ use super::group::Member;
 use super::reader::Closing;
 use super::slots::Id;
 use super::{Buffers, Shard};
-use crate::send::chunk_writer::{Gone, LAST_CHUNK, WriteStatus, append_chunk};
+use crate::send::chunk_writer::{LAST_CHUNK, SendFailure, WriteStatus, append_chunk};
 use crate::send::{Feed, shard::reader::Seats};
 
 /// Members of a group that are looked at without a write count as one write.
@@ -220,7 +220,7 @@ impl Shard {
         };
         let sent = match sent {
             Ok(sent) => sent,
-            Err(error) => return self.lose(id, Gone::from(&error)),
+            Err(error) => return self.lose(id, SendFailure::from(&error)),
         };
         if matches!(pumped.end, BodyEnd::Whole | BodyEnd::Cut) {
             let is_whole = pumped.end == BodyEnd::Whole;

@@ -10,7 +10,7 @@ use super::Shard;
 use super::group::{Group, Member};
 use super::reader::{Arrival, Reader, Seat, Seats};
 use super::slots::Id;
-use crate::send::chunk_writer::Gone;
+use crate::send::chunk_writer::SendFailure;
 use crate::send::engine::Returned;
 use crate::send::stream_state::Attachment;
 
@@ -45,7 +45,7 @@ impl Shard {
         let socket = reader.writer.socket().tcp();
         if let Err(error) = self.poller.add(socket, id, reader.interests) {
             tracing::warn!(%error, "a socket cannot be watched");
-            self.lose(id, Gone::Ours);
+            self.lose(id, SendFailure::Internal);
             return;
         }
         self.buffers.out.clear();
@@ -128,12 +128,12 @@ impl Shard {
     }
 
     /// Lets go of a stream whose client has gone, or of a socket that has nothing left to do.
-    pub(super) fn lose(&mut self, id: Id, gone: Gone) {
+    pub(super) fn lose(&mut self, id: Id, failure: SendFailure) {
         if let Some(reader) = self.slots.get_mut(id) {
-            match gone {
-                Gone::Left => reader.stream_state.note_gone(),
-                Gone::Silent => reader.stream_state.note_timed_out(),
-                Gone::Ours => reader.stream_state.note_failed(),
+            match failure {
+                SendFailure::Disconnected => reader.stream_state.note_gone(),
+                SendFailure::TimedOut => reader.stream_state.note_timed_out(),
+                SendFailure::Internal => reader.stream_state.note_failed(),
             }
         }
         self.drop_body(id);
@@ -169,7 +169,7 @@ impl Shard {
     /// Gives every stream up, since the shard cannot send any more.
     pub(super) fn fail_all(&mut self) {
         for id in self.slots.ids() {
-            self.lose(id, Gone::Ours);
+            self.lose(id, SendFailure::Internal);
         }
         self.drop_all();
     }

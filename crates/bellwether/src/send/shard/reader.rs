@@ -10,7 +10,7 @@ use super::poller::Interests;
 use super::socket::ShardSocket;
 use super::wheel::Tick;
 use crate::admission::Permit;
-use crate::send::chunk_writer::{ChunkWriter, Gone, MAX_DISCARDED_BYTES, PollSocket};
+use crate::send::chunk_writer::{ChunkWriter, MAX_DISCARDED_BYTES, PollSocket, SendFailure};
 use crate::send::stream_state::{MAX_AHEAD_BYTES, StreamState};
 
 /// A stream on its way to a shard. Its request was answered; nothing of the answer is written yet.
@@ -190,7 +190,7 @@ impl Reader {
         &mut self,
         cx: &mut Context<'_>,
         space: &mut [u8],
-    ) -> Result<(), Gone> {
+    ) -> Result<(), SendFailure> {
         if !self.is_reusable || self.closing().is_some() {
             let before = self.spare.as_ref().map_or(0, |spare| spare.discarded);
             let mut sum = before;
@@ -205,15 +205,15 @@ impl Reader {
         loop {
             match self.writer.socket_mut().poll_read(cx, space) {
                 Poll::Pending => return Ok(()),
-                Poll::Ready(Ok(0)) => return Err(Gone::Left),
+                Poll::Ready(Ok(0)) => return Err(SendFailure::Disconnected),
                 Poll::Ready(Ok(count)) => {
                     let ahead = &mut self.spare.get_or_insert_default().ahead;
                     ahead.extend_from_slice(&space[..count]);
                     if ahead.len() > MAX_AHEAD_BYTES {
-                        return Err(Gone::Left);
+                        return Err(SendFailure::Disconnected);
                     }
                 }
-                Poll::Ready(Err(error)) => return Err(Gone::from(&error)),
+                Poll::Ready(Err(error)) => return Err(SendFailure::from(&error)),
             }
         }
     }

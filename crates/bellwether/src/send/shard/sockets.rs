@@ -8,7 +8,7 @@ use super::Shard;
 use super::poller::Happened;
 use super::slots::Id;
 use super::wheel::Tick;
-use crate::send::chunk_writer::{Gone, LINGER, WriteStatus};
+use crate::send::chunk_writer::{LINGER, SendFailure, WriteStatus};
 
 impl Shard {
     /// The socket takes nothing more: it is watched until it does.
@@ -18,7 +18,7 @@ impl Shard {
             if !was_watched {
                 let socket = reader.writer.socket().tcp();
                 if self.poller.change(socket, id, reader.interests).is_err() {
-                    self.lose(id, Gone::Ours);
+                    self.lose(id, SendFailure::Internal);
                     return;
                 }
             }
@@ -33,15 +33,16 @@ impl Shard {
         };
         if happened.is_over {
             let error = reader.writer.socket().tcp().take_error().ok().flatten();
-            let gone = error.map_or(Gone::Left, |error| Gone::from(&error));
-            self.lose(id, gone);
+            let failure =
+                error.map_or(SendFailure::Disconnected, |error| SendFailure::from(&error));
+            self.lose(id, failure);
             return;
         }
         let mut cx = Context::from_waker(Waker::noop());
         if happened.is_readable && reader.interests.reading {
             let input = &mut self.buffers.input;
-            if let Err(gone) = reader.read_input(&mut cx, input) {
-                self.lose(id, gone);
+            if let Err(failure) = reader.read_input(&mut cx, input) {
+                self.lose(id, failure);
                 return;
             }
         }
@@ -56,7 +57,7 @@ impl Shard {
                         None => self.enqueue(id),
                     }
                 }
-                Err(error) => self.lose(id, Gone::from(&error)),
+                Err(error) => self.lose(id, SendFailure::from(&error)),
             }
         }
     }
@@ -74,7 +75,7 @@ impl Shard {
         let mut cx = Context::from_waker(Waker::noop());
         if reader.writer.shut(&mut cx).is_pending() {
             // A goodbye that does not fit is not worth waiting for.
-            self.lose(id, Gone::Left);
+            self.lose(id, SendFailure::Disconnected);
             return;
         }
         if let Some(closing) = reader.closing_mut() {
@@ -113,12 +114,12 @@ impl Shard {
             .and_then(|since| since.checked_add(self.rules.write_stall))
             .is_some_and(|at| at <= now);
         if is_stalled {
-            self.lose(id, Gone::Silent);
+            self.lose(id, SendFailure::TimedOut);
             return;
         }
         match reader.closing() {
             Some(closing) if closing.linger_until.is_some_and(|at| at <= now) => {
-                self.lose(id, Gone::Left);
+                self.lose(id, SendFailure::Disconnected);
             }
             Some(_) => self.schedule(id),
             None if reader.writer.is_blocked() => self.schedule(id),
