@@ -15,7 +15,7 @@ use super::socket::Parted;
 use super::socket::Transport;
 use crate::admission::Permit;
 #[cfg(target_os = "linux")]
-use crate::send::{Arrival, Input, Returned};
+use crate::send::{Handover, Input, Returned};
 use crate::send::{Start, StreamTask, write_head};
 
 /// Sends an event stream, of which nothing is written yet, over the socket that hyper has left.
@@ -52,7 +52,7 @@ pub(super) fn drive(
                     true => Input::NextRequest(ahead),
                     false => Input::Discard,
                 };
-                shared.engine.take(Arrival {
+                shared.engine.take(Handover {
                     socket,
                     permit,
                     stream_state,

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 
-use super::shard::{Arrival, Mailbox, Shard, ShardSocket};
+use super::shard::{Handover, Mailbox, Shard, ShardSocket};
 use crate::admission::Permit;
 use crate::lifecycle::Lifecycle;
 
@@ -61,10 +61,10 @@ impl Engine {
     /// Takes a stream over, with its socket.
     ///
     /// Nothing of its response has been written; nothing else of the connection is in use any more.
-    pub(crate) fn take(&self, arrival: Arrival) {
+    pub(crate) fn take(&self, handover: Handover) {
         let next = self.next.fetch_add(1, Ordering::Relaxed) % self.shards.len();
         let mailbox = &self.shards[next];
-        if mailbox.deliver(arrival) {
+        if mailbox.deliver(handover) {
             return;
         }
         let lifecycle = &self.rules.lifecycle;

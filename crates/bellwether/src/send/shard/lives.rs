@@ -8,7 +8,7 @@ use tokio::time::Instant;
 
 use super::Shard;
 use super::group::{Group, Member};
-use super::reader::{Arrival, Reader, Seat, Seats};
+use super::reader::{Handover, Reader, Seat, Seats};
 use super::slots::Id;
 use crate::send::chunk_writer::SendFailure;
 use crate::send::engine::Returned;
@@ -16,8 +16,8 @@ use crate::send::stream_state::Attachment;
 
 impl Shard {
     /// Takes a stream in: enters it in the lists of its topics, and writes its head with what the body has.
-    pub(super) fn adopt(&mut self, arrival: Arrival, now: Instant) {
-        let (reader, head) = Reader::new(arrival);
+    pub(super) fn adopt(&mut self, handover: Handover, now: Instant) {
+        let (reader, head) = Reader::new(handover);
         let reads = reader.stream_state.take_reads();
         let id = self.slots.insert(reader);
         let mut seats = Vec::new();
@@ -162,7 +162,7 @@ impl Shard {
             self.drop_body(id);
             self.slots.remove(id);
         }
-        self.arrivals.clear();
+        self.handovers.clear();
         drop(self.mailbox.close());
     }
 

@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Wake, Waker};
 
-use super::Arrival;
+use super::Handover;
 use super::slots::Id;
 use crate::send::stream_state::Polling;
 
@@ -26,13 +26,13 @@ struct State {
 /// What has come.
 #[derive(Debug, Default)]
 pub(super) struct Letters {
-    pub(super) arrivals: Vec<Arrival>,
+    pub(super) handovers: Vec<Handover>,
     pub(super) nudges: Vec<Id>,
 }
 
 impl Letters {
     pub(super) fn is_empty(&self) -> bool {
-        self.arrivals.is_empty() && self.nudges.is_empty()
+        self.handovers.is_empty() && self.nudges.is_empty()
     }
 }
 
@@ -42,9 +42,9 @@ impl Mailbox {
     }
 
     /// Hands a stream over. False if nobody empties the box yet: the caller then has to start a shard.
-    pub(crate) fn deliver(&self, arrival: Arrival) -> bool {
+    pub(crate) fn deliver(&self, handover: Handover) -> bool {
         let mut state = self.state();
-        state.letters.arrivals.push(arrival);
+        state.letters.handovers.push(handover);
         let was_open = std::mem::replace(&mut state.is_open, true);
         let waker = state.waker.take();
         drop(state);
@@ -89,13 +89,13 @@ impl Mailbox {
     }
 
     /// The shard ends whatever lies in the box; the caller gives those streams their end.
-    pub(crate) fn close(&self) -> Vec<Arrival> {
+    pub(crate) fn close(&self) -> Vec<Handover> {
         let mut state = self.state();
         state.is_open = false;
         state.waker = None;
         let letters = std::mem::take(&mut state.letters);
         drop(state);
-        letters.arrivals
+        letters.handovers
     }
 }
 

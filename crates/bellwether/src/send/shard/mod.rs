@@ -32,7 +32,7 @@ use tokio_util::sync::WaitForCancellationFutureOwned;
 #[cfg(test)]
 pub(crate) use group::read_frames;
 pub(crate) use mailbox::Mailbox;
-pub(crate) use reader::{Arrival, Input};
+pub(crate) use reader::{Handover, Input};
 pub(crate) use socket::ShardSocket;
 #[cfg(feature = "tls")]
 pub(crate) use tls::TlsSocket;
@@ -49,7 +49,7 @@ use wheel::Wheel;
 const SENDS_PER_TURN: usize = 64;
 
 /// Streams that are taken in in one turn.
-const ARRIVALS_PER_TURN: usize = 64;
+const HANDOVERS_PER_TURN: usize = 64;
 
 /// Readers of one group that are served before others get their turn.
 const SENDS_PER_GROUP: usize = 32;
@@ -71,7 +71,7 @@ pub(crate) struct Shard {
     wheel: Wheel,
     timer: Pin<Box<Sleep>>,
     /// Streams that are still to be taken in.
-    arrivals: VecDeque<Arrival>,
+    handovers: VecDeque<Handover>,
     /// Groups with something to do.
     news: VecDeque<WatchToken>,
     /// Readers that are served on their own.
@@ -104,7 +104,7 @@ impl Shard {
             tokens: HashMap::new(),
             wheel: Wheel::new(now),
             timer: Box::pin(tokio::time::sleep_until(now)),
-            arrivals: VecDeque::new(),
+            handovers: VecDeque::new(),
             news: VecDeque::new(),
             queue: VecDeque::new(),
             stopping: Box::pin(rules.lifecycle.stopping()),
@@ -152,16 +152,16 @@ impl Shard {
             if letters.is_empty() {
                 break;
             }
-            self.arrivals.extend(letters.arrivals);
+            self.handovers.extend(letters.handovers);
             for id in letters.nudges {
                 self.enqueue(id);
             }
         }
-        for _ in 0..ARRIVALS_PER_TURN {
-            let Some(arrival) = self.arrivals.pop_front() else {
+        for _ in 0..HANDOVERS_PER_TURN {
+            let Some(handover) = self.handovers.pop_front() else {
                 return;
             };
-            self.adopt(arrival, now);
+            self.adopt(handover, now);
         }
     }
 
@@ -255,7 +255,7 @@ impl Future for Shard {
             return Poll::Ready(());
         }
         this.work(now);
-        if this.has_work() || !this.arrivals.is_empty() {
+        if this.has_work() || !this.handovers.is_empty() {
             // A plain wake-up would be served before the runtime has looked at its sockets again.
             let _ = pin!(tokio::task::yield_now()).poll(cx);
             return Poll::Pending;

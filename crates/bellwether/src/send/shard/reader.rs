@@ -14,7 +14,7 @@ use crate::send::chunk_writer::{ChunkWriter, MAX_DISCARDED_BYTES, PollSocket, Se
 use crate::send::stream_state::{MAX_AHEAD_BYTES, StreamState};
 
 /// A stream on its way to a shard. Its request was answered; nothing of the answer is written yet.
-pub(crate) struct Arrival {
+pub(crate) struct Handover {
     pub(crate) socket: ShardSocket,
     pub(crate) permit: Permit,
     pub(crate) stream_state: Arc<StreamState>,
@@ -34,7 +34,7 @@ pub(crate) enum Input {
     Discard,
 }
 
-impl std::fmt::Debug for Arrival {
+impl std::fmt::Debug for Handover {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Arrival")
             .field("socket", &self.socket)
@@ -116,15 +116,15 @@ impl Seats {
 }
 
 impl Reader {
-    pub(super) fn new(arrival: Arrival) -> (Self, Vec<u8>) {
-        let Arrival {
+    pub(super) fn new(handover: Handover) -> (Self, Vec<u8>) {
+        let Handover {
             socket,
             permit,
             stream_state,
             head,
             body,
             input,
-        } = arrival;
+        } = handover;
         let interests = Interests {
             reading: true,
             writing: false,
