@@ -41,7 +41,7 @@ pub use tls::Tls;
 
 use crate::send::Clock as DateClock;
 #[cfg(target_os = "linux")]
-use crate::send::{Engine, Rules};
+use crate::send::{Engine, EngineConfig};
 use executor::StreamExecutor;
 
 /// How long tasks may take to end once their connections were cut.
@@ -117,7 +117,7 @@ impl Server {
         let cut = CancellationToken::new();
         Shared {
             #[cfg(target_os = "linux")]
-            engine: Engine::new(Rules {
+            engine: Engine::new(EngineConfig {
                 lifecycle: self.lifecycle.clone(),
                 cut: cut.clone(),
                 write_stall: self.timeouts.write_stall,

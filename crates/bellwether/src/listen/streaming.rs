@@ -15,7 +15,7 @@ use super::socket::Parted;
 use super::socket::Transport;
 use crate::admission::Permit;
 #[cfg(target_os = "linux")]
-use crate::send::{Handover, Input, Returned};
+use crate::send::{Handover, Input, ReturnedConnection};
 use crate::send::{Start, StreamTask, write_head};
 
 /// Sends an event stream, of which nothing is written yet, over the socket that hyper has left.
@@ -100,8 +100,8 @@ fn spawn(
 
 /// Goes on with a connection that the delivery engine has given back.
 #[cfg(target_os = "linux")]
-pub(super) fn take_back(shared: &Arc<Shared>, returned: Returned) {
-    let Returned {
+pub(super) fn take_back(shared: &Arc<Shared>, returned: ReturnedConnection) {
+    let ReturnedConnection {
         socket,
         permit,
         ahead,

@@ -36,7 +36,7 @@ mod timer;
 pub(crate) use body::EventBody;
 pub(crate) use chunk_writer::{LINGER, MAX_DISCARDED_BYTES, PollSocket};
 #[cfg(target_os = "linux")]
-pub(crate) use engine::{Engine, Returned, Rules};
+pub(crate) use engine::{Engine, EngineConfig, ReturnedConnection};
 #[cfg(target_os = "linux")]
 pub(crate) use feed::Feed;
 pub(crate) use head::{Clock, write_head};

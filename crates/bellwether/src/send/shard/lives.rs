@@ -11,7 +11,7 @@ use super::group::{Group, Member};
 use super::reader::{Handover, Reader, Seat, Seats};
 use super::slots::Id;
 use crate::send::chunk_writer::SendFailure;
-use crate::send::engine::Returned;
+use crate::send::engine::ReturnedConnection;
 use crate::send::stream_state::Attachment;
 
 impl Shard {
@@ -41,7 +41,7 @@ impl Shard {
         };
         let polling = self.wakers.polling();
         reader.stream_state.attach(Attachment { feed, polling });
-        self.rules.lifecycle.streams().note_engine();
+        self.config.lifecycle.streams().note_engine();
         let socket = reader.writer.socket().tcp();
         if let Err(error) = self.poller.add(socket, id, reader.interests) {
             tracing::warn!(%error, "a socket cannot be watched");
@@ -148,7 +148,7 @@ impl Shard {
         let ahead = reader.take_ahead();
         let socket = reader.writer.into_socket();
         if self.poller.remove(socket.tcp()).is_ok() {
-            (self.rules.give_back)(Returned {
+            (self.config.give_back)(ReturnedConnection {
                 socket,
                 permit: reader.permit,
                 ahead,

@@ -37,7 +37,7 @@ pub(crate) use socket::ShardSocket;
 #[cfg(feature = "tls")]
 pub(crate) use tls::TlsSocket;
 
-use super::engine::Rules;
+use super::engine::EngineConfig;
 use group::{Group, ReadBuffers};
 use mailbox::Wakers;
 use poller::{Happened, Poller};
@@ -59,7 +59,7 @@ const SENDS_ALONE: usize = 16;
 
 /// The task of one shard. Resolves when the server has stopped and no stream is left.
 pub(crate) struct Shard {
-    rules: Arc<Rules>,
+    config: Arc<EngineConfig>,
     mailbox: Arc<Mailbox>,
     wakers: Wakers,
     poller: Poller,
@@ -93,7 +93,7 @@ struct Buffers {
 }
 
 impl Shard {
-    pub(crate) fn new(rules: Arc<Rules>, mailbox: Arc<Mailbox>) -> io::Result<Self> {
+    pub(crate) fn new(config: Arc<EngineConfig>, mailbox: Arc<Mailbox>) -> io::Result<Self> {
         let now = Instant::now();
         Ok(Self {
             wakers: Wakers::new(Arc::clone(&mailbox)),
@@ -107,14 +107,14 @@ impl Shard {
             handovers: VecDeque::new(),
             news: VecDeque::new(),
             queue: VecDeque::new(),
-            stopping: Box::pin(rules.lifecycle.stopping()),
-            cut: Box::pin(rules.cut.clone().cancelled_owned()),
+            stopping: Box::pin(config.lifecycle.stopping()),
+            cut: Box::pin(config.cut.clone().cancelled_owned()),
             is_stopping: false,
             buffers: Buffers {
                 input: vec![0; 4096],
                 ..Buffers::default()
             },
-            rules,
+            config,
             mailbox,
         })
     }

@@ -90,7 +90,7 @@ impl Shard {
     pub(super) fn schedule(&mut self, id: Id) {
         if let Some(reader) = self.slots.get_mut(id) {
             let at = match (reader.closing(), reader.writer.blocked_since()) {
-                (_, Some(since)) => since.checked_add(self.rules.write_stall),
+                (_, Some(since)) => since.checked_add(self.config.write_stall),
                 (Some(closing), None) => closing.linger_until,
                 (None, None) => reader.stream_state.deadline(),
             };
@@ -111,7 +111,7 @@ impl Shard {
         let is_stalled = reader
             .writer
             .blocked_since()
-            .and_then(|since| since.checked_add(self.rules.write_stall))
+            .and_then(|since| since.checked_add(self.config.write_stall))
             .is_some_and(|at| at <= now);
         if is_stalled {
             self.lose(id, SendFailure::TimedOut);
