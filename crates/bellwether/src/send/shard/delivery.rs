@@ -13,7 +13,7 @@ use super::reader::Closing;
 use super::slots::Id;
 use super::{Buffers, Shard};
 use crate::send::chunk_writer::{LAST_CHUNK, SendFailure, WriteStatus, append_chunk};
-use crate::send::{Feed, shard::reader::Seats};
+use crate::send::{Feed, shard::reader::Registrations};
 
 /// Members of a group that are looked at without a write count as one write.
 const LOOKS_PER_SEND: usize = 16;
@@ -110,7 +110,7 @@ impl Shard {
         let Some((id, reader)) = self.slots.at(member.reader) else {
             return false;
         };
-        if let Seats::One(_) = reader.seats
+        if let Registrations::One(_) = reader.registrations
             && std::mem::replace(&mut reader.served, reading) == reading
         {
             return false;

@@ -7,10 +7,10 @@
 
 mod delivery;
 mod group;
-mod lives;
 mod mailbox;
 mod poller;
 mod reader;
+mod registration;
 mod slots;
 mod socket;
 mod sockets;
@@ -161,7 +161,7 @@ impl Shard {
             let Some(handover) = self.handovers.pop_front() else {
                 return;
             };
-            self.adopt(handover, now);
+            self.register(handover, now);
         }
     }
 

@@ -49,7 +49,7 @@ pub(super) struct Reader {
     pub(super) body: Option<Body>,
     pub(super) stream_state: Arc<StreamState>,
     pub(super) permit: Permit,
-    pub(super) seats: Seats,
+    pub(super) registrations: Registrations,
     spare: Option<Box<Spare>>,
     /// The reminder that counts; earlier ones that were not needed are ignored.
     pub(super) alarm: Tick,
@@ -83,34 +83,34 @@ pub(super) struct Closing {
 
 /// A place in a group's list.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Seat {
+pub(super) struct Registration {
     pub(super) group: u32,
     pub(super) position: u32,
 }
 
 /// The places of one reader; most have one topic.
 #[derive(Debug)]
-pub(super) enum Seats {
-    One(Seat),
-    Many(Box<[Seat]>),
+pub(super) enum Registrations {
+    One(Registration),
+    Many(Box<[Registration]>),
 }
 
-impl Seats {
+impl Registrations {
     pub(super) fn none() -> Self {
         Self::Many(Box::default())
     }
 
-    pub(super) fn all(&self) -> &[Seat] {
+    pub(super) fn all(&self) -> &[Registration] {
         match self {
-            Self::One(seat) => std::slice::from_ref(seat),
-            Self::Many(seats) => seats,
+            Self::One(registration) => std::slice::from_ref(registration),
+            Self::Many(registrations) => registrations,
         }
     }
 
-    pub(super) fn get_mut(&mut self, nth: u32) -> Option<&mut Seat> {
+    pub(super) fn get_mut(&mut self, nth: u32) -> Option<&mut Registration> {
         match self {
-            Self::One(seat) => (nth == 0).then_some(seat),
-            Self::Many(seats) => seats.get_mut(nth as usize),
+            Self::One(registration) => (nth == 0).then_some(registration),
+            Self::Many(registrations) => registrations.get_mut(nth as usize),
         }
     }
 }
@@ -144,7 +144,7 @@ impl Reader {
             body: Some(body),
             stream_state,
             permit,
-            seats: Seats::none(),
+            registrations: Registrations::none(),
             spare,
             alarm: Tick::NEVER,
             served: 0,

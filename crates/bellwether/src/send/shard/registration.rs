@@ -8,7 +8,7 @@ use tokio::time::Instant;
 
 use super::Shard;
 use super::group::{Group, Member};
-use super::reader::{Handover, Reader, Seat, Seats};
+use super::reader::{Handover, Reader, Registration, Registrations};
 use super::slots::Id;
 use crate::send::chunk_writer::SendFailure;
 use crate::send::engine::ReturnedConnection;
@@ -16,28 +16,28 @@ use crate::send::stream_state::Attachment;
 
 impl Shard {
     /// Takes a stream in: enters it in the lists of its topics, and writes its head with what the body has.
-    pub(super) fn adopt(&mut self, handover: Handover, now: Instant) {
+    pub(super) fn register(&mut self, handover: Handover, now: Instant) {
         let (reader, head) = Reader::new(handover);
         let reads = reader.stream_state.take_reads();
         let id = self.slots.insert(reader);
-        let mut seats = Vec::new();
+        let mut registrations = Vec::new();
         let mut feed = None;
         if let Some(reads) = &reads {
             for (topic, nth) in reads.topics.iter().zip(0..) {
                 let reader = id.index;
-                seats.push(self.join(topic, Member { reader, nth }));
+                registrations.push(self.enter_group(topic, Member { reader, nth }));
             }
-            if let (true, [seat]) = (reads.is_shareable, &seats[..]) {
-                let group = self.groups[seat.group as usize].as_ref();
+            if let (true, [registration]) = (reads.is_shareable, &registrations[..]) {
+                let group = self.groups[registration.group as usize].as_ref();
                 feed = group.map(|group| Arc::clone(&group.feed));
             }
         }
         let Some(reader) = self.slots.get_mut(id) else {
             return;
         };
-        reader.seats = match seats[..] {
-            [seat] => Seats::One(seat),
-            _ => Seats::Many(seats.into()),
+        reader.registrations = match registrations[..] {
+            [registration] => Registrations::One(registration),
+            _ => Registrations::Many(registrations.into()),
         };
         let polling = self.wakers.polling();
         reader.stream_state.attach(Attachment { feed, polling });
@@ -54,7 +54,7 @@ impl Shard {
     }
 
     /// Enters a reader in the list of one of its topics.
-    fn join(&mut self, topic: &Topic, member: Member) -> Seat {
+    fn enter_group(&mut self, topic: &Topic, member: Member) -> Registration {
         let id = topic.id();
         let token = match self.tokens.get(&id) {
             Some(token) => *token,
@@ -73,7 +73,7 @@ impl Shard {
             position = number(group.members.len());
             group.members.push(member);
         }
-        Seat {
+        Registration {
             group: number(token.index()),
             position,
         }
@@ -82,12 +82,12 @@ impl Shard {
     // --- Going ---
 
     /// Takes a reader off the lists of its topics.
-    fn leave(&mut self, seats: &Seats) {
-        for seat in seats.all() {
-            let Some(Some(group)) = self.groups.get_mut(seat.group as usize) else {
+    fn leave_groups(&mut self, registrations: &Registrations) {
+        for registration in registrations.all() {
+            let Some(Some(group)) = self.groups.get_mut(registration.group as usize) else {
                 continue;
             };
-            let position = seat.position as usize;
+            let position = registration.position as usize;
             if position < group.members.len() {
                 group.members.swap_remove(position);
             }
@@ -95,16 +95,16 @@ impl Shard {
             let is_round = !group.is_done();
             if group.members.is_empty() {
                 let topic = group.topic;
-                self.groups[seat.group as usize] = None;
+                self.groups[registration.group as usize] = None;
                 if let Some(token) = self.tokens.remove(&topic) {
                     self.watch.remove(token);
                 }
             }
             if let Some(moved) = moved
                 && let Some((id, reader)) = self.slots.at(moved.reader)
-                && let Some(their_seat) = reader.seats.get_mut(moved.nth)
+                && let Some(moved_registration) = reader.registrations.get_mut(moved.nth)
             {
-                their_seat.position = seat.position;
+                moved_registration.position = registration.position;
                 // The round may have passed its new place already.
                 if is_round {
                     self.enqueue(id);
@@ -119,8 +119,8 @@ impl Shard {
             return;
         };
         let body = reader.body.take();
-        let seats = std::mem::replace(&mut reader.seats, Seats::none());
-        self.leave(&seats);
+        let registrations = std::mem::replace(&mut reader.registrations, Registrations::none());
+        self.leave_groups(&registrations);
         // Layers and hooks run when a body is dropped; a panic of theirs ends here.
         if catch_unwind(AssertUnwindSafe(|| drop(body))).is_err() {
             tracing::error!("a hook panicked at the end of a stream");
