@@ -50,7 +50,7 @@ pub(super) struct Reader {
     pub(super) stream_state: Arc<StreamState>,
     pub(super) permit: Permit,
     pub(super) registrations: Registrations,
-    spare: Option<Box<Spare>>,
+    extras: Option<Box<ReaderExtras>>,
     /// The reminder that counts; earlier ones that were not needed are ignored.
     pub(super) alarm: Tick,
     /// The group's reading after which it was served last.
@@ -63,7 +63,7 @@ pub(super) struct Reader {
 
 /// What nearly no stream has.
 #[derive(Debug, Default)]
-struct Spare {
+struct ReaderExtras {
     /// The waker that the body has kept.
     waker: Option<Waker>,
     /// What was read of the next request, if the connection is used again.
@@ -133,10 +133,10 @@ impl Reader {
             Input::NextRequest(ahead) => (true, ahead),
             Input::Discard => (false, Vec::new()),
         };
-        let spare = (!ahead.is_empty()).then(|| {
-            Box::new(Spare {
+        let extras = (!ahead.is_empty()).then(|| {
+            Box::new(ReaderExtras {
                 ahead,
-                ..Spare::default()
+                ..ReaderExtras::default()
             })
         });
         let reader = Self {
@@ -145,7 +145,7 @@ impl Reader {
             stream_state,
             permit,
             registrations: Registrations::none(),
-            spare,
+            extras,
             alarm: Tick::NEVER,
             served: 0,
             interests,
@@ -157,32 +157,32 @@ impl Reader {
 
     /// The body, and the waker that it has kept, if it has kept one.
     pub(super) fn body_and_waker(&mut self) -> Option<(&mut Body, Option<&Waker>)> {
-        let spare = self.spare.as_ref();
-        let waker = spare.and_then(|spare| spare.waker.as_ref());
+        let extras = self.extras.as_ref();
+        let waker = extras.and_then(|extras| extras.waker.as_ref());
         Some((self.body.as_mut()?, waker))
     }
 
     pub(super) fn keep_waker(&mut self, waker: Waker) {
-        self.spare.get_or_insert_default().waker = Some(waker);
+        self.extras.get_or_insert_default().waker = Some(waker);
     }
 
     /// How it ends, once its body has ended.
     pub(super) fn closing(&self) -> Option<&Closing> {
-        self.spare.as_ref()?.closing.as_ref()
+        self.extras.as_ref()?.closing.as_ref()
     }
 
     pub(super) fn closing_mut(&mut self) -> Option<&mut Closing> {
-        self.spare.as_mut()?.closing.as_mut()
+        self.extras.as_mut()?.closing.as_mut()
     }
 
     pub(super) fn begin_closing(&mut self, closing: Closing) {
-        self.spare.get_or_insert_default().closing = Some(closing);
+        self.extras.get_or_insert_default().closing = Some(closing);
     }
 
     /// What was read of the next request.
     pub(super) fn take_ahead(&mut self) -> Vec<u8> {
-        let spare = self.spare.as_mut();
-        spare.map_or_else(Vec::new, |spare| std::mem::take(&mut spare.ahead))
+        let extras = self.extras.as_mut();
+        extras.map_or_else(Vec::new, |extras| std::mem::take(&mut extras.ahead))
     }
 
     /// Reads what the client sends meanwhile: the beginning of its next request, within a bound, or what is thrown away.
@@ -192,13 +192,13 @@ impl Reader {
         space: &mut [u8],
     ) -> Result<(), SendFailure> {
         if !self.is_reusable || self.closing().is_some() {
-            let before = self.spare.as_ref().map_or(0, |spare| spare.discarded);
+            let before = self.extras.as_ref().map_or(0, |extras| extras.discarded);
             let mut sum = before;
             let read = self
                 .writer
                 .discard(cx, space, &mut sum, MAX_DISCARDED_BYTES);
             if sum != before {
-                self.spare.get_or_insert_default().discarded = sum;
+                self.extras.get_or_insert_default().discarded = sum;
             }
             return read;
         }
@@ -207,7 +207,7 @@ impl Reader {
                 Poll::Pending => return Ok(()),
                 Poll::Ready(Ok(0)) => return Err(SendFailure::Disconnected),
                 Poll::Ready(Ok(count)) => {
-                    let ahead = &mut self.spare.get_or_insert_default().ahead;
+                    let ahead = &mut self.extras.get_or_insert_default().ahead;
                     ahead.extend_from_slice(&space[..count]);
                     if ahead.len() > MAX_AHEAD_BYTES {
                         return Err(SendFailure::Disconnected);
