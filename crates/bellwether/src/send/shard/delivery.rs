@@ -10,7 +10,7 @@ use tokio::time::Instant;
 
 use super::group::Member;
 use super::reader::Closing;
-use super::slots::Id;
+use super::slots::ReaderId;
 use super::{Buffers, Shard};
 use crate::send::chunk_writer::{LAST_CHUNK, SendFailure, WriteStatus, append_chunk};
 use crate::send::{Feed, shard::reader::Registrations};
@@ -53,7 +53,7 @@ enum BodyEnd {
 
 impl Shard {
     /// Lets a reader be served on its own in this turn or a later one.
-    pub(super) fn enqueue(&mut self, id: Id) {
+    pub(super) fn enqueue(&mut self, id: ReaderId) {
         if let Some(reader) = self.slots.get_mut(id)
             && !std::mem::replace(&mut reader.is_queued, true)
         {
@@ -62,7 +62,7 @@ impl Shard {
     }
 
     /// Serves a reader on its own.
-    pub(super) fn serve(&mut self, id: Id, now: Instant) {
+    pub(super) fn serve(&mut self, id: ReaderId, now: Instant) {
         if let Some(reader) = self.slots.get_mut(id) {
             reader.is_queued = false;
             self.buffers.out.clear();
@@ -124,7 +124,7 @@ impl Shard {
     }
 
     /// Takes what a body has, behind what lies in the buffer, and writes it.
-    pub(super) fn pump(&mut self, id: Id, feed: Option<&Feed>, now: Instant) {
+    pub(super) fn pump(&mut self, id: ReaderId, feed: Option<&Feed>, now: Instant) {
         let Buffers { out, .. } = &mut self.buffers;
         let Some(reader) = self.slots.get_mut(id) else {
             return;
@@ -200,7 +200,7 @@ impl Shard {
     }
 
     /// Writes what a body gave, and does what follows from its end.
-    fn write(&mut self, id: Id, pumped: &Pumped, now: Instant) {
+    fn write(&mut self, id: ReaderId, pumped: &Pumped, now: Instant) {
         let out = &self.buffers.out;
         let Some(reader) = self.slots.get_mut(id) else {
             return;

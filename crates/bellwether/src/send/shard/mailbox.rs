@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Wake, Waker};
 
 use super::Handover;
-use super::slots::Id;
+use super::slots::ReaderId;
 use crate::send::stream_state::Polling;
 
 /// The way to one shard.
@@ -27,7 +27,7 @@ struct State {
 #[derive(Debug, Default)]
 pub(super) struct Letters {
     pub(super) handovers: Vec<Handover>,
-    pub(super) nudges: Vec<Id>,
+    pub(super) nudges: Vec<ReaderId>,
 }
 
 impl Letters {
@@ -54,7 +54,7 @@ impl Mailbox {
         was_open
     }
 
-    fn nudge(&self, id: Id) {
+    fn nudge(&self, id: ReaderId) {
         let mut state = self.state();
         if !state.is_open {
             return;
@@ -112,7 +112,7 @@ impl Wake for Nudge {
     }
 
     fn wake_by_ref(self: &Arc<Self>) {
-        let id = Id::from_u64(self.id.load(Ordering::Acquire));
+        let id = ReaderId::from_u64(self.id.load(Ordering::Acquire));
         self.mailbox.nudge(id);
     }
 }
@@ -158,7 +158,7 @@ impl Wakers {
     /// Polls for one reader. `own` is its waker, once it has one; one that it has from now on is returned.
     pub(super) fn poll<T>(
         &mut self,
-        id: Id,
+        id: ReaderId,
         own: Option<&Waker>,
         poll: impl FnOnce(&mut Context<'_>) -> Poll<T>,
     ) -> (Poll<T>, Option<Waker>) {
@@ -188,7 +188,7 @@ mod tests {
         let mailbox = Arc::<Mailbox>::default();
         mailbox.state().is_open = true;
         let mut wakers = Wakers::new(Arc::clone(&mailbox));
-        let id = |index| Id {
+        let id = |index| ReaderId {
             index,
             generation: 7,
         };

@@ -40,9 +40,9 @@ pub(crate) use tls::TlsSocket;
 use super::engine::EngineConfig;
 use group::{Group, ReadBuffers};
 use mailbox::Wakers;
-use poller::{Happened, Poller};
+use poller::{Poller, SocketEvent};
 use reader::Reader;
-use slots::{Id, Slots};
+use slots::{ReaderId, Slots};
 use wheel::Wheel;
 
 /// Readers that are served in one turn.
@@ -75,7 +75,7 @@ pub(crate) struct Shard {
     /// Groups with something to do.
     news: VecDeque<WatchToken>,
     /// Readers that are served on their own.
-    queue: VecDeque<Id>,
+    queue: VecDeque<ReaderId>,
     stopping: Pin<Box<WaitForCancellationFutureOwned>>,
     cut: Pin<Box<WaitForCancellationFutureOwned>>,
     is_stopping: bool,
@@ -88,7 +88,7 @@ struct Buffers {
     out: Vec<u8>,
     input: Vec<u8>,
     reading: ReadBuffers,
-    happened: Vec<Happened>,
+    events: Vec<SocketEvent>,
     dirty: Vec<WatchToken>,
 }
 
@@ -168,20 +168,20 @@ impl Shard {
     fn notice_sockets(&mut self, cx: &mut Context<'_>, now: Instant) -> io::Result<()> {
         /// Looks at the sockets in one turn.
         const LOOKS: usize = 4;
-        let mut happened = std::mem::take(&mut self.buffers.happened);
+        let mut events = std::mem::take(&mut self.buffers.events);
         for look in 1..=LOOKS {
-            happened.clear();
-            if !self.poller.poll(cx, &mut happened)? {
+            events.clear();
+            if !self.poller.poll(cx, &mut events)? {
                 break;
             }
             if look == LOOKS {
                 cx.waker().wake_by_ref();
             }
-            for happened in &happened {
-                self.look_at_socket(*happened, now);
+            for events in &events {
+                self.look_at_socket(*events, now);
             }
         }
-        self.buffers.happened = happened;
+        self.buffers.events = events;
         Ok(())
     }
 

@@ -9,7 +9,7 @@ use tokio::time::Instant;
 use super::Shard;
 use super::group::{Group, Member};
 use super::reader::{Handover, Reader, Registration, Registrations};
-use super::slots::Id;
+use super::slots::ReaderId;
 use crate::send::chunk_writer::SendFailure;
 use crate::send::engine::ReturnedConnection;
 use crate::send::stream_state::Attachment;
@@ -114,7 +114,7 @@ impl Shard {
     }
 
     /// The body has ended, or its client has gone: it is dropped, and its stream's account is closed.
-    pub(super) fn drop_body(&mut self, id: Id) {
+    pub(super) fn drop_body(&mut self, id: ReaderId) {
         let Some(reader) = self.slots.get_mut(id) else {
             return;
         };
@@ -128,7 +128,7 @@ impl Shard {
     }
 
     /// Lets go of a stream whose client has gone, or of a socket that has nothing left to do.
-    pub(super) fn lose(&mut self, id: Id, failure: SendFailure) {
+    pub(super) fn lose(&mut self, id: ReaderId, failure: SendFailure) {
         if let Some(reader) = self.slots.get_mut(id) {
             match failure {
                 SendFailure::Disconnected => reader.stream_state.note_gone(),
@@ -141,7 +141,7 @@ impl Shard {
     }
 
     /// The response is complete, and the connection takes the client's next request.
-    pub(super) fn give_back(&mut self, id: Id) {
+    pub(super) fn give_back(&mut self, id: ReaderId) {
         let Some(mut reader) = self.slots.remove(id) else {
             return;
         };

@@ -5,14 +5,14 @@ use std::task::{Context, Waker};
 use tokio::time::Instant;
 
 use super::Shard;
-use super::poller::Happened;
-use super::slots::Id;
+use super::poller::SocketEvent;
+use super::slots::ReaderId;
 use super::wheel::Tick;
 use crate::send::chunk_writer::{LINGER, SendFailure, WriteStatus};
 
 impl Shard {
     /// The socket takes nothing more: it is watched until it does.
-    pub(super) fn wait_for_socket(&mut self, id: Id) {
+    pub(super) fn wait_for_socket(&mut self, id: ReaderId) {
         if let Some(reader) = self.slots.get_mut(id) {
             let was_watched = std::mem::replace(&mut reader.interests.writing, true);
             if !was_watched {
@@ -26,12 +26,12 @@ impl Shard {
         self.schedule(id);
     }
 
-    pub(super) fn look_at_socket(&mut self, happened: Happened, now: Instant) {
-        let id = happened.id;
+    pub(super) fn look_at_socket(&mut self, event: SocketEvent, now: Instant) {
+        let id = event.id;
         let Some(reader) = self.slots.get_mut(id) else {
             return;
         };
-        if happened.is_over {
+        if event.is_over {
             let error = reader.writer.socket().tcp().take_error().ok().flatten();
             let failure =
                 error.map_or(SendFailure::Disconnected, |error| SendFailure::from(&error));
@@ -39,14 +39,14 @@ impl Shard {
             return;
         }
         let mut cx = Context::from_waker(Waker::noop());
-        if happened.is_readable && reader.interests.reading {
+        if event.is_readable && reader.interests.reading {
             let input = &mut self.buffers.input;
             if let Err(failure) = reader.read_input(&mut cx, input) {
                 self.lose(id, failure);
                 return;
             }
         }
-        if happened.is_writable && reader.writer.is_blocked() {
+        if event.is_writable && reader.writer.is_blocked() {
             match reader.writer.flush(&mut cx, now) {
                 Ok(WriteStatus::Blocked) => self.schedule(id),
                 Ok(WriteStatus::All) => {
@@ -63,7 +63,7 @@ impl Shard {
     }
 
     /// Everything is out. A connection that is used again goes back; any other closes, and waits for its client.
-    pub(super) fn close(&mut self, id: Id, now: Instant) {
+    pub(super) fn close(&mut self, id: ReaderId, now: Instant) {
         let Some(reader) = self.slots.get_mut(id) else {
             return;
         };
@@ -87,7 +87,7 @@ impl Shard {
     // --- Deadlines ---
 
     /// Makes sure that the reader is reminded when something is due.
-    pub(super) fn schedule(&mut self, id: Id) {
+    pub(super) fn schedule(&mut self, id: ReaderId) {
         if let Some(reader) = self.slots.get_mut(id) {
             let at = match (reader.closing(), reader.writer.blocked_since()) {
                 (_, Some(since)) => since.checked_add(self.config.write_stall),
@@ -103,7 +103,7 @@ impl Shard {
     }
 
     /// Does what is due for a socket.
-    pub(super) fn remind(&mut self, id: Id, tick: Tick, now: Instant) {
+    pub(super) fn remind(&mut self, id: ReaderId, tick: Tick, now: Instant) {
         let Some(reader) = self.slots.get_mut(id).filter(|reader| reader.alarm == tick) else {
             return;
         };

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::slots::Id;
+use super::slots::ReaderId;
 
 /// How exact deadlines are.
 const TICK: Duration = Duration::from_millis(20);
@@ -29,7 +29,7 @@ impl Tick {
 #[derive(Debug)]
 pub(super) struct Wheel {
     origin: Instant,
-    ticks: BTreeMap<Tick, Vec<Id>>,
+    ticks: BTreeMap<Tick, Vec<ReaderId>>,
 }
 
 impl Wheel {
@@ -48,14 +48,14 @@ impl Wheel {
     }
 
     /// Reminds a reader at this tick.
-    pub(super) fn remind(&mut self, tick: Tick, id: Id) {
+    pub(super) fn remind(&mut self, tick: Tick, id: ReaderId) {
         if tick != Tick::NEVER {
             self.ticks.entry(tick).or_default().push(id);
         }
     }
 
     /// Those whose tick has come, one tick at a time.
-    pub(super) fn due(&mut self, now: Instant) -> Option<(Tick, Vec<Id>)> {
+    pub(super) fn due(&mut self, now: Instant) -> Option<(Tick, Vec<ReaderId>)> {
         let first = self.ticks.first_entry()?;
         if instant_of(self.origin, *first.key()) > now {
             return None;
@@ -79,8 +79,8 @@ fn instant_of(origin: Instant, tick: Tick) -> Instant {
 mod tests {
     use super::*;
 
-    fn id(index: u32) -> Id {
-        Id {
+    fn id(index: u32) -> ReaderId {
+        ReaderId {
             index,
             generation: 0,
         }
