@@ -123,7 +123,7 @@ impl Shard {
 
     /// Takes in whatever has happened.
     fn notice(&mut self, cx: &mut Context<'_>, now: Instant) -> io::Result<()> {
-        self.notice_letters(cx, now);
+        self.notice_items(cx, now);
         if !self.is_stopping && self.stopping.as_mut().poll(cx).is_ready() {
             self.is_stopping = true;
             // Each body says when the stop ends it.
@@ -146,14 +146,14 @@ impl Shard {
         Ok(())
     }
 
-    fn notice_letters(&mut self, cx: &mut Context<'_>, now: Instant) {
+    fn notice_items(&mut self, cx: &mut Context<'_>, now: Instant) {
         loop {
-            let letters = self.mailbox.take(cx.waker());
-            if letters.is_empty() {
+            let items = self.mailbox.take(cx.waker());
+            if items.is_empty() {
                 break;
             }
-            self.handovers.extend(letters.handovers);
-            for id in letters.nudges {
+            self.handovers.extend(items.handovers);
+            for id in items.woken {
                 self.enqueue(id);
             }
         }
