@@ -4,7 +4,7 @@ use std::future::poll_fn;
 use std::pin::Pin;
 use std::time::Duration;
 
-use super::source::EventEncoder;
+use super::producer::EventEncoder;
 use crate::lifecycle::{DisconnectSignal, Lifecycle, Streams};
 
 /// Lets go of a generator whose client is no longer there: one whose `Request` is held gets a moment for its

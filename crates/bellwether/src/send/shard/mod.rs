@@ -177,8 +177,8 @@ impl Shard {
             if look == LOOKS {
                 cx.waker().wake_by_ref();
             }
-            for events in &events {
-                self.look_at_socket(*events, now);
+            for event in &events {
+                self.look_at_socket(*event, now);
             }
         }
         self.buffers.events = events;
