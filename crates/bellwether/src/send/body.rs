@@ -22,7 +22,7 @@ use super::blocking;
 use super::feed::{Found, Portion};
 use super::leaving;
 use super::producer::{EventProducer, FillReport, FillStatus};
-use super::stream_state::{Attachment, Reads, StreamState, Visit};
+use super::stream_state::{Attachment, PollBatch, Reads, StreamState};
 use super::timer::Timer;
 use crate::lifecycle::{CloseReason, DisconnectSignal, StreamGuard, StreamPath, Streams};
 use crate::stream::{
@@ -88,7 +88,7 @@ enum Driver {
     Shard {
         attachment: Attachment,
         /// The visit in which a poll took everything that the feed had: nothing else follows in that visit.
-        fed_in: Option<Visit>,
+        fed_in_batch: Option<PollBatch>,
     },
 }
 
@@ -296,9 +296,9 @@ impl EventBody {
             attachment:
                 Attachment {
                     feed: Some(feed),
-                    polling,
+                    poll_origin,
                 },
-            fed_in,
+            fed_in_batch,
         } = &mut self.driver
         else {
             return None;
@@ -306,7 +306,7 @@ impl EventBody {
         let Some(EventProducer::Subscription(subscription)) = &mut self.producer else {
             return None;
         };
-        *fed_in = None;
+        *fed_in_batch = None;
         let portion = match feed.find(&subscription.place()) {
             Found::Portion(portion) => portion,
             Found::AtEnd | Found::Outside => return None,
@@ -323,7 +323,7 @@ impl EventBody {
         }
         self.machine.gave(now);
         self.awaits_id = false;
-        *fed_in = Some(polling.visit());
+        *fed_in_batch = Some(poll_origin.batch());
         Some(portion)
     }
 
@@ -333,8 +333,8 @@ impl EventBody {
         match &self.driver {
             Driver::Shard {
                 attachment,
-                fed_in: Some(visit),
-            } => attachment.polling.visit() == *visit,
+                fed_in_batch: Some(batch),
+            } => attachment.poll_origin.batch() == *batch,
             _ => false,
         }
     }
@@ -346,7 +346,7 @@ impl EventBody {
         let stream_state = self.stream_state.as_deref();
         match &self.driver {
             Driver::Any(_) => {}
-            Driver::Shard { attachment, .. } if attachment.polling.is_by(cx) => {}
+            Driver::Shard { attachment, .. } if attachment.poll_origin.is_by(cx) => {}
             // A layer polls in its own way, and does so from now on.
             Driver::Shard { .. } => {
                 if let Some(stream_state) = stream_state {
@@ -358,13 +358,13 @@ impl EventBody {
                 self.signal.take_if(|signal| !signal.is_needed());
                 let attachment = stream_state
                     .and_then(StreamState::take_attachment)
-                    .filter(|attachment| attachment.polling.is_by(cx));
+                    .filter(|attachment| attachment.poll_origin.is_by(cx));
                 self.driver = match attachment {
                     Some(attachment) => {
                         Streams::note_path(StreamPath::Engine);
                         Driver::Shard {
                             attachment: *attachment,
-                            fed_in: None,
+                            fed_in_batch: None,
                         }
                     }
                     None => {

@@ -65,7 +65,7 @@ pub(crate) struct Reads {
 pub(crate) struct Attachment {
     /// For a subscription that is shareable.
     pub(crate) feed: Option<Arc<Feed>>,
-    pub(crate) polling: Arc<Polling>,
+    pub(crate) poll_origin: Arc<PollOrigin>,
 }
 
 /// The waker with which a shard polls a body at the moment.
@@ -74,34 +74,34 @@ pub(crate) struct Attachment {
 /// reach such a body, which has to leave its waker with its topics instead. So a body compares the waker that it is
 /// polled with to this one.
 #[derive(Debug)]
-pub(crate) struct Polling {
+pub(crate) struct PollOrigin {
     waker: AtomicUsize,
-    visits: AtomicU32,
+    batches: AtomicU32,
 }
 
 /// The polls of one body that a shard makes one after another, until the body waits or has given enough.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Visit(u32);
+pub(crate) struct PollBatch(u32);
 
-impl Polling {
+impl PollOrigin {
     /// No waker has its data there.
-    const NOBODY: usize = usize::MAX;
+    const NO_WAKER: usize = usize::MAX;
 
     /// A visit to a body begins.
-    pub(crate) fn begin_visit(&self) {
-        self.visits.fetch_add(1, Ordering::Relaxed);
+    pub(crate) fn begin_batch(&self) {
+        self.batches.fetch_add(1, Ordering::Relaxed);
     }
 
     /// The visit that lasts.
-    pub(crate) fn visit(&self) -> Visit {
-        Visit(self.visits.load(Ordering::Relaxed))
+    pub(crate) fn batch(&self) -> PollBatch {
+        PollBatch(self.batches.load(Ordering::Relaxed))
     }
 
     /// Polls with this waker.
     pub(crate) fn poll<T>(&self, waker: &Waker, poll: impl FnOnce(&mut Context<'_>) -> T) -> T {
         self.waker.store(waker.data().addr(), Ordering::Relaxed);
         let polled = poll(&mut Context::from_waker(waker));
-        self.waker.store(Self::NOBODY, Ordering::Relaxed);
+        self.waker.store(Self::NO_WAKER, Ordering::Relaxed);
         polled
     }
 
@@ -111,11 +111,11 @@ impl Polling {
     }
 }
 
-impl Default for Polling {
+impl Default for PollOrigin {
     fn default() -> Self {
         Self {
-            waker: AtomicUsize::new(Self::NOBODY),
-            visits: AtomicU32::new(0),
+            waker: AtomicUsize::new(Self::NO_WAKER),
+            batches: AtomicU32::new(0),
         }
     }
 }

@@ -8,14 +8,14 @@ use super::*;
 use crate::lifecycle::Lifecycle;
 use crate::send::feed::Feed;
 use crate::send::shard::read_frames;
-use crate::send::stream_state::Polling;
+use crate::send::stream_state::PollOrigin;
 use crate::stream::StreamDefaults;
 
 /// What a shard is to one body.
 struct Visitor {
     feed: Arc<Feed>,
     log: LogReader,
-    polling: Arc<Polling>,
+    poll_origin: Arc<PollOrigin>,
     body: EventBody,
 }
 
@@ -23,7 +23,7 @@ impl Visitor {
     fn new(topic: &Topic) -> Self {
         let log = topic.reader();
         let feed = Arc::new(Feed::new(log.place()));
-        let polling = Arc::<Polling>::default();
+        let poll_origin = Arc::<PollOrigin>::default();
         let stream_state = Arc::<StreamState>::default();
         let subscription = topic.subscribe().open().expect("a subscription");
         let body = EventBody::new(
@@ -36,12 +36,12 @@ impl Visitor {
         );
         stream_state.attach(Attachment {
             feed: Some(Arc::clone(&feed)),
-            polling: Arc::clone(&polling),
+            poll_origin: Arc::clone(&poll_origin),
         });
         Self {
             feed,
             log,
-            polling,
+            poll_origin,
             body,
         }
     }
@@ -61,7 +61,7 @@ impl Visitor {
     fn poll(&mut self) -> Option<String> {
         let body = Pin::new(&mut self.body);
         let polled = self
-            .polling
+            .poll_origin
             .poll(Waker::noop(), |cx| http_body::Body::poll_frame(body, cx));
         match polled {
             Poll::Ready(Some(Ok(frame))) => {
@@ -79,7 +79,7 @@ async fn a_visit_that_was_broken_off_hides_nothing_from_the_next() {
     let topics = Topics::new();
     let topic = topics.topic("news").expect("a name");
     let mut visitor = Visitor::new(&topic);
-    visitor.polling.begin_visit();
+    visitor.poll_origin.begin_batch();
     assert!(
         visitor
             .poll()
@@ -87,7 +87,7 @@ async fn a_visit_that_was_broken_off_hides_nothing_from_the_next() {
     );
     assert_eq!(visitor.poll(), None);
     visitor.publish(&topic, "one");
-    visitor.polling.begin_visit();
+    visitor.poll_origin.begin_batch();
     assert!(
         visitor
             .poll()
@@ -95,7 +95,7 @@ async fn a_visit_that_was_broken_off_hides_nothing_from_the_next() {
     );
     // The piece was big enough, or the socket took no more: the shard did not poll until the body waited.
     visitor.publish(&topic, "two");
-    visitor.polling.begin_visit();
+    visitor.poll_origin.begin_batch();
     assert!(
         visitor
             .poll()

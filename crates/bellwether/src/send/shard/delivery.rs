@@ -140,7 +140,7 @@ impl Shard {
             shared: None,
             end: BodyEnd::More,
         };
-        self.wakers.begin_visit();
+        self.wakers.begin_batch();
         for _ in 0..MAX_FRAMES {
             let (polled, waker) = self.wakers.poll(id, own.or(kept.as_ref()), |cx| {
                 // Bodies run foreign code: a panic ends its own stream and no other.

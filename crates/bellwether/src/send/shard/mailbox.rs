@@ -6,7 +6,7 @@ use std::task::{Context, Poll, Wake, Waker};
 
 use super::Handover;
 use super::slots::ReaderId;
-use crate::send::stream_state::Polling;
+use crate::send::stream_state::PollOrigin;
 
 /// The way to one shard.
 #[derive(Debug, Default)]
@@ -123,7 +123,7 @@ pub(super) struct Wakers {
     mailbox: Arc<Mailbox>,
     reader_waker: Arc<ReaderWaker>,
     shared: Waker,
-    polling: Arc<Polling>,
+    poll_origin: Arc<PollOrigin>,
 }
 
 impl Wakers {
@@ -133,18 +133,18 @@ impl Wakers {
             mailbox,
             reader_waker,
             shared,
-            polling: Arc::default(),
+            poll_origin: Arc::default(),
         }
     }
 
     /// By what bodies know that it is this shard that polls them.
-    pub(super) fn polling(&self) -> Arc<Polling> {
-        Arc::clone(&self.polling)
+    pub(super) fn poll_origin(&self) -> Arc<PollOrigin> {
+        Arc::clone(&self.poll_origin)
     }
 
     /// A visit to a reader's body begins.
-    pub(super) fn begin_visit(&self) {
-        self.polling.begin_visit();
+    pub(super) fn begin_batch(&self) {
+        self.poll_origin.begin_batch();
     }
 
     fn make(mailbox: &Arc<Mailbox>) -> (Arc<ReaderWaker>, Waker) {
@@ -165,10 +165,10 @@ impl Wakers {
         /// The one here, and the one in the waker.
         const OURS: usize = 2;
         if let Some(waker) = own {
-            return (self.polling.poll(waker, poll), None);
+            return (self.poll_origin.poll(waker, poll), None);
         }
         self.reader_waker.id.store(id.to_u64(), Ordering::Release);
-        let polled = self.polling.poll(&self.shared, poll);
+        let polled = self.poll_origin.poll(&self.shared, poll);
         let kept = (Arc::strong_count(&self.reader_waker) > OURS).then(|| {
             // The body has kept it, so it is this reader's from now on.
             let (reader_waker, shared) = Self::make(&self.mailbox);

@@ -39,8 +39,8 @@ impl Shard {
             [registration] => Registrations::One(registration),
             _ => Registrations::Many(registrations.into()),
         };
-        let polling = self.wakers.polling();
-        reader.stream_state.attach(Attachment { feed, polling });
+        let poll_origin = self.wakers.poll_origin();
+        reader.stream_state.attach(Attachment { feed, poll_origin });
         self.config.lifecycle.streams().note_engine();
         let socket = reader.writer.socket().tcp();
         if let Err(error) = self.poller.add(socket, id, reader.interests) {
