@@ -1,7 +1,7 @@
 //! The body of one event stream: a source, the rules of the stream, and its account, as HTTP polls them.
 //!
 //! It is the innermost body. Layers may wrap it, and whoever sends the response polls it through them: hyper, another
-//! server, or one of our own drivers. A shard says so by an [`Attachment`]; it then keeps the body's
+//! server, or one of our own drivers. A shard says so by an [`ShardAttachment`]; it then keeps the body's
 //! time, follows the topics of its subscription and hands it what was read for many. Without one the body keeps a timer
 //! of its own and leaves its waker with the topics.
 
@@ -22,7 +22,7 @@ use super::blocking;
 use super::feed::{Found, Portion};
 use super::leaving;
 use super::producer::{EventProducer, FillReport, FillStatus};
-use super::stream_state::{Attachment, PollBatch, Reads, StreamState};
+use super::stream_state::{PollBatch, ShardAttachment, StreamState, SubscriptionReads};
 use super::timer::Timer;
 use crate::lifecycle::{CloseReason, DisconnectSignal, StreamGuard, StreamPath, Streams};
 use crate::stream::{
@@ -86,7 +86,7 @@ enum Driver {
     Any(Box<Timer>),
     /// A shard.
     Shard {
-        attachment: Attachment,
+        attachment: ShardAttachment,
         /// The visit in which a poll took everything that the feed had: nothing else follows in that visit.
         fed_in_batch: Option<PollBatch>,
     },
@@ -106,7 +106,7 @@ impl EventBody {
         if let EventProducer::Subscription(subscription) = &producer
             && let Some(stream_state) = stream_state.as_ref().filter(|_| options.engine)
         {
-            stream_state.offer(Reads {
+            stream_state.set_reads(SubscriptionReads {
                 topics: subscription.topics().collect(),
                 is_shareable: subscription.is_shareable(),
             });
@@ -294,7 +294,7 @@ impl EventBody {
     fn take_from_feed(&mut self) -> Option<Portion> {
         let Driver::Shard {
             attachment:
-                Attachment {
+                ShardAttachment {
                     feed: Some(feed),
                     poll_origin,
                 },

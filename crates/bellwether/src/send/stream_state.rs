@@ -38,9 +38,9 @@ struct Inner {
     /// Present once a body waits for a flush.
     flush: Option<Box<FlushWait>>,
     /// What a shard needs to know of a subscription, until it has taken it.
-    reads: Option<Box<Reads>>,
+    reads: Option<Box<SubscriptionReads>>,
     /// Who drives the body, until the body has taken it.
-    attachment: Option<Box<Attachment>>,
+    attachment: Option<Box<ShardAttachment>>,
     deadline: Option<Instant>,
 }
 
@@ -54,7 +54,7 @@ struct FlushWait {
 
 /// What a subscription reads.
 #[derive(Debug)]
-pub(crate) struct Reads {
+pub(crate) struct SubscriptionReads {
     pub(crate) topics: Vec<Topic>,
     /// It gets all events of one topic, so it can take them out of a [`Feed`].
     pub(crate) is_shareable: bool,
@@ -62,7 +62,7 @@ pub(crate) struct Reads {
 
 /// What a shard is to the body that it polls: it keeps the body's time and follows its topics.
 #[derive(Debug)]
-pub(crate) struct Attachment {
+pub(crate) struct ShardAttachment {
     /// For a subscription that is shareable.
     pub(crate) feed: Option<Arc<Feed>>,
     pub(crate) poll_origin: Arc<PollOrigin>,
@@ -143,7 +143,7 @@ impl StreamState {
     }
 
     /// Says what the body's subscription reads, so that a shard can follow it.
-    pub(crate) fn offer(&self, reads: Reads) {
+    pub(crate) fn set_reads(&self, reads: SubscriptionReads) {
         self.inner().reads = Some(Box::new(reads));
     }
 
@@ -153,7 +153,7 @@ impl StreamState {
     }
 
     /// What a subscription reads whose body nobody drives yet, for the first who asks.
-    pub(crate) fn take_reads(&self) -> Option<Box<Reads>> {
+    pub(crate) fn take_reads(&self) -> Option<Box<SubscriptionReads>> {
         self.inner().reads.take()
     }
 
@@ -165,12 +165,12 @@ impl StreamState {
     // --- What the sender says ---
 
     /// A shard keeps the body's time and follows its topics from now on.
-    pub(crate) fn attach(&self, attachment: Attachment) {
+    pub(crate) fn attach(&self, attachment: ShardAttachment) {
         self.inner().attachment = Some(Box::new(attachment));
     }
 
     /// Who drives the body, if that is a shard, for the first who asks.
-    pub(crate) fn take_attachment(&self) -> Option<Box<Attachment>> {
+    pub(crate) fn take_attachment(&self) -> Option<Box<ShardAttachment>> {
         self.inner().attachment.take()
     }
 

@@ -34,7 +34,7 @@ impl Visitor {
             Some(Arc::clone(&stream_state)),
             true,
         );
-        stream_state.attach(Attachment {
+        stream_state.attach(ShardAttachment {
             feed: Some(Arc::clone(&feed)),
             poll_origin: Arc::clone(&poll_origin),
         });

@@ -12,7 +12,7 @@ use super::reader::{Handover, Reader, Registration, Registrations};
 use super::slots::ReaderId;
 use crate::send::chunk_writer::SendFailure;
 use crate::send::engine::ReturnedConnection;
-use crate::send::stream_state::Attachment;
+use crate::send::stream_state::ShardAttachment;
 
 impl Shard {
     /// Takes a stream in: enters it in the lists of its topics, and writes its head with what the body has.
@@ -40,7 +40,9 @@ impl Shard {
             _ => Registrations::Many(registrations.into()),
         };
         let poll_origin = self.wakers.poll_origin();
-        reader.stream_state.attach(Attachment { feed, poll_origin });
+        reader
+            .stream_state
+            .attach(ShardAttachment { feed, poll_origin });
         self.config.lifecycle.streams().note_engine();
         let socket = reader.writer.socket().tcp();
         if let Err(error) = self.poller.add(socket, id, reader.interests) {
