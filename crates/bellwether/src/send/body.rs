@@ -19,7 +19,7 @@ use http_body::Frame;
 use tokio::time::Instant;
 
 use super::blocking;
-use super::feed::{Found, Portion};
+use super::feed::{FeedPosition, FeedSlice};
 use super::leaving;
 use super::producer::{EventProducer, FillReport, FillStatus};
 use super::stream_state::{PollBatch, ShardAttachment, StreamState, SubscriptionReads};
@@ -291,7 +291,7 @@ impl EventBody {
     }
 
     /// What the shard has read for this reader and others.
-    fn take_from_feed(&mut self) -> Option<Portion> {
+    fn take_from_feed(&mut self) -> Option<FeedSlice> {
         let Driver::Shard {
             attachment:
                 ShardAttachment {
@@ -307,24 +307,24 @@ impl EventBody {
             return None;
         };
         *fed_in_batch = None;
-        let portion = match feed.find(&subscription.place()) {
-            Found::Portion(portion) => portion,
-            Found::AtEnd | Found::Outside => return None,
+        let slice = match feed.find(&subscription.place()) {
+            FeedPosition::FeedSlice(slice) => slice,
+            FeedPosition::AtEnd | FeedPosition::Outside => return None,
         };
-        let now = portion.now;
+        let now = slice.now;
         let is_stopped = self.guard.lifecycle().plan().is_some();
         if is_stopped || !self.machine.is_open() || subscription.is_revoked(now.into_std()) {
             return None;
         }
-        subscription.set_place(portion.end, portion.events);
-        let before = self.guard.count(portion.events as u64, portion.data.len());
+        subscription.set_place(slice.end, slice.events);
+        let before = self.guard.count(slice.events as u64, slice.data.len());
         if before.is_multiple_of(EVENTS_PER_LAG) {
-            subscription.record_lag(portion.published);
+            subscription.record_lag(slice.published);
         }
         self.machine.gave(now);
         self.awaits_id = false;
         *fed_in_batch = Some(poll_origin.batch());
-        Some(portion)
+        Some(slice)
     }
 
     /// Whether a poll of the same visit took all that a feed had, which is then all there is. What is read later than
@@ -470,8 +470,8 @@ impl http_body::Body for EventBody {
             if this.was_fed() {
                 return Poll::Pending;
             }
-            if let Some(portion) = this.take_from_feed() {
-                return Poll::Ready(Some(Ok(Frame::data(portion.data))));
+            if let Some(slice) = this.take_from_feed() {
+                return Poll::Ready(Some(Ok(Frame::data(slice.data))));
             }
         }
         loop {
