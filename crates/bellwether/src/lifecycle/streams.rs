@@ -129,9 +129,9 @@ impl Streams {
     }
 
     /// A generator is given its moment; the count falls when the value is dropped.
-    pub(crate) fn leave(lifecycle: &Lifecycle) -> Leaving {
+    pub(crate) fn begin_cleanup(lifecycle: &Lifecycle) -> CleanupGuard {
         lifecycle.streams().leaving.fetch_add(1, Ordering::AcqRel);
-        Leaving(lifecycle.clone())
+        CleanupGuard(lifecycle.clone())
     }
 }
 
@@ -157,9 +157,9 @@ impl StreamPath {
 
 /// Counts one generator that is given a moment after its client has left.
 #[derive(Debug)]
-pub(crate) struct Leaving(Lifecycle);
+pub(crate) struct CleanupGuard(Lifecycle);
 
-impl Drop for Leaving {
+impl Drop for CleanupGuard {
     fn drop(&mut self) {
         self.0.streams().leaving.fetch_sub(1, Ordering::AcqRel);
     }

@@ -19,8 +19,8 @@ use http_body::Frame;
 use tokio::time::Instant;
 
 use super::blocking;
+use super::cleanup;
 use super::feed::{FeedPosition, FeedSlice};
-use super::leaving;
 use super::producer::{EventProducer, FillReport, FillStatus};
 use super::stream_state::{PollBatch, ShardAttachment, StreamState, SubscriptionReads};
 use super::timer::Timer;
@@ -267,14 +267,14 @@ impl EventBody {
             FillStatus::Ended => Outcome::Ended,
             FillStatus::Closed(end) => Outcome::Closed(end),
             FillStatus::Failed(error) => {
-                self.let_go();
+                self.drop_producer();
                 return Some(error);
             }
         };
         let plan = self.guard.lifecycle().plan();
         let reason = self.machine.producer_is_done(outcome, now, plan, out);
         self.guard.close_for(reason);
-        self.let_go();
+        self.drop_producer();
         None
     }
 
@@ -412,7 +412,7 @@ impl EventBody {
     // --- The end ---
 
     /// The source is at its end: it needs no moment for its clean-up.
-    fn let_go(&mut self) {
+    fn drop_producer(&mut self) {
         let producer = self.producer.take();
         // A hook of the application may run here; its panic must not become another stream's.
         if catch_unwind(AssertUnwindSafe(|| drop(producer))).is_err() {
@@ -429,12 +429,12 @@ impl EventBody {
             Some(EventProducer::Generator(producer, _)) => {
                 let grace = self.machine.options().leave_grace;
                 if let Some(signal) = &self.signal {
-                    leaving::let_go(producer, signal, grace, self.guard.lifecycle());
+                    cleanup::spawn_cleanup(producer, signal, grace, self.guard.lifecycle());
                 }
             }
             Some(producer) => {
                 self.producer = Some(producer);
-                self.let_go();
+                self.drop_producer();
             }
             None => {}
         }

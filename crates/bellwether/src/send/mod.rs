@@ -13,6 +13,7 @@ mod body;
     allow(dead_code, reason = "only a shard uses all of it")
 )]
 mod chunk_writer;
+mod cleanup;
 #[cfg(target_os = "linux")]
 mod engine;
 #[cfg_attr(
@@ -21,7 +22,6 @@ mod engine;
 )]
 mod feed;
 mod head;
-mod leaving;
 mod producer;
 #[cfg(target_os = "linux")]
 mod shard;

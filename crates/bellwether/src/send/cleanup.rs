@@ -9,7 +9,7 @@ use crate::lifecycle::{DisconnectSignal, Lifecycle, Streams};
 
 /// Lets go of a generator whose client is no longer there: one whose `Request` is held gets a moment for its
 /// clean-up, in which `is_disconnected()` is true; any other is dropped where it stands.
-pub(super) fn let_go(
+pub(super) fn spawn_cleanup(
     mut producer: Pin<Box<dyn EventEncoder>>,
     signal: &DisconnectSignal,
     grace: Duration,
@@ -21,9 +21,9 @@ pub(super) fn let_go(
     let Ok(runtime) = tokio::runtime::Handle::try_current() else {
         return;
     };
-    let leaving = Streams::leave(lifecycle);
-    let farewell = async move {
-        let _leaving = leaving;
+    let guard = Streams::begin_cleanup(lifecycle);
+    let cleanup = async move {
+        let _guard = guard;
         let end = poll_fn(|cx| producer.as_mut().poll_discard(cx));
         if tokio::time::timeout(grace, end).await.is_err() {
             tracing::debug!(target: "bellwether::stream", "generator dropped after its moment");
@@ -31,5 +31,5 @@ pub(super) fn let_go(
     };
     lifecycle
         .tracker()
-        .spawn_on(lifecycle.scope(farewell), &runtime);
+        .spawn_on(lifecycle.scope(cleanup), &runtime);
 }
