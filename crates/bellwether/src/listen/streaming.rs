@@ -15,8 +15,8 @@ use super::socket::Parted;
 use super::socket::Transport;
 use crate::admission::Permit;
 #[cfg(target_os = "linux")]
-use crate::send::{Handover, Input, ReturnedConnection};
-use crate::send::{Start, StreamTask, write_head};
+use crate::send::{Handover, RequestInput, ReturnedConnection};
+use crate::send::{StreamTask, StreamTaskConfig, write_head};
 
 /// Sends an event stream, of which nothing is written yet, over the socket that hyper has left.
 ///
@@ -49,8 +49,8 @@ pub(super) fn drive(
                 let mut head = Vec::with_capacity(512);
                 write_head(&parts, !is_reusable, &shared.date, &mut head);
                 let input = match is_reusable {
-                    true => Input::NextRequest(ahead),
-                    false => Input::Discard,
+                    true => RequestInput::NextRequest(ahead),
+                    false => RequestInput::Discard,
                 };
                 shared.engine.take(Handover {
                     socket,
@@ -68,7 +68,7 @@ pub(super) fn drive(
     };
     let mut head = Vec::with_capacity(512);
     write_head(&parts, !is_reusable, &shared.date, &mut head);
-    let task = StreamTask::new(Start {
+    let task = StreamTask::new(StreamTaskConfig {
         socket: transport,
         stream_state,
         head,

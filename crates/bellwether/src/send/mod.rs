@@ -44,6 +44,6 @@ pub(crate) use producer::{EventEncoder, EventProducer, FillReport, FillStatus};
 #[cfg(all(target_os = "linux", feature = "tls"))]
 pub(crate) use shard::TlsSocket;
 #[cfg(target_os = "linux")]
-pub(crate) use shard::{Handover, Input, ShardSocket};
+pub(crate) use shard::{Handover, RequestInput, ShardSocket};
 pub(crate) use stream_state::{MAX_AHEAD_BYTES, StreamState};
-pub(crate) use task::{Start, StreamTask};
+pub(crate) use task::{StreamTask, StreamTaskConfig};

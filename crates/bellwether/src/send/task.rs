@@ -25,7 +25,7 @@ use super::stream_state::{MAX_AHEAD_BYTES, StreamState};
 const FRAMES_PER_POLL: usize = 16;
 
 /// A stream to send.
-pub(crate) struct Start<W> {
+pub(crate) struct StreamTaskConfig<W> {
     pub(crate) socket: W,
     pub(crate) stream_state: Arc<StreamState>,
     /// The head of the response, to be written before the body.
@@ -47,8 +47,8 @@ pub(crate) struct StreamTask<W> {
     writer: Option<ChunkWriter<W>>,
     body: Option<Body>,
     stream_state: Arc<StreamState>,
-    input: Input,
-    end: Option<End>,
+    input: ClientInput,
+    end: Option<StreamTaskEnd>,
     write_stall: Duration,
     /// Exists while the socket takes nothing, and while the client is to close its side.
     timer: Option<Pin<Box<Sleep>>>,
@@ -57,13 +57,13 @@ pub(crate) struct StreamTask<W> {
     out: Vec<u8>,
 }
 
-enum Input {
+enum ClientInput {
     NextRequest(Vec<u8>),
     Discard(usize),
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum End {
+enum StreamTaskEnd {
     Whole,
     Cut,
     /// Our side is closed.
@@ -71,14 +71,14 @@ enum End {
 }
 
 impl<W: PollSocket + Unpin> StreamTask<W> {
-    pub(crate) fn new(start: Start<W>) -> Self {
+    pub(crate) fn new(start: StreamTaskConfig<W>) -> Self {
         Self {
             writer: Some(ChunkWriter::new(start.socket)),
             body: Some(start.body),
             stream_state: start.stream_state,
             input: match start.ahead {
-                Some(ahead) => Input::NextRequest(ahead.into()),
-                None => Input::Discard(0),
+                Some(ahead) => ClientInput::NextRequest(ahead.into()),
+                None => ClientInput::Discard(0),
             },
             end: None,
             write_stall: start.write_stall,
@@ -99,16 +99,16 @@ impl<W: PollSocket + Unpin> StreamTask<W> {
             ready!(self.poll_blocked(writer, cx))?;
             match self.end {
                 None => {}
-                Some(End::Whole) if matches!(self.input, Input::NextRequest(_)) => {
+                Some(StreamTaskEnd::Whole) if matches!(self.input, ClientInput::NextRequest(_)) => {
                     return Poll::Ready(Ok(()));
                 }
-                Some(End::Whole | End::Cut) => {
+                Some(StreamTaskEnd::Whole | StreamTaskEnd::Cut) => {
                     ready!(writer.shut(cx));
-                    self.end = Some(End::Shut);
+                    self.end = Some(StreamTaskEnd::Shut);
                     self.timer = None;
                     continue;
                 }
-                Some(End::Shut) => return self.poll_linger(writer, cx),
+                Some(StreamTaskEnd::Shut) => return self.poll_linger(writer, cx),
             }
             ready!(self.poll_body(cx));
             let now = Instant::now();
@@ -145,11 +145,11 @@ impl<W: PollSocket + Unpin> StreamTask<W> {
             // Without its last chunk the client can tell the stream from a finished one.
             Poll::Ready(Some(Err(_))) => {
                 self.stream_state.note_failed();
-                self.end = Some(End::Cut);
+                self.end = Some(StreamTaskEnd::Cut);
                 self.body = None;
             }
             Poll::Ready(None) => {
-                self.end = Some(End::Whole);
+                self.end = Some(StreamTaskEnd::Whole);
                 self.body = None;
                 self.out.extend_from_slice(LAST_CHUNK);
             }
@@ -218,8 +218,8 @@ impl<W: PollSocket + Unpin> StreamTask<W> {
     ) -> Result<(), SendFailure> {
         let mut space = [0; 512];
         match &mut self.input {
-            Input::Discard(sum) => writer.discard(cx, &mut space, sum, MAX_DISCARDED_BYTES),
-            Input::NextRequest(ahead) => {
+            ClientInput::Discard(sum) => writer.discard(cx, &mut space, sum, MAX_DISCARDED_BYTES),
+            ClientInput::NextRequest(ahead) => {
                 while ahead.len() <= MAX_AHEAD_BYTES {
                     match writer.socket_mut().poll_read(cx, &mut space) {
                         Poll::Pending => return Ok(()),
@@ -257,9 +257,9 @@ impl<W: PollSocket + Unpin> Future for StreamTask<W> {
         }
         // The account of the stream is settled before its socket closes.
         self.body = None;
-        let is_reusable = result.is_ok() && self.end == Some(End::Whole);
+        let is_reusable = result.is_ok() && self.end == Some(StreamTaskEnd::Whole);
         Poll::Ready(match (&mut self.input, is_reusable) {
-            (Input::NextRequest(ahead), true) => {
+            (ClientInput::NextRequest(ahead), true) => {
                 Some((writer.into_socket(), std::mem::take(ahead).into()))
             }
             _ => None,

@@ -11,7 +11,7 @@ use tokio::time::Instant;
 use super::group::Member;
 use super::reader::Closing;
 use super::slots::ReaderId;
-use super::{Buffers, Shard};
+use super::{Shard, ShardBuffers};
 use crate::send::chunk_writer::{LAST_CHUNK, SendFailure, WriteStatus, append_chunk};
 use crate::send::{Feed, shard::reader::Registrations};
 
@@ -25,13 +25,13 @@ const MAX_PIECE_BYTES: usize = 64 * 1024;
 const MAX_FRAMES: usize = 16;
 
 /// What a body gave in one turn, beside what lies in the shard's buffer.
-struct Pumped {
+struct PolledBody {
     /// Chunks that many readers share, written as they are. The buffer is empty then.
     shared: Option<Bytes>,
-    end: BodyEnd,
+    end: BodyStatus,
 }
 
-impl Pumped {
+impl PolledBody {
     /// Something else follows the shared chunks, so they go into the buffer.
     fn unshare(&mut self, out: &mut Vec<u8>) {
         if let Some(chunks) = self.shared.take() {
@@ -41,9 +41,9 @@ impl Pumped {
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum BodyEnd {
+enum BodyStatus {
     /// It waits.
-    Waits,
+    Waiting,
     /// It may have more at once.
     More,
     Whole,
@@ -66,7 +66,7 @@ impl Shard {
         if let Some(reader) = self.slots.get_mut(id) {
             reader.is_queued = false;
             self.buffers.out.clear();
-            self.pump(id, None, now);
+            self.poll_and_write(id, None, now);
         }
     }
 
@@ -88,7 +88,7 @@ impl Shard {
                 break;
             };
             let reading = group.reading;
-            if self.bring(member, reading, &feed, now) {
+            if self.deliver_to(member, reading, &feed, now) {
                 quota -= 1;
             } else {
                 looks += 1;
@@ -106,7 +106,7 @@ impl Shard {
     }
 
     /// Brings the news of one reading to one reader. Whether that was more than a look.
-    fn bring(&mut self, member: Member, reading: u32, feed: &Feed, now: Instant) -> bool {
+    fn deliver_to(&mut self, member: Member, reading: u32, feed: &Feed, now: Instant) -> bool {
         let Some((id, reader)) = self.slots.at(member.reader) else {
             return false;
         };
@@ -119,13 +119,13 @@ impl Shard {
             return false;
         }
         self.buffers.out.clear();
-        self.pump(id, Some(feed), now);
+        self.poll_and_write(id, Some(feed), now);
         true
     }
 
     /// Takes what a body has, behind what lies in the buffer, and writes it.
-    pub(super) fn pump(&mut self, id: ReaderId, feed: Option<&Feed>, now: Instant) {
-        let Buffers { out, .. } = &mut self.buffers;
+    pub(super) fn poll_and_write(&mut self, id: ReaderId, feed: Option<&Feed>, now: Instant) {
+        let ShardBuffers { out, .. } = &mut self.buffers;
         let Some(reader) = self.slots.get_mut(id) else {
             return;
         };
@@ -136,9 +136,9 @@ impl Shard {
             return;
         };
         let mut kept = None;
-        let mut pumped = Pumped {
+        let mut polled_body = PolledBody {
             shared: None,
-            end: BodyEnd::More,
+            end: BodyStatus::More,
         };
         self.wakers.begin_batch();
         for _ in 0..MAX_FRAMES {
@@ -155,15 +155,15 @@ impl Shard {
             kept = waker.or(kept);
             match polled {
                 Poll::Pending => {
-                    pumped.end = BodyEnd::Waits;
+                    polled_body.end = BodyStatus::Waiting;
                     break;
                 }
                 Poll::Ready(None) => {
-                    pumped.end = BodyEnd::Whole;
+                    polled_body.end = BodyStatus::Whole;
                     break;
                 }
                 Poll::Ready(Some(Err(_))) => {
-                    pumped.end = BodyEnd::Cut;
+                    polled_body.end = BodyStatus::Cut;
                     break;
                 }
                 Poll::Ready(Some(Ok(frame))) => {
@@ -172,11 +172,11 @@ impl Shard {
                     };
                     let chunks = feed.and_then(|feed| feed.window().chunks_of(&data));
                     match chunks {
-                        Some(chunks) if out.is_empty() && pumped.shared.is_none() => {
-                            pumped.shared = Some(chunks);
+                        Some(chunks) if out.is_empty() && polled_body.shared.is_none() => {
+                            polled_body.shared = Some(chunks);
                         }
                         chunks => {
-                            pumped.unshare(out);
+                            polled_body.unshare(out);
                             match chunks {
                                 Some(chunks) => out.extend_from_slice(&chunks),
                                 None => append_chunk(&data, out),
@@ -192,22 +192,22 @@ impl Shard {
         if let Some(waker) = kept {
             reader.keep_waker(waker);
         }
-        if pumped.end == BodyEnd::Whole {
-            pumped.unshare(out);
+        if polled_body.end == BodyStatus::Whole {
+            polled_body.unshare(out);
             out.extend_from_slice(LAST_CHUNK);
         }
-        self.write(id, &pumped, now);
+        self.write(id, &polled_body, now);
     }
 
     /// Writes what a body gave, and does what follows from its end.
-    fn write(&mut self, id: ReaderId, pumped: &Pumped, now: Instant) {
+    fn write(&mut self, id: ReaderId, polled_body: &PolledBody, now: Instant) {
         let out = &self.buffers.out;
         let Some(reader) = self.slots.get_mut(id) else {
             return;
         };
         let mut cx = Context::from_waker(Waker::noop());
-        let is_shared = pumped.shared.is_some();
-        let sent = match &pumped.shared {
+        let is_shared = polled_body.shared.is_some();
+        let sent = match &polled_body.shared {
             Some(chunks) => {
                 let rest = |taken| chunks.slice(taken..);
                 reader.writer.send(&mut cx, chunks, now, rest)
@@ -220,10 +220,10 @@ impl Shard {
         };
         let sent = match sent {
             Ok(sent) => sent,
-            Err(error) => return self.lose(id, SendFailure::from(&error)),
+            Err(error) => return self.abort(id, SendFailure::from(&error)),
         };
-        if matches!(pumped.end, BodyEnd::Whole | BodyEnd::Cut) {
-            let is_whole = pumped.end == BodyEnd::Whole;
+        if matches!(polled_body.end, BodyStatus::Whole | BodyStatus::Cut) {
+            let is_whole = polled_body.end == BodyStatus::Whole;
             if !is_whole {
                 reader.stream_state.note_failed();
             }
@@ -239,12 +239,12 @@ impl Shard {
         }
         match sent {
             // The usual case, without another look at the reader: its deadline can only have moved away.
-            WriteStatus::All if is_shared && pumped.end == BodyEnd::Waits => {}
+            WriteStatus::All if is_shared && polled_body.end == BodyStatus::Waiting => {}
             WriteStatus::All => {
                 if !out.is_empty() {
                     reader.stream_state.note_flushed();
                 }
-                if pumped.end == BodyEnd::More {
+                if polled_body.end == BodyStatus::More {
                     self.enqueue(id);
                 }
                 self.schedule(id);

@@ -32,7 +32,7 @@ use tokio_util::sync::WaitForCancellationFutureOwned;
 #[cfg(test)]
 pub(crate) use group::read_frames;
 pub(crate) use mailbox::Mailbox;
-pub(crate) use reader::{Handover, Input};
+pub(crate) use reader::{Handover, RequestInput};
 pub(crate) use socket::ShardSocket;
 #[cfg(feature = "tls")]
 pub(crate) use tls::TlsSocket;
@@ -79,12 +79,12 @@ pub(crate) struct Shard {
     stopping: Pin<Box<WaitForCancellationFutureOwned>>,
     cut: Pin<Box<WaitForCancellationFutureOwned>>,
     is_stopping: bool,
-    buffers: Buffers,
+    buffers: ShardBuffers,
 }
 
 /// What a turn needs and no reader keeps.
 #[derive(Default)]
-struct Buffers {
+struct ShardBuffers {
     out: Vec<u8>,
     input: Vec<u8>,
     reading: ReadBuffers,
@@ -110,9 +110,9 @@ impl Shard {
             stopping: Box::pin(config.lifecycle.stopping()),
             cut: Box::pin(config.cut.clone().cancelled_owned()),
             is_stopping: false,
-            buffers: Buffers {
+            buffers: ShardBuffers {
                 input: vec![0; 4096],
-                ..Buffers::default()
+                ..ShardBuffers::default()
             },
             config,
             mailbox,

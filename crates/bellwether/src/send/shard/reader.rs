@@ -22,12 +22,12 @@ pub(crate) struct Handover {
     pub(crate) head: Vec<u8>,
     /// The body with everything that layers have put around it.
     pub(crate) body: Body,
-    pub(crate) input: Input,
+    pub(crate) input: RequestInput,
 }
 
 /// What becomes of bytes that the client sends during the stream.
 #[derive(Debug)]
-pub(crate) enum Input {
+pub(crate) enum RequestInput {
     /// They are its next request: what was read already, and what waits in the kernel. The connection is used again.
     NextRequest(Vec<u8>),
     /// They are thrown away, and the connection closes after the response, as its head says.
@@ -130,8 +130,8 @@ impl Reader {
             writing: false,
         };
         let (is_reusable, ahead) = match input {
-            Input::NextRequest(ahead) => (true, ahead),
-            Input::Discard => (false, Vec::new()),
+            RequestInput::NextRequest(ahead) => (true, ahead),
+            RequestInput::Discard => (false, Vec::new()),
         };
         let extras = (!ahead.is_empty()).then(|| {
             Box::new(ReaderExtras {

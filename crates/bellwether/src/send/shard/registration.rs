@@ -47,12 +47,12 @@ impl Shard {
         let socket = reader.writer.socket().tcp();
         if let Err(error) = self.poller.add(socket, id, reader.interests) {
             tracing::warn!(%error, "a socket cannot be watched");
-            self.lose(id, SendFailure::Internal);
+            self.abort(id, SendFailure::Internal);
             return;
         }
         self.buffers.out.clear();
         self.buffers.out.extend_from_slice(&head);
-        self.pump(id, None, now);
+        self.poll_and_write(id, None, now);
     }
 
     /// Enters a reader in the list of one of its topics.
@@ -130,7 +130,7 @@ impl Shard {
     }
 
     /// Lets go of a stream whose client has gone, or of a socket that has nothing left to do.
-    pub(super) fn lose(&mut self, id: ReaderId, failure: SendFailure) {
+    pub(super) fn abort(&mut self, id: ReaderId, failure: SendFailure) {
         if let Some(reader) = self.slots.get_mut(id) {
             match failure {
                 SendFailure::Disconnected => reader.stream_state.note_gone(),
@@ -171,7 +171,7 @@ impl Shard {
     /// Gives every stream up, since the shard cannot send any more.
     pub(super) fn fail_all(&mut self) {
         for id in self.slots.ids() {
-            self.lose(id, SendFailure::Internal);
+            self.abort(id, SendFailure::Internal);
         }
         self.drop_all();
     }

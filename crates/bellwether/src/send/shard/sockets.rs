@@ -18,7 +18,7 @@ impl Shard {
             if !was_watched {
                 let socket = reader.writer.socket().tcp();
                 if self.poller.change(socket, id, reader.interests).is_err() {
-                    self.lose(id, SendFailure::Internal);
+                    self.abort(id, SendFailure::Internal);
                     return;
                 }
             }
@@ -35,14 +35,14 @@ impl Shard {
             let error = reader.writer.socket().tcp().take_error().ok().flatten();
             let failure =
                 error.map_or(SendFailure::Disconnected, |error| SendFailure::from(&error));
-            self.lose(id, failure);
+            self.abort(id, failure);
             return;
         }
         let mut cx = Context::from_waker(Waker::noop());
         if event.is_readable && reader.interests.reading {
             let input = &mut self.buffers.input;
             if let Err(failure) = reader.read_input(&mut cx, input) {
-                self.lose(id, failure);
+                self.abort(id, failure);
                 return;
             }
         }
@@ -57,7 +57,7 @@ impl Shard {
                         None => self.enqueue(id),
                     }
                 }
-                Err(error) => self.lose(id, SendFailure::from(&error)),
+                Err(error) => self.abort(id, SendFailure::from(&error)),
             }
         }
     }
@@ -75,7 +75,7 @@ impl Shard {
         let mut cx = Context::from_waker(Waker::noop());
         if reader.writer.shut(&mut cx).is_pending() {
             // A goodbye that does not fit is not worth waiting for.
-            self.lose(id, SendFailure::Disconnected);
+            self.abort(id, SendFailure::Disconnected);
             return;
         }
         if let Some(closing) = reader.closing_mut() {
@@ -114,12 +114,12 @@ impl Shard {
             .and_then(|since| since.checked_add(self.config.write_stall))
             .is_some_and(|at| at <= now);
         if is_stalled {
-            self.lose(id, SendFailure::TimedOut);
+            self.abort(id, SendFailure::TimedOut);
             return;
         }
         match reader.closing() {
             Some(closing) if closing.linger_until.is_some_and(|at| at <= now) => {
-                self.lose(id, SendFailure::Disconnected);
+                self.abort(id, SendFailure::Disconnected);
             }
             Some(_) => self.schedule(id),
             None if reader.writer.is_blocked() => self.schedule(id),
