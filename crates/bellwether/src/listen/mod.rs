@@ -39,7 +39,7 @@ pub use listener::{Listener, ListenerAddress};
 #[cfg(feature = "tls")]
 pub use tls::Tls;
 
-use crate::send::Clock as DateClock;
+use crate::send::CachedDate;
 #[cfg(target_os = "linux")]
 use crate::send::{Engine, EngineConfig};
 use executor::StreamExecutor;
@@ -83,7 +83,7 @@ struct Shared {
     /// For connections that get one answer.
     http1_once: http1::Builder,
     /// The date of response heads.
-    date: DateClock,
+    date: CachedDate,
     #[cfg(target_os = "linux")]
     engine: Engine,
     #[cfg(feature = "tls")]
@@ -136,7 +136,7 @@ impl Server {
             cut,
             http1,
             http1_once,
-            date: DateClock::default(),
+            date: CachedDate::default(),
             #[cfg(feature = "tls")]
             tls: None,
         }

@@ -39,7 +39,7 @@ pub(crate) use chunk_writer::{LINGER, MAX_DISCARDED_BYTES, PollSocket};
 pub(crate) use engine::{Engine, EngineConfig, ReturnedConnection};
 #[cfg(target_os = "linux")]
 pub(crate) use feed::Feed;
-pub(crate) use head::{Clock, write_head};
+pub(crate) use head::{CachedDate, write_head};
 pub(crate) use producer::{EventEncoder, EventProducer, FillReport, FillStatus};
 #[cfg(all(target_os = "linux", feature = "tls"))]
 pub(crate) use shard::TlsSocket;
