@@ -55,12 +55,12 @@ where
     F: FnOnce(EventSender<T>) -> Fut,
     Fut: Future<Output: Ending<T>>,
 {
-    let slot = Arc::new(Mutex::new(Slot::new()));
+    let slot = Arc::new(Mutex::new(SenderSlot::new()));
     let sender = EventSender {
         slot: Arc::clone(&slot),
     };
     EventsFrom {
-        slot: Held { slot },
+        slot: SlotReceiver { slot },
         future: Some(closure(sender)),
         last: None,
     }
@@ -72,7 +72,7 @@ where
 /// which the sends got the slot.
 #[derive(Debug)]
 pub struct EventSender<T> {
-    slot: Arc<Mutex<Slot<T>>>,
+    slot: Arc<Mutex<SenderSlot<T>>>,
 }
 
 impl<T> EventSender<T> {
@@ -114,7 +114,7 @@ impl<T> EventSender<T> {
 
 /// What stands between the sender and the stream.
 #[derive(Debug)]
-struct Slot<T> {
+struct SenderSlot<T> {
     event: Option<T>,
     /// How many events the stream has taken so far.
     taken: u64,
@@ -125,7 +125,7 @@ struct Slot<T> {
     reader: Option<Waker>,
 }
 
-impl<T> Slot<T> {
+impl<T> SenderSlot<T> {
     fn new() -> Self {
         Self {
             event: None,
@@ -144,16 +144,16 @@ impl<T> Slot<T> {
 }
 
 /// The mutex guards one move of an event; nothing that can panic runs under it.
-fn lock<T>(slot: &Mutex<Slot<T>>) -> MutexGuard<'_, Slot<T>> {
+fn lock<T>(slot: &Mutex<SenderSlot<T>>) -> MutexGuard<'_, SenderSlot<T>> {
     slot.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// The stream's hold on the slot: letting go closes it.
-struct Held<T> {
-    slot: Arc<Mutex<Slot<T>>>,
+struct SlotReceiver<T> {
+    slot: Arc<Mutex<SenderSlot<T>>>,
 }
 
-impl<T> Held<T> {
+impl<T> SlotReceiver<T> {
     /// Takes the event if there is one, else leaves the reader's waker.
     fn take(&self, cx: &Context<'_>) -> Option<T> {
         let mut slot = lock(&self.slot);
@@ -193,7 +193,7 @@ impl<T> Held<T> {
     }
 }
 
-impl<T> Drop for Held<T> {
+impl<T> Drop for SlotReceiver<T> {
     fn drop(&mut self) {
         self.close();
     }
@@ -205,7 +205,7 @@ pin_project! {
         Fut: Future,
         Fut::Output: Ending<T>,
     {
-        slot: Held<T>,
+        slot: SlotReceiver<T>,
         #[pin]
         future: Option<Fut>,
         // The closure's error, kept back while its last event is delivered.

@@ -57,17 +57,17 @@ impl<F: Future> Future for Scoped<F> {
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<F::Output> {
         let this = self.project();
-        let _entered = Entered::new(this.lifecycle.clone());
+        let _entered = ScopeGuard::new(this.lifecycle.clone());
         this.future.poll(cx)
     }
 }
 
 /// Restores the outer scope when the poll ends, by return or by panic.
-struct Entered {
+struct ScopeGuard {
     outer: Option<Lifecycle>,
 }
 
-impl Entered {
+impl ScopeGuard {
     fn new(lifecycle: Lifecycle) -> Self {
         Self {
             outer: CURRENT.replace(Some(lifecycle)),
@@ -75,7 +75,7 @@ impl Entered {
     }
 }
 
-impl Drop for Entered {
+impl Drop for ScopeGuard {
     fn drop(&mut self) {
         CURRENT.set(self.outer.take());
     }

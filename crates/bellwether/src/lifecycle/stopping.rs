@@ -115,10 +115,10 @@ pub(crate) fn after(instant: Instant, time: Duration) -> Instant {
 
 /// The life of one server: running or stopping, its open streams, the tasks a stop waits for.
 #[derive(Debug, Clone)]
-pub(crate) struct Lifecycle(Arc<Inner>);
+pub(crate) struct Lifecycle(Arc<LifecycleInner>);
 
 #[derive(Debug)]
-struct Inner {
+struct LifecycleInner {
     retired: AtomicBool,
     stopping: CancellationToken,
     plan: OnceLock<DrainPlan>,
@@ -134,7 +134,7 @@ static PROCESS: RwLock<Option<Lifecycle>> = RwLock::new(None);
 impl Lifecycle {
     /// A lifecycle of its own, for one server.
     pub(crate) fn new() -> Self {
-        Self(Arc::new(Inner {
+        Self(Arc::new(LifecycleInner {
             retired: AtomicBool::new(false),
             stopping: CancellationToken::new(),
             plan: OnceLock::new(),

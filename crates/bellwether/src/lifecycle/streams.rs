@@ -125,7 +125,7 @@ impl Streams {
 
     /// A stream is sent on this path from now on.
     pub(crate) fn note_path(path: StreamPath) {
-        Instruments::shared().paths[path as usize].increment(1);
+        StreamMetrics::shared().paths[path as usize].increment(1);
     }
 
     /// A generator is given its moment; the count falls when the value is dropped.
@@ -166,7 +166,7 @@ impl Drop for CleanupGuard {
 }
 
 /// Handles of the exported metrics, looked up once per process.
-struct Instruments {
+struct StreamMetrics {
     open: Gauge,
     opened: Counter,
     closed: [Counter; CloseReason::ALL.len()],
@@ -175,9 +175,9 @@ struct Instruments {
     bytes: Counter,
 }
 
-impl Instruments {
+impl StreamMetrics {
     fn shared() -> &'static Self {
-        static SHARED: OnceLock<Instruments> = OnceLock::new();
+        static SHARED: OnceLock<StreamMetrics> = OnceLock::new();
         SHARED.get_or_init(|| Self {
             open: gauge!("bellwether_streams_open"),
             opened: counter!("bellwether_streams_opened_total"),
@@ -206,9 +206,9 @@ impl StreamGuard {
     /// Opens the account of a stream on `path` (the matched route, never a query string).
     pub(crate) fn open(lifecycle: Lifecycle, path: Arc<str>) -> Self {
         lifecycle.streams().opened.fetch_add(1, Ordering::AcqRel);
-        let instruments = Instruments::shared();
-        instruments.opened.increment(1);
-        instruments.open.increment(1.0);
+        let metrics = StreamMetrics::shared();
+        metrics.opened.increment(1);
+        metrics.open.increment(1.0);
         tracing::info!(target: "bellwether::stream", path = &*path, "stream opened");
         Self {
             lifecycle,
@@ -248,11 +248,11 @@ impl Drop for StreamGuard {
     fn drop(&mut self) {
         let reason = self.reason.unwrap_or(CloseReason::ClientLeft);
         self.lifecycle.streams().closed[reason as usize].fetch_add(1, Ordering::AcqRel);
-        let instruments = Instruments::shared();
-        instruments.open.decrement(1.0);
-        instruments.closed[reason as usize].increment(1);
-        instruments.events.increment(self.events);
-        instruments.bytes.increment(self.bytes);
+        let metrics = StreamMetrics::shared();
+        metrics.open.decrement(1.0);
+        metrics.closed[reason as usize].increment(1);
+        metrics.events.increment(self.events);
+        metrics.bytes.increment(self.bytes);
         tracing::info!(
             target: "bellwether::stream",
             path = &*self.path,

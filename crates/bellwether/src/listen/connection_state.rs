@@ -37,12 +37,12 @@ pub(super) struct ConnectionState {
     /// Hyper has written everything that it was given.
     is_flushed: AtomicBool,
     /// Guards the clock and the wakers of an upgraded socket; never held across a poll.
-    inner: Mutex<Inner>,
+    inner: Mutex<ConnectionStateInner>,
 }
 
-struct Inner {
+struct ConnectionStateInner {
     clock: Clock,
-    http2: Option<Box<Http2>>,
+    http2: Option<Box<Http2Streams>>,
     upgraded: Option<Box<Upgraded>>,
     detached: Option<Box<Detached>>,
 }
@@ -68,7 +68,7 @@ pub(super) struct Detached {
 
 /// The streams of an HTTP/2 connection.
 #[derive(Default)]
-struct Http2 {
+struct Http2Streams {
     open: Vec<Weak<Http2Stream>>,
     /// The one whose task hyper spawns next.
     next: Option<Arc<Http2Stream>>,
@@ -121,7 +121,7 @@ impl ConnectionState {
             has_upgraded: AtomicBool::new(false),
             is_detaching: AtomicBool::new(false),
             is_flushed: AtomicBool::new(false),
-            inner: Mutex::new(Inner {
+            inner: Mutex::new(ConnectionStateInner {
                 clock,
                 http2: None,
                 upgraded: None,
@@ -142,7 +142,7 @@ impl ConnectionState {
             .is_some_and(|stream_state| stream_state.is_streaming())
     }
 
-    fn inner(&self) -> MutexGuard<'_, Inner> {
+    fn inner(&self) -> MutexGuard<'_, ConnectionStateInner> {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
 

@@ -30,11 +30,11 @@ pub(crate) struct StreamState {
     flags: AtomicU8,
     flushes: AtomicU32,
     /// Held for a store or a take only.
-    inner: Mutex<Inner>,
+    inner: Mutex<StreamStateInner>,
 }
 
 #[derive(Debug, Default)]
-struct Inner {
+struct StreamStateInner {
     /// Present once a body waits for a flush.
     flush: Option<Box<FlushWait>>,
     /// What a shard needs to know of a subscription, until it has taken it.
@@ -121,7 +121,7 @@ impl Default for PollOrigin {
 }
 
 impl StreamState {
-    fn inner(&self) -> MutexGuard<'_, Inner> {
+    fn inner(&self) -> MutexGuard<'_, StreamStateInner> {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
 

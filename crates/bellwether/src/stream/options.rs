@@ -120,14 +120,14 @@ pub struct StreamDefaults {
     /// Whether a reader without an id is given one at the beginning.
     pub(crate) opens: bool,
     /// The options of streams whose responses set nothing, made once.
-    shared: Shared,
+    shared: CachedOptions,
 }
 
 /// Not part of what the defaults are: left behind when they are cloned or changed.
 #[derive(Default)]
-struct Shared(OnceLock<Arc<StreamOptions>>);
+struct CachedOptions(OnceLock<Arc<StreamOptions>>);
 
-impl Clone for Shared {
+impl Clone for CachedOptions {
     fn clone(&self) -> Self {
         Self::default()
     }
@@ -245,7 +245,7 @@ impl Default for StreamDefaults {
             show_error_details: false,
             engine: true,
             opens: true,
-            shared: Shared::default(),
+            shared: CachedOptions::default(),
         }
     }
 }
