@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::Semaphore;
 
-use super::meters::Meters;
+use super::metrics::ConnectionMetrics;
 
 /// Why a connection is not served.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -56,17 +56,17 @@ pub(crate) struct Permits {
     /// For those whose address has all its places. Apart, so that one address takes no answer away from others.
     address_refusals: Arc<Pool>,
     addresses: Option<Arc<Addresses>>,
-    meters: Meters,
+    metrics: ConnectionMetrics,
     #[cfg(test)]
     total: usize,
 }
 
 impl Permits {
-    pub(crate) fn new(places: Places, meters: Meters) -> Self {
+    pub(crate) fn new(places: Places, metrics: ConnectionMetrics) -> Self {
         let connections = places.connections.min(Semaphore::MAX_PERMITS);
         let refusals = places.refusals.min(Semaphore::MAX_PERMITS);
         Self {
-            connections: Pool::new(connections, Some(meters.clone())),
+            connections: Pool::new(connections, Some(metrics.clone())),
             refusals: Pool::new(refusals, None),
             address_refusals: Pool::new(refusals, None),
             addresses: places.per_address.map(|limit| {
@@ -75,7 +75,7 @@ impl Permits {
                     connected: Mutex::new(HashMap::new()),
                 })
             }),
-            meters,
+            metrics,
             #[cfg(test)]
             total: connections,
         }
@@ -92,7 +92,7 @@ impl Permits {
         };
         match self.connections.take(address) {
             Some(permit) => {
-                self.meters.accepted();
+                self.metrics.accepted();
                 Admission::Serve(permit)
             }
             None => self.refuse(Refusal::Full),
@@ -109,7 +109,7 @@ impl Permits {
             None => otherwise,
         };
         if !matches!(admission, Admission::Hold) {
-            self.meters.refused(why);
+            self.metrics.refused(why);
         }
         admission
     }
@@ -140,14 +140,14 @@ impl Permits {
 struct Pool {
     places: Semaphore,
     /// Present if who takes a place counts as open.
-    meters: Option<Meters>,
+    metrics: Option<ConnectionMetrics>,
 }
 
 impl Pool {
-    fn new(places: usize, meters: Option<Meters>) -> Arc<Self> {
+    fn new(places: usize, metrics: Option<ConnectionMetrics>) -> Arc<Self> {
         Arc::new(Self {
             places: Semaphore::new(places),
-            meters,
+            metrics,
         })
     }
 
@@ -172,8 +172,8 @@ pub(crate) struct Permit {
 impl Drop for Permit {
     fn drop(&mut self) {
         self.pool.places.add_permits(1);
-        if let Some(meters) = &self.pool.meters {
-            meters.closed();
+        if let Some(metrics) = &self.pool.metrics {
+            metrics.closed();
         }
     }
 }
@@ -248,7 +248,7 @@ mod tests {
     };
 
     fn permits(places: Places) -> Permits {
-        Permits::new(places, Meters::new())
+        Permits::new(places, ConnectionMetrics::new())
     }
 
     fn peer(text: &str) -> Option<IpAddr> {

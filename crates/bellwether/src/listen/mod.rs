@@ -30,7 +30,7 @@ use hyper_util::rt::TokioTimer;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use crate::admission::{Meters, Permits};
+use crate::admission::{ConnectionMetrics, Permits};
 use crate::lifecycle::{Lifecycle, after};
 
 pub use limits::{Drain, Limits, Timeouts};
@@ -127,7 +127,7 @@ impl Server {
                     }
                 }),
             }),
-            permits: Permits::new(self.limits.places(files), Meters::new()),
+            permits: Permits::new(self.limits.places(files), ConnectionMetrics::new()),
             router: self.router,
             probes: self.probes,
             lifecycle: self.lifecycle,
