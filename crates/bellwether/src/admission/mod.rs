@@ -6,4 +6,4 @@ mod metrics;
 mod permits;
 
 pub(crate) use metrics::ConnectionMetrics;
-pub(crate) use permits::{Admission, Permit, Permits, Places, Refusal};
+pub(crate) use permits::{Admission, ConnectionLimits, Permit, Permits, Refusal};

@@ -40,7 +40,7 @@ pub(crate) enum Admission {
 
 /// How many places a server has.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Places {
+pub(crate) struct ConnectionLimits {
     pub(crate) connections: usize,
     /// For connections that get one answer, which says why they are not served.
     pub(crate) refusals: usize,
@@ -50,11 +50,11 @@ pub(crate) struct Places {
 /// The places of one server.
 #[derive(Debug)]
 pub(crate) struct Permits {
-    connections: Arc<Pool>,
+    connections: Arc<PermitPool>,
     /// For those who find the server full.
-    refusals: Arc<Pool>,
+    refusals: Arc<PermitPool>,
     /// For those whose address has all its places. Apart, so that one address takes no answer away from others.
-    address_refusals: Arc<Pool>,
+    address_refusals: Arc<PermitPool>,
     addresses: Option<Arc<Addresses>>,
     metrics: ConnectionMetrics,
     #[cfg(test)]
@@ -62,13 +62,13 @@ pub(crate) struct Permits {
 }
 
 impl Permits {
-    pub(crate) fn new(places: Places, metrics: ConnectionMetrics) -> Self {
+    pub(crate) fn new(places: ConnectionLimits, metrics: ConnectionMetrics) -> Self {
         let connections = places.connections.min(Semaphore::MAX_PERMITS);
         let refusals = places.refusals.min(Semaphore::MAX_PERMITS);
         Self {
-            connections: Pool::new(connections, Some(metrics.clone())),
-            refusals: Pool::new(refusals, None),
-            address_refusals: Pool::new(refusals, None),
+            connections: PermitPool::new(connections, Some(metrics.clone())),
+            refusals: PermitPool::new(refusals, None),
+            address_refusals: PermitPool::new(refusals, None),
             addresses: places.per_address.map(|limit| {
                 Arc::new(Addresses {
                     limit,
@@ -137,13 +137,13 @@ impl Permits {
 
 /// Places of one kind.
 #[derive(Debug)]
-struct Pool {
+struct PermitPool {
     places: Semaphore,
     /// Present if who takes a place counts as open.
     metrics: Option<ConnectionMetrics>,
 }
 
-impl Pool {
+impl PermitPool {
     fn new(places: usize, metrics: Option<ConnectionMetrics>) -> Arc<Self> {
         Arc::new(Self {
             places: Semaphore::new(places),
@@ -151,7 +151,7 @@ impl Pool {
         })
     }
 
-    fn take(self: &Arc<Self>, address: Option<Box<AddressPlace>>) -> Option<Permit> {
+    fn take(self: &Arc<Self>, address: Option<Box<AddressPermit>>) -> Option<Permit> {
         self.places.try_acquire().ok()?.forget();
         Some(Permit {
             pool: Arc::clone(self),
@@ -164,9 +164,9 @@ impl Pool {
 /// stream has one.
 #[derive(Debug)]
 pub(crate) struct Permit {
-    pool: Arc<Pool>,
+    pool: Arc<PermitPool>,
     /// Boxed: most servers do not count addresses.
-    _address: Option<Box<AddressPlace>>,
+    _address: Option<Box<AddressPermit>>,
 }
 
 impl Drop for Permit {
@@ -187,7 +187,7 @@ struct Addresses {
 }
 
 impl Addresses {
-    fn enter(self: &Arc<Self>, peer: IpAddr) -> Option<AddressPlace> {
+    fn enter(self: &Arc<Self>, peer: IpAddr) -> Option<AddressPermit> {
         let address = group(peer);
         let mut connected = self
             .connected
@@ -198,7 +198,7 @@ impl Addresses {
             return None;
         }
         connected.insert(address, count + 1);
-        Some(AddressPlace {
+        Some(AddressPermit {
             addresses: Arc::clone(self),
             address,
         })
@@ -207,12 +207,12 @@ impl Addresses {
 
 /// One connection of one address.
 #[derive(Debug)]
-struct AddressPlace {
+struct AddressPermit {
     addresses: Arc<Addresses>,
     address: IpAddr,
 }
 
-impl Drop for AddressPlace {
+impl Drop for AddressPermit {
     fn drop(&mut self) {
         let mut connected = self
             .addresses
@@ -241,13 +241,13 @@ fn group(peer: IpAddr) -> IpAddr {
 mod tests {
     use super::*;
 
-    const ROOM: Places = Places {
+    const ROOM: ConnectionLimits = ConnectionLimits {
         connections: 1000,
         refusals: 100,
         per_address: None,
     };
 
-    fn permits(places: Places) -> Permits {
+    fn permits(places: ConnectionLimits) -> Permits {
         Permits::new(places, ConnectionMetrics::new())
     }
 
@@ -257,7 +257,7 @@ mod tests {
 
     #[test]
     fn a_dropped_permit_is_free_again() {
-        let permits = permits(Places {
+        let permits = permits(ConnectionLimits {
             connections: 1,
             ..ROOM
         });
@@ -273,7 +273,7 @@ mod tests {
 
     #[test]
     fn refusals_are_bounded_too() {
-        let permits = permits(Places {
+        let permits = permits(ConnectionLimits {
             connections: 0,
             refusals: 1,
             ..ROOM
@@ -285,7 +285,7 @@ mod tests {
 
     #[test]
     fn addresses_of_one_ipv6_network_count_together_and_others_apart() {
-        let permits = permits(Places {
+        let permits = permits(ConnectionLimits {
             per_address: Some(1),
             ..ROOM
         });
@@ -308,7 +308,7 @@ mod tests {
 
     #[test]
     fn addresses_without_connections_leave_no_entry() {
-        let permits = permits(Places {
+        let permits = permits(ConnectionLimits {
             per_address: Some(2),
             ..ROOM
         });

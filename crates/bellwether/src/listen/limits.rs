@@ -6,7 +6,7 @@
 
 use std::time::Duration;
 
-use crate::admission::Places;
+use crate::admission::ConnectionLimits;
 use crate::error::{Error, Result};
 
 /// Sizes and counts that one server allows.
@@ -62,8 +62,8 @@ const MIN_HEAD_BYTES: usize = 8 * 1024;
 
 impl Limits {
     /// The places for connections in a process that may open `files` files.
-    pub(super) fn places(&self, files: usize) -> Places {
-        Places {
+    pub(super) fn places(&self, files: usize) -> ConnectionLimits {
+        ConnectionLimits {
             connections: self.max_connections.unwrap_or(files / 5 * 4),
             refusals: self.max_refusals.min(files / 10),
             per_address: self.max_connections_per_address,
