@@ -18,7 +18,7 @@ use tokio::time::{Instant, Sleep};
 use tokio_util::sync::WaitForCancellationFutureOwned;
 
 use super::Shared;
-use super::clock::{Clock, Late};
+use super::clock::{ConnectionClock, ExpiredTimeout};
 use super::connection_state::{ConnectionState, Detached};
 use super::executor::StreamExecutor;
 use super::io::{Io, Protocol};
@@ -52,12 +52,12 @@ enum Stage {
 }
 
 /// Why a connection ended.
-enum End {
+enum ConnectionEnd {
     /// HTTP says that it is done.
     Done,
     /// The client closed it before its first request, or broke HTTP.
-    Failed(Failure),
-    Late(Late),
+    Failed(ConnectionError),
+    TimedOut(ExpiredTimeout),
     /// A stop began before there was a request.
     Stopped,
     /// The stop's deadline has passed.
@@ -68,13 +68,13 @@ enum End {
 }
 
 #[derive(Debug)]
-enum Failure {
+enum ConnectionError {
     Io(io::Error),
     Http(hyper::Error),
 }
 
 /// Where the connection stands towards a stop of the server.
-enum Stop {
+enum StopState {
     NotYet,
     /// Told to end in good order; the future resolves when it is to be cut.
     Told(Pin<Box<WaitForCancellationFutureOwned>>),
@@ -87,8 +87,8 @@ pin_project! {
         state: Arc<ConnectionState>,
         stage: Stage,
         timer: Option<Pin<Box<Sleep>>>,
-        stop: Stop,
-        has_retired: bool,
+        stop: StopState,
+        has_shut_down: bool,
         #[pin]
         stopping: WaitForCancellationFutureOwned,
     }
@@ -107,11 +107,19 @@ impl Connection {
         let stopping = shared.lifecycle.stopping();
         #[cfg(feature = "tls")]
         if let Some(tls) = &shared.tls {
-            let state = Arc::new(ConnectionState::new(Clock::handshake(now), peer, refusal));
+            let state = Arc::new(ConnectionState::new(
+                ConnectionClock::handshake(now),
+                peer,
+                refusal,
+            ));
             let stage = Stage::Handshake((Box::pin(tls.accept(socket)), permit));
             return Self::at(stage, shared, state, stopping);
         }
-        let state = Arc::new(ConnectionState::new(Clock::head(now), peer, refusal));
+        let state = Arc::new(ConnectionState::new(
+            ConnectionClock::head(now),
+            peer,
+            refusal,
+        ));
         let io = Io::new(Transport::Plain(socket), Arc::clone(&state), permit);
         Self::at(Stage::Opening(io), shared, state, stopping)
     }
@@ -127,9 +135,9 @@ impl Connection {
         let now = Instant::now();
         let stopping = shared.lifecycle.stopping();
         let clock = if ahead.is_empty() {
-            Clock::idle(now)
+            ConnectionClock::idle(now)
         } else {
-            Clock::head(now)
+            ConnectionClock::head(now)
         };
         let state = Arc::new(ConnectionState::new(clock, peer, None));
         let io = Io::new(transport, Arc::clone(&state), permit).with_ahead(ahead);
@@ -147,8 +155,8 @@ impl Connection {
             state,
             stage,
             timer: None,
-            stop: Stop::NotYet,
-            has_retired: false,
+            stop: StopState::NotYet,
+            has_shut_down: false,
             stopping,
         }
     }
@@ -175,28 +183,28 @@ impl Future for Connection {
         let this = self.project();
         let peer = this.state.peer;
         match end {
-            End::Done => tracing::debug!(?peer, "connection closed"),
-            End::Stopped => tracing::debug!(?peer, "connection closed by the stop"),
-            End::Failed(Failure::Io(error)) => {
+            ConnectionEnd::Done => tracing::debug!(?peer, "connection closed"),
+            ConnectionEnd::Stopped => tracing::debug!(?peer, "connection closed by the stop"),
+            ConnectionEnd::Failed(ConnectionError::Io(error)) => {
                 tracing::debug!(?peer, %error, "connection failed");
             }
-            End::Failed(Failure::Http(error)) => {
+            ConnectionEnd::Failed(ConnectionError::Http(error)) => {
                 tracing::debug!(?peer, error = %Chain(&error), "connection failed");
             }
-            End::Late(late) => {
-                if late == Late::Write {
+            ConnectionEnd::TimedOut(expired) => {
+                if expired == ExpiredTimeout::Write {
                     this.state.note_timed_out();
                 }
-                tracing::debug!(?peer, reason = late.as_str(), "connection closed");
+                tracing::debug!(?peer, reason = expired.as_str(), "connection closed");
             }
-            End::Cut => {
+            ConnectionEnd::Cut => {
                 this.state.cut_upgraded();
                 tracing::debug!(?peer, "connection cut at the drain deadline");
             }
-            End::Detached(detached, io, read) => {
+            ConnectionEnd::Detached(detached, io, read) => {
                 streaming::drive(this.shared, this.state, *detached, *io, &read);
             }
-            End::Panicked => tracing::error!(?peer, "connection closed by a panic"),
+            ConnectionEnd::Panicked => tracing::error!(?peer, "connection closed by a panic"),
         }
         // The bodies of the connection are dropped here, after their reason was settled.
         *this.stage = Stage::Ended;
@@ -206,7 +214,7 @@ impl Future for Connection {
 }
 
 impl Connection {
-    fn poll_end(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<End> {
+    fn poll_end(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<ConnectionEnd> {
         if let Some(end) = self.as_mut().poll_stop(cx) {
             return Poll::Ready(end);
         }
@@ -216,61 +224,65 @@ impl Connection {
             match polled {
                 Ok(Poll::Ready(end)) => return Poll::Ready(end),
                 Ok(Poll::Pending) => {}
-                Err(_) => return Poll::Ready(End::Panicked),
+                Err(_) => return Poll::Ready(ConnectionEnd::Panicked),
             }
             let this = self.as_mut().project();
-            if this.state.has_refused() && !*this.has_retired {
-                *this.has_retired = true;
+            if this.state.has_refused() && !*this.has_shut_down {
+                *this.has_shut_down = true;
                 this.stage.shut_down();
                 continue;
             }
-            match ready!(self.as_mut().poll_late(cx)) {
+            match ready!(self.as_mut().poll_timeout(cx)) {
                 // HTTP/2 says goodbye first: the client may just be sending its next request.
-                Late::Idle if matches!(self.stage, Stage::Http2(_)) => {
+                ExpiredTimeout::Idle if matches!(self.stage, Stage::Http2(_)) => {
                     let this = self.as_mut().project();
-                    *this.has_retired = true;
-                    this.state.note(Clock::retire);
+                    *this.has_shut_down = true;
+                    this.state.note(ConnectionClock::begin_shutdown);
                     this.stage.shut_down();
                 }
-                late => return Poll::Ready(End::Late(late)),
+                expired => return Poll::Ready(ConnectionEnd::TimedOut(expired)),
             }
         }
     }
 
     /// Passes a stop on to the stage, and tells when there is nothing left to wait for.
-    fn poll_stop(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Option<End> {
+    fn poll_stop(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Option<ConnectionEnd> {
         let this = self.project();
-        if let Stop::NotYet = this.stop {
+        if let StopState::NotYet = this.stop {
             if this.stopping.poll(cx).is_pending() {
                 return None;
             }
             let cut = this.shared.cut.clone().cancelled_owned();
-            *this.stop = Stop::Told(Box::pin(cut));
+            *this.stop = StopState::Told(Box::pin(cut));
             this.stage.shut_down();
             if this.stage.has_no_request() {
-                return Some(End::Stopped);
+                return Some(ConnectionEnd::Stopped);
             }
         }
-        if let Stop::Told(cut) = this.stop
+        if let StopState::Told(cut) = this.stop
             && cut.as_mut().poll(cx).is_ready()
         {
-            return Some(End::Cut);
+            return Some(ConnectionEnd::Cut);
         }
         None
     }
 
-    fn poll_stage(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<End> {
+    fn poll_stage(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<ConnectionEnd> {
         let this = self.project();
         loop {
             match this.stage {
                 #[cfg(feature = "tls")]
                 Stage::Handshake((accept, _)) => match ready!(accept.as_mut().poll(cx)) {
                     Ok(stream) => this.stage.secured(stream, this.shared, this.state),
-                    Err(error) => return Poll::Ready(End::Failed(Failure::Io(error))),
+                    Err(error) => {
+                        return Poll::Ready(ConnectionEnd::Failed(ConnectionError::Io(error)));
+                    }
                 },
                 Stage::Opening(io) => match ready!(io.poll_protocol(cx)) {
                     Ok(protocol) => this.stage.open(protocol, this.shared, this.state),
-                    Err(error) => return Poll::Ready(End::Failed(Failure::Io(error))),
+                    Err(error) => {
+                        return Poll::Ready(ConnectionEnd::Failed(ConnectionError::Io(error)));
+                    }
                 },
                 Stage::Http1(http1) => {
                     let polled = Pin::new(http1).poll(cx);
@@ -279,26 +291,28 @@ impl Connection {
                     }
                     match ready!(polled) {
                         Ok(()) if this.state.has_upgraded() => *this.stage = Stage::Upgraded,
-                        Ok(()) => return Poll::Ready(End::Done),
-                        Err(error) => return Poll::Ready(End::Failed(Failure::Http(error))),
+                        Ok(()) => return Poll::Ready(ConnectionEnd::Done),
+                        Err(error) => {
+                            return Poll::Ready(ConnectionEnd::Failed(ConnectionError::Http(error)));
+                        }
                     }
                 }
                 Stage::Http2(http2) => {
                     return Pin::new(http2.as_mut())
                         .poll(cx)
                         .map(|result| match result {
-                            Ok(()) => End::Done,
-                            Err(error) => End::Failed(Failure::Http(error)),
+                            Ok(()) => ConnectionEnd::Done,
+                            Err(error) => ConnectionEnd::Failed(ConnectionError::Http(error)),
                         });
                 }
-                Stage::Upgraded => return this.state.poll_closed(cx).map(|()| End::Done),
-                Stage::Ended => return Poll::Ready(End::Done),
+                Stage::Upgraded => return this.state.poll_closed(cx).map(|()| ConnectionEnd::Done),
+                Stage::Ended => return Poll::Ready(ConnectionEnd::Done),
             }
         }
     }
 
     /// Resolves when the connection is late. Keeps one timer, and none without a deadline.
-    fn poll_late(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Late> {
+    fn poll_timeout(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<ExpiredTimeout> {
         let this = self.project();
         let timeouts = &this.shared.timeouts;
         let clock = this.state.clock();
@@ -318,8 +332,8 @@ impl Connection {
             };
             ready!(timer.as_mut().poll(cx));
             *this.timer = None;
-            if let Some(late) = clock.verdict(Instant::now(), timeouts) {
-                return Poll::Ready(late);
+            if let Some(expired) = clock.verdict(Instant::now(), timeouts) {
+                return Poll::Ready(expired);
             }
         }
     }
@@ -359,7 +373,7 @@ impl Stage {
         state: &Arc<ConnectionState>,
     ) {
         if let Self::Handshake((_, permit)) = std::mem::replace(self, Self::Ended) {
-            state.note(|clock, now| *clock = Clock::head(now));
+            state.note(|clock, now| *clock = ConnectionClock::head(now));
             let protocol = super::tls::negotiated(&stream);
             let io = Io::new(Transport::Tls(Box::new(stream)), Arc::clone(state), permit);
             *self = Self::Opening(io);
@@ -370,13 +384,15 @@ impl Stage {
     }
 
     /// Takes the socket from hyper, which has written all that it was given.
-    fn take_apart(&mut self, detached: Box<Detached>) -> End {
+    fn take_apart(&mut self, detached: Box<Detached>) -> ConnectionEnd {
         let Self::Http1(http1) = std::mem::replace(self, Self::Ended) else {
-            return End::Done;
+            return ConnectionEnd::Done;
         };
         match http1.into_parts() {
-            Some(parts) => End::Detached(detached, Box::new(parts.io.into_inner()), parts.read_buf),
-            None => End::Done,
+            Some(parts) => {
+                ConnectionEnd::Detached(detached, Box::new(parts.io.into_inner()), parts.read_buf)
+            }
+            None => ConnectionEnd::Done,
         }
     }
 

@@ -15,7 +15,7 @@ use tokio::time::Instant;
 use crate::admission::Refusal;
 use crate::send::StreamState;
 
-use super::clock::Clock;
+use super::clock::ConnectionClock;
 
 /// The shared facts of one connection.
 pub(super) struct ConnectionState {
@@ -41,7 +41,7 @@ pub(super) struct ConnectionState {
 }
 
 struct ConnectionStateInner {
-    clock: Clock,
+    clock: ConnectionClock,
     http2: Option<Box<Http2Streams>>,
     upgraded: Option<Box<Upgraded>>,
     detached: Option<Box<Detached>>,
@@ -111,7 +111,11 @@ pub(super) enum Direction {
 }
 
 impl ConnectionState {
-    pub(super) fn new(clock: Clock, peer: Option<SocketAddr>, refusal: Option<Refusal>) -> Self {
+    pub(super) fn new(
+        clock: ConnectionClock,
+        peer: Option<SocketAddr>,
+        refusal: Option<Refusal>,
+    ) -> Self {
         Self {
             stream_state: OnceLock::new(),
             peer,
@@ -147,12 +151,12 @@ impl ConnectionState {
     }
 
     /// A copy of the clock to decide by.
-    pub(super) fn clock(&self) -> Clock {
+    pub(super) fn clock(&self) -> ConnectionClock {
         self.inner().clock
     }
 
     /// Notes something on the clock.
-    pub(super) fn note(&self, what: impl FnOnce(&mut Clock, Instant)) {
+    pub(super) fn note(&self, what: impl FnOnce(&mut ConnectionClock, Instant)) {
         let now = Instant::now();
         what(&mut self.inner().clock, now);
     }
@@ -339,6 +343,6 @@ impl OpenRequest {
 
 impl Drop for OpenRequest {
     fn drop(&mut self) {
-        self.0.note(Clock::request_ended);
+        self.0.note(ConnectionClock::request_ended);
     }
 }

@@ -19,7 +19,7 @@ use tokio::time::Sleep;
 use crate::admission::Permit;
 use crate::send::{LINGER, MAX_AHEAD_BYTES, MAX_DISCARDED_BYTES};
 
-use super::clock::Clock;
+use super::clock::ConnectionClock;
 use super::connection_state::{ConnectionState, Direction};
 use super::socket::Transport;
 
@@ -264,7 +264,7 @@ impl AsyncRead for Io {
         if buf.filled().len() == before {
             this.state.note_gone();
         } else if this.protocol == Protocol::Http1 {
-            this.state.note(Clock::bytes_read);
+            this.state.note(ConnectionClock::bytes_read);
         }
         Poll::Ready(Ok(()))
     }
