@@ -28,8 +28,8 @@ use super::streaming;
 use crate::admission::{Permit, Refusal};
 use crate::stream::Chain;
 
-type Http1 = http1::UpgradeableConnection<TokioIo<Io>, Requests>;
-type Http2 = http2::Connection<TokioIo<Io>, Requests, StreamExecutor>;
+type Http1Connection = http1::UpgradeableConnection<TokioIo<Io>, Requests>;
+type Http2Connection = http2::Connection<TokioIo<Io>, Requests, StreamExecutor>;
 
 #[cfg(feature = "tls")]
 type Handshake = (Pin<Box<tokio_rustls::Accept<Socket>>>, Permit);
@@ -44,8 +44,8 @@ enum Stage {
     Handshake(Handshake),
     /// The first bytes tell the protocol.
     Opening(Io),
-    Http1(Http1),
-    Http2(Box<Http2>),
+    Http1(Http1Connection),
+    Http2(Box<Http2Connection>),
     /// The socket is somebody else's; the task stays to cut it when the server ends.
     Upgraded,
     Ended,
@@ -293,7 +293,9 @@ impl Connection {
                         Ok(()) if this.state.has_upgraded() => *this.stage = Stage::Upgraded,
                         Ok(()) => return Poll::Ready(ConnectionEnd::Done),
                         Err(error) => {
-                            return Poll::Ready(ConnectionEnd::Failed(ConnectionError::Http(error)));
+                            return Poll::Ready(ConnectionEnd::Failed(ConnectionError::Http(
+                                error,
+                            )));
                         }
                     }
                 }
