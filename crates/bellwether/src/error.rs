@@ -22,13 +22,13 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 /// # }
 /// ```
 pub struct Error {
-    kind: Kind,
+    kind: ErrorKind,
     message: String,
     source: Option<BoxError>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Kind {
+enum ErrorKind {
     Configuration,
     AddressInUse,
     Io,
@@ -39,7 +39,7 @@ impl Error {
     /// The caller's settings cannot be used.
     pub(crate) fn configuration(message: impl Into<String>, source: Option<BoxError>) -> Self {
         Self {
-            kind: Kind::Configuration,
+            kind: ErrorKind::Configuration,
             message: message.into(),
             source,
         }
@@ -48,8 +48,8 @@ impl Error {
     /// The environment refused something.
     pub(crate) fn io(message: impl Into<String>, source: io::Error) -> Self {
         let kind = match source.kind() {
-            io::ErrorKind::AddrInUse => Kind::AddressInUse,
-            _ => Kind::Io,
+            io::ErrorKind::AddrInUse => ErrorKind::AddressInUse,
+            _ => ErrorKind::Io,
         };
         Self {
             kind,
@@ -61,7 +61,7 @@ impl Error {
     /// A start or stop hook of the application has failed.
     pub(crate) fn hook(message: impl Into<String>, source: Option<BoxError>) -> Self {
         Self {
-            kind: Kind::Hook,
+            kind: ErrorKind::Hook,
             message: message.into(),
             source,
         }
@@ -71,25 +71,25 @@ impl Error {
     /// that is no number. The caller's mistake.
     #[must_use]
     pub fn is_configuration(&self) -> bool {
-        self.kind == Kind::Configuration
+        self.kind == ErrorKind::Configuration
     }
 
     /// Whether another program listens on the address.
     #[must_use]
     pub fn is_address_in_use(&self) -> bool {
-        self.kind == Kind::AddressInUse
+        self.kind == ErrorKind::AddressInUse
     }
 
     /// Whether the operating system refused something else.
     #[must_use]
     pub fn is_io(&self) -> bool {
-        self.kind == Kind::Io
+        self.kind == ErrorKind::Io
     }
 
     /// Whether one of the application's own hooks failed.
     #[must_use]
     pub fn is_hook(&self) -> bool {
-        self.kind == Kind::Hook
+        self.kind == ErrorKind::Hook
     }
 }
 

@@ -17,19 +17,19 @@ use pin_project_lite::pin_project;
 use tokio::time::{Instant, Sleep};
 use tokio_util::sync::WaitForCancellationFutureOwned;
 
-use super::Shared;
+use super::ServerContext;
 use super::clock::{ConnectionClock, ExpiredTimeout};
 use super::connection_state::{ConnectionState, Detached};
 use super::executor::StreamExecutor;
 use super::io::{Io, Protocol};
-use super::service::Requests;
+use super::service::ConnectionService;
 use super::socket::{Socket, Transport};
 use super::streaming;
 use crate::admission::{Permit, Refusal};
 use crate::stream::Chain;
 
-type Http1Connection = http1::UpgradeableConnection<TokioIo<Io>, Requests>;
-type Http2Connection = http2::Connection<TokioIo<Io>, Requests, StreamExecutor>;
+type Http1Connection = http1::UpgradeableConnection<TokioIo<Io>, ConnectionService>;
+type Http2Connection = http2::Connection<TokioIo<Io>, ConnectionService, StreamExecutor>;
 
 #[cfg(feature = "tls")]
 type Handshake = (Pin<Box<tokio_rustls::Accept<Socket>>>, Permit);
@@ -83,7 +83,7 @@ enum StopState {
 pin_project! {
     /// One connection, from its acceptance to its end. Resolves when nothing is left of it.
     pub(super) struct Connection {
-        shared: Arc<Shared>,
+        shared: Arc<ServerContext>,
         state: Arc<ConnectionState>,
         stage: Stage,
         timer: Option<Pin<Box<Sleep>>>,
@@ -97,7 +97,7 @@ pin_project! {
 impl Connection {
     /// A connection on `socket`; with a `refusal` it gets one answer that says so.
     pub(super) fn new(
-        shared: Arc<Shared>,
+        shared: Arc<ServerContext>,
         socket: Socket,
         peer: Option<std::net::SocketAddr>,
         permit: Permit,
@@ -126,7 +126,7 @@ impl Connection {
 
     /// A connection whose first answer was an event stream that has ended; `ahead` has come since.
     fn again(
-        shared: Arc<Shared>,
+        shared: Arc<ServerContext>,
         transport: Transport,
         ahead: Vec<u8>,
         peer: Option<std::net::SocketAddr>,
@@ -146,7 +146,7 @@ impl Connection {
 
     fn at(
         stage: Stage,
-        shared: Arc<Shared>,
+        shared: Arc<ServerContext>,
         state: Arc<ConnectionState>,
         stopping: WaitForCancellationFutureOwned,
     ) -> Self {
@@ -164,7 +164,7 @@ impl Connection {
 
 /// Goes on with a connection that an event stream has given back.
 pub(super) fn spawn_again(
-    shared: &Arc<Shared>,
+    shared: &Arc<ServerContext>,
     transport: Transport,
     ahead: Vec<u8>,
     peer: Option<std::net::SocketAddr>,
@@ -343,10 +343,15 @@ impl Connection {
 
 impl Stage {
     /// Hands the opened connection to hyper.
-    fn open(&mut self, protocol: Protocol, shared: &Arc<Shared>, state: &Arc<ConnectionState>) {
+    fn open(
+        &mut self,
+        protocol: Protocol,
+        shared: &Arc<ServerContext>,
+        state: &Arc<ConnectionState>,
+    ) {
         if let Self::Opening(io) = std::mem::replace(self, Self::Ended) {
             let io = TokioIo::new(io.speaks(protocol));
-            let requests = Requests::new(Arc::clone(shared), Arc::clone(state));
+            let requests = ConnectionService::new(Arc::clone(shared), Arc::clone(state));
             *self = match protocol {
                 Protocol::Http1 => {
                     let keep_alive = state.refusal.is_none();
@@ -371,7 +376,7 @@ impl Stage {
     fn secured(
         &mut self,
         stream: tokio_rustls::server::TlsStream<Socket>,
-        shared: &Arc<Shared>,
+        shared: &Arc<ServerContext>,
         state: &Arc<ConnectionState>,
     ) {
         if let Self::Handshake((_, permit)) = std::mem::replace(self, Self::Ended) {

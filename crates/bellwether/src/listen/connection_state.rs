@@ -332,16 +332,16 @@ impl ConnectionState {
 }
 
 /// Counts one request as open until its answer's body is dropped, or it is given up before.
-pub(super) struct OpenRequest(Arc<ConnectionState>);
+pub(super) struct RequestGuard(Arc<ConnectionState>);
 
-impl OpenRequest {
+impl RequestGuard {
     pub(super) fn begin(state: &Arc<ConnectionState>) -> Self {
         state.note(|clock, _| clock.request_began());
         Self(Arc::clone(state))
     }
 }
 
-impl Drop for OpenRequest {
+impl Drop for RequestGuard {
     fn drop(&mut self) {
         self.0.note(ConnectionClock::request_ended);
     }

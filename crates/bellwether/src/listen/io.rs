@@ -37,8 +37,8 @@ pub(super) enum Protocol {
 pub(super) struct Io {
     transport: Transport,
     permit: Permit,
-    state: Closes,
-    ahead: Ahead,
+    state: CloseNotifier,
+    ahead: ReadAhead,
     protocol: Protocol,
     /// Hyper's last read found nothing, so it will be woken by whatever comes.
     is_read_armed: bool,
@@ -53,12 +53,12 @@ pub(super) struct Io {
 
 /// Bytes that were read before hyper asked for them.
 #[derive(Default)]
-struct Ahead {
+struct ReadAhead {
     bytes: Vec<u8>,
     taken: usize,
 }
 
-impl Ahead {
+impl ReadAhead {
     fn waiting(&self) -> &[u8] {
         &self.bytes[self.taken..]
     }
@@ -88,8 +88,8 @@ impl Io {
         Self {
             transport,
             permit,
-            state: Closes(state),
-            ahead: Ahead::default(),
+            state: CloseNotifier(state),
+            ahead: ReadAhead::default(),
             protocol: Protocol::Http1,
             is_read_armed: false,
             is_stalled: false,
@@ -108,7 +108,7 @@ impl Io {
     /// The socket and its place, and what was read and not asked for. For a socket that stays with HTTP.
     pub(super) fn into_parts(mut self) -> (Transport, Permit, Vec<u8>) {
         let ahead = self.ahead.waiting().to_vec();
-        self.ahead = Ahead::default();
+        self.ahead = ReadAhead::default();
         (self.transport, self.permit, ahead)
     }
 
@@ -151,7 +151,7 @@ impl Io {
                 }
                 Poll::Ready(Ok(count)) if is_dropped => {
                     self.drained += count;
-                    self.ahead = Ahead::default();
+                    self.ahead = ReadAhead::default();
                 }
                 Poll::Ready(Ok(_)) => {}
                 Poll::Ready(Err(error)) => {
@@ -181,7 +181,7 @@ impl Io {
             return Poll::Ready(());
         }
         while self.drained <= MAX_DISCARDED_BYTES {
-            self.ahead = Ahead::default();
+            self.ahead = ReadAhead::default();
             match ready!(self.ahead.fill(&mut self.transport, cx)) {
                 Ok(0) | Err(_) => break,
                 Ok(count) => self.drained += count,
@@ -321,9 +321,9 @@ impl AsyncWrite for Io {
 }
 
 /// Tells when an upgraded socket closes.
-struct Closes(Arc<ConnectionState>);
+struct CloseNotifier(Arc<ConnectionState>);
 
-impl Deref for Closes {
+impl Deref for CloseNotifier {
     type Target = ConnectionState;
 
     fn deref(&self) -> &ConnectionState {
@@ -331,7 +331,7 @@ impl Deref for Closes {
     }
 }
 
-impl Drop for Closes {
+impl Drop for CloseNotifier {
     fn drop(&mut self) {
         if self.0.has_upgraded() {
             self.0.note_closed();
@@ -374,7 +374,7 @@ mod tests {
 
     #[test]
     fn what_was_read_ahead_is_replayed_in_pieces_of_any_size() {
-        let mut ahead = Ahead {
+        let mut ahead = ReadAhead {
             bytes: b"abcdef".to_vec(),
             taken: 0,
         };

@@ -38,13 +38,13 @@ const BACKLOG: i32 = 4096;
 /// ```
 #[derive(Debug)]
 pub struct Listener {
-    kind: Kind,
+    kind: ListenerKind,
     #[cfg(feature = "tls")]
     tls: Option<Tls>,
 }
 
 #[derive(Debug)]
-enum Kind {
+enum ListenerKind {
     Tcp(TcpListener),
     #[cfg(unix)]
     Unix {
@@ -159,7 +159,7 @@ impl Listener {
             }
             result => result,
         };
-        Ok(Self::new(Kind::Unix {
+        Ok(Self::new(ListenerKind::Unix {
             listener: listener?,
             _file: SocketFile::of(path),
         }))
@@ -190,7 +190,7 @@ impl Listener {
             listener.set_nonblocking(true)?;
             let listener = UnixListener::from_std(listener)?;
             // The file belongs to whoever made it.
-            return Ok(Some(Self::new(Kind::Unix {
+            return Ok(Some(Self::new(ListenerKind::Unix {
                 listener,
                 _file: None,
             })));
@@ -210,13 +210,13 @@ impl Listener {
     #[must_use]
     pub fn address(&self) -> ListenerAddress {
         match &self.kind {
-            Kind::Tcp(listener) => ListenerAddress::Tcp(
+            ListenerKind::Tcp(listener) => ListenerAddress::Tcp(
                 listener
                     .local_addr()
                     .unwrap_or_else(|_| ([0, 0, 0, 0], 0).into()),
             ),
             #[cfg(unix)]
-            Kind::Unix { listener, .. } => ListenerAddress::Unix(
+            ListenerKind::Unix { listener, .. } => ListenerAddress::Unix(
                 listener
                     .local_addr()
                     .ok()
@@ -234,7 +234,7 @@ impl Listener {
         false
     }
 
-    fn new(kind: Kind) -> Self {
+    fn new(kind: ListenerKind) -> Self {
         Self {
             kind,
             #[cfg(feature = "tls")]
@@ -252,7 +252,7 @@ impl Listener {
     /// Linux copies them from the listener to each accepted socket, which saves four system calls
     /// for each connection. A socket that refuses one is served all the same.
     pub(super) fn prepare(&self, limits: &Limits, timeouts: &Timeouts) {
-        if let Kind::Tcp(listener) = &self.kind {
+        if let ListenerKind::Tcp(listener) = &self.kind {
             set_options(&SockRef::from(listener), limits, timeouts);
         }
     }
@@ -264,7 +264,7 @@ impl Listener {
         timeouts: &Timeouts,
     ) -> io::Result<(Socket, Option<SocketAddr>)> {
         match &self.kind {
-            Kind::Tcp(listener) => {
+            ListenerKind::Tcp(listener) => {
                 let (stream, peer) = listener.accept().await?;
                 let socket = SockRef::from(&stream);
                 if !has_options(&socket, timeouts) {
@@ -273,7 +273,7 @@ impl Listener {
                 Ok((stream.into(), Some(peer)))
             }
             #[cfg(unix)]
-            Kind::Unix { listener, .. } => {
+            ListenerKind::Unix { listener, .. } => {
                 let (stream, _) = listener.accept().await?;
                 Ok((stream.into(), None))
             }
@@ -283,7 +283,7 @@ impl Listener {
 
 impl From<TcpListener> for Listener {
     fn from(listener: TcpListener) -> Self {
-        Self::new(Kind::Tcp(listener))
+        Self::new(ListenerKind::Tcp(listener))
     }
 }
 

@@ -69,7 +69,7 @@ pub(crate) struct Server {
 }
 
 /// What all connections of a server have in common.
-struct Shared {
+struct ServerContext {
     router: Router,
     /// Paths that are answered also where there is no place.
     probes: Vec<String>,
@@ -98,7 +98,7 @@ impl Server {
     /// is no error to return.
     pub(crate) async fn run(self, listener: Listener) -> DrainReport {
         let drain = self.drain;
-        let shared = Arc::new_cyclic(|shared| Shared {
+        let shared = Arc::new_cyclic(|shared| ServerContext {
             #[cfg(feature = "tls")]
             tls: listener.tls().cloned(),
             ..self.share(shared.clone())
@@ -109,13 +109,13 @@ impl Server {
 
     /// `back` leads to what this makes, for connections that the delivery engine gives back.
     #[cfg_attr(not(target_os = "linux"), allow(unused_variables))]
-    fn share(self, back: Weak<Shared>) -> Shared {
+    fn share(self, back: Weak<ServerContext>) -> ServerContext {
         let files = open_files(self.limits.raises_file_limit);
         let http1 = http1(&self.limits);
         let mut http1_once = http1.clone();
         http1_once.keep_alive(false);
         let cut = CancellationToken::new();
-        Shared {
+        ServerContext {
             #[cfg(target_os = "linux")]
             engine: Engine::new(EngineConfig {
                 lifecycle: self.lifecycle.clone(),
@@ -144,7 +144,7 @@ impl Server {
 }
 
 /// Waits for the connections; cuts those that are left at the deadline.
-async fn finish(shared: &Shared, drain: Drain) -> DrainReport {
+async fn finish(shared: &ServerContext, drain: Drain) -> DrainReport {
     let lifecycle = &shared.lifecycle;
     let (began, streams) = lifecycle
         .plan()
@@ -187,7 +187,7 @@ fn http1(limits: &Limits) -> http1::Builder {
     builder
 }
 
-impl Shared {
+impl ServerContext {
     fn http2(&self, executor: StreamExecutor) -> http2::Builder<StreamExecutor> {
         let mut builder = http2::Builder::new(executor);
         builder

@@ -20,19 +20,19 @@ use tokio::time::{Instant, Sleep};
 
 use crate::events;
 
-use super::Shared;
-use super::connection_state::{BodyProgress, ConnectionState, Detached, Http2Stream, OpenRequest};
+use super::ServerContext;
+use super::connection_state::{BodyProgress, ConnectionState, Detached, Http2Stream, RequestGuard};
 use super::refusal;
 
 /// The service that hyper calls for each request of one connection.
 #[derive(Clone)]
-pub(super) struct Requests {
-    shared: Arc<Shared>,
+pub(super) struct ConnectionService {
+    shared: Arc<ServerContext>,
     state: Arc<ConnectionState>,
 }
 
-impl Requests {
-    pub(super) fn new(shared: Arc<Shared>, state: Arc<ConnectionState>) -> Self {
+impl ConnectionService {
+    pub(super) fn new(shared: Arc<ServerContext>, state: Arc<ConnectionState>) -> Self {
         Self { shared, state }
     }
 
@@ -65,21 +65,21 @@ impl Requests {
     }
 }
 
-impl hyper::service::Service<Request<Incoming>> for Requests {
-    type Response = http::Response<AnswerBody>;
+impl hyper::service::Service<Request<Incoming>> for ConnectionService {
+    type Response = http::Response<ResponseBody>;
     type Error = Infallible;
     /// Boxed, so that an idle event stream does not keep the space that its handler needed.
     type Future = Pin<Box<dyn Future<Output = Result<Self::Response, Infallible>> + Send>>;
 
     fn call(&self, request: Request<Incoming>) -> Self::Future {
-        let open = OpenRequest::begin(&self.state);
+        let open = RequestGuard::begin(&self.state);
         let is_http1 = request.version() < Version::HTTP_2;
         // HTTP/1.0 knows no chunks; hyper frames its streams by the end of the connection.
         let is_http11 = request.version() == Version::HTTP_11;
         let keeps_alive = !asks_to_close(request.headers());
         let http2 = (!is_http1).then(|| self.state.open_http2_stream());
         if let Some(response) = self.verdict(&request) {
-            let response = response.map(|body| AnswerBody {
+            let response = response.map(|body| ResponseBody {
                 body,
                 http2,
                 _open: open,
@@ -131,7 +131,7 @@ impl hyper::service::Service<Request<Incoming>> for Requests {
                 // The connection takes the answer away, and drops this future with the rest of hyper.
                 return std::future::pending().await;
             }
-            Ok(response.map(|body| AnswerBody {
+            Ok(response.map(|body| ResponseBody {
                 body,
                 http2,
                 _open: open,
@@ -207,7 +207,7 @@ fn request_body(
         return Body::empty();
     }
     // On HTTP/2 the socket is always read and nothing depends on this.
-    let open = is_http1.then(|| OpenBody::new(state));
+    let open = is_http1.then(|| BodyTracker::new(state));
     Body::new(RequestBody {
         body,
         time,
@@ -224,7 +224,7 @@ struct RequestBody {
     /// Exists while the body waits for bytes.
     timer: Option<Pin<Box<Sleep>>>,
     late: Arc<AtomicBool>,
-    open: Option<OpenBody>,
+    open: Option<BodyTracker>,
 }
 
 impl http_body::Body for RequestBody {
@@ -270,12 +270,12 @@ impl http_body::Body for RequestBody {
 }
 
 /// Says on the connection, once it is dropped, how far its request was read.
-struct OpenBody {
+struct BodyTracker {
     state: Arc<ConnectionState>,
     progress: BodyProgress,
 }
 
-impl OpenBody {
+impl BodyTracker {
     fn new(state: &Arc<ConnectionState>) -> Self {
         state.set_body(BodyProgress::Open);
         Self {
@@ -290,20 +290,20 @@ impl OpenBody {
     }
 }
 
-impl Drop for OpenBody {
+impl Drop for BodyTracker {
     fn drop(&mut self) {
         self.state.set_body(self.progress);
     }
 }
 
 /// A response body that ends its request's account when hyper drops it.
-pub(super) struct AnswerBody {
+pub(super) struct ResponseBody {
     body: Body,
     http2: Option<Arc<Http2Stream>>,
-    _open: OpenRequest,
+    _open: RequestGuard,
 }
 
-impl http_body::Body for AnswerBody {
+impl http_body::Body for ResponseBody {
     type Data = Bytes;
     type Error = axum::Error;
 

@@ -6,12 +6,12 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use super::Shared;
+use super::ServerContext;
 use super::connection::spawn_again;
 use super::connection_state::{ConnectionState, Detached};
 use super::io::Io;
 #[cfg(target_os = "linux")]
-use super::socket::Parted;
+use super::socket::EngineTransport;
 use super::socket::Transport;
 use crate::admission::Permit;
 #[cfg(target_os = "linux")]
@@ -22,7 +22,7 @@ use crate::send::{StreamTask, StreamTaskConfig, write_head};
 ///
 /// A subscription goes to the delivery engine where there is one, anything else to a task of its own.
 pub(super) fn drive(
-    shared: &Arc<Shared>,
+    shared: &Arc<ServerContext>,
     state: &ConnectionState,
     detached: Detached,
     io: Io,
@@ -42,8 +42,8 @@ pub(super) fn drive(
     #[cfg(target_os = "linux")]
     let transport = match stream_state.has_reads() {
         false => transport,
-        true => match transport.part() {
-            Parted::Shard(socket) => {
+        true => match transport.into_engine() {
+            EngineTransport::Shard(socket) => {
                 // A session under TLS cannot go back to the runtime.
                 is_reusable &= !socket.is_tls();
                 let mut head = Vec::with_capacity(512);
@@ -62,8 +62,8 @@ pub(super) fn drive(
                 });
                 return;
             }
-            Parted::Transport(transport) => transport,
-            Parted::Gone => return,
+            EngineTransport::Transport(transport) => transport,
+            EngineTransport::Gone => return,
         },
     };
     let mut head = Vec::with_capacity(512);
@@ -81,7 +81,7 @@ pub(super) fn drive(
 }
 
 fn spawn(
-    shared: &Arc<Shared>,
+    shared: &Arc<ServerContext>,
     task: StreamTask<Transport>,
     permit: Permit,
     peer: Option<SocketAddr>,
@@ -100,7 +100,7 @@ fn spawn(
 
 /// Goes on with a connection that the delivery engine has given back.
 #[cfg(target_os = "linux")]
-pub(super) fn take_back(shared: &Arc<Shared>, returned: ReturnedConnection) {
+pub(super) fn take_back(shared: &Arc<ServerContext>, returned: ReturnedConnection) {
     let ReturnedConnection {
         socket,
         permit,
