@@ -267,7 +267,7 @@ impl StdError for Carried {
 
 /// What a response carries so that the error page can be made from it.
 #[derive(Clone, Debug)]
-pub(crate) struct Failure(pub(crate) Arc<HttpError>);
+pub(crate) struct HttpErrorExtension(pub(crate) Arc<HttpError>);
 
 impl IntoResponse for HttpError {
     fn into_response(self) -> Response {
@@ -282,7 +282,9 @@ impl IntoResponse for HttpError {
             HeaderValue::from_static("nosniff"),
         );
         headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
-        response.extensions_mut().insert(Failure(Arc::new(self)));
+        response
+            .extensions_mut()
+            .insert(HttpErrorExtension(Arc::new(self)));
         response
     }
 }

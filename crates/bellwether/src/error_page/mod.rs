@@ -33,7 +33,7 @@ use pin_project_lite::pin_project;
 use serde_json::{Value, json};
 use tower::{Layer, Service};
 
-use crate::http_error::{Failure, HttpError, reason};
+use crate::http_error::{HttpError, HttpErrorExtension, reason};
 use render::{Details, Page};
 
 /// The layer that gives error responses their page; with `details`, internals are on it.
@@ -227,13 +227,13 @@ impl Asked {
 
     /// The response, with a page as its body if it is an error that needs one.
     fn answered(&self, mut response: Response) -> Response {
-        let failure = response.extensions_mut().remove::<Failure>();
-        if let Some(Failure(error)) = &failure {
+        let failure = response.extensions_mut().remove::<HttpErrorExtension>();
+        if let Some(HttpErrorExtension(error)) = &failure {
             self.log(error);
         } else if !is_bare_error(&response) {
             return response;
         }
-        let error = failure.map(|Failure(error)| error);
+        let error = failure.map(|HttpErrorExtension(error)| error);
         let page = self.page(response.status(), error.as_ref());
         let format = accept::preferred(self.accept.as_ref());
         let headers = response.headers_mut();

@@ -26,7 +26,7 @@ use super::service::ConnectionService;
 use super::socket::{Socket, Transport};
 use super::streaming;
 use crate::admission::{Permit, Refusal};
-use crate::stream::Chain;
+use crate::stream::ErrorChain;
 
 type Http1Connection = http1::UpgradeableConnection<TokioIo<Io>, ConnectionService>;
 type Http2Connection = http2::Connection<TokioIo<Io>, ConnectionService, StreamExecutor>;
@@ -189,7 +189,7 @@ impl Future for Connection {
                 tracing::debug!(?peer, %error, "connection failed");
             }
             ConnectionEnd::Failed(ConnectionError::Http(error)) => {
-                tracing::debug!(?peer, error = %Chain(&error), "connection failed");
+                tracing::debug!(?peer, error = %ErrorChain(&error), "connection failed");
             }
             ConnectionEnd::TimedOut(expired) => {
                 if expired == ExpiredTimeout::Write {

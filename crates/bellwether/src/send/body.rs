@@ -26,8 +26,8 @@ use super::stream_state::{PollBatch, ShardAttachment, StreamState, SubscriptionR
 use super::timer::Timer;
 use crate::lifecycle::{CloseReason, DisconnectSignal, StreamGuard, StreamPath, Streams};
 use crate::stream::{
-    Chain, End, Machine, Outcome, StreamOptions, first_retry, panic_error, write_opening,
-    write_retry,
+    ErrorChain, Machine, ProducerOutcome, StreamEnd, StreamOptions, first_retry, panic_error,
+    write_opening, write_retry,
 };
 
 /// A frame is handed over when it holds this many bytes or the source waits.
@@ -177,7 +177,7 @@ impl EventBody {
         tracing::error!(
             target: "bellwether::stream",
             path = self.guard.path(),
-            error = %Chain(&**error),
+            error = %ErrorChain(&**error),
             "stream failed"
         );
     }
@@ -264,8 +264,8 @@ impl EventBody {
         self.guard.count(report.events, out.len() - start);
         let outcome = match report.status {
             FillStatus::Waiting | FillStatus::Full => return None,
-            FillStatus::Ended => Outcome::Ended,
-            FillStatus::Closed(end) => Outcome::Closed(end),
+            FillStatus::Ended => ProducerOutcome::Ended,
+            FillStatus::Closed(end) => ProducerOutcome::Closed(end),
             FillStatus::Failed(error) => {
                 self.drop_producer();
                 return Some(error);
@@ -282,7 +282,7 @@ impl EventBody {
     fn fail(&mut self, error: &BoxError, now: Instant, out: &mut Vec<u8>) {
         self.log_failure(error);
         let plan = self.guard.lifecycle().plan();
-        let outcome = Outcome::Failed(error);
+        let outcome = ProducerOutcome::Failed(error);
         let reason = self.machine.producer_is_done(outcome, now, plan, out);
         self.guard.close_for(reason);
         if let Some(stream_state) = &self.stream_state {
@@ -492,8 +492,8 @@ impl http_body::Body for EventBody {
                 return Poll::Ready(Some(Ok(Frame::data(bytes))));
             }
             match this.machine.end() {
-                Some(End::Whole) => return Poll::Ready(None),
-                Some(End::Cut) => {
+                Some(StreamEnd::Whole) => return Poll::Ready(None),
+                Some(StreamEnd::Cut) => {
                     this.machine.abandon();
                     return Poll::Ready(Some(Err("the event stream has failed".into())));
                 }
@@ -504,7 +504,7 @@ impl http_body::Body for EventBody {
     }
 
     fn is_end_stream(&self) -> bool {
-        self.machine.end() == Some(End::Whole) && self.primed.is_empty()
+        self.machine.end() == Some(StreamEnd::Whole) && self.primed.is_empty()
     }
 }
 

@@ -7,7 +7,7 @@ use std::task::{Context, Poll};
 use bellwether_topics::{self as topics, Delivery, Resumption, Subscription, Taken};
 use bellwether_wire::EventName;
 
-use crate::stream::{CloseReason, Failure, SubscriptionEnd};
+use crate::stream::{CloseReason, StreamError, SubscriptionEnd};
 
 /// How one filling of a buffer ended.
 #[derive(Debug)]
@@ -21,7 +21,7 @@ pub(crate) enum FillStatus {
     /// The subscription behind the source was closed.
     Closed(SubscriptionEnd),
     /// The source has failed; it is not polled again.
-    Failed(Failure),
+    Failed(StreamError),
 }
 
 /// What one filling found.

@@ -11,7 +11,7 @@ use tokio::time::Instant;
 
 use super::closing::{SubscriptionEnd, write_finished, write_retry};
 use super::options::{OnStop, StreamOptions};
-use super::{CloseReason, DrainPlan, Failure};
+use super::{CloseReason, DrainPlan, StreamError};
 
 /// How long a failed stream waits until its error event has left, where nothing reports that.
 const LAST_WORDS: Duration = Duration::from_millis(100);
@@ -27,7 +27,7 @@ const SHORTEST_KEEP_ALIVE: Duration = Duration::from_millis(10);
 #[derive(Debug)]
 pub(crate) struct Machine {
     options: Arc<StreamOptions>,
-    phase: Phase,
+    phase: StreamPhase,
     /// The generator asks whether a stop has begun, so it is trusted to end by its own decision.
     asks: bool,
     /// This stream's place in the drain window, in 0..1.
@@ -38,18 +38,18 @@ pub(crate) struct Machine {
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Phase {
+enum StreamPhase {
     Open,
     /// The error is told. The cut comes when it is due, or earlier once the error is known to have left.
     Failing {
         is_out: bool,
     },
-    Ended(End),
+    Ended(StreamEnd),
 }
 
 /// How a stream has ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum End {
+pub(crate) enum StreamEnd {
     /// Every byte was given, and the body ends in good order.
     Whole,
     /// The body is cut, so that the client can tell it from a finished one.
@@ -58,13 +58,13 @@ pub(crate) enum End {
 
 /// What became of the source of events.
 #[derive(Debug, Clone, Copy)]
-pub(crate) enum Outcome<'a> {
+pub(crate) enum ProducerOutcome<'a> {
     /// It came to its end.
     Ended,
     /// The subscription behind it was closed.
     Closed(SubscriptionEnd),
     /// It failed or panicked.
-    Failed(&'a Failure),
+    Failed(&'a StreamError),
 }
 
 impl Machine {
@@ -78,7 +78,7 @@ impl Machine {
         });
         Self {
             options,
-            phase: Phase::Open,
+            phase: StreamPhase::Open,
             asks: false,
             share,
             due_at,
@@ -92,13 +92,13 @@ impl Machine {
 
     /// Whether the source is still to be asked.
     pub(crate) fn is_open(&self) -> bool {
-        self.phase == Phase::Open
+        self.phase == StreamPhase::Open
     }
 
     /// How the stream has ended, once all its bytes were taken.
-    pub(crate) fn end(&self) -> Option<End> {
+    pub(crate) fn end(&self) -> Option<StreamEnd> {
         match self.phase {
-            Phase::Ended(end) => Some(end),
+            StreamPhase::Ended(end) => Some(end),
             _ => None,
         }
     }
@@ -117,14 +117,14 @@ impl Machine {
             return None;
         }
         write_retry(out, plan.retry(now, self.share));
-        self.phase = Phase::Ended(End::Whole);
+        self.phase = StreamPhase::Ended(StreamEnd::Whole);
         Some(CloseReason::Stopping)
     }
 
     /// Appends the keep-alive if it is due. For a stream whose source has nothing.
     pub(crate) fn tick(&mut self, now: Instant, out: &mut Vec<u8>) {
         match self.phase {
-            Phase::Open => {
+            StreamPhase::Open => {
                 if self.is_due(now)
                     && let Some(keep_alive) = &self.options.keep_alive
                 {
@@ -132,20 +132,22 @@ impl Machine {
                     self.put_off_keep_alive(now);
                 }
             }
-            Phase::Failing { .. } if self.is_due(now) => self.phase = Phase::Ended(End::Cut),
-            Phase::Failing { .. } | Phase::Ended(_) => {}
+            StreamPhase::Failing { .. } if self.is_due(now) => {
+                self.phase = StreamPhase::Ended(StreamEnd::Cut)
+            }
+            StreamPhase::Failing { .. } | StreamPhase::Ended(_) => {}
         }
     }
 
     /// When something is due next. `None` if only the source, the client or a stop can change anything.
     pub(crate) fn deadline(&self, plan: Option<&DrainPlan>) -> Option<Instant> {
         match self.phase {
-            Phase::Open => {
+            StreamPhase::Open => {
                 let stop = plan.map(|plan| self.stop_moment(plan));
                 [stop, self.due_at].into_iter().flatten().min()
             }
-            Phase::Failing { .. } => self.due_at,
-            Phase::Ended(_) => None,
+            StreamPhase::Failing { .. } => self.due_at,
+            StreamPhase::Ended(_) => None,
         }
     }
 
@@ -182,35 +184,35 @@ impl Machine {
     /// The source is done. Appends what the client is told, and returns the reason of the end.
     pub(crate) fn producer_is_done(
         &mut self,
-        outcome: Outcome<'_>,
+        outcome: ProducerOutcome<'_>,
         now: Instant,
         plan: Option<&DrainPlan>,
         out: &mut Vec<u8>,
     ) -> CloseReason {
-        self.phase = Phase::Ended(End::Whole);
+        self.phase = StreamPhase::Ended(StreamEnd::Whole);
         let of_plan = || plan.map(|plan| plan.retry(now, self.share));
         match outcome {
-            Outcome::Closed(end) => {
+            ProducerOutcome::Closed(end) => {
                 if let Some(delay) = end.retry.or_else(of_plan) {
                     write_retry(out, delay);
                 }
                 end.reason
             }
-            Outcome::Ended if self.asks && plan.is_some() => {
+            ProducerOutcome::Ended if self.asks && plan.is_some() => {
                 if let Some(delay) = of_plan() {
                     write_retry(out, delay);
                 }
                 CloseReason::Stopping
             }
-            Outcome::Ended => {
+            ProducerOutcome::Ended => {
                 if self.options.finish {
                     write_finished(out, self.share);
                 }
                 CloseReason::Finished
             }
-            Outcome::Failed(error) => {
+            ProducerOutcome::Failed(error) => {
                 self.options.write_error(error, out);
-                self.phase = Phase::Failing { is_out: false };
+                self.phase = StreamPhase::Failing { is_out: false };
                 self.due_at = Some(now + LAST_WORDS + READING);
                 CloseReason::Error
             }
@@ -221,20 +223,20 @@ impl Machine {
 
     /// Whether the end waits until everything given so far has left.
     pub(crate) fn awaits_flush(&self) -> bool {
-        self.phase == Phase::Failing { is_out: false }
+        self.phase == StreamPhase::Failing { is_out: false }
     }
 
     /// Everything given so far has left.
     pub(crate) fn flushed(&mut self, now: Instant) {
         if self.awaits_flush() {
-            self.phase = Phase::Failing { is_out: true };
+            self.phase = StreamPhase::Failing { is_out: true };
             self.due_at = Some(now + READING);
         }
     }
 
     /// The source failed before the head was written: the response carries the error, and the stream sends nothing.
     pub(crate) fn abandon(&mut self) {
-        self.phase = Phase::Ended(End::Whole);
+        self.phase = StreamPhase::Ended(StreamEnd::Whole);
     }
 }
 

@@ -12,8 +12,8 @@ pub(crate) mod opening;
 pub(crate) mod options;
 
 pub(crate) use closing::{FINISHED, SubscriptionEnd, write_retry};
-pub(crate) use failure::{Chain, Failure, panic_error};
-pub(crate) use machine::{End, Machine, Outcome};
+pub(crate) use failure::{ErrorChain, StreamError, panic_error};
+pub(crate) use machine::{Machine, ProducerOutcome, StreamEnd};
 pub(crate) use opening::{first_retry, write_opening};
 pub(crate) use options::StreamOptions;
 pub use options::{OnStop, StreamDefaults};

@@ -8,7 +8,7 @@ use bellwether_topics::GAP_EVENT_NAME;
 use bellwether_wire::{EventName, ServerSentEvent, event_name};
 use bytes::Bytes;
 
-use super::Failure;
+use super::StreamError;
 use crate::error_page;
 
 /// What happens to a stream when the server begins to stop.
@@ -43,7 +43,7 @@ impl KeepAlive {
 }
 
 /// How an error in the middle of a stream is written.
-pub(crate) type ErrorEvent = Arc<dyn Fn(&Failure) -> ServerSentEvent + Send + Sync>;
+pub(crate) type ErrorEvent = Arc<dyn Fn(&StreamError) -> ServerSentEvent + Send + Sync>;
 
 /// The settings of one stream.
 #[derive(Clone)]
@@ -67,7 +67,7 @@ pub(crate) struct StreamOptions {
 
 impl StreamOptions {
     /// Appends the event that tells an error, if it is to be told.
-    pub(crate) fn write_error(&self, error: &Failure, out: &mut Vec<u8>) {
+    pub(crate) fn write_error(&self, error: &StreamError, out: &mut Vec<u8>) {
         let event = match (&self.error_event, &self.error_name) {
             (Some(make), _) => Some(make(error)),
             (None, Some(name)) => {

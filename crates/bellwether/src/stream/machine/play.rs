@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::{Machine, Outcome, SHORTEST_KEEP_ALIVE};
-use crate::stream::{CloseReason, DrainPlan, Failure, OnStop, StreamDefaults, SubscriptionEnd};
+use super::{Machine, ProducerOutcome, SHORTEST_KEEP_ALIVE};
+use crate::stream::{CloseReason, DrainPlan, OnStop, StreamDefaults, StreamError, SubscriptionEnd};
 
 /// What a stream is played with. Times are milliseconds; `phase` and `share` are parts of 256.
 #[derive(Debug, Clone, Copy)]
@@ -110,17 +110,17 @@ impl Play {
                 self.last = self.now;
             }
             Input::Asks if is_open => self.machine.note_asked(),
-            Input::Ends if is_open => self.producer_is_done(Outcome::Ended, &mut out),
+            Input::Ends if is_open => self.producer_is_done(ProducerOutcome::Ended, &mut out),
             Input::IsClosed if is_open => {
                 let end = SubscriptionEnd {
                     reason: CloseReason::TooSlow,
                     retry: None,
                 };
-                self.producer_is_done(Outcome::Closed(end), &mut out);
+                self.producer_is_done(ProducerOutcome::Closed(end), &mut out);
             }
             Input::Fails if is_open => {
-                let failure: Failure = "broken".into();
-                self.producer_is_done(Outcome::Failed(&failure), &mut out);
+                let failure: StreamError = "broken".into();
+                self.producer_is_done(ProducerOutcome::Failed(&failure), &mut out);
                 assert!(self.machine.awaits_flush());
             }
             Input::Flushed => {
@@ -150,7 +150,7 @@ impl Play {
         assert!(text.is_empty() || text.ends_with('\n'), "{text:?}");
     }
 
-    fn producer_is_done(&mut self, outcome: Outcome<'_>, out: &mut Vec<u8>) {
+    fn producer_is_done(&mut self, outcome: ProducerOutcome<'_>, out: &mut Vec<u8>) {
         let stop = self.stop.as_ref();
         let reason = self.machine.producer_is_done(outcome, self.now, stop, out);
         self.reasons.push(reason);

@@ -51,7 +51,7 @@ fn a_stop_ends_a_stream_at_its_share_of_the_window_and_says_when_to_come_back() 
     assert_eq!(machine.deadline(Some(&plan)), Some(start + SECOND * 5 / 2));
     let reason = machine.stop(start + SECOND * 3, Some(&plan), &mut out);
     assert_eq!(reason, Some(CloseReason::Stopping));
-    assert_eq!(machine.end(), Some(End::Whole));
+    assert_eq!(machine.end(), Some(StreamEnd::Whole));
     assert!(out.starts_with(b"retry: "));
     assert_eq!(machine.deadline(Some(&plan)), None);
 }
@@ -67,8 +67,12 @@ fn a_generator_that_asks_has_until_the_window_closes() {
         machine.stop(start + SECOND * 9, Some(&plan), &mut out),
         None
     );
-    let reason =
-        machine.producer_is_done(Outcome::Ended, start + SECOND * 9, Some(&plan), &mut out);
+    let reason = machine.producer_is_done(
+        ProducerOutcome::Ended,
+        start + SECOND * 9,
+        Some(&plan),
+        &mut out,
+    );
     assert_eq!(reason, CloseReason::Stopping);
     assert!(out.starts_with(b"retry: 1"));
 }
@@ -78,8 +82,8 @@ fn a_failed_stream_tells_its_error_and_is_cut_once_that_was_read() {
     let start = Instant::now();
     let mut machine = machine(start);
     let mut out = Vec::new();
-    let failure: Failure = "broken".into();
-    let outcome = Outcome::Failed(&failure);
+    let failure: StreamError = "broken".into();
+    let outcome = ProducerOutcome::Failed(&failure);
     let reason = machine.producer_is_done(outcome, start, None, &mut out);
     assert_eq!(reason, CloseReason::Error);
     assert!(out.starts_with(b"event: bellwether.error\n"));
@@ -90,7 +94,7 @@ fn a_failed_stream_tells_its_error_and_is_cut_once_that_was_read() {
     let _ = tick(&mut machine, start + SECOND / 10);
     assert_eq!(machine.end(), None);
     let _ = tick(&mut machine, start + SECOND * 3 / 20);
-    assert_eq!(machine.end(), Some(End::Cut));
+    assert_eq!(machine.end(), Some(StreamEnd::Cut));
 }
 
 #[test]
