@@ -241,6 +241,6 @@ impl Machine {
 }
 
 #[cfg(any(test, fuzzing))]
-pub(crate) mod play;
+pub(crate) mod simulation;
 #[cfg(test)]
 mod tests;

@@ -2,7 +2,7 @@
 
 use proptest::prelude::*;
 
-use super::play::{Input, Settings, play};
+use super::simulation::{SimulationInput, SimulationSettings, simulation};
 use super::*;
 use crate::stream::StreamDefaults;
 
@@ -124,17 +124,17 @@ fn an_interval_of_nothing_beats_at_the_shortest_interval_and_never_twice_in_a_mo
     assert_eq!(tick(&mut machine, first), "");
 }
 
-fn input() -> impl Strategy<Value = Input> {
+fn input() -> impl Strategy<Value = SimulationInput> {
     prop_oneof![
-        4 => (0..20_000_u16).prop_map(Input::Pass),
-        4 => Just(Input::Gives),
-        1 => Just(Input::Asks),
-        1 => Just(Input::Ends),
-        1 => Just(Input::IsClosed),
-        1 => Just(Input::Fails),
-        2 => Just(Input::Flushed),
-        1 => Just(Input::Stops),
-        1 => Just(Input::Abandoned),
+        4 => (0..20_000_u16).prop_map(SimulationInput::Pass),
+        4 => Just(SimulationInput::Gives),
+        1 => Just(SimulationInput::Asks),
+        1 => Just(SimulationInput::Ends),
+        1 => Just(SimulationInput::IsClosed),
+        1 => Just(SimulationInput::Fails),
+        2 => Just(SimulationInput::Flushed),
+        1 => Just(SimulationInput::Stops),
+        1 => Just(SimulationInput::Abandoned),
     ]
 }
 
@@ -147,7 +147,7 @@ proptest! {
         (window, streams) in (0..30_000_u32, 0..10_000_u64),
         (finishes, lets_finish) in (any::<bool>(), any::<bool>()),
     ) {
-        let settings = Settings { keep_alive, phase, share, window, streams, finishes, lets_finish };
-        play(settings, &inputs);
+        let settings = SimulationSettings { keep_alive, phase, share, window, streams, finishes, lets_finish };
+        simulate(settings, &inputs);
     }
 }
