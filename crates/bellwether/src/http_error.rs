@@ -91,8 +91,8 @@ impl HttpError {
     /// assert_eq!(HttpError::from_boxed("broken".into()).status(), 500);
     /// ```
     pub fn from_boxed(error: BoxError) -> Self {
-        let error = match error.downcast::<Carried>() {
-            Ok(carried) => return carried.0,
+        let error = match error.downcast::<BoxedHttpError>() {
+            Ok(boxed) => return boxed.0,
             Err(error) => error,
         };
         let (status, message) = match Self::find(error.as_ref()) {
@@ -129,8 +129,8 @@ impl HttpError {
     /// ```
     pub fn find<'a>(error: &'a (dyn StdError + 'static)) -> Option<&'a Self> {
         std::iter::successors(Some(error), |&error| error.source())
-            .find_map(|error| error.downcast_ref::<Carried>())
-            .map(|carried| &carried.0)
+            .find_map(|error| error.downcast_ref::<BoxedHttpError>())
+            .map(|boxed| &boxed.0)
     }
 
     /// The status; 400 to 599, or what lies beyond 599 if it was given so.
@@ -181,34 +181,34 @@ pub(crate) fn reason(status: StatusCode) -> &'static str {
 
 /// A boxed error whose text is already the message keeps only what lies below it.
 ///
-/// The source of a box is borrowed, so the box itself has to stay; [`Below`] skips its text.
+/// The source of a box is borrowed, so the box itself has to stay; [`SourceOf`] skips its text.
 fn hide_repeat(error: BoxError) -> Option<BoxError> {
     error.source()?;
-    Some(Box::new(Below(error)))
+    Some(Box::new(SourceOf(error)))
 }
 
 /// Stands for the source of the error it holds.
-struct Below(BoxError);
+struct SourceOf(BoxError);
 
-impl Below {
+impl SourceOf {
     fn shown(&self) -> &(dyn StdError + 'static) {
         self.0.source().unwrap_or(self.0.as_ref())
     }
 }
 
-impl fmt::Display for Below {
+impl fmt::Display for SourceOf {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         fmt::Display::fmt(self.shown(), f)
     }
 }
 
-impl fmt::Debug for Below {
+impl fmt::Debug for SourceOf {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         fmt::Debug::fmt(&self.0, f)
     }
 }
 
-impl StdError for Below {
+impl StdError for SourceOf {
     fn source(&self) -> Option<&(dyn StdError + 'static)> {
         self.shown().source()
     }
@@ -241,22 +241,22 @@ where
 
 impl From<HttpError> for BoxError {
     fn from(error: HttpError) -> Self {
-        Box::new(Carried(error))
+        Box::new(BoxedHttpError(error))
     }
 }
 
 /// An `HttpError` as a standard error, which it cannot be itself: the blanket `From` above would
 /// then collide with the one that turns every type into itself.
 #[derive(Debug)]
-struct Carried(HttpError);
+struct BoxedHttpError(HttpError);
 
-impl fmt::Display for Carried {
+impl fmt::Display for BoxedHttpError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         fmt::Display::fmt(&self.0, f)
     }
 }
 
-impl StdError for Carried {
+impl StdError for BoxedHttpError {
     fn source(&self) -> Option<&(dyn StdError + 'static)> {
         self.0
             .source
