@@ -393,9 +393,9 @@ impl Application {
             error_page::error_pages(parts.defaults.show_error_details),
         );
         let router = if parts.wraps.is_empty() {
-            router.layer((around, events::Completion))
+            router.layer((around, events::PendingEventsLayer))
         } else {
-            router = router.layer(events::Completion);
+            router = router.layer(events::PendingEventsLayer);
             for wrap in parts.wraps.drain(..) {
                 router = wrap(router);
             }

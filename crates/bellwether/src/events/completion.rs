@@ -19,29 +19,29 @@ use super::response::{Pending, PendingEvents};
 
 /// The layer.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Completion;
+pub(crate) struct PendingEventsLayer;
 
-impl<S> Layer<S> for Completion {
-    type Service = Completed<S>;
+impl<S> Layer<S> for PendingEventsLayer {
+    type Service = PendingEventsService<S>;
 
-    fn layer(&self, inner: S) -> Completed<S> {
-        Completed { inner }
+    fn layer(&self, inner: S) -> PendingEventsService<S> {
+        PendingEventsService { inner }
     }
 }
 
 /// A service whose pending events are completed.
 #[derive(Debug, Clone)]
-pub(crate) struct Completed<S> {
+pub(crate) struct PendingEventsService<S> {
     inner: S,
 }
 
-impl<S> Service<Request> for Completed<S>
+impl<S> Service<Request> for PendingEventsService<S>
 where
     S: Service<Request, Response = Response, Error = Infallible>,
 {
     type Response = Response;
     type Error = Infallible;
-    type Future = CompletedFuture<S::Future>;
+    type Future = PendingEventsFuture<S::Future>;
 
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
         self.inner.poll_ready(cx)
@@ -49,7 +49,7 @@ where
 
     fn call(&mut self, mut request: Request) -> Self::Future {
         let event_request = EventRequest::watch(&mut request);
-        CompletedFuture {
+        PendingEventsFuture {
             answer: self.inner.call(request),
             event_request: Some(event_request),
             completing: None,
@@ -58,8 +58,8 @@ where
 }
 
 pin_project! {
-    /// The future of [`Completed`].
-    pub(crate) struct CompletedFuture<F> {
+    /// The future of [`PendingEventsService`].
+    pub(crate) struct PendingEventsFuture<F> {
         #[pin]
         answer: F,
         event_request: Option<EventRequest>,
@@ -67,7 +67,7 @@ pin_project! {
     }
 }
 
-impl<F> Future for CompletedFuture<F>
+impl<F> Future for PendingEventsFuture<F>
 where
     F: Future<Output = Result<Response, Infallible>>,
 {

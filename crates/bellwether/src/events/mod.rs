@@ -14,7 +14,7 @@ mod item;
 mod response;
 mod sender;
 
-pub(crate) use completion::Completion;
+pub(crate) use completion::PendingEventsLayer;
 pub use error_shape::ErrorShape;
 pub(crate) use event_request::{EventRequest, answer, set_event_stream_headers};
 pub use item::{EventBuffer, IntoEvent};
