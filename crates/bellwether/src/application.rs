@@ -30,7 +30,7 @@ pub(crate) type Hook =
     Box<dyn FnOnce() -> Pin<Box<dyn Future<Output = Result<(), BoxError>> + Send>> + Send>;
 
 /// Wraps the whole router in a layer of the user's.
-type Wrap = Box<dyn FnOnce(Router) -> Router + Send>;
+type LayerFn = Box<dyn FnOnce(Router) -> Router + Send>;
 
 /// A web application that streams events: routes, static files, settings, and the way to run it.
 ///
@@ -63,12 +63,12 @@ type Wrap = Box<dyn FnOnce(Router) -> Router + Send>;
 #[must_use = "an application does nothing until it is run"]
 pub struct Application<S = ()> {
     router: Router<S>,
-    pub(crate) parts: Parts,
+    pub(crate) parts: ApplicationParts,
 }
 
 /// What does not depend on the type of the state.
-pub(crate) struct Parts {
-    wraps: Vec<Wrap>,
+pub(crate) struct ApplicationParts {
+    wraps: Vec<LayerFn>,
     pub(crate) routes: Vec<RouteLine>,
     pub(crate) files: Option<PathBuf>,
     readiness: Readiness,
@@ -82,14 +82,14 @@ pub(crate) struct Parts {
     pub(crate) shows_warnings: bool,
     pub(crate) on_start: Vec<Hook>,
     pub(crate) on_stop: Vec<Hook>,
-    pub(crate) place: Option<Place>,
+    pub(crate) place: Option<ConfiguredAddress>,
     #[cfg(feature = "tls")]
     pub(crate) tls: Option<crate::listen::Tls>,
 }
 
 /// Where an application listens, if its code says so.
 #[derive(Debug, Clone)]
-pub(crate) enum Place {
+pub(crate) enum ConfiguredAddress {
     Address(String),
     #[cfg(unix)]
     Unix(PathBuf),
@@ -103,7 +103,7 @@ where
     pub fn new() -> Self {
         Self {
             router: Router::new(),
-            parts: Parts {
+            parts: ApplicationParts {
                 wraps: Vec::new(),
                 routes: Vec::new(),
                 files: None,
@@ -283,14 +283,14 @@ where
     ///
     /// An address that is not loopback is reachable by others: that is never the default.
     pub fn bind(mut self, address: impl Into<String>) -> Self {
-        self.parts.place = Some(Place::Address(address.into()));
+        self.parts.place = Some(ConfiguredAddress::Address(address.into()));
         self
     }
 
     /// Listens on a Unix socket at `path`. A socket file that nobody answers on is replaced.
     #[cfg(unix)]
     pub fn bind_unix(mut self, path: impl Into<PathBuf>) -> Self {
-        self.parts.place = Some(Place::Unix(path.into()));
+        self.parts.place = Some(ConfiguredAddress::Unix(path.into()));
         self
     }
 
@@ -366,7 +366,7 @@ impl<S> Application<S> {
 
 impl Application {
     /// The router with everything around it, and what the server needs.
-    pub(crate) fn split(self) -> Result<(Router, Parts)> {
+    pub(crate) fn split(self) -> Result<(Router, ApplicationParts)> {
         let Self {
             mut router,
             mut parts,

@@ -9,12 +9,12 @@ use axum::Router;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
-use crate::application::{Application, Hook, Parts, Place, StateGiven};
+use crate::application::{Application, ApplicationParts, ConfiguredAddress, Hook, StateGiven};
 use crate::error::{Error, Result};
 use crate::error_page;
 use crate::lifecycle::{Lifecycle, StreamCounts, first_signal, watch_signals};
 use crate::listen::{DrainReport, Listener, ListenerAddress, Server};
-use crate::screen::{self, Address, Look, StartScreen};
+use crate::screen::{self, Address, OutputStyle, StartScreen};
 use crate::stderr;
 
 /// The host and port that are listened on where nobody says otherwise.
@@ -117,9 +117,9 @@ impl Application {
             return Ok(listener);
         }
         match &self.parts.place {
-            Some(Place::Address(address)) => bind(address, true).await,
+            Some(ConfiguredAddress::Address(address)) => bind(address, true).await,
             #[cfg(unix)]
-            Some(Place::Unix(path)) => Listener::unix(path)
+            Some(ConfiguredAddress::Unix(path)) => Listener::unix(path)
                 .await
                 .map_err(|e| Error::io(format!("listen on {}", path.display()), e)),
             None => bind(&environment_address()?, false).await,
@@ -197,7 +197,7 @@ impl Running {
 /// An application with everything in place to accept connections.
 struct Prepared {
     router: Router,
-    parts: Parts,
+    parts: ApplicationParts,
     listener: Listener,
     lifecycle: Lifecycle,
 }
@@ -244,7 +244,7 @@ impl Prepared {
             listener,
             lifecycle,
         } = self;
-        let Parts {
+        let ApplicationParts {
             limits,
             timeouts,
             drain,
@@ -292,7 +292,7 @@ impl Prepared {
             routes: &self.parts.routes,
             static_directory: self.parts.files.as_deref(),
         };
-        screen.text(Look::of_stdout())
+        screen.text(OutputStyle::of_stdout())
     }
 }
 
