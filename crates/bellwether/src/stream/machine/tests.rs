@@ -2,7 +2,7 @@
 
 use proptest::prelude::*;
 
-use super::simulation::{SimulationInput, SimulationSettings, simulation};
+use super::simulation::{SimulationInput, SimulationSettings, simulate};
 use super::*;
 use crate::stream::StreamDefaults;
 
