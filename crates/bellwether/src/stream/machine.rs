@@ -14,14 +14,14 @@ use super::options::{OnStop, StreamOptions};
 use super::{CloseReason, DrainPlan, StreamError};
 
 /// How long a failed stream waits until its error event has left, where nothing reports that.
-const LAST_WORDS: Duration = Duration::from_millis(100);
+const ERROR_FLUSH_WAIT: Duration = Duration::from_millis(100);
 
 /// How long the cut waits after the error event: a browser that finds both at once drops what it
 /// has not yet handed to the page.
-const READING: Duration = Duration::from_millis(100);
+const ERROR_READ_WAIT: Duration = Duration::from_millis(100);
 
 /// No stream beats more often, whatever its interval: without a bound one of zero would fill the socket.
-const SHORTEST_KEEP_ALIVE: Duration = Duration::from_millis(10);
+const MIN_KEEP_ALIVE: Duration = Duration::from_millis(10);
 
 /// The state of one stream.
 #[derive(Debug)]
@@ -72,7 +72,7 @@ impl Machine {
     /// their keep-alives, the second over a drain.
     pub(crate) fn new(options: Arc<StreamOptions>, now: Instant, phase: f64, share: f32) -> Self {
         let due_at = options.keep_alive.as_ref().and_then(|keep_alive| {
-            let interval = keep_alive.interval.max(SHORTEST_KEEP_ALIVE);
+            let interval = keep_alive.interval.max(MIN_KEEP_ALIVE);
             let seconds = interval.as_secs_f64() * (0.5 + 0.5 * phase);
             now.checked_add(Duration::try_from_secs_f64(seconds).ok()?)
         });
@@ -166,7 +166,7 @@ impl Machine {
 
     fn put_off_keep_alive(&mut self, now: Instant) {
         let keep_alive = self.options.keep_alive.as_ref();
-        self.due_at = keep_alive.and_then(|k| now.checked_add(k.interval.max(SHORTEST_KEEP_ALIVE)));
+        self.due_at = keep_alive.and_then(|k| now.checked_add(k.interval.max(MIN_KEEP_ALIVE)));
     }
 
     // --- What the source did ---
@@ -213,7 +213,7 @@ impl Machine {
             ProducerOutcome::Failed(error) => {
                 self.options.write_error(error, out);
                 self.phase = StreamPhase::Failing { is_out: false };
-                self.due_at = Some(now + LAST_WORDS + READING);
+                self.due_at = Some(now + ERROR_FLUSH_WAIT + ERROR_READ_WAIT);
                 CloseReason::Error
             }
         }
@@ -230,7 +230,7 @@ impl Machine {
     pub(crate) fn flushed(&mut self, now: Instant) {
         if self.awaits_flush() {
             self.phase = StreamPhase::Failing { is_out: true };
-            self.due_at = Some(now + READING);
+            self.due_at = Some(now + ERROR_READ_WAIT);
         }
     }
 

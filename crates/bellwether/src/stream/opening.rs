@@ -6,14 +6,14 @@ use bellwether_wire::{EventId, EventName, ServerSentEvent};
 
 /// Until the client is told otherwise, it comes back after a time between this and twice as much, so that the clients of
 /// a server that was killed do not all come back at once.
-const SOONEST_AT_FIRST: Duration = Duration::from_secs(2);
+const MIN_FIRST_RETRY: Duration = Duration::from_secs(2);
 
 /// The time after which the client of a stream comes back, told at its beginning.
 ///
 /// Every stream says it. A client that was refused, or whose server has stopped, was told to wait longer once, and would
 /// otherwise wait that long before each later reconnect.
 pub(crate) fn first_retry() -> Duration {
-    SOONEST_AT_FIRST.mul_f64(1.0 + fastrand::f64())
+    MIN_FIRST_RETRY.mul_f64(1.0 + fastrand::f64())
 }
 
 /// Appends the event that gives a reader an id before its first event, so that a cut until then loses it nothing.

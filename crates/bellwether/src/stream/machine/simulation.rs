@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::{Machine, ProducerOutcome, SHORTEST_KEEP_ALIVE};
+use super::{MIN_KEEP_ALIVE, Machine, ProducerOutcome};
 use crate::stream::{CloseReason, DrainPlan, OnStop, StreamDefaults, StreamError, SubscriptionEnd};
 
 /// What a stream is played with. Times are milliseconds; `phase` and `share` are parts of 256.
@@ -165,7 +165,7 @@ impl Simulation {
         let interval = self
             .settings
             .keep_alive
-            .map(|millis| Duration::from_millis(millis.into()).max(SHORTEST_KEEP_ALIVE));
+            .map(|millis| Duration::from_millis(millis.into()).max(MIN_KEEP_ALIVE));
         while let Some(at) = self.next_deadline().filter(|at| *at <= to) {
             self.now = self.now.max(at);
             let (before, end) = (out.len(), self.machine.end());
