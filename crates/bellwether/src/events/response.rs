@@ -125,8 +125,8 @@ impl ServerEventsResponse {
 
     /// Sends a comment when nothing was sent for `interval`. Default: 15 s.
     pub fn keep_alive(mut self, interval: Duration) -> Self {
-        let beat = KeepAlive::COMMENT;
-        self.overrides.keep_alive = Some(Some(KeepAlive { interval, beat }));
+        let bytes = KeepAlive::COMMENT;
+        self.overrides.keep_alive = Some(Some(KeepAlive { interval, bytes }));
         self
     }
 
@@ -135,7 +135,7 @@ impl ServerEventsResponse {
     /// Give it a name of its own and no id: an id would move the client's place in the stream.
     pub fn keep_alive_event(mut self, interval: Duration, event: &ServerSentEvent) -> Self {
         match event.encode() {
-            Ok(beat) => self.overrides.keep_alive = Some(Some(KeepAlive { interval, beat })),
+            Ok(bytes) => self.overrides.keep_alive = Some(Some(KeepAlive { interval, bytes })),
             Err(error) => {
                 self.mistake
                     .get_or_insert(format!("the keep-alive event: {error}"));

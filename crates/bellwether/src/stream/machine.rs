@@ -128,7 +128,7 @@ impl Machine {
                 if self.is_due(now)
                     && let Some(keep_alive) = &self.options.keep_alive
                 {
-                    out.extend_from_slice(&keep_alive.beat);
+                    out.extend_from_slice(&keep_alive.bytes);
                     self.put_off_keep_alive(now);
                 }
             }

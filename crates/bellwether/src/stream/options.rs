@@ -34,7 +34,7 @@ pub(crate) struct KeepAlive {
     /// Sent when nothing else was for this long.
     pub(crate) interval: Duration,
     /// The bytes of one beat.
-    pub(crate) beat: Bytes,
+    pub(crate) bytes: Bytes,
 }
 
 impl KeepAlive {
@@ -219,7 +219,7 @@ impl StreamDefaults {
         StreamOptions {
             keep_alive: self.keep_alive.map(|interval| KeepAlive {
                 interval,
-                beat: KeepAlive::COMMENT,
+                bytes: KeepAlive::COMMENT,
             }),
             retry: None,
             finish: false,
