@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use bellwether_client::EventName;
-use bellwether_client::transport::KeptConnection;
+use bellwether_client::transport::PersistentConnection;
 use bytes::Bytes;
 use http::{HeaderValue, Method, Request, StatusCode};
 use tokio::runtime::Runtime;
@@ -99,7 +99,7 @@ fn publish_input(publisher: &mut Publisher, max_bytes: usize) -> Result<(), Fail
 
 struct Publisher {
     runtime: Runtime,
-    connection: KeptConnection,
+    connection: PersistentConnection,
     head: Request<Bytes>,
     timeout: Duration,
     out: std::io::Stdout,
@@ -114,7 +114,7 @@ impl Publisher {
             .map_err(|error| Failure::new(REFUSED, format_args!("cannot start: {error}")))?;
         Ok(Self {
             runtime,
-            connection: KeptConnection::new(arguments.target.transport()?),
+            connection: PersistentConnection::new(arguments.target.transport()?),
             head: head(arguments)?,
             timeout: Duration::from_secs(arguments.timeout),
             out: std::io::stdout(),
@@ -207,7 +207,7 @@ struct Answered {
 }
 
 async fn answer(
-    connection: &mut KeptConnection,
+    connection: &mut PersistentConnection,
     request: Request<Bytes>,
 ) -> Result<Answered, String> {
     let response = connection.send(request, MAX_ANSWER_BYTES).await;

@@ -4,7 +4,7 @@
 
 mod connect;
 mod hyper;
-mod kept;
+mod persistent;
 #[cfg(feature = "reqwest")]
 mod reqwest;
 #[cfg(feature = "tls")]
@@ -23,7 +23,7 @@ use crate::error::BoxError;
 
 pub use self::connect::{Io, Target};
 pub use self::hyper::HyperTransport;
-pub use self::kept::KeptConnection;
+pub use self::persistent::PersistentConnection;
 #[cfg(feature = "reqwest")]
 pub use self::reqwest::ReqwestTransport;
 

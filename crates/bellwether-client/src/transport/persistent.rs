@@ -1,4 +1,4 @@
-//! [`KeptConnection`]: many short requests over one connection, one after the other.
+//! [`PersistentConnection`]: many short requests over one connection, one after the other.
 //!
 //! A stream wants a connection of its own; a program that publishes thousands of lines does not: each connection that it
 //! closes holds a local port for a minute.
@@ -33,10 +33,10 @@ const MAX_REST: Duration = Duration::from_secs(1);
 ///
 /// ```no_run
 /// use bellwether_client::HyperTransport;
-/// use bellwether_client::transport::KeptConnection;
+/// use bellwether_client::transport::PersistentConnection;
 ///
 /// # async fn run() -> Result<(), bellwether_client::transport::TransportError> {
-/// let mut connection = KeptConnection::new(HyperTransport::new());
+/// let mut connection = PersistentConnection::new(HyperTransport::new());
 /// for line in ["one", "two"] {
 ///     let mut request = http::Request::new(bytes::Bytes::from(line));
 ///     *request.method_mut() = http::Method::POST;
@@ -47,24 +47,24 @@ const MAX_REST: Duration = Duration::from_secs(1);
 /// # Ok(())
 /// # }
 /// ```
-pub struct KeptConnection {
+pub struct PersistentConnection {
     transport: HyperTransport,
-    kept: Option<Kept>,
+    open: Option<OpenConnection>,
 }
 
-struct Kept {
+struct OpenConnection {
     origin: String,
     sender: SendRequest<Full<Bytes>>,
     connection: Option<Pin<Box<Connection>>>,
     rests_since: Instant,
 }
 
-impl KeptConnection {
+impl PersistentConnection {
     /// Connects as this transport does, when the first request comes.
     pub fn new(transport: HyperTransport) -> Self {
         Self {
             transport: transport.http1_only(),
-            kept: None,
+            open: None,
         }
     }
 
@@ -82,22 +82,22 @@ impl KeptConnection {
         let origin = origin(request.uri());
         let url = request.uri().clone();
         let mut request = with_origin_form(request)?;
-        let mut old = self.kept.take().filter(|kept| kept.origin == origin);
+        let mut old = self.open.take().filter(|open| open.origin == origin);
         loop {
             let is_new = old.is_none();
-            let mut kept = match old.take() {
-                Some(mut kept) => match kept.is_ready().await {
-                    true => kept,
+            let mut open = match old.take() {
+                Some(mut open) => match open.is_ready().await {
+                    true => open,
                     false => continue,
                 },
                 None => self.connect(url.clone(), origin.clone()).await?,
             };
-            match kept.ask(request).await {
+            match open.ask(request).await {
                 Ok(response) => {
                     let (head, body) = response.into_parts();
-                    let body = kept.read(body, max_body_bytes).await?;
-                    kept.rests_since = Instant::now();
-                    self.kept = Some(kept);
+                    let body = open.read(body, max_body_bytes).await?;
+                    open.rests_since = Instant::now();
+                    self.open = Some(open);
                     return Ok(Response::from_parts(head, body));
                 }
                 Err((_, Some(unsent))) if !is_new => request = unsent,
@@ -106,10 +106,14 @@ impl KeptConnection {
         }
     }
 
-    async fn connect(&self, url: http::Uri, origin: String) -> Result<Kept, TransportError> {
+    async fn connect(
+        &self,
+        url: http::Uri,
+        origin: String,
+    ) -> Result<OpenConnection, TransportError> {
         let (io, _) = self.transport.clone().connect(url).await?;
         let (sender, connection) = shake_hands(io).await?;
-        Ok(Kept {
+        Ok(OpenConnection {
             origin,
             sender,
             connection: Some(Box::pin(connection)),
@@ -118,7 +122,7 @@ impl KeptConnection {
     }
 }
 
-impl Kept {
+impl OpenConnection {
     /// Whether another request may go out here.
     async fn is_ready(&mut self) -> bool {
         if self.rests_since.elapsed() > MAX_REST {
@@ -172,8 +176,9 @@ impl Kept {
     }
 }
 
-impl fmt::Debug for KeptConnection {
+impl fmt::Debug for PersistentConnection {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("KeptConnection").finish_non_exhaustive()
+        f.debug_struct("PersistentConnection")
+            .finish_non_exhaustive()
     }
 }
