@@ -51,11 +51,11 @@ pub struct EventSource {
     machine: Machine,
     transport: Arc<dyn Transport>,
     token: Option<TokenProvider>,
-    connection: Connection,
+    connection: ConnectionPhase,
     timer: Option<Pin<Box<Sleep>>>,
 }
 
-enum Connection {
+enum ConnectionPhase {
     None,
     Sending(Pin<Box<dyn Future<Output = Result<Response<Body>, Failure>> + Send>>),
     Reading(Reading),
@@ -92,7 +92,7 @@ impl EventSource {
             machine,
             transport,
             token,
-            connection: Connection::None,
+            connection: ConnectionPhase::None,
             timer: None,
         }
     }
@@ -141,7 +141,7 @@ impl EventSource {
     /// the source was over before.
     pub fn close(&mut self) {
         self.machine.stop();
-        self.connection = Connection::None;
+        self.connection = ConnectionPhase::None;
         self.timer = None;
     }
 
@@ -183,21 +183,21 @@ impl EventSource {
     }
 
     fn poll_send(&mut self, cx: &mut Context<'_>, until: std::time::Instant) -> Poll<()> {
-        if !matches!(self.connection, Connection::Sending(_)) {
+        if !matches!(self.connection, ConnectionPhase::Sending(_)) {
             let Some((request, is_trusted)) = self.machine.request() else {
                 return Poll::Ready(());
             };
             let token = self.token.clone().filter(|_| is_trusted);
             let transport = Arc::clone(&self.transport);
-            self.connection = Connection::Sending(Box::pin(send(transport, token, request)));
+            self.connection = ConnectionPhase::Sending(Box::pin(send(transport, token, request)));
         }
-        let Connection::Sending(sending) = &mut self.connection else {
+        let ConnectionPhase::Sending(sending) = &mut self.connection else {
             return Poll::Ready(());
         };
         let Poll::Ready(sent) = sending.as_mut().poll(cx) else {
             return self.poll_time(cx, Some(until));
         };
-        self.connection = Connection::None;
+        self.connection = ConnectionPhase::None;
         let now = now();
         match sent {
             Err(failure) => self.machine.on_failure(now, failure),
@@ -224,7 +224,7 @@ impl EventSource {
         match inflater {
             Err(error) => self.machine.on_failure(now, Kind::Coding(error)),
             Ok(inflater) => {
-                self.connection = Connection::Reading(Reading {
+                self.connection = ConnectionPhase::Reading(Reading {
                     body,
                     inflater,
                     chunk: Bytes::new(),
@@ -240,7 +240,7 @@ impl EventSource {
         until: Option<std::time::Instant>,
         budget: &mut usize,
     ) -> Poll<()> {
-        let Connection::Reading(reading) = &mut self.connection else {
+        let ConnectionPhase::Reading(reading) = &mut self.connection else {
             // The machine reads, and there is nothing to read from: as good as an end.
             self.machine.on_end(now());
             return Poll::Ready(());
@@ -312,7 +312,7 @@ impl Stream for EventSource {
             // Whoever waits or is over has no connection; this is where it is closed.
             let action = this.machine.action(now());
             if matches!(action, Action::Wait(_) | Action::Stop) {
-                this.connection = Connection::None;
+                this.connection = ConnectionPhase::None;
             }
             if let Some(item) = this.machine.take_item() {
                 return Poll::Ready(Some(item));

@@ -167,7 +167,7 @@ async fn send_http1(io: Io, request: Request<Bytes>) -> Result<Response<Body>, T
 
 pub(super) async fn shake_hands(
     io: Io,
-) -> Result<(http1::SendRequest<Full<Bytes>>, Connection), TransportError> {
+) -> Result<(http1::SendRequest<Full<Bytes>>, Http1Connection), TransportError> {
     let mut builder = http1::Builder::new();
     builder.max_buf_size(MAX_READ_BYTES);
     let shaken = builder.handshake::<_, Full<Bytes>>(TokioIo::new(io)).await;
@@ -194,10 +194,10 @@ pub(super) fn with_origin_form(
     Ok(Request::from_parts(parts, Full::new(body)))
 }
 
-pub(super) type Connection = http1::Connection<TokioIo<Io>, Full<Bytes>>;
+pub(super) type Http1Connection = http1::Connection<TokioIo<Io>, Full<Bytes>>;
 
 /// Lets the connection read and write. Its errors reach the response or the body, so they need no other way.
-pub(super) fn drive(connection: &mut Option<Pin<Box<Connection>>>, cx: &mut Context<'_>) {
+pub(super) fn drive(connection: &mut Option<Pin<Box<Http1Connection>>>, cx: &mut Context<'_>) {
     if let Some(running) = connection
         && running.as_mut().poll(cx).is_ready()
     {
@@ -207,7 +207,7 @@ pub(super) fn drive(connection: &mut Option<Pin<Box<Connection>>>, cx: &mut Cont
 
 /// A body together with the connection that feeds it.
 struct Driven {
-    connection: Option<Pin<Box<Connection>>>,
+    connection: Option<Pin<Box<Http1Connection>>>,
     body: Incoming,
 }
 

@@ -18,7 +18,7 @@ use hyper::client::conn::http1::SendRequest;
 use tokio::time::Instant;
 
 use super::TransportError;
-use super::hyper::{Connection, HyperTransport, drive, shake_hands, with_origin_form};
+use super::hyper::{Http1Connection, HyperTransport, drive, shake_hands, with_origin_form};
 use crate::location::origin;
 
 /// Servers close idle connections after seconds, and a request that meets that close may be lost without anybody knowing
@@ -55,7 +55,7 @@ pub struct PersistentConnection {
 struct OpenConnection {
     origin: String,
     sender: SendRequest<Full<Bytes>>,
-    connection: Option<Pin<Box<Connection>>>,
+    connection: Option<Pin<Box<Http1Connection>>>,
     rests_since: Instant,
 }
 
