@@ -18,7 +18,7 @@ use crate::event_source::EventSource;
 use crate::gap::GAP_EVENT_NAME;
 use crate::inflate::Encoding;
 use crate::machine::{Machine, Settings};
-use crate::request::Template;
+use crate::request::RequestTemplate;
 use crate::transport::{HyperTransport, Transport};
 
 pub(crate) type TokenFuture = Pin<Box<dyn Future<Output = Result<String, BoxError>> + Send>>;
@@ -66,7 +66,7 @@ impl EventSourceBuilder {
         if let Some(authorization) = authorization {
             headers.insert(AUTHORIZATION, authorization);
         }
-        let template = Template {
+        let template = RequestTemplate {
             url,
             method: Method::GET,
             headers,

@@ -70,7 +70,7 @@ pub(crate) enum Kind {
     },
     Gap(Gap),
     /// Blame: the application behind the server, which said so.
-    Told {
+    ErrorEvent {
         data: String,
     },
 }
@@ -181,7 +181,7 @@ impl Error {
     /// The data of the event of [`is_told`](Self::is_told): from Bellwether JSON with `status` and `message`.
     pub fn told(&self) -> Option<&str> {
         match &*self.kind {
-            Kind::Told { data } => Some(data),
+            Kind::ErrorEvent { data } => Some(data),
             _ => None,
         }
     }
@@ -259,7 +259,7 @@ impl fmt::Display for Error {
             }
             Kind::Json { event, .. } => write!(f, "cannot read the data of an event {event:?}"),
             Kind::Gap(gap) => gap.fmt(f),
-            Kind::Told { data } => {
+            Kind::ErrorEvent { data } => {
                 let start: String = data.chars().take(200).collect();
                 write!(f, "the server failed in the middle of the stream: {start}")
             }

@@ -15,9 +15,9 @@ use serde::de::DeserializeOwned;
 use tokio::time::{Instant, Sleep, sleep_until};
 
 use crate::builder::{EventSourceBuilder, TokenProvider};
-use crate::control::Control;
+use crate::control::ControlEvent;
 use crate::error::{Error, Kind};
-use crate::inflate::{Coding, Inflater, coding};
+use crate::inflate::{Coding, Decompressor, coding};
 use crate::item::{Item, Message, State};
 use crate::machine::{Action, Failure, Machine, Verdict};
 use crate::messages::Messages;
@@ -63,7 +63,7 @@ enum ConnectionPhase {
 
 struct Reading {
     body: Body,
-    inflater: Option<Inflater>,
+    decompressor: Option<Decompressor>,
     /// Arrived, and not decoded yet.
     chunk: Bytes,
 }
@@ -164,12 +164,12 @@ impl EventSource {
         loop {
             match std::task::ready!(Pin::new(&mut *self).poll_next(cx)) {
                 Some(Ok(Item::Message(message))) => {
-                    match Control::of(message.event.as_str()) {
+                    match ControlEvent::of(message.event.as_str()) {
                         // A gap gets here only where the caller takes gaps for events like any other.
-                        None | Some(Control::Gap) => return Poll::Ready(Some(Ok(message))),
-                        Some(Control::Failed) => {
+                        None | Some(ControlEvent::Gap) => return Poll::Ready(Some(Ok(message))),
+                        Some(ControlEvent::Failed) => {
                             let data = message.data;
-                            return Poll::Ready(Some(Err(Kind::Told { data }.into())));
+                            return Poll::Ready(Some(Err(Kind::ErrorEvent { data }.into())));
                         }
                         Some(_) => {}
                     }
@@ -217,16 +217,16 @@ impl EventSource {
     }
 
     fn open(&mut self, now: std::time::Instant, body: Body, coding: Coding) {
-        let inflater = match coding {
-            Coding::Coded(encoding) => Inflater::new(encoding).map(Some),
+        let decompressor = match coding {
+            Coding::Coded(encoding) => Decompressor::new(encoding).map(Some),
             Coding::Plain | Coding::Unknown => Ok(None),
         };
-        match inflater {
+        match decompressor {
             Err(error) => self.machine.on_failure(now, Kind::Coding(error)),
-            Ok(inflater) => {
+            Ok(decompressor) => {
                 self.connection = ConnectionPhase::Reading(Reading {
                     body,
-                    inflater,
+                    decompressor,
                     chunk: Bytes::new(),
                 });
             }
@@ -257,10 +257,12 @@ impl EventSource {
             }
             Ok(None) => match Pin::new(&mut reading.body).poll_frame(cx) {
                 Poll::Pending => return self.poll_time(cx, until),
-                Poll::Ready(None) => match reading.inflater.as_ref().map(Inflater::finish) {
-                    Some(Err(error)) => self.machine.on_failure(now, Kind::Coding(error)),
-                    Some(Ok(())) | None => self.machine.on_end(now),
-                },
+                Poll::Ready(None) => {
+                    match reading.decompressor.as_ref().map(Decompressor::finish) {
+                        Some(Err(error)) => self.machine.on_failure(now, Kind::Coding(error)),
+                        Some(Ok(())) | None => self.machine.on_end(now),
+                    }
+                }
                 Poll::Ready(Some(Err(error))) => {
                     let cut = TransportError::cut(error);
                     self.machine.on_failure(now, cut);
@@ -343,22 +345,22 @@ impl fmt::Debug for EventSource {
 impl Reading {
     /// Bytes ready to be decoded; `None` if more must arrive first.
     fn plain(&mut self) -> std::io::Result<Option<&[u8]>> {
-        if let Some(inflater) = &mut self.inflater {
-            while inflater.unread().is_empty() && inflater.can_step(self.chunk.len()) {
-                let taken = inflater.step(&self.chunk)?;
+        if let Some(decompressor) = &mut self.decompressor {
+            while decompressor.unread().is_empty() && decompressor.can_step(self.chunk.len()) {
+                let taken = decompressor.step(&self.chunk)?;
                 self.chunk.advance(taken);
             }
         }
         let bytes = self
-            .inflater
+            .decompressor
             .as_ref()
-            .map_or(&*self.chunk, Inflater::unread);
+            .map_or(&*self.chunk, Decompressor::unread);
         Ok((!bytes.is_empty()).then_some(bytes))
     }
 
     fn consume(&mut self, bytes: usize) {
-        match &mut self.inflater {
-            Some(inflater) => inflater.consume(bytes),
+        match &mut self.decompressor {
+            Some(decompressor) => decompressor.consume(bytes),
             None => self.chunk.advance(bytes),
         }
     }

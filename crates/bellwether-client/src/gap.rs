@@ -74,7 +74,7 @@ impl fmt::Display for Gap {
 
 /// The data as it comes over the wire.
 #[derive(Deserialize)]
-struct Told {
+struct GapData {
     reason: String,
     asked: Option<String>,
     floor: Option<Offset>,
@@ -113,7 +113,7 @@ impl Gap {
 
     /// Reads the data of a gap event; `None` if it is none, and then it is an event like any other.
     pub(crate) fn read(data: &str, last_event_id: &EventId) -> Option<Self> {
-        let told: Told = serde_json::from_str(data).ok()?;
+        let told: GapData = serde_json::from_str(data).ok()?;
         Some(Self {
             reason: match told.reason.as_str() {
                 "unknown" => GapReason::Unknown,

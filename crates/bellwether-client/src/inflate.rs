@@ -93,7 +93,7 @@ pub(crate) fn coding(headers: &HeaderMap) -> Coding {
 }
 
 /// Undoes one coding for one body.
-pub(crate) struct Inflater {
+pub(crate) struct Decompressor {
     codec: Box<dyn Codec>,
     output: Box<[u8]>,
     /// The part of `output` that nobody has read yet.
@@ -113,7 +113,7 @@ trait Codec: Send {
     fn is_whole(&self) -> bool;
 }
 
-impl Inflater {
+impl Decompressor {
     // Without a coding compiled in there is no encoding to call this with, and the compiler sees that.
     #[allow(unreachable_code, unused_variables)]
     pub(crate) fn new(encoding: Encoding) -> io::Result<Self> {
@@ -167,7 +167,7 @@ impl Inflater {
     }
 }
 
-impl Inflater {
+impl Decompressor {
     /// Takes the end of the body.
     ///
     /// # Errors
@@ -184,7 +184,7 @@ impl Inflater {
     }
 }
 
-impl fmt::Debug for Inflater {
+impl fmt::Debug for Decompressor {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Inflater").finish_non_exhaustive()
     }
@@ -372,15 +372,15 @@ mod tests {
 
     /// Feeds pieces of `size` bytes and returns all that comes out after each of `parts`.
     fn inflate(encoding: Encoding, parts: &[Vec<u8>], size: usize) -> Vec<Vec<u8>> {
-        let mut inflater = Inflater::new(encoding).unwrap();
+        let mut decompressor = Decompressor::new(encoding).unwrap();
         let mut all = Vec::new();
         for part in parts {
             let mut output = Vec::new();
             for mut piece in part.chunks(size) {
-                while inflater.can_step(piece.len()) {
-                    let taken = inflater.step(piece).unwrap();
+                while decompressor.can_step(piece.len()) {
+                    let taken = decompressor.step(piece).unwrap();
                     piece = &piece[taken..];
-                    output.extend_from_slice(inflater.unread());
+                    output.extend_from_slice(decompressor.unread());
                 }
             }
             all.push(output);
@@ -445,8 +445,8 @@ mod tests {
 
     #[test]
     fn what_is_not_of_the_coding_is_an_error() {
-        let mut inflater = Inflater::new(Encoding::Gzip).unwrap();
-        assert!(inflater.step(b"data: 1\n\n").is_err());
+        let mut decompressor = Decompressor::new(Encoding::Gzip).unwrap();
+        assert!(decompressor.step(b"data: 1\n\n").is_err());
     }
 
     #[test]

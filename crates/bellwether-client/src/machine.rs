@@ -15,12 +15,12 @@ use http::header::CONTENT_ENCODING;
 use http::{HeaderMap, Request, StatusCode};
 
 use crate::backoff::Retry;
-use crate::control::{Control, Ending, silence};
+use crate::control::{ControlEvent, StreamEnding, silence};
 use crate::error::{Error, Kind, Refusal, RefusedFor};
 use crate::gap::Gap;
 use crate::item::{Item, Message, Opened, State, Waiting};
 use crate::location::origin;
-use crate::request::{Hop, Template, is_event_stream, is_redirect};
+use crate::request::{RedirectTarget, RequestTemplate, is_event_stream, is_redirect};
 use crate::retry_after::retry_after;
 use crate::transport::TransportError;
 
@@ -36,7 +36,7 @@ const FAR: Duration = Duration::from_secs(365 * 24 * 60 * 60);
 /// All that a machine is told once.
 #[derive(Clone, Debug)]
 pub struct Settings {
-    pub(crate) template: Template,
+    pub(crate) template: RequestTemplate,
     pub(crate) retry: Retry,
     pub(crate) reconnects: bool,
     pub(crate) connect_timeout: Duration,
@@ -90,7 +90,7 @@ pub struct Machine {
 enum Phase {
     Start,
     Connecting {
-        hop: Hop,
+        target: RedirectTarget,
         until: Instant,
     },
     Open {
@@ -98,7 +98,7 @@ enum Phase {
         /// How long it may be silent.
         idle: Option<Duration>,
         until: Option<Instant>,
-        ending: Ending,
+        ending: StreamEnding,
     },
     /// The start of the body of a response that is no stream.
     Refused {
@@ -148,11 +148,11 @@ impl Machine {
 
     /// The request to send, and whether a token may go with it.
     pub fn request(&self) -> Option<(Request<Bytes>, bool)> {
-        let Phase::Connecting { hop, .. } = &self.phase else {
+        let Phase::Connecting { target, .. } = &self.phase else {
             return None;
         };
-        let request = hop.request(&self.settings.template, self.decoder.last_event_id());
-        Some((request, hop.is_trusted))
+        let request = target.request(&self.settings.template, self.decoder.last_event_id());
+        Some((request, target.is_trusted))
     }
 
     /// The head of a response has arrived; `can_decode` tells whether the driver knows its content coding.
@@ -163,14 +163,19 @@ impl Machine {
         headers: HeaderMap,
         can_decode: bool,
     ) -> Verdict {
-        let Phase::Connecting { hop, until } = &self.phase else {
+        let Phase::Connecting { target, until } = &self.phase else {
             return Verdict::Drop;
         };
         if is_redirect(status) {
             let max = self.settings.max_redirects;
-            match hop.clone().redirected(status, &headers, max) {
+            match target.clone().redirected(status, &headers, max) {
                 // One deadline for all hops: a chain of slow redirects is no longer way to a head.
-                Ok(hop) => self.phase = Phase::Connecting { hop, until: *until },
+                Ok(target) => {
+                    self.phase = Phase::Connecting {
+                        target,
+                        until: *until,
+                    }
+                }
                 Err(why) => self.close(Err(Kind::Redirect {
                     status,
                     headers,
@@ -187,14 +192,14 @@ impl Machine {
         } else if !can_decode {
             RefusedFor::Encoding
         } else {
-            let origin = origin(&hop.url).into();
-            let url = hop.url.clone();
+            let origin = origin(&target.url).into();
+            let url = target.url.clone();
             self.decoder.reconnect();
             self.phase = Phase::Open {
                 origin,
                 idle: self.settings.idle_timeout,
                 until: deadline(now, self.settings.idle_timeout),
-                ending: Ending::default(),
+                ending: StreamEnding::default(),
             };
             self.items
                 .push_back(Ok(Item::Open(Opened { url, headers })));
@@ -237,8 +242,8 @@ impl Machine {
             } => match self.decoder.decode_ref(input) {
                 Ok(None) => {}
                 Ok(Some(message)) => {
-                    let control = Control::of(message.event.as_str());
-                    if control == Some(Control::Open) {
+                    let control = ControlEvent::of(message.event.as_str());
+                    if control == Some(ControlEvent::Open) {
                         // Its id is taken already. It is no event: a server that opens every stream and ends it at once
                         // is not to be asked without pause.
                         *idle = silence(&message.data, self.settings.idle_timeout);
@@ -248,7 +253,7 @@ impl Machine {
                     if let Some(control) = control {
                         ending.observe(control, &message.data);
                     }
-                    if control != Some(Control::Stopping) {
+                    if control != Some(ControlEvent::Stopping) {
                         self.failures = 0;
                         self.has_event = true;
                     }
@@ -362,7 +367,7 @@ impl Machine {
     fn connect(&mut self, now: Instant) {
         self.has_event = false;
         self.phase = Phase::Connecting {
-            hop: Hop::first(&self.settings.template),
+            target: RedirectTarget::first(&self.settings.template),
             until: after(now, self.settings.connect_timeout),
         };
         self.items.push_back(Ok(Item::Connecting));

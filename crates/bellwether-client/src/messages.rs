@@ -8,7 +8,7 @@ use std::task::{Context, Poll, ready};
 use futures_core::Stream;
 use serde::de::DeserializeOwned;
 
-use crate::control::Control;
+use crate::control::ControlEvent;
 use crate::error::{Error, Kind};
 use crate::event_source::EventSource;
 use crate::gap::Gap;
@@ -54,7 +54,7 @@ impl<T: DeserializeOwned> Stream for Messages<T> {
         let message = ready!(self.source.poll_message(cx));
         Poll::Ready(message.map(|message| {
             let message = message?;
-            if Control::of(message.event.as_str()) == Some(Control::Gap) {
+            if ControlEvent::of(message.event.as_str()) == Some(ControlEvent::Gap) {
                 let gap = Gap::told(&message.data, &message.last_event_id);
                 return Err(Kind::Gap(gap).into());
             }

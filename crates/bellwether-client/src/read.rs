@@ -11,7 +11,7 @@ use http_body::Frame;
 use pin_project_lite::pin_project;
 use serde::de::DeserializeOwned;
 
-use crate::control::{Control, Ending};
+use crate::control::{ControlEvent, StreamEnding};
 use crate::error::{BoxError, Error, Kind};
 use crate::gap::Gap;
 use crate::item::Message;
@@ -50,7 +50,7 @@ where
         piece: None,
         used: 0,
         until_data: None,
-        ending: Ending::default(),
+        ending: StreamEnding::default(),
         is_over: false,
     }
 }
@@ -79,7 +79,7 @@ pin_project! {
         // How many bytes of the piece's first chunk have been decoded and are still to be stepped over.
         used: usize,
         until_data: Option<String>,
-        ending: Ending,
+        ending: StreamEnding,
         is_over: bool,
     }
 }
@@ -127,15 +127,15 @@ where
     /// on. Other events whose name begins with `bellwether.` are left out.
     pub async fn next_json<T: DeserializeOwned>(&mut self) -> Option<Result<Message<T>, Error>> {
         // Read right from the bytes that have come: the text itself is nobody's to keep.
-        let read = |message: MessageRef<'_>| match Control::of(message.event.as_str()) {
+        let read = |message: MessageRef<'_>| match ControlEvent::of(message.event.as_str()) {
             None => Some(Message::read_json(&message)),
-            Some(Control::Gap) => {
+            Some(ControlEvent::Gap) => {
                 let gap = Gap::told(&message.data, message.last_event_id);
                 Some(Err(Kind::Gap(gap).into()))
             }
-            Some(Control::Failed) => {
+            Some(ControlEvent::Failed) => {
                 let data = message.data.into_owned();
-                Some(Err(Kind::Told { data }.into()))
+                Some(Err(Kind::ErrorEvent { data }.into()))
             }
             Some(_) => None,
         };
@@ -177,9 +177,9 @@ where
                     }
                     Ok(Some(message)) => {
                         *this.used = chunk.len() - input.len();
-                        match Control::of(message.event.as_str()) {
+                        match ControlEvent::of(message.event.as_str()) {
                             None => {}
-                            Some(Control::Open) => continue,
+                            Some(ControlEvent::Open) => continue,
                             Some(control) => this.ending.observe(control, &message.data),
                         }
                         // The event is made where it stays: to hand it on costs more than to decode it.

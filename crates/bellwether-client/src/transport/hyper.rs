@@ -162,7 +162,7 @@ async fn send_http1(io: Io, request: Request<Bytes>) -> Result<Response<Body>, T
     })
     .await
     .map_err(TransportError::new)?;
-    Ok(response.map(|body| Body::new(Driven { connection, body })))
+    Ok(response.map(|body| Body::new(DrivenBody { connection, body })))
 }
 
 pub(super) async fn shake_hands(
@@ -206,12 +206,12 @@ pub(super) fn drive(connection: &mut Option<Pin<Box<Http1Connection>>>, cx: &mut
 }
 
 /// A body together with the connection that feeds it.
-struct Driven {
+struct DrivenBody {
     connection: Option<Pin<Box<Http1Connection>>>,
     body: Incoming,
 }
 
-impl http_body::Body for Driven {
+impl http_body::Body for DrivenBody {
     type Data = Bytes;
     type Error = hyper::Error;
 
@@ -251,7 +251,7 @@ mod http2 {
         mut request: Request<Bytes>,
     ) -> Result<Response<Body>, TransportError> {
         let tasks = Tasks::default();
-        let guard = Guard(tasks.clone());
+        let guard = TaskGuard(tasks.clone());
         let (mut sender, connection) = http2::Builder::new(tasks.clone())
             .timer(TokioTimer::new())
             .keep_alive_interval(Duration::from_secs(30))
@@ -272,7 +272,7 @@ mod http2 {
             .await
             .map_err(TransportError::new)?;
         Ok(response.map(|body| {
-            Body::new(Guarded {
+            Body::new(GuardedBody {
                 body,
                 _sender: sender,
                 _guard: guard,
@@ -309,9 +309,9 @@ mod http2 {
     }
 
     /// The tasks hold their own set, so they do not end by themselves when the last user of it goes.
-    struct Guard(Tasks);
+    struct TaskGuard(Tasks);
 
-    impl Drop for Guard {
+    impl Drop for TaskGuard {
         fn drop(&mut self) {
             let tasks = self.0.0.lock();
             tasks
@@ -320,13 +320,13 @@ mod http2 {
         }
     }
 
-    struct Guarded {
+    struct GuardedBody {
         body: Incoming,
         _sender: http2::SendRequest<Full<Bytes>>,
-        _guard: Guard,
+        _guard: TaskGuard,
     }
 
-    impl http_body::Body for Guarded {
+    impl http_body::Body for GuardedBody {
         type Data = Bytes;
         type Error = BoxError;
 
