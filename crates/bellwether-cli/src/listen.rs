@@ -46,7 +46,7 @@ Exit codes:
   3    no connection, or a stream that is not whole, with --no-reconnect: an event `bellwether.finished` or
        `bellwether.error` decides that, where the server sends one
   130  Ctrl-C (143: SIGTERM)")]
-pub(crate) struct Arguments {
+pub(crate) struct ListenArguments {
     #[command(flatten)]
     target: Target,
 
@@ -103,7 +103,7 @@ pub(crate) struct Arguments {
     quiet: bool,
 }
 
-pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode, Failure> {
+pub(crate) fn run(arguments: &ListenArguments) -> Result<ExitCode, Failure> {
     let source = source(arguments)?;
     // One worker beside this thread, for the signals: this one may be stuck in a full pipe.
     let runtime = tokio::runtime::Builder::new_multi_thread()
@@ -115,7 +115,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode, Failure> {
     runtime.block_on(follow(arguments, source))
 }
 
-fn source(arguments: &Arguments) -> Result<EventSource, Failure> {
+fn source(arguments: &ListenArguments) -> Result<EventSource, Failure> {
     let mut url = arguments.target.url();
     if arguments.since_start {
         url = with_query(&url, "last_event_id", FROM_START);
@@ -155,7 +155,7 @@ fn content_type(data: &str) -> &'static str {
     }
 }
 
-async fn follow(arguments: &Arguments, mut source: EventSource) -> Result<ExitCode, Failure> {
+async fn follow(arguments: &ListenArguments, mut source: EventSource) -> Result<ExitCode, Failure> {
     let mut printer = Printer::new(arguments);
     let mut news = News::new(arguments);
     while let Some(item) = source.next().await {
@@ -206,14 +206,14 @@ enum Form {
 }
 
 struct Printer<'a> {
-    arguments: &'a Arguments,
+    arguments: &'a ListenArguments,
     form: Form,
     out: anstream::AutoStream<std::io::Stdout>,
     printed: u64,
 }
 
 impl<'a> Printer<'a> {
-    fn new(arguments: &'a Arguments) -> Self {
+    fn new(arguments: &'a ListenArguments) -> Self {
         let stdout = std::io::stdout();
         let form = match (arguments.raw, arguments.json || !stdout.is_terminal()) {
             (true, _) => Form::Raw,
@@ -246,7 +246,7 @@ impl<'a> Printer<'a> {
         Ok(())
     }
 
-    fn is_done(&self, arguments: &Arguments, message: &Message) -> bool {
+    fn is_done(&self, arguments: &ListenArguments, message: &Message) -> bool {
         let is_last = arguments.count.is_some_and(|count| self.printed >= count);
         let exit_on = arguments.exit_on.as_deref();
         is_last || exit_on.is_some_and(|name| message.event == name)
@@ -285,7 +285,7 @@ struct News {
 }
 
 impl News {
-    fn new(arguments: &Arguments) -> Self {
+    fn new(arguments: &ListenArguments) -> Self {
         Self {
             is_quiet: arguments.quiet,
             is_from_start: arguments.since_start,

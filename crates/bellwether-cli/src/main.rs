@@ -46,12 +46,12 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    Decode(decode::Arguments),
-    Encode(encode::Arguments),
-    Listen(listen::Arguments),
-    Send(send::Arguments),
-    Bench(bench::Arguments),
-    Serve(serve::Arguments),
+    Decode(decode::DecodeArguments),
+    Encode(encode::EncodeArguments),
+    Listen(listen::ListenArguments),
+    Send(send::SendArguments),
+    Bench(bench::BenchArguments),
+    Serve(serve::ServeArguments),
     #[cfg(feature = "sqlite")]
     Check(check::CheckArguments),
     #[cfg(feature = "sqlite")]

@@ -33,7 +33,7 @@ Examples:
   tail -f app.log | bellwether send :8000 --topic log
 
 Exit codes: 0 every event was published, 1 one was refused, 2 wrong usage, 3 no connection.")]
-pub(crate) struct Arguments {
+pub(crate) struct SendArguments {
     #[command(flatten)]
     target: Target,
 
@@ -58,7 +58,7 @@ pub(crate) struct Arguments {
     max_line_bytes: usize,
 }
 
-pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode, Failure> {
+pub(crate) fn run(arguments: &SendArguments) -> Result<ExitCode, Failure> {
     let mut publisher = Publisher::new(arguments)?;
     for (number, text) in (1..).zip(&arguments.data) {
         publisher.publish(number, Bytes::copy_from_slice(text.as_bytes()))?;
@@ -107,7 +107,7 @@ struct Publisher {
 }
 
 impl Publisher {
-    fn new(arguments: &Arguments) -> Result<Self, Failure> {
+    fn new(arguments: &SendArguments) -> Result<Self, Failure> {
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .build()
@@ -173,7 +173,7 @@ impl Publisher {
 }
 
 /// The request, but for its body.
-fn head(arguments: &Arguments) -> Result<Request<Bytes>, Failure> {
+fn head(arguments: &SendArguments) -> Result<Request<Bytes>, Failure> {
     let mut url = with_path(&arguments.target.url(), "/publish");
     if let Some(topic) = &arguments.topic {
         url = with_query(&url, "topic", topic);

@@ -53,7 +53,7 @@ Each stream is an open file: raise the limit (`ulimit -n`) above the number of s
 
 Exit codes: 0 measured, 1 every stream was refused, 2 wrong usage, 3 no stream could connect,
 130 ended early by Ctrl-C, with a report.")]
-pub(crate) struct Arguments {
+pub(crate) struct BenchArguments {
     #[command(flatten)]
     target: Target,
 
@@ -81,7 +81,7 @@ fn seconds(text: &str) -> Result<f64, String> {
     }
 }
 
-pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode, Failure> {
+pub(crate) fn run(arguments: &BenchArguments) -> Result<ExitCode, Failure> {
     // What is wrong with the address is told once, not by each stream.
     let url = arguments.target.url();
     let source = arguments.target.source(&url).build();
@@ -135,7 +135,7 @@ struct Bench {
 }
 
 impl Bench {
-    fn start(arguments: &Arguments, url: String, bytes: Counting) -> Self {
+    fn start(arguments: &BenchArguments, url: String, bytes: Counting) -> Self {
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
         let streams = arguments.streams as usize;
         let count = cores.min(streams);
@@ -168,7 +168,7 @@ impl Bench {
     }
 
     /// Waits for the streams to open, then for the time to pass.
-    async fn measure(self, arguments: &Arguments) -> Outcome {
+    async fn measure(self, arguments: &BenchArguments) -> Outcome {
         let streams = u64::from(arguments.streams);
         let mut progress = Progress::new(arguments.quiet);
         let interrupt = tokio::signal::ctrl_c();

@@ -27,7 +27,7 @@ Examples:
   echo hello | bellwether send :8000 --topic news
 
 Exit codes: 0 stopped by Ctrl-C or SIGTERM, 1 it cannot be served or the broker cannot be used, 2 wrong usage.")]
-pub(crate) struct Arguments {
+pub(crate) struct ServeArguments {
     /// A folder of static files
     dir: Option<PathBuf>,
 
@@ -81,7 +81,7 @@ impl From<&str> for Password {
     }
 }
 
-pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode, Failure> {
+pub(crate) fn run(arguments: &ServeArguments) -> Result<ExitCode, Failure> {
     let place = Place::parse(&arguments.broker.0)?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
@@ -91,7 +91,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode, Failure> {
     Ok(ExitCode::SUCCESS)
 }
 
-async fn serve(arguments: &Arguments, place: &Place) -> Result<(), Failure> {
+async fn serve(arguments: &ServeArguments, place: &Place) -> Result<(), Failure> {
     let topics = place.open(arguments.keep).await?;
     let dir = arguments.dir.as_ref();
     let has_index = dir.is_some_and(|dir| dir.join("index.html").is_file());
