@@ -53,7 +53,7 @@ pub(crate) struct RepairArguments {
 
 pub(crate) fn check(arguments: &CheckArguments) -> Result<ExitCode, Failure> {
     let file = file(&arguments.file);
-    let mut teller = Teller::new();
+    let mut teller = ProgressLine::new();
     let report = bellwether_sqlite::check(file, |progress| teller.tell(progress));
     teller.end();
     let report = report.map_err(|error| refuse(file, &error, UNREADABLE))?;
@@ -68,7 +68,7 @@ pub(crate) fn check(arguments: &CheckArguments) -> Result<ExitCode, Failure> {
 
 pub(crate) fn repair(arguments: &RepairArguments) -> Result<ExitCode, Failure> {
     let file = file(&arguments.file);
-    let mut teller = Teller::new();
+    let mut teller = ProgressLine::new();
     let repaired = bellwether_sqlite::repair(file, |progress| teller.tell(progress));
     teller.end();
     let repaired = repaired.map_err(|error| {
@@ -189,12 +189,12 @@ fn refuse(file: &Path, error: &OpenError, code: u8) -> Failure {
 }
 
 /// One line on a terminal that says how far it is.
-struct Teller {
+struct ProgressLine {
     is_terminal: bool,
     told: Option<Instant>,
 }
 
-impl Teller {
+impl ProgressLine {
     fn new() -> Self {
         Self {
             is_terminal: io::stderr().is_terminal(),

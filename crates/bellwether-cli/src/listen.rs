@@ -157,7 +157,7 @@ fn content_type(data: &str) -> &'static str {
 
 async fn follow(arguments: &ListenArguments, mut source: EventSource) -> Result<ExitCode, Failure> {
     let mut printer = Printer::new(arguments);
-    let mut news = News::new(arguments);
+    let mut news = ConnectionReport::new(arguments);
     while let Some(item) = source.next().await {
         match item {
             Ok(Item::Message(message)) => {
@@ -199,7 +199,7 @@ fn failure(error: &Error) -> Failure {
 
 /// How an event is printed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Form {
+enum OutputFormat {
     People,
     Json,
     Raw,
@@ -207,7 +207,7 @@ enum Form {
 
 struct Printer<'a> {
     arguments: &'a ListenArguments,
-    form: Form,
+    form: OutputFormat,
     out: anstream::AutoStream<std::io::Stdout>,
     printed: u64,
 }
@@ -216,17 +216,17 @@ impl<'a> Printer<'a> {
     fn new(arguments: &'a ListenArguments) -> Self {
         let stdout = std::io::stdout();
         let form = match (arguments.raw, arguments.json || !stdout.is_terminal()) {
-            (true, _) => Form::Raw,
-            (false, true) => Form::Json,
-            (false, false) => Form::People,
+            (true, _) => OutputFormat::Raw,
+            (false, true) => OutputFormat::Json,
+            (false, false) => OutputFormat::People,
         };
         Self {
             arguments,
             form,
             // Only what is ours is filtered: data that is asked for raw goes out byte by byte.
             out: match form {
-                Form::People => anstream::AutoStream::auto(stdout),
-                Form::Json | Form::Raw => anstream::AutoStream::always_ansi(stdout),
+                OutputFormat::People => anstream::AutoStream::auto(stdout),
+                OutputFormat::Json | OutputFormat::Raw => anstream::AutoStream::always_ansi(stdout),
             },
             printed: 0,
         }
@@ -254,10 +254,10 @@ impl<'a> Printer<'a> {
 }
 
 /// One event in this form, with the time if there is one.
-fn text(form: Form, message: &Message, now: Option<std::time::Duration>) -> Vec<u8> {
+fn text(form: OutputFormat, message: &Message, now: Option<std::time::Duration>) -> Vec<u8> {
     let time = now.map(|now| match form {
-        Form::People => clock::time(now),
-        Form::Json | Form::Raw => clock::date_and_time(now),
+        OutputFormat::People => clock::time(now),
+        OutputFormat::Json | OutputFormat::Raw => clock::date_and_time(now),
     });
     let line = EventLine {
         event: message.event.as_str(),
@@ -266,9 +266,9 @@ fn text(form: Form, message: &Message, now: Option<std::time::Duration>) -> Vec<
         time: time.as_deref(),
     };
     match form {
-        Form::People => show::event(&line).into_bytes(),
-        Form::Json => json_line(&line),
-        Form::Raw => match time {
+        OutputFormat::People => show::event(&line).into_bytes(),
+        OutputFormat::Json => json_line(&line),
+        OutputFormat::Raw => match time {
             Some(time) => format!("{time} {}\n", message.data).into_bytes(),
             None => format!("{}\n", message.data).into_bytes(),
         },
@@ -276,7 +276,7 @@ fn text(form: Form, message: &Message, now: Option<std::time::Duration>) -> Vec<
 }
 
 /// What happens to the connection, told on standard error.
-struct News {
+struct ConnectionReport {
     is_quiet: bool,
     is_from_start: bool,
     has_connected: bool,
@@ -284,7 +284,7 @@ struct News {
     last_event_id: Option<EventId>,
 }
 
-impl News {
+impl ConnectionReport {
     fn new(arguments: &ListenArguments) -> Self {
         Self {
             is_quiet: arguments.quiet,

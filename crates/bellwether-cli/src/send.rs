@@ -128,7 +128,7 @@ impl Publisher {
         *request.body_mut() = body;
         let answer = answer(&mut self.connection, request);
         let answer = async { tokio::time::timeout(self.timeout, answer).await };
-        let Answered {
+        let PublishResponse {
             status,
             content_type,
             text,
@@ -200,7 +200,7 @@ fn head(arguments: &SendArguments) -> Result<Request<Bytes>, Failure> {
 }
 
 /// What the server says to one event.
-struct Answered {
+struct PublishResponse {
     status: StatusCode,
     content_type: Option<String>,
     text: String,
@@ -209,12 +209,12 @@ struct Answered {
 async fn answer(
     connection: &mut PersistentConnection,
     request: Request<Bytes>,
-) -> Result<Answered, String> {
+) -> Result<PublishResponse, String> {
     let response = connection.send(request, MAX_ANSWER_BYTES).await;
     let response = response.map_err(|error| exit::with_causes(&error))?;
     let (head, body) = response.into_parts();
     let content_type = head.headers.get(http::header::CONTENT_TYPE);
-    Ok(Answered {
+    Ok(PublishResponse {
         status: head.status,
         content_type: content_type
             .map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned()),

@@ -19,8 +19,8 @@ use tokio::sync::watch;
 
 use self::counting::Counting;
 use self::report::{Latency, Order, Report};
-use self::stamp::Source;
-use self::stream::{Phase, Shared};
+use self::stamp::NumberSource;
+use self::stream::{BenchPhase, ThreadShared};
 use self::tally::Tally;
 use crate::exit::{Failure, INTERRUPTED, NO_CONNECTION, REFUSED, USAGE};
 use crate::line::json_line;
@@ -103,12 +103,12 @@ pub(crate) fn run(arguments: &BenchArguments) -> Result<ExitCode, Failure> {
     let written = out.write_all(&text).and_then(|()| out.flush());
     written.map_err(|error| Failure::output(&error))?;
     Ok(ExitCode::from(match outcome {
-        Outcome {
+        BenchOutcome {
             is_interrupted: true,
             ..
         } => INTERRUPTED,
-        Outcome { report, .. } if report.opened > 0 => 0,
-        Outcome {
+        BenchOutcome { report, .. } if report.opened > 0 => 0,
+        BenchOutcome {
             is_refused: true, ..
         } => REFUSED,
         _ => NO_CONNECTION,
@@ -116,7 +116,7 @@ pub(crate) fn run(arguments: &BenchArguments) -> Result<ExitCode, Failure> {
 }
 
 /// How a run has ended.
-struct Outcome {
+struct BenchOutcome {
     report: Report,
     /// The server refused a stream.
     is_refused: bool,
@@ -128,7 +128,7 @@ struct Outcome {
 struct Bench {
     url: String,
     started: Instant,
-    phase: watch::Sender<Phase>,
+    phase: watch::Sender<BenchPhase>,
     bytes: Counting,
     tallies: Vec<Arc<Mutex<Tally>>>,
     threads: Vec<std::thread::JoinHandle<()>>,
@@ -139,12 +139,12 @@ impl Bench {
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
         let streams = arguments.streams as usize;
         let count = cores.min(streams);
-        let (phase, _) = watch::channel(Phase::Connecting);
+        let (phase, _) = watch::channel(BenchPhase::Connecting);
         let mut tallies = Vec::new();
         let mut threads = Vec::new();
         for index in 0..count {
             let tally = Arc::new(Mutex::new(Tally::new()));
-            let shared = Shared {
+            let shared = ThreadShared {
                 target: arguments.target.clone(),
                 url: url.clone(),
                 transport: bytes.clone(),
@@ -168,7 +168,7 @@ impl Bench {
     }
 
     /// Waits for the streams to open, then for the time to pass.
-    async fn measure(self, arguments: &BenchArguments) -> Outcome {
+    async fn measure(self, arguments: &BenchArguments) -> BenchOutcome {
         let streams = u64::from(arguments.streams);
         let mut progress = Progress::new(arguments.quiet);
         let interrupt = tokio::signal::ctrl_c();
@@ -185,7 +185,7 @@ impl Bench {
         }
         let connecting = self.started.elapsed();
         let before = (self.sum(), self.bytes.total());
-        self.phase.send_replace(Phase::Measuring);
+        self.phase.send_replace(BenchPhase::Measuring);
         let measuring = Instant::now();
         let wanted = Duration::from_secs_f64(arguments.seconds);
         let mut last = (Instant::now(), before.0.events);
@@ -210,7 +210,7 @@ impl Bench {
         let (events, bytes) = (self.sum().events, self.bytes.total());
         progress.clear();
 
-        self.phase.send_replace(Phase::Over);
+        self.phase.send_replace(BenchPhase::Over);
         for thread in self.threads {
             // A thread that has panicked has told so itself.
             let _ = thread.join();
@@ -238,21 +238,21 @@ impl Bench {
             latency: Latency::of(&sum.latency),
             order: sum.by.map(|by| {
                 let by = match by {
-                    Source::Data => "i",
-                    Source::Id => "id",
+                    NumberSource::Data => "i",
+                    NumberSource::Id => "id",
                 };
                 Order::of(by, sum.order)
             }),
         };
-        Outcome {
+        BenchOutcome {
             report,
             is_refused: sum.is_refused,
             is_interrupted,
         }
     }
 
-    fn sum(&self) -> Glance {
-        let mut sum = Glance::default();
+    fn sum(&self) -> ProgressSnapshot {
+        let mut sum = ProgressSnapshot::default();
         for tally in &self.tallies {
             let tally = lock(tally);
             sum.opened += tally.opened;
@@ -266,7 +266,7 @@ impl Bench {
 
 /// The counters that are looked at while the streams run.
 #[derive(Clone, Copy, Debug, Default)]
-struct Glance {
+struct ProgressSnapshot {
     opened: u64,
     settled: u64,
     ended: u64,

@@ -71,7 +71,7 @@ impl Hub {
 }
 
 #[derive(Deserialize)]
-struct Asked {
+struct TopicQuery {
     topic: String,
     event: Option<String>,
 }
@@ -79,7 +79,7 @@ struct Asked {
 #[get("/events", state = Hub)]
 async fn events(
     State(hub): State<Hub>,
-    Query(asked): Query<Asked>,
+    Query(asked): Query<TopicQuery>,
 ) -> Result<Subscription, HttpError> {
     Ok(hub.topic(&asked.topic)?.subscribe().open()?)
 }
@@ -87,7 +87,7 @@ async fn events(
 #[post("/publish", state = Hub)]
 async fn publish(
     State(hub): State<Hub>,
-    Query(asked): Query<Asked>,
+    Query(asked): Query<TopicQuery>,
     headers: HeaderMap,
     body: String,
 ) -> Result<String, (StatusCode, String)> {
@@ -156,15 +156,15 @@ fn is_foreign(headers: &HeaderMap) -> bool {
 }
 
 #[derive(Serialize)]
-struct Listed {
+struct TopicEntry {
     name: String,
     readers: usize,
 }
 
 #[get("/topics", state = Hub)]
-async fn list(State(hub): State<Hub>) -> Json<Vec<Listed>> {
+async fn list(State(hub): State<Hub>) -> Json<Vec<TopicEntry>> {
     let seen = hub.seen();
-    let listed = seen.iter().map(|(name, topic)| Listed {
+    let listed = seen.iter().map(|(name, topic)| TopicEntry {
         name: name.clone(),
         readers: topic.subscriber_count(),
     });

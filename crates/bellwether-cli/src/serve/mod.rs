@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use crate::exit::{self, Failure, REFUSED};
-use broker::Place;
+use broker::BrokerAddress;
 
 /// Serve topics, a page to look into them, and static files.
 ///
@@ -82,7 +82,7 @@ impl From<&str> for Password {
 }
 
 pub(crate) fn run(arguments: &ServeArguments) -> Result<ExitCode, Failure> {
-    let place = Place::parse(&arguments.broker.0)?;
+    let place = BrokerAddress::parse(&arguments.broker.0)?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
@@ -91,7 +91,7 @@ pub(crate) fn run(arguments: &ServeArguments) -> Result<ExitCode, Failure> {
     Ok(ExitCode::SUCCESS)
 }
 
-async fn serve(arguments: &ServeArguments, place: &Place) -> Result<(), Failure> {
+async fn serve(arguments: &ServeArguments, place: &BrokerAddress) -> Result<(), Failure> {
     let topics = place.open(arguments.keep).await?;
     let dir = arguments.dir.as_ref();
     let has_index = dir.is_some_and(|dir| dir.join("index.html").is_file());
