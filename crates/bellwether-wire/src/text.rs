@@ -40,7 +40,7 @@ pub struct Text(Repr);
 #[derive(Clone)]
 enum Repr {
     Static(&'static str),
-    Inline { len: u8, bytes: Room },
+    Inline { len: u8, bytes: InlineBytes },
     Shared(Bytes),
 }
 
@@ -48,7 +48,7 @@ enum Repr {
 /// would be moved in parts of other sizes than it was written in, for which the processor has to wait.
 #[derive(Clone)]
 #[repr(align(8))]
-struct Room([u8; INLINE_BYTES]);
+struct InlineBytes([u8; INLINE_BYTES]);
 
 impl Text {
     /// The empty text.
@@ -141,12 +141,12 @@ impl Text {
 
     #[cold]
     fn make_inline(&mut self) {
-        let bytes = Room([0; INLINE_BYTES]);
+        let bytes = InlineBytes([0; INLINE_BYTES]);
         self.0 = Repr::Inline { len: 0, bytes };
     }
 }
 
-impl Room {
+impl InlineBytes {
     /// Copies short text, as two pieces of a fixed size that may overlap: a call of `memcpy` costs more than that.
     #[inline]
     fn fill(&mut self, text: &[u8]) {
@@ -201,7 +201,7 @@ pub(crate) fn lossy(bytes: &[u8]) -> Cow<'_, str> {
 
 /// Copies short UTF-8 into a value; `None` if it is too long for that.
 fn inline(text: &[u8]) -> Option<Text> {
-    let mut bytes = Room([0; INLINE_BYTES]);
+    let mut bytes = InlineBytes([0; INLINE_BYTES]);
     bytes.0.get_mut(..text.len())?.copy_from_slice(text);
     let len = u8::try_from(text.len()).ok()?;
     Some(Text(Repr::Inline { len, bytes }))
