@@ -181,7 +181,7 @@ async fn follow(arguments: &ListenArguments, mut source: EventSource) -> Result<
 /// Why the stream is over, with the exit code that scripts ask for.
 fn failure(error: &Error) -> Failure {
     // A failure that the server tells is a stream that is not whole, as by a cut.
-    let is_broken = error.is_transport() || error.is_told();
+    let is_broken = error.is_transport() || error.is_error_event();
     let is_no_connection = is_broken || error.is_timeout() || error.is_encoding();
     let code = match is_no_connection && error.status().is_none() {
         true => NO_CONNECTION,

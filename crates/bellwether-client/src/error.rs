@@ -171,15 +171,15 @@ impl Error {
 
     /// The server told by an event `bellwether.error` that it failed after the stream had begun: the stream is not whole.
     ///
-    /// [`told`](Self::told) is the event's data. From [`Messages`](crate::Messages) and
+    /// [`error_event`](Self::error_event) is the event's data. From [`Messages`](crate::Messages) and
     /// [`next_message`](crate::EventSource::next_message) it comes in the place of that event, and ends nothing; as an
     /// end or a cause it means that the connection ended cleanly, and the stream did not.
-    pub fn is_told(&self) -> bool {
-        self.told().is_some()
+    pub fn is_error_event(&self) -> bool {
+        self.error_event().is_some()
     }
 
-    /// The data of the event of [`is_told`](Self::is_told): from Bellwether JSON with `status` and `message`.
-    pub fn told(&self) -> Option<&str> {
+    /// The data of the event of [`is_error_event`](Self::is_told): from Bellwether JSON with `status` and `message`.
+    pub fn error_event(&self) -> Option<&str> {
         match &*self.kind {
             Kind::ErrorEvent { data } => Some(data),
             _ => None,

@@ -69,7 +69,7 @@ pin_project! {
     /// From [`read_events`] and [`read_event_bytes`]: a stream of messages.
     ///
     /// An `Err` is the last item: the body broke off ([`Error::is_transport`]), is beyond the limits
-    /// ([`Error::is_limit`]), or ended cleanly after the server had told a failure ([`Error::is_told`]). Afterwards it
+    /// ([`Error::is_limit`]), or ended cleanly after the server had told a failure ([`Error::is_error_event`]). Afterwards it
     /// yields `None`.
     pub struct Events<B: http_body::Body> {
         #[pin]
@@ -123,7 +123,7 @@ where
     ///
     /// # Errors
     ///
-    /// As [`next`](Self::next), and [`Error::is_json`], [`Error::gap`] and [`Error::is_told`], after which the stream goes
+    /// As [`next`](Self::next), and [`Error::is_json`], [`Error::gap`] and [`Error::is_error_event`], after which the stream goes
     /// on. Other events whose name begins with `bellwether.` are left out.
     pub async fn next_json<T: DeserializeOwned>(&mut self) -> Option<Result<Message<T>, Error>> {
         // Read right from the bytes that have come: the text itself is nobody's to keep.
