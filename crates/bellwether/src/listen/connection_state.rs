@@ -166,13 +166,13 @@ impl ConnectionState {
         if error.kind() == io::ErrorKind::TimedOut {
             self.note_timed_out();
         } else {
-            self.note_gone();
+            self.note_disconnected();
         }
     }
 
     /// The client has closed or reset the connection.
-    pub(super) fn note_gone(&self) {
-        self.for_each_stream(StreamState::note_gone);
+    pub(super) fn note_disconnected(&self) {
+        self.for_each_stream(StreamState::note_disconnected);
     }
 
     /// The client takes nothing any more.

@@ -143,7 +143,7 @@ impl Io {
             match self.ahead.fill(&mut self.transport, cx) {
                 Poll::Pending => return Ok(()),
                 Poll::Ready(Ok(0)) => {
-                    self.state.note_gone();
+                    self.state.note_disconnected();
                     return Err(io::Error::new(
                         io::ErrorKind::ConnectionAborted,
                         "the client has closed the connection",
@@ -161,7 +161,7 @@ impl Io {
             }
         }
         if self.state.is_request_read() {
-            self.state.note_gone();
+            self.state.note_disconnected();
             return Err(io::Error::new(
                 io::ErrorKind::ConnectionAborted,
                 "the client sent too much while it was being streamed to",
@@ -262,7 +262,7 @@ impl AsyncRead for Io {
             this.ahead.take_into(buf);
         }
         if buf.filled().len() == before {
-            this.state.note_gone();
+            this.state.note_disconnected();
         } else if this.protocol == Protocol::Http1 {
             this.state.note(ConnectionClock::bytes_read);
         }

@@ -447,7 +447,8 @@ impl EventBody {
             CloseReason::Error
         } else if stream_state.is_some_and(|c| c.has_timed_out()) {
             CloseReason::TooSlow
-        } else if self.guard.lifecycle().is_stopping() && !stream_state.is_some_and(|c| c.is_gone())
+        } else if self.guard.lifecycle().is_stopping()
+            && !stream_state.is_some_and(|c| c.is_disconnected())
         {
             CloseReason::Stopping
         } else {

@@ -17,7 +17,7 @@ use super::feed::Feed;
 /// A client may send this much after the request whose event stream it reads, whoever sends that.
 pub(crate) const MAX_AHEAD_BYTES: usize = 8 * 1024;
 
-const GONE: u8 = 1;
+const DISCONNECTED: u8 = 1;
 const TIMED_OUT: u8 = 2;
 const FAILED: u8 = 4;
 
@@ -229,12 +229,12 @@ impl StreamState {
     }
 
     /// The peer has closed or reset the connection.
-    pub(crate) fn note_gone(&self) {
-        self.flags.fetch_or(GONE, Ordering::AcqRel);
+    pub(crate) fn note_disconnected(&self) {
+        self.flags.fetch_or(DISCONNECTED, Ordering::AcqRel);
     }
 
     /// Whether the peer has closed or reset the connection.
-    pub(crate) fn is_gone(&self) -> bool {
-        self.flags.load(Ordering::Acquire) & GONE != 0
+    pub(crate) fn is_disconnected(&self) -> bool {
+        self.flags.load(Ordering::Acquire) & DISCONNECTED != 0
     }
 }

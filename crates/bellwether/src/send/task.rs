@@ -251,7 +251,7 @@ impl<W: PollSocket + Unpin> Future for StreamTask<W> {
         };
         match result {
             Ok(()) => {}
-            Err(SendFailure::Disconnected) => self.stream_state.note_gone(),
+            Err(SendFailure::Disconnected) => self.stream_state.note_disconnected(),
             Err(SendFailure::TimedOut) => self.stream_state.note_timed_out(),
             Err(SendFailure::Internal) => self.stream_state.note_failed(),
         }

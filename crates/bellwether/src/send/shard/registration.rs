@@ -133,7 +133,7 @@ impl Shard {
     pub(super) fn abort(&mut self, id: ReaderId, failure: SendFailure) {
         if let Some(reader) = self.slots.get_mut(id) {
             match failure {
-                SendFailure::Disconnected => reader.stream_state.note_gone(),
+                SendFailure::Disconnected => reader.stream_state.note_disconnected(),
                 SendFailure::TimedOut => reader.stream_state.note_timed_out(),
                 SendFailure::Internal => reader.stream_state.note_failed(),
             }
