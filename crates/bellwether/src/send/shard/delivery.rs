@@ -16,7 +16,7 @@ use crate::send::chunk_writer::{LAST_CHUNK, SendFailure, WriteStatus, append_chu
 use crate::send::{Feed, shard::reader::Registrations};
 
 /// Members of a group that are looked at without a write count as one write.
-const LOOKS_PER_SEND: usize = 16;
+const CHECKS_PER_SEND: usize = 16;
 
 /// What one reader is sent at once. A body that has more is asked again later.
 const MAX_PIECE_BYTES: usize = 64 * 1024;
@@ -78,7 +78,7 @@ impl Shard {
         group.read(&mut self.buffers.reading);
         let feed = std::sync::Arc::clone(&group.feed);
         feed.window().set_now(now);
-        let mut looks = 0;
+        let mut checks = 0;
         while quota > 0 {
             // A reader that ends may take its group along.
             let Some(Some(group)) = self.groups.get_mut(token.index()) else {
@@ -91,15 +91,15 @@ impl Shard {
             if self.deliver_to(member, reading, &feed, now) {
                 quota -= 1;
             } else {
-                looks += 1;
-                quota -= usize::from(looks % LOOKS_PER_SEND == 0);
+                checks += 1;
+                quota -= usize::from(checks % CHECKS_PER_SEND == 0);
             }
         }
         if let Some(Some(group)) = self.groups.get_mut(token.index()) {
             if group.is_done() {
                 group.is_queued = false;
             } else {
-                self.news.push_back(token);
+                self.ready_groups.push_back(token);
             }
         }
         quota
@@ -234,7 +234,7 @@ impl Shard {
             self.drop_body(id);
             return match sent {
                 WriteStatus::All => self.close(id, now),
-                WriteStatus::Blocked => self.wait_for_socket(id),
+                WriteStatus::Blocked => self.await_writable(id),
             };
         }
         match sent {
@@ -249,7 +249,7 @@ impl Shard {
                 }
                 self.schedule(id);
             }
-            WriteStatus::Blocked => self.wait_for_socket(id),
+            WriteStatus::Blocked => self.await_writable(id),
         }
     }
 }

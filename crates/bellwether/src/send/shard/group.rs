@@ -33,7 +33,7 @@ pub(super) struct Group {
     /// The member that was served last.
     cursor: usize,
     /// This many members are still to be looked at in this round.
-    todo: usize,
+    remaining: usize,
     /// How often readers had been sent away when that was last looked at.
     kicks: u64,
 }
@@ -64,7 +64,7 @@ impl Group {
             has_news: false,
             reading: 0,
             cursor: 0,
-            todo: 0,
+            remaining: 0,
         }
     }
 
@@ -82,7 +82,7 @@ impl Group {
         let has_frames = !frames.is_empty();
         {
             let mut window = self.feed.window();
-            if self.todo == 0 || window.len() > 2 * MAX_READ_BYTES {
+            if self.remaining == 0 || window.len() > 2 * MAX_READ_BYTES {
                 window.clear(start);
             }
             if has_frames {
@@ -102,16 +102,16 @@ impl Group {
         let is_other = !matches!(found, Read::Frames | Read::CaughtUp);
         if has_frames || were_kicked || is_other {
             self.reading = self.reading.wrapping_add(1);
-            self.todo = self.members.len();
+            self.remaining = self.members.len();
         }
     }
 
     /// The next member of the round. `None` at its end.
     pub(super) fn next(&mut self) -> Option<Member> {
-        if self.todo == 0 {
+        if self.remaining == 0 {
             return None;
         }
-        self.todo -= 1;
+        self.remaining -= 1;
         self.cursor = match self.cursor.min(self.members.len()) {
             0 => self.members.len().checked_sub(1)?,
             cursor => cursor - 1,
@@ -121,7 +121,7 @@ impl Group {
 
     /// Whether nothing is left to do.
     pub(super) fn is_done(&self) -> bool {
-        self.todo == 0 && !self.has_news
+        self.remaining == 0 && !self.has_news
     }
 }
 

@@ -73,7 +73,7 @@ pub(crate) struct Shard {
     /// Streams that are still to be taken in.
     handovers: VecDeque<Handover>,
     /// Groups with something to do.
-    news: VecDeque<WatchToken>,
+    ready_groups: VecDeque<WatchToken>,
     /// Readers that are served on their own.
     queue: VecDeque<ReaderId>,
     stopping: Pin<Box<WaitForCancellationFutureOwned>>,
@@ -105,7 +105,7 @@ impl Shard {
             wheel: Wheel::new(now),
             timer: Box::pin(tokio::time::sleep_until(now)),
             handovers: VecDeque::new(),
-            news: VecDeque::new(),
+            ready_groups: VecDeque::new(),
             queue: VecDeque::new(),
             stopping: Box::pin(config.lifecycle.stopping()),
             cut: Box::pin(config.cut.clone().cancelled_owned()),
@@ -122,8 +122,8 @@ impl Shard {
     // --- The turn ---
 
     /// Takes in whatever has happened.
-    fn notice(&mut self, cx: &mut Context<'_>, now: Instant) -> io::Result<()> {
-        self.notice_items(cx, now);
+    fn collect_events(&mut self, cx: &mut Context<'_>, now: Instant) -> io::Result<()> {
+        self.take_mailbox(cx, now);
         if !self.is_stopping && self.stopping.as_mut().poll(cx).is_ready() {
             self.is_stopping = true;
             // Each body says when the stop ends it.
@@ -131,7 +131,7 @@ impl Shard {
                 self.enqueue(id);
             }
         }
-        self.notice_sockets(cx, now)?;
+        self.poll_sockets(cx, now)?;
         // First taken, then done: what is due again at once is done in the next turn.
         let mut due = Vec::new();
         while let Some(entry) = self.wheel.due(now) {
@@ -139,14 +139,14 @@ impl Shard {
         }
         for (tick, ids) in due {
             for id in ids {
-                self.remind(id, tick, now);
+                self.handle_deadline(id, tick, now);
             }
         }
-        self.notice_topics(cx);
+        self.poll_topics(cx);
         Ok(())
     }
 
-    fn notice_items(&mut self, cx: &mut Context<'_>, now: Instant) {
+    fn take_mailbox(&mut self, cx: &mut Context<'_>, now: Instant) {
         loop {
             let items = self.mailbox.take(cx.waker());
             if items.is_empty() {
@@ -165,34 +165,34 @@ impl Shard {
         }
     }
 
-    fn notice_sockets(&mut self, cx: &mut Context<'_>, now: Instant) -> io::Result<()> {
+    fn poll_sockets(&mut self, cx: &mut Context<'_>, now: Instant) -> io::Result<()> {
         /// Looks at the sockets in one turn.
-        const LOOKS: usize = 4;
+        const POLLS_PER_TURN: usize = 4;
         let mut events = std::mem::take(&mut self.buffers.events);
-        for look in 1..=LOOKS {
+        for poll in 1..=POLLS_PER_TURN {
             events.clear();
             if !self.poller.poll(cx, &mut events)? {
                 break;
             }
-            if look == LOOKS {
+            if poll == POLLS_PER_TURN {
                 cx.waker().wake_by_ref();
             }
             for event in &events {
-                self.look_at_socket(*event, now);
+                self.handle_socket_event(*event, now);
             }
         }
         self.buffers.events = events;
         Ok(())
     }
 
-    fn notice_topics(&mut self, cx: &mut Context<'_>) {
+    fn poll_topics(&mut self, cx: &mut Context<'_>) {
         let mut dirty = std::mem::take(&mut self.buffers.dirty);
         while self.watch.poll_dirty(cx, &mut dirty).is_ready() {
             for token in dirty.drain(..) {
                 if let Some(Some(group)) = self.groups.get_mut(token.index()) {
                     group.has_news = true;
                     if !std::mem::replace(&mut group.is_queued, true) {
-                        self.news.push_back(token);
+                        self.ready_groups.push_back(token);
                     }
                 }
             }
@@ -201,7 +201,7 @@ impl Shard {
     }
 
     /// Serves readers, as many as one turn may.
-    fn work(&mut self, now: Instant) {
+    fn serve_readers(&mut self, now: Instant) {
         let mut budget = SENDS_PER_TURN;
         while budget > 0 && self.has_work() {
             // Those that are queued again by what follows have their turn later.
@@ -212,7 +212,7 @@ impl Shard {
                 }
             }
             budget -= alone;
-            if let Some(token) = self.news.pop_front() {
+            if let Some(token) = self.ready_groups.pop_front() {
                 let quota = budget.min(SENDS_PER_GROUP);
                 let left = self.deliver(token, quota, now);
                 budget -= quota - left;
@@ -222,7 +222,7 @@ impl Shard {
 
     /// Whether a reader waits to be served.
     fn has_work(&self) -> bool {
-        !self.queue.is_empty() || !self.news.is_empty()
+        !self.queue.is_empty() || !self.ready_groups.is_empty()
     }
 
     /// Sets the timer to the next deadline.
@@ -249,12 +249,12 @@ impl Future for Shard {
             this.drop_all();
             return Poll::Ready(());
         }
-        if let Err(error) = this.notice(cx, now) {
+        if let Err(error) = this.collect_events(cx, now) {
             tracing::error!(%error, "the delivery engine cannot watch its sockets");
             this.fail_all();
             return Poll::Ready(());
         }
-        this.work(now);
+        this.serve_readers(now);
         if this.has_work() || !this.handovers.is_empty() {
             // A plain wake-up would be served before the runtime has looked at its sockets again.
             let _ = pin!(tokio::task::yield_now()).poll(cx);

@@ -12,7 +12,7 @@ use crate::send::chunk_writer::{LINGER, SendFailure, WriteStatus};
 
 impl Shard {
     /// The socket takes nothing more: it is watched until it does.
-    pub(super) fn wait_for_socket(&mut self, id: ReaderId) {
+    pub(super) fn await_writable(&mut self, id: ReaderId) {
         if let Some(reader) = self.slots.get_mut(id) {
             let was_watched = std::mem::replace(&mut reader.interests.writing, true);
             if !was_watched {
@@ -26,7 +26,7 @@ impl Shard {
         self.schedule(id);
     }
 
-    pub(super) fn look_at_socket(&mut self, event: SocketEvent, now: Instant) {
+    pub(super) fn handle_socket_event(&mut self, event: SocketEvent, now: Instant) {
         let id = event.id;
         let Some(reader) = self.slots.get_mut(id) else {
             return;
@@ -103,7 +103,7 @@ impl Shard {
     }
 
     /// Does what is due for a socket.
-    pub(super) fn remind(&mut self, id: ReaderId, tick: Tick, now: Instant) {
+    pub(super) fn handle_deadline(&mut self, id: ReaderId, tick: Tick, now: Instant) {
         let Some(reader) = self.slots.get_mut(id).filter(|reader| reader.alarm == tick) else {
             return;
         };
