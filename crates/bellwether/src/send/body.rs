@@ -191,7 +191,7 @@ impl EventBody {
         let now = Instant::now();
         if let Some(reason) = self.machine.stop(now, self.guard.lifecycle().plan(), out) {
             self.guard.close_for(reason);
-            self.retire();
+            self.stop_producer();
             return;
         }
         if out.len() < FRAME_BYTES
@@ -201,7 +201,7 @@ impl EventBody {
             return;
         }
         if self.awaits_id {
-            self.give_id(now, out);
+            self.write_open_event(now, out);
         }
         if out.is_empty() {
             self.machine.tick(now, out);
@@ -210,7 +210,7 @@ impl EventBody {
 
     /// Appends the event that tells the reader where it is, unless the stream has ended or the subscription does not
     /// know yet.
-    fn give_id(&mut self, now: Instant, out: &mut Vec<u8>) {
+    fn write_open_event(&mut self, now: Instant, out: &mut Vec<u8>) {
         let options = self.machine.options();
         let (Some(EventProducer::Subscription(subscription)), Some(name)) =
             (&self.producer, &options.open_name)
@@ -222,7 +222,7 @@ impl EventBody {
             let keep_alive = options.keep_alive.as_ref().map(|k| k.interval);
             write_opening(out, name, cursor.id(), keep_alive);
             self.awaits_id = false;
-            self.machine.gave(now);
+            self.machine.note_sent(now);
         }
     }
 
@@ -258,7 +258,7 @@ impl EventBody {
             self.machine.note_asked();
         }
         if out.len() > start {
-            self.machine.gave(now);
+            self.machine.note_sent(now);
             self.awaits_id = false;
         }
         self.guard.count(report.events, out.len() - start);
@@ -321,7 +321,7 @@ impl EventBody {
         if before.is_multiple_of(EVENTS_PER_LAG) {
             subscription.record_lag(slice.published);
         }
-        self.machine.gave(now);
+        self.machine.note_sent(now);
         self.awaits_id = false;
         *fed_in_batch = Some(poll_origin.batch());
         Some(slice)
@@ -421,7 +421,7 @@ impl EventBody {
     }
 
     /// Lets go of the source: nothing that it gives is sent any more.
-    fn retire(&mut self) {
+    fn stop_producer(&mut self) {
         if let Some(signal) = &self.signal {
             signal.signal_disconnect();
         }
@@ -513,7 +513,7 @@ impl Drop for EventBody {
     fn drop(&mut self) {
         let reason = self.reason_of_drop();
         self.guard.close_for(reason);
-        self.retire();
+        self.stop_producer();
         if let Some(stream_state) = &self.stream_state {
             stream_state.end_streaming();
         }

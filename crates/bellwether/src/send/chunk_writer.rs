@@ -146,7 +146,7 @@ impl<W: PollSocket> ChunkWriter<W> {
             return Ok(WriteStatus::All);
         };
         let (before, length) = (self.socket.taken(), unsent.bytes.len());
-        let is_out = loop {
+        let is_flushed = loop {
             let step = if unsent.bytes.is_empty() {
                 self.socket.poll_flush(cx).map_ok(|()| None)
             } else {
@@ -161,7 +161,7 @@ impl<W: PollSocket> ChunkWriter<W> {
                 Poll::Pending => break false,
             }
         };
-        if is_out {
+        if is_flushed {
             self.unsent = None;
             return Ok(WriteStatus::All);
         }

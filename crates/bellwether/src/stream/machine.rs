@@ -42,7 +42,7 @@ enum StreamPhase {
     Open,
     /// The error is told. The cut comes when it is due, or earlier once the error is known to have left.
     Failing {
-        is_out: bool,
+        is_flushed: bool,
     },
     Ended(StreamEnd),
 }
@@ -129,7 +129,7 @@ impl Machine {
                     && let Some(keep_alive) = &self.options.keep_alive
                 {
                     out.extend_from_slice(&keep_alive.bytes);
-                    self.put_off_keep_alive(now);
+                    self.reset_keep_alive(now);
                 }
             }
             StreamPhase::Failing { .. } if self.is_due(now) => {
@@ -164,7 +164,7 @@ impl Machine {
         self.due_at.is_some_and(|at| at <= now)
     }
 
-    fn put_off_keep_alive(&mut self, now: Instant) {
+    fn reset_keep_alive(&mut self, now: Instant) {
         let keep_alive = self.options.keep_alive.as_ref();
         self.due_at = keep_alive.and_then(|k| now.checked_add(k.interval.max(MIN_KEEP_ALIVE)));
     }
@@ -172,8 +172,8 @@ impl Machine {
     // --- What the source did ---
 
     /// The source gave bytes, which put the next keep-alive off.
-    pub(crate) fn gave(&mut self, now: Instant) {
-        self.put_off_keep_alive(now);
+    pub(crate) fn note_sent(&mut self, now: Instant) {
+        self.reset_keep_alive(now);
     }
 
     /// The generator asked whether a stop has begun.
@@ -212,7 +212,7 @@ impl Machine {
             }
             ProducerOutcome::Failed(error) => {
                 self.options.write_error(error, out);
-                self.phase = StreamPhase::Failing { is_out: false };
+                self.phase = StreamPhase::Failing { is_flushed: false };
                 self.due_at = Some(now + ERROR_FLUSH_WAIT + ERROR_READ_WAIT);
                 CloseReason::Error
             }
@@ -223,13 +223,13 @@ impl Machine {
 
     /// Whether the end waits until everything given so far has left.
     pub(crate) fn awaits_flush(&self) -> bool {
-        self.phase == StreamPhase::Failing { is_out: false }
+        self.phase == StreamPhase::Failing { is_flushed: false }
     }
 
     /// Everything given so far has left.
     pub(crate) fn flushed(&mut self, now: Instant) {
         if self.awaits_flush() {
-            self.phase = StreamPhase::Failing { is_out: true };
+            self.phase = StreamPhase::Failing { is_flushed: true };
             self.due_at = Some(now + ERROR_READ_WAIT);
         }
     }

@@ -108,7 +108,7 @@ impl Simulation {
                 self.pass(Duration::from_millis(millis.into()), &mut out)
             }
             SimulationInput::Gives if is_open => {
-                self.machine.gave(self.now);
+                self.machine.note_sent(self.now);
                 self.last = self.now;
             }
             SimulationInput::Asks if is_open => self.machine.note_asked(),

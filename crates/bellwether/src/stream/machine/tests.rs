@@ -32,7 +32,7 @@ fn a_keep_alive_is_due_when_nothing_was_sent_for_the_interval() {
     let mut machine = machine(start);
     assert_eq!(machine.deadline(None), Some(start + SECOND * 15));
     assert_eq!(tick(&mut machine, start + SECOND * 14), "");
-    machine.gave(start + SECOND * 14);
+    machine.note_sent(start + SECOND * 14);
     assert_eq!(tick(&mut machine, start + SECOND * 20), "");
     assert_eq!(tick(&mut machine, start + SECOND * 29), ":\n");
     assert_eq!(machine.deadline(None), Some(start + SECOND * 44));
@@ -103,7 +103,7 @@ fn an_interval_beyond_every_clock_is_no_keep_alive_and_no_panic() {
     let options = StreamDefaults::new().keep_alive(Duration::MAX).options();
     let mut machine = Machine::new(options, start, 1.0, 0.5);
     assert_eq!(machine.deadline(None), None);
-    machine.gave(start);
+    machine.note_sent(start);
     assert_eq!(machine.deadline(None), None);
     let plan = DrainPlan {
         began: start,
