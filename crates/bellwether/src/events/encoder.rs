@@ -10,7 +10,7 @@ use futures_core::Stream;
 use pin_project_lite::pin_project;
 
 use super::item::{EventBuffer, IntoEvent};
-use crate::lifecycle::take_asked;
+use crate::lifecycle::take_stop_checked;
 use crate::send::{EventEncoder, EventProducer, FillReport, FillStatus};
 
 /// The source of any stream of a handler; a subscription stays what it is.
@@ -48,7 +48,7 @@ where
     ) -> FillReport {
         let mut stream = self.project().stream;
         let mut events = 0;
-        take_asked();
+        take_stop_checked();
         let status = loop {
             if out.len() >= limit {
                 break FillStatus::Full;
@@ -65,7 +65,7 @@ where
         FillReport {
             status,
             events,
-            asked: take_asked(),
+            stop_checked: take_stop_checked(),
         }
     }
 

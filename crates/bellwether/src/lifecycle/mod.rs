@@ -11,7 +11,7 @@ mod stopping;
 mod streams;
 
 pub(crate) use disconnect::{DisconnectSignal, DisconnectWatcher, WeakDisconnectSignal};
-pub(crate) use scope::{Scoped, take_asked};
+pub(crate) use scope::{Scoped, take_stop_checked};
 pub use signals::shutdown_signal;
 pub(crate) use signals::{first_signal, watch_signals};
 pub(crate) use stopping::{DrainPlan, Lifecycle, after};

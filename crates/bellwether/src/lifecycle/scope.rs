@@ -14,7 +14,7 @@ use super::Lifecycle;
 
 thread_local! {
     static CURRENT: RefCell<Option<Lifecycle>> = const { RefCell::new(None) };
-    static ASKED: Cell<bool> = const { Cell::new(false) };
+    static STOP_CHECKED: Cell<bool> = const { Cell::new(false) };
 }
 
 /// The lifecycle of the server whose task is being polled, or the process's own.
@@ -25,15 +25,15 @@ pub(super) fn current() -> Lifecycle {
 }
 
 /// Notes that the running code asked whether a stop has begun.
-pub(super) fn note_asked() {
-    ASKED.set(true);
+pub(super) fn note_stop_checked() {
+    STOP_CHECKED.set(true);
 }
 
 /// Whether the question was asked since the last call.
 ///
 /// A generator that asks is trusted to end by itself; the body looks here after each poll.
-pub(crate) fn take_asked() -> bool {
-    ASKED.take()
+pub(crate) fn take_stop_checked() -> bool {
+    STOP_CHECKED.take()
 }
 
 pin_project! {

@@ -29,7 +29,7 @@ use super::{Scoped, Streams, scope};
 /// ```
 #[must_use]
 pub fn is_stopping() -> bool {
-    scope::note_asked();
+    scope::note_stop_checked();
     scope::current().is_stopping()
 }
 
@@ -48,7 +48,7 @@ pub fn is_stopping() -> bool {
 /// # }
 /// ```
 pub fn stopping() -> Stopping {
-    scope::note_asked();
+    scope::note_stop_checked();
     Stopping {
         stopped: scope::current().stopping(),
     }
@@ -68,7 +68,7 @@ impl Future for Stopping {
     type Output = ();
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
-        scope::note_asked();
+        scope::note_stop_checked();
         self.project().stopped.poll(cx)
     }
 }

@@ -252,10 +252,10 @@ impl EventBody {
         let report = polled.unwrap_or_else(|panic| FillReport {
             status: FillStatus::Failed(panic_error(&*panic)),
             events: 0,
-            asked: false,
+            stop_checked: false,
         });
-        if report.asked {
-            self.machine.note_asked();
+        if report.stop_checked {
+            self.machine.note_stop_checked();
         }
         if out.len() > start {
             self.machine.note_sent(now);

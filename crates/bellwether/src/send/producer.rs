@@ -32,7 +32,7 @@ pub(crate) struct FillReport {
     /// Events appended to the buffer.
     pub(crate) events: u64,
     /// Whether the generator asked whether a stop has begun.
-    pub(crate) asked: bool,
+    pub(crate) stop_checked: bool,
 }
 
 /// A stream of items that encode themselves. One virtual call fills a whole buffer.
@@ -105,7 +105,7 @@ impl EventProducer {
         FillReport {
             status,
             events,
-            asked: false,
+            stop_checked: false,
         }
     }
 }

@@ -29,7 +29,7 @@ pub(crate) struct Machine {
     options: Arc<StreamOptions>,
     phase: StreamPhase,
     /// The generator asks whether a stop has begun, so it is trusted to end by its own decision.
-    asks: bool,
+    checks_stop: bool,
     /// This stream's place in the drain window, in 0..1.
     share: f32,
     /// When the next keep-alive is due, or the cut of a stream that has failed. One field, since ten thousand streams
@@ -79,7 +79,7 @@ impl Machine {
         Self {
             options,
             phase: StreamPhase::Open,
-            asks: false,
+            checks_stop: false,
             share,
             due_at,
         }
@@ -153,7 +153,7 @@ impl Machine {
 
     /// When the stop ends this stream.
     fn stop_moment(&self, plan: &DrainPlan) -> Instant {
-        if self.asks || self.options.on_stop == OnStop::LetFinish {
+        if self.checks_stop || self.options.on_stop == OnStop::LetFinish {
             plan.last_moment()
         } else {
             plan.moment(self.share)
@@ -177,8 +177,8 @@ impl Machine {
     }
 
     /// The generator asked whether a stop has begun.
-    pub(crate) fn note_asked(&mut self) {
-        self.asks = true;
+    pub(crate) fn note_stop_checked(&mut self) {
+        self.checks_stop = true;
     }
 
     /// The source is done. Appends what the client is told, and returns the reason of the end.
@@ -198,7 +198,7 @@ impl Machine {
                 }
                 end.reason
             }
-            ProducerOutcome::Ended if self.asks && plan.is_some() => {
+            ProducerOutcome::Ended if self.checks_stop && plan.is_some() => {
                 if let Some(delay) = of_plan() {
                     write_retry(out, delay);
                 }

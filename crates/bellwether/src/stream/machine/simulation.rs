@@ -111,7 +111,7 @@ impl Simulation {
                 self.machine.note_sent(self.now);
                 self.last = self.now;
             }
-            SimulationInput::Asks if is_open => self.machine.note_asked(),
+            SimulationInput::Asks if is_open => self.machine.note_stop_checked(),
             SimulationInput::Ends if is_open => {
                 self.producer_is_done(ProducerOutcome::Ended, &mut out)
             }

@@ -60,7 +60,7 @@ fn a_stop_ends_a_stream_at_its_share_of_the_window_and_says_when_to_come_back() 
 fn a_generator_that_asks_has_until_the_window_closes() {
     let start = Instant::now();
     let mut machine = machine(start);
-    machine.note_asked();
+    machine.note_stop_checked();
     let plan = plan(start);
     let mut out = Vec::new();
     assert_eq!(
