@@ -254,7 +254,7 @@ impl Prepared {
         let (notice, window) = (drain.notice, drain.window);
         let stop = async {
             stop.await;
-            lifecycle.retire();
+            lifecycle.mark_unready();
             tokio::time::sleep(notice).await;
         };
         let server = Server {

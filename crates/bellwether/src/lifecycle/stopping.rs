@@ -119,7 +119,7 @@ pub(crate) struct Lifecycle(Arc<LifecycleInner>);
 
 #[derive(Debug)]
 struct LifecycleInner {
-    retired: AtomicBool,
+    is_unready: AtomicBool,
     stopping: CancellationToken,
     plan: OnceLock<DrainPlan>,
     tracker: TaskTracker,
@@ -135,7 +135,7 @@ impl Lifecycle {
     /// A lifecycle of its own, for one server.
     pub(crate) fn new() -> Self {
         Self(Arc::new(LifecycleInner {
-            retired: AtomicBool::new(false),
+            is_unready: AtomicBool::new(false),
             stopping: CancellationToken::new(),
             plan: OnceLock::new(),
             tracker: TaskTracker::new(),
@@ -165,13 +165,13 @@ impl Lifecycle {
     }
 
     /// From now on the server says that it is not ready.
-    pub(crate) fn retire(&self) {
-        self.0.retired.store(true, Ordering::Release);
+    pub(crate) fn mark_unready(&self) {
+        self.0.is_unready.store(true, Ordering::Release);
     }
 
     /// Whether new clients are welcome.
     pub(crate) fn is_ready(&self) -> bool {
-        !self.0.retired.load(Ordering::Acquire)
+        !self.0.is_unready.load(Ordering::Acquire)
     }
 
     /// Begins the stop. The first call counts; its plan holds.
@@ -181,7 +181,7 @@ impl Lifecycle {
             window,
             streams: self.streams().open(),
         });
-        self.retire();
+        self.mark_unready();
         self.0.stopping.cancel();
         plan
     }
