@@ -153,7 +153,7 @@ impl Transport for HyperTransport {
 
 async fn send_http1(io: Io, request: Request<Bytes>) -> Result<Response<Body>, TransportError> {
     let request = with_origin_form(request)?;
-    let (mut sender, connection) = shake_hands(io).await?;
+    let (mut sender, connection) = handshake(io).await?;
     let mut connection = Some(Box::pin(connection));
     let mut sending = std::pin::pin!(sender.send_request(request));
     let response = std::future::poll_fn(|cx| {
@@ -165,7 +165,7 @@ async fn send_http1(io: Io, request: Request<Bytes>) -> Result<Response<Body>, T
     Ok(response.map(|body| Body::new(DrivenBody { connection, body })))
 }
 
-pub(super) async fn shake_hands(
+pub(super) async fn handshake(
     io: Io,
 ) -> Result<(http1::SendRequest<Full<Bytes>>, Http1Connection), TransportError> {
     let mut builder = http1::Builder::new();

@@ -18,7 +18,7 @@ use hyper::client::conn::http1::SendRequest;
 use tokio::time::Instant;
 
 use super::TransportError;
-use super::hyper::{Http1Connection, HyperTransport, drive, shake_hands, with_origin_form};
+use super::hyper::{Http1Connection, HyperTransport, drive, handshake, with_origin_form};
 use crate::location::origin;
 
 /// Servers close idle connections after seconds, and a request that meets that close may be lost without anybody knowing
@@ -112,7 +112,7 @@ impl PersistentConnection {
         origin: String,
     ) -> Result<OpenConnection, TransportError> {
         let (io, _) = self.transport.clone().connect(url).await?;
-        let (sender, connection) = shake_hands(io).await?;
+        let (sender, connection) = handshake(io).await?;
         Ok(OpenConnection {
             origin,
             sender,

@@ -125,7 +125,7 @@ impl Connection {
     }
 
     /// A connection whose first answer was an event stream that has ended; `ahead` has come since.
-    fn again(
+    fn reused(
         shared: Arc<ServerContext>,
         transport: Transport,
         ahead: Vec<u8>,
@@ -163,14 +163,14 @@ impl Connection {
 }
 
 /// Goes on with a connection that an event stream has given back.
-pub(super) fn spawn_again(
+pub(super) fn spawn_reused(
     shared: &Arc<ServerContext>,
     transport: Transport,
     ahead: Vec<u8>,
     peer: Option<std::net::SocketAddr>,
     permit: Permit,
 ) {
-    let connection = Connection::again(Arc::clone(shared), transport, ahead, peer, permit);
+    let connection = Connection::reused(Arc::clone(shared), transport, ahead, peer, permit);
     let lifecycle = &shared.lifecycle;
     lifecycle.tracker().spawn(lifecycle.scope(connection));
 }
@@ -273,7 +273,7 @@ impl Connection {
             match this.stage {
                 #[cfg(feature = "tls")]
                 Stage::Handshake((accept, _)) => match ready!(accept.as_mut().poll(cx)) {
-                    Ok(stream) => this.stage.secured(stream, this.shared, this.state),
+                    Ok(stream) => this.stage.start_tls(stream, this.shared, this.state),
                     Err(error) => {
                         return Poll::Ready(ConnectionEnd::Failed(ConnectionError::Io(error)));
                     }
@@ -287,7 +287,7 @@ impl Connection {
                 Stage::Http1(http1) => {
                     let polled = Pin::new(http1).poll(cx);
                     if let Some(detached) = this.state.take_detached() {
-                        return Poll::Ready(this.stage.take_apart(detached));
+                        return Poll::Ready(this.stage.detach_stream(detached));
                     }
                     match ready!(polled) {
                         Ok(()) if this.state.has_upgraded() => *this.stage = Stage::Upgraded,
@@ -350,7 +350,7 @@ impl Stage {
         state: &Arc<ConnectionState>,
     ) {
         if let Self::Opening(io) = std::mem::replace(self, Self::Ended) {
-            let io = TokioIo::new(io.speaks(protocol));
+            let io = TokioIo::new(io.with_protocol(protocol));
             let requests = ConnectionService::new(Arc::clone(shared), Arc::clone(state));
             *self = match protocol {
                 Protocol::Http1 => {
@@ -373,7 +373,7 @@ impl Stage {
 
     /// Goes on over TLS, with the protocol that was negotiated, if one was.
     #[cfg(feature = "tls")]
-    fn secured(
+    fn start_tls(
         &mut self,
         stream: tokio_rustls::server::TlsStream<Socket>,
         shared: &Arc<ServerContext>,
@@ -391,7 +391,7 @@ impl Stage {
     }
 
     /// Takes the socket from hyper, which has written all that it was given.
-    fn take_apart(&mut self, detached: Box<Detached>) -> ConnectionEnd {
+    fn detach_stream(&mut self, detached: Box<Detached>) -> ConnectionEnd {
         let Self::Http1(http1) = std::mem::replace(self, Self::Ended) else {
             return ConnectionEnd::Done;
         };

@@ -113,7 +113,7 @@ impl Io {
     }
 
     /// Settles the protocol that the client speaks.
-    pub(super) fn speaks(mut self, protocol: Protocol) -> Self {
+    pub(super) fn with_protocol(mut self, protocol: Protocol) -> Self {
         self.protocol = protocol;
         self
     }
@@ -191,7 +191,7 @@ impl Io {
     }
 
     /// Notes what came of a write or a flush. `all` says that success means: nothing is left.
-    fn wrote<T>(
+    fn note_write<T>(
         &mut self,
         result: Poll<io::Result<T>>,
         all: bool,
@@ -279,7 +279,7 @@ impl AsyncWrite for Io {
         let this = self.get_mut();
         this.check_upgraded(Direction::Write, cx)?;
         let result = Pin::new(&mut this.transport).poll_write(cx, buf);
-        this.wrote(result, false, cx)
+        this.note_write(result, false, cx)
     }
 
     fn poll_write_vectored(
@@ -290,7 +290,7 @@ impl AsyncWrite for Io {
         let this = self.get_mut();
         this.check_upgraded(Direction::Write, cx)?;
         let result = Pin::new(&mut this.transport).poll_write_vectored(cx, bufs);
-        this.wrote(result, false, cx)
+        this.note_write(result, false, cx)
     }
 
     fn is_write_vectored(&self) -> bool {
@@ -301,7 +301,7 @@ impl AsyncWrite for Io {
         let this = self.get_mut();
         this.check_upgraded(Direction::Write, cx)?;
         let result = Pin::new(&mut this.transport).poll_flush(cx);
-        ready!(this.wrote(result, true, cx))?;
+        ready!(this.note_write(result, true, cx))?;
         this.state.note_flushed();
         Poll::Ready(this.watch(cx))
     }
@@ -311,7 +311,7 @@ impl AsyncWrite for Io {
         this.check_upgraded(Direction::Write, cx)?;
         if this.linger.is_none() {
             let result = Pin::new(&mut this.transport).poll_shutdown(cx);
-            ready!(this.wrote(result, true, cx))?;
+            ready!(this.note_write(result, true, cx))?;
         }
         if this.protocol == Protocol::Http1 && !this.state.is_request_read() {
             ready!(this.poll_linger(cx));

@@ -123,7 +123,7 @@ impl Server {
                 write_stall: self.timeouts.write_stall,
                 give_back: Box::new(move |returned| {
                     if let Some(shared) = back.upgrade() {
-                        streaming::take_back(&shared, returned);
+                        streaming::resume_connection(&shared, returned);
                     }
                 }),
             }),

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use super::ServerContext;
-use super::connection::spawn_again;
+use super::connection::spawn_reused;
 use super::connection_state::{ConnectionState, Detached};
 use super::io::Io;
 #[cfg(target_os = "linux")]
@@ -92,7 +92,7 @@ fn spawn(
         if let Some((transport, ahead)) = task.await
             && !shared.lifecycle.is_stopping()
         {
-            spawn_again(&shared, transport, ahead.into(), peer, permit);
+            spawn_reused(&shared, transport, ahead.into(), peer, permit);
         }
     };
     lifecycle.tracker().spawn(lifecycle.scope(run));
@@ -100,7 +100,7 @@ fn spawn(
 
 /// Goes on with a connection that the delivery engine has given back.
 #[cfg(target_os = "linux")]
-pub(super) fn take_back(shared: &Arc<ServerContext>, returned: ReturnedConnection) {
+pub(super) fn resume_connection(shared: &Arc<ServerContext>, returned: ReturnedConnection) {
     let ReturnedConnection {
         socket,
         permit,
@@ -110,7 +110,7 @@ pub(super) fn take_back(shared: &Arc<ServerContext>, returned: ReturnedConnectio
         return;
     }
     match Transport::from_shard(socket) {
-        Ok((transport, peer)) => spawn_again(shared, transport, ahead, peer, permit),
+        Ok((transport, peer)) => spawn_reused(shared, transport, ahead, peer, permit),
         Err(error) => tracing::debug!(%error, "a connection cannot go on after its stream"),
     }
 }
