@@ -1,4 +1,4 @@
-//! From what a handler streams to a source: its items are encoded as they come, and a subscription stays one.
+//! From what a handler streams to a producer: its items are encoded as they come, and a subscription stays one.
 
 use std::any::{Any, TypeId};
 use std::pin::Pin;
@@ -13,7 +13,7 @@ use super::item::{EventBuffer, IntoEvent};
 use crate::lifecycle::take_stop_checked;
 use crate::send::{EventEncoder, EventProducer, FillReport, FillStatus};
 
-/// The source of any stream of a handler; a subscription stays what it is.
+/// The producer of any stream of a handler; a subscription stays what it is.
 pub(super) fn producer_of<S>(stream: S) -> EventProducer
 where
     S: Stream + Send + 'static,

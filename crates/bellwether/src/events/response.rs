@@ -335,7 +335,7 @@ impl Overrides {
 pub(super) enum Pending {
     /// As the handler gave them.
     EventProducer(EventProducer, Overrides),
-    /// Completed by an exchange.
+    /// Completed by an event request.
     Body(EventBody),
 }
 
@@ -361,7 +361,7 @@ impl PendingEvents {
 }
 
 /// The only body of ours that goes into a response: events, or the place where they are found when it is first polled,
-/// completed by an exchange, or, under a foreign router, as the handler gave them.
+/// completed by an event request, or, under a foreign router, as the handler gave them.
 #[expect(
     clippy::large_enum_variant,
     reason = "events are the usual case, a box of their own would cost more"

@@ -1,7 +1,7 @@
 //! Whether the client of one request is still there, and whether anybody wants to know.
 //!
 //! The body of a response owns the [`DisconnectSignal`]; a `Request` that a handler keeps holds an
-//! [`DisconnectWatcher`]. When the client leaves and an asker exists, the generator gets a bounded moment for
+//! [`DisconnectWatcher`]. When the client leaves and a watcher exists, the generator gets a bounded moment for
 //! its clean-up; without one it is dropped where it stands.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -33,7 +33,7 @@ impl DisconnectSignal {
     }
 }
 
-/// The way from a request's extensions to its presence, without keeping it alive.
+/// The way from a request's extensions to its disconnect signal, without keeping it alive.
 #[derive(Debug, Clone)]
 pub(crate) struct WeakDisconnectSignal(Weak<DisconnectSignal>);
 
@@ -43,7 +43,7 @@ impl WeakDisconnectSignal {
         Self(Arc::downgrade(signal))
     }
 
-    /// The presence, while the request is being answered.
+    /// The signal, while the request is being answered.
     pub(crate) fn upgrade(&self) -> Option<Arc<DisconnectSignal>> {
         self.0.upgrade()
     }
@@ -54,7 +54,7 @@ impl WeakDisconnectSignal {
 pub(crate) struct DisconnectWatcher(Arc<DisconnectSignal>);
 
 impl DisconnectWatcher {
-    /// An asker about `signal`.
+    /// A watcher of `signal`.
     pub(crate) fn new(signal: Arc<DisconnectSignal>) -> Self {
         signal.watchers.fetch_add(1, Ordering::AcqRel);
         Self(signal)

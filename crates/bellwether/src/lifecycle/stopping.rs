@@ -42,7 +42,7 @@ pub fn is_stopping() -> bool {
 /// # async fn work() {}
 /// # async fn generator() {
 /// tokio::select! {
-///     () = bellwether::stopping() => { /* say goodbye */ }
+///     () = bellwether::stopping() => { /* send the last event */ }
 ///     () = work() => {}
 /// }
 /// # }

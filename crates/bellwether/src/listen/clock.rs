@@ -53,14 +53,14 @@ impl ExpiredTimeout {
     }
 }
 
-/// How long a client may take to answer an HTTP/2 goodbye; a second is many round trips.
+/// How long a client may take to answer HTTP/2 GOAWAY; a second is many round trips.
 const GOAWAY_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// What one connection is doing and since when.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct ConnectionClock {
     phase: ConnectionPhase,
-    /// Since when the socket takes nothing of what it was offered.
+    /// Since when the socket takes nothing of what was written to it.
     stalled: Option<Instant>,
 }
 

@@ -233,7 +233,7 @@ impl Connection {
                 continue;
             }
             match ready!(self.as_mut().poll_timeout(cx)) {
-                // HTTP/2 says goodbye first: the client may just be sending its next request.
+                // HTTP/2 sends GOAWAY first: the client may be sending its next request.
                 ExpiredTimeout::Idle if matches!(self.stage, Stage::Http2(_)) => {
                     let this = self.as_mut().project();
                     *this.has_shut_down = true;

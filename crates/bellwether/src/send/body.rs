@@ -1,4 +1,4 @@
-//! The body of one event stream: a source, the rules of the stream, and its account, as HTTP polls them.
+//! The body of one event stream: a producer, the rules of the stream, and its account, as HTTP polls them.
 //!
 //! It is the innermost body. Layers may wrap it, and whoever sends the response polls it through them: hyper, another
 //! server, or one of our own drivers. A shard says so by an [`ShardAttachment`]; it then keeps the body's
@@ -30,7 +30,7 @@ use crate::stream::{
     write_opening, write_retry,
 };
 
-/// A frame is handed over when it holds this many bytes or the source waits.
+/// A frame is handed over when it holds this many bytes or the producer waits.
 const FRAME_BYTES: usize = 16 * 1024;
 
 /// The time from publish to body is noted for one in this many events of a feed.
@@ -87,7 +87,7 @@ enum Driver {
     /// A shard.
     Shard {
         attachment: ShardAttachment,
-        /// The visit in which a poll took everything that the feed had: nothing else follows in that visit.
+        /// The batch in which a poll took everything that the feed had: nothing else follows in that batch.
         fed_in_batch: Option<PollBatch>,
     },
 }
@@ -130,11 +130,11 @@ impl EventBody {
         }
     }
 
-    /// Polls the source until it has given something, at most for the head's wait.
+    /// Polls the producer until it has given something, at most for the head's wait.
     ///
     /// # Errors
     ///
-    /// The source failed before its first event: the response can still have a real status.
+    /// The producer failed before its first event: the response can still have a real status.
     pub(crate) async fn prime(&mut self) -> Result<(), BoxError> {
         // A subscription has no early error to tell.
         if let Some(EventProducer::Subscription(_)) = self.producer {
@@ -226,7 +226,7 @@ impl EventBody {
         }
     }
 
-    /// Appends what the source has ready. An error that ended the source is returned.
+    /// Appends what the producer has ready. An error that ended the producer is returned.
     fn fill(&mut self, cx: &mut Context<'_>, now: Instant, out: &mut Vec<u8>) -> Option<BoxError> {
         let producer = self.producer.as_mut()?;
         let is_watched = matches!(self.driver, Driver::Shard { .. });
@@ -278,7 +278,7 @@ impl EventBody {
         None
     }
 
-    /// The source has failed: tell it in band, then cut.
+    /// The producer has failed: tell it in band, then cut.
     fn fail(&mut self, error: &BoxError, now: Instant, out: &mut Vec<u8>) {
         self.log_failure(error);
         let plan = self.guard.lifecycle().plan();
@@ -327,8 +327,8 @@ impl EventBody {
         Some(slice)
     }
 
-    /// Whether a poll of the same visit took all that a feed had, which is then all there is. What is read later than
-    /// that is brought by another visit.
+    /// Whether a poll of the same batch took all that a feed had, which is then all there is. What is read later than
+    /// that is brought by another batch.
     fn was_fed(&self) -> bool {
         match &self.driver {
             Driver::Shard {
@@ -411,7 +411,7 @@ impl EventBody {
 
     // --- The end ---
 
-    /// The source is at its end: it needs no moment for its clean-up.
+    /// The producer is at its end: it needs no moment for its clean-up.
     fn drop_producer(&mut self) {
         let producer = self.producer.take();
         // A hook of the application may run here; its panic must not become another stream's.
@@ -420,7 +420,7 @@ impl EventBody {
         }
     }
 
-    /// Lets go of the source: nothing that it gives is sent any more.
+    /// Lets go of the producer: nothing that it gives is sent any more.
     fn stop_producer(&mut self) {
         if let Some(signal) = &self.signal {
             signal.signal_disconnect();

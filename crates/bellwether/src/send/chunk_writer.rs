@@ -20,12 +20,12 @@ pub(crate) const MAX_DISCARDED_BYTES: usize = 1 << 20;
 /// would make the end a reset, which can overtake the last event.
 pub(crate) const LINGER: Duration = Duration::from_secs(1);
 
-/// A connected socket, perhaps under TLS, as an outlet uses it.
+/// A connected socket, perhaps under TLS, as a chunk writer uses it.
 pub(crate) trait PollSocket {
     /// Takes bytes to be sent.
     fn poll_write(&mut self, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>>;
 
-    /// Ready when the socket has taken everything that the wire took.
+    /// Ready when the socket has taken everything that was written.
     fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>>;
 
     /// Reads what the client has sent; zero at its end.
@@ -34,8 +34,8 @@ pub(crate) trait PollSocket {
     /// Ends our side, in good order.
     fn poll_shutdown(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>>;
 
-    /// Bytes that the socket has taken so far, where the wire has a buffer of its own: what only that took is no
-    /// progress. `None` where the socket takes what the wire takes.
+    /// Bytes that the socket has taken so far, where TLS has a buffer of its own: what only that took is no
+    /// progress. `None` where there is no such buffer.
     fn taken(&self) -> Option<u64> {
         None
     }

@@ -12,15 +12,15 @@ use crate::stream::{CloseReason, StreamError, SubscriptionEnd};
 /// How one filling of a buffer ended.
 #[derive(Debug)]
 pub(crate) enum FillStatus {
-    /// The source waits; it will wake the task.
+    /// The producer waits; it will wake the task.
     Waiting,
     /// The buffer holds enough; there may be more at once.
     Full,
-    /// The source has come to its end.
+    /// The producer has come to its end.
     Ended,
-    /// The subscription behind the source was closed.
+    /// The subscription behind the producer was closed.
     Closed(SubscriptionEnd),
-    /// The source has failed; it is not polled again.
+    /// The producer has failed; it is not polled again.
     Failed(StreamError),
 }
 

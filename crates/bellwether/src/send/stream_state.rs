@@ -87,12 +87,12 @@ impl PollOrigin {
     /// No waker has its data there.
     const NO_WAKER: usize = usize::MAX;
 
-    /// A visit to a body begins.
+    /// A batch of polls begins.
     pub(crate) fn begin_batch(&self) {
         self.batches.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// The visit that lasts.
+    /// The present batch.
     pub(crate) fn batch(&self) -> PollBatch {
         PollBatch(self.batches.load(Ordering::Relaxed))
     }

@@ -41,7 +41,7 @@ pub(crate) struct StreamTaskConfig<W> {
     pub(crate) cut: WaitForCancellationFutureOwned,
 }
 
-/// A stream and its socket. Resolves to the wire and what was read of the next request, if the response is complete and
+/// A stream and its socket. Resolves to the socket and what was read of the next request, if the response is complete and
 /// the connection may be used again.
 pub(crate) struct StreamTask<W> {
     writer: Option<ChunkWriter<W>>,

@@ -4,7 +4,7 @@ use std::any::Any;
 use std::error::Error;
 use std::fmt;
 
-/// The error of a source.
+/// The error of a producer.
 pub(crate) type StreamError = Box<dyn Error + Send + Sync>;
 
 /// The error of a generator that panicked.

@@ -20,7 +20,7 @@ const ERROR_FLUSH_WAIT: Duration = Duration::from_millis(100);
 /// has not yet handed to the page.
 const ERROR_READ_WAIT: Duration = Duration::from_millis(100);
 
-/// No stream beats more often, whatever its interval: without a bound one of zero would fill the socket.
+/// The shortest interval between two keep-alives, whatever was asked for: an interval of zero would fill the socket.
 const MIN_KEEP_ALIVE: Duration = Duration::from_millis(10);
 
 /// The state of one stream.
@@ -56,7 +56,7 @@ pub(crate) enum StreamEnd {
     Cut,
 }
 
-/// What became of the source of events.
+/// What became of the producer of events.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum ProducerOutcome<'a> {
     /// It came to its end.
@@ -90,7 +90,7 @@ impl Machine {
         &self.options
     }
 
-    /// Whether the source is still to be asked.
+    /// Whether the producer is still to be asked.
     pub(crate) fn is_open(&self) -> bool {
         self.phase == StreamPhase::Open
     }
@@ -105,7 +105,7 @@ impl Machine {
 
     // --- Time ---
 
-    /// Ends the stream if the stop has come to it, before the source is asked. Returns the reason if it did.
+    /// Ends the stream if the stop has come to it, before the producer is asked. Returns the reason if it did.
     pub(crate) fn stop(
         &mut self,
         now: Instant,
@@ -121,7 +121,7 @@ impl Machine {
         Some(CloseReason::Stopping)
     }
 
-    /// Appends the keep-alive if it is due. For a stream whose source has nothing.
+    /// Appends the keep-alive if it is due. For a stream whose producer has nothing.
     pub(crate) fn tick(&mut self, now: Instant, out: &mut Vec<u8>) {
         match self.phase {
             StreamPhase::Open => {
@@ -139,7 +139,7 @@ impl Machine {
         }
     }
 
-    /// When something is due next. `None` if only the source, the client or a stop can change anything.
+    /// When something is due next. `None` if only the producer, the client or a stop can change anything.
     pub(crate) fn deadline(&self, plan: Option<&DrainPlan>) -> Option<Instant> {
         match self.phase {
             StreamPhase::Open => {
@@ -169,9 +169,9 @@ impl Machine {
         self.due_at = keep_alive.and_then(|k| now.checked_add(k.interval.max(MIN_KEEP_ALIVE)));
     }
 
-    // --- What the source did ---
+    // --- What the producer did ---
 
-    /// The source gave bytes, which put the next keep-alive off.
+    /// The producer gave bytes, which put the next keep-alive off.
     pub(crate) fn note_sent(&mut self, now: Instant) {
         self.reset_keep_alive(now);
     }
@@ -181,7 +181,7 @@ impl Machine {
         self.checks_stop = true;
     }
 
-    /// The source is done. Appends what the client is told, and returns the reason of the end.
+    /// The producer is done. Appends what the client is told, and returns the reason of the end.
     pub(crate) fn producer_is_done(
         &mut self,
         outcome: ProducerOutcome<'_>,
@@ -234,7 +234,7 @@ impl Machine {
         }
     }
 
-    /// The source failed before the head was written: the response carries the error, and the stream sends nothing.
+    /// The producer failed before the head was written: the response carries the error, and the stream sends nothing.
     pub(crate) fn abandon(&mut self) {
         self.phase = StreamPhase::Ended(StreamEnd::Whole);
     }

@@ -33,7 +33,7 @@ const OPEN_EVENT_NAME: EventName = event_name!("bellwether.open");
 pub(crate) struct KeepAlive {
     /// Sent when nothing else was for this long.
     pub(crate) interval: Duration,
-    /// The bytes of one beat.
+    /// The bytes of one keep-alive.
     pub(crate) bytes: Bytes,
 }
 

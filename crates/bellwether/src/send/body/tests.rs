@@ -57,7 +57,7 @@ impl Visitor {
         self.feed.window().extend(&frames, &places, end);
     }
 
-    /// Polls once more in the same visit. Nothing if the body waits.
+    /// Polls once more in the same batch. Nothing if the body waits.
     fn poll(&mut self) -> Option<String> {
         let body = Pin::new(&mut self.body);
         let polled = self

@@ -142,7 +142,7 @@ impl Wakers {
         Arc::clone(&self.poll_origin)
     }
 
-    /// A visit to a reader's body begins.
+    /// A batch of polls of a reader's body begins.
     pub(super) fn begin_batch(&self) {
         self.poll_origin.begin_batch();
     }

@@ -74,7 +74,7 @@ impl Shard {
         }
         let mut cx = Context::from_waker(Waker::noop());
         if reader.writer.shut(&mut cx).is_pending() {
-            // A goodbye that does not fit is not worth waiting for.
+            // A `close_notify` that does not fit is not worth waiting for.
             self.abort(id, SendFailure::Disconnected);
             return;
         }

@@ -63,7 +63,7 @@ impl TlsSocket {
         loop {
             match self.session.reader().read(space) {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-                // An end without a goodbye is an end all the same.
+                // An end without `close_notify` is an end all the same.
                 Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => {
                     return Poll::Ready(Ok(0));
                 }

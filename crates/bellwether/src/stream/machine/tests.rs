@@ -118,7 +118,7 @@ fn an_interval_of_nothing_beats_at_the_shortest_interval_and_never_twice_in_a_mo
     let start = Instant::now();
     let options = StreamDefaults::new().keep_alive(Duration::ZERO).options();
     let mut machine = Machine::new(options, start, 1.0, 0.5);
-    let first = machine.deadline(None).expect("a beat");
+    let first = machine.deadline(None).expect("a keep-alive");
     assert_eq!(first, start + MIN_KEEP_ALIVE);
     assert_eq!(tick(&mut machine, first), ":\n");
     assert_eq!(tick(&mut machine, first), "");
