@@ -6,17 +6,17 @@
 //! [`send`](crate::send). Nothing here knows of `Application` or the server, so all of it works in any axum app.
 
 mod accept;
-mod completion;
 mod encoder;
 mod error_shape;
 mod event_request;
 mod item;
+mod pending_events;
 mod response;
 mod sender;
 
-pub(crate) use completion::PendingEventsLayer;
 pub use error_shape::ErrorShape;
 pub(crate) use event_request::{EventRequest, answer, set_event_stream_headers};
 pub use item::{EventBuffer, IntoEvent};
+pub(crate) use pending_events::PendingEventsLayer;
 pub use response::ServerEventsResponse;
 pub use sender::{EventSender, events_from};

@@ -96,14 +96,14 @@ async fn complete(
     slot: PendingEvents,
     response: Response,
 ) -> Response {
-    let Some(Pending::EventProducer(source, overrides)) = slot.take() else {
+    let Some(Pending::EventProducer(producer, overrides)) = slot.take() else {
         return response;
     };
     if let Some(answer) = event_request.refusal(&overrides) {
         return answer;
     }
     let options = event_request.options(overrides);
-    match event_request.body(source, options).await {
+    match event_request.body(producer, options).await {
         Ok(body) => {
             slot.put(Pending::Body(body));
             response
