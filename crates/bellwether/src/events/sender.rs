@@ -243,7 +243,7 @@ where
     message = "a closure of `events_from` cannot end with `{Self}`",
     note = "it returns `()`, or `Result<(), BoxError>`, which is what `Ok(())` as its last line means"
 )]
-pub trait Ending<T>: sealed::Ending {
+pub trait Ending<T>: sealed::SealedEnding {
     /// The item of the stream.
     type Item;
 
@@ -257,12 +257,12 @@ pub trait Ending<T>: sealed::Ending {
 }
 
 mod sealed {
-    pub trait Ending {}
-    impl Ending for () {}
-    impl Ending for Result<(), axum::BoxError> {}
-    impl Ending for Never {}
+    pub trait SealedEnding {}
+    impl SealedEnding for () {}
+    impl SealedEnding for Result<(), axum::BoxError> {}
+    impl SealedEnding for Never {}
 
-    /// `!`, the type of a closure that loops for ever, which stable Rust can name only as the output
+    /// `!`, the type of a closure whose loop never ends, which stable Rust can name only as the output
     /// of a function.
     pub(super) type Never = <fn() -> ! as Returns>::Output;
 
