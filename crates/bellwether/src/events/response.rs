@@ -25,16 +25,17 @@ use crate::lifecycle::{Lifecycle, StreamGuard};
 use crate::send::{EventBody, EventProducer};
 use crate::stream::options::{ErrorEvent, KeepAlive, OnStop, StreamDefaults, StreamOptions};
 
-/// A response that streams events, with its status, headers and behaviour in your hands.
+/// A response that streams events, with a status, headers and behaviour of its own.
 ///
-/// What is not set here is as the application's [`StreamDefaults`] say. The headers of an event
+/// Settings that are not made here come from the application's [`StreamDefaults`]. The headers of an event
 /// stream (`text/event-stream`, `Cache-Control: no-store, no-transform`, `X-Accel-Buffering: no`,
-/// `X-Content-Type-Options: nosniff`) are always there.
+/// `X-Content-Type-Options: nosniff`) are always set.
 ///
 /// It is an `IntoResponse` and so works in any axum app. Returned from a handler that
-/// [`bellwether::get`](fn@crate::get) made, or served by an [`Application`](crate::Application), it
-/// also waits for the first item (so that an early error has its real status), answers 406 and,
-/// after [`finish`](Self::finish), 204.
+/// [`bellwether::get`](fn@crate::get) made, or served by an [`Application`](crate::Application), it also
+/// waits for the first item, so that an early error has its real status. It answers clients that do not
+/// accept an event stream with 406, and after [`finish`](Self::finish) a client that has read the whole
+/// stream with 204.
 ///
 /// ```
 /// use std::time::Duration;
@@ -76,19 +77,34 @@ impl ServerEventsResponse {
         }
     }
 
-    /// Sets the status. Default: 200. Browsers take every other status as the end for good
-    /// (WHATWG HTML, section 9.2.3).
+    /// HTTP status of the response. Default: 200.
+    ///
+    /// Browsers treat every other status as the end of the stream and do not reconnect (WHATWG HTML, section
+    /// 9.2.3).
     pub fn status(mut self, status: StatusCode) -> Self {
         self.status = status;
         self
     }
 
-    /// Sets a header; one of the same name that was set before is replaced.
+    /// Header of the response. It replaces one of the same name that was set before.
     ///
-    /// The defaults stay: only a default of the very same name gives way. `Content-Type` and
-    /// hop-by-hop headers (`Connection`, `Keep-Alive`, `Transfer-Encoding`, `Upgrade`) cannot be
-    /// set; they would make it something else than an event stream. A header that cannot be sent
-    /// makes the response a 500, and the log says which.
+    /// The default headers stay unless one of them is set by its name. `Content-Type` and hop-by-hop headers
+    /// (`Connection`, `Keep-Alive`, `Transfer-Encoding`, `Upgrade`) cannot be set, since the response would
+    /// no longer be an event stream. A header that cannot be sent makes the response a 500, and the log names
+    /// it.
+    ///
+    /// ```
+    /// use bellwether::{ServerEventsResponse, ServerSentEvent, stream};
+    /// use http::StatusCode;
+    /// use axum::response::IntoResponse;
+    ///
+    /// let events = || stream!( yield ServerSentEvent::text("hello"); );
+    /// let response = ServerEventsResponse::new(events()).header("x-feed", "demo").into_response();
+    /// assert_eq!(response.headers()["x-feed"], "demo");
+    ///
+    /// let refused = ServerEventsResponse::new(events()).header("connection", "close").into_response();
+    /// assert_eq!(refused.status(), StatusCode::INTERNAL_SERVER_ERROR);
+    /// ```
     pub fn header<N, V>(mut self, name: N, value: V) -> Self
     where
         N: TryInto<HeaderName>,
@@ -123,16 +139,32 @@ impl ServerEventsResponse {
         self
     }
 
-    /// Sends a comment when nothing was sent for `interval`. Default: 15 s.
+    /// Interval after which this stream sends a comment if it was idle. Default: that of the application, 15
+    /// s.
+    ///
+    /// See [`StreamDefaults::keep_alive`] for what a too short or too long interval costs.
     pub fn keep_alive(mut self, interval: Duration) -> Self {
         let bytes = KeepAlive::COMMENT;
         self.overrides.keep_alive = Some(Some(KeepAlive { interval, bytes }));
         self
     }
 
-    /// Sends `event` when nothing was sent for `interval`: a heartbeat that scripts can see.
+    /// Event that is sent when nothing was sent for `interval`: a keep-alive that scripts can see. Default: a
+    /// comment, which they cannot.
     ///
-    /// Give it a name of its own and no id: an id would move the client's place in the stream.
+    /// Give the event a name of its own and no id, because an id would move the client's position in the
+    /// stream. An event that cannot be encoded makes the response a 500.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use bellwether::{ServerEventsResponse, ServerSentEvent, event_name, stream};
+    ///
+    /// let heartbeat = ServerSentEvent::text("").event(event_name!("heartbeat"));
+    /// let events = stream!( yield ServerSentEvent::text("hello"); );
+    /// let response =
+    ///     ServerEventsResponse::new(events).keep_alive_event(Duration::from_secs(5), &heartbeat);
+    /// # drop(response);
+    /// ```
     pub fn keep_alive_event(mut self, interval: Duration, event: &ServerSentEvent) -> Self {
         match event.encode() {
             Ok(bytes) => self.overrides.keep_alive = Some(Some(KeepAlive { interval, bytes })),
@@ -144,32 +176,48 @@ impl ServerEventsResponse {
         self
     }
 
-    /// Sends nothing while the stream is idle.
+    /// Sends nothing while the stream is idle; see [`StreamDefaults::no_keep_alive`].
     pub fn no_keep_alive(mut self) -> Self {
         self.overrides.keep_alive = Some(None);
         self
     }
 
-    /// Tells the client at the beginning how long to wait before it reconnects, to the
-    /// millisecond. Default: a random time from 2 to 4 s, so that the clients of a server that was killed do not all
-    /// come back at once.
+    /// Time that the client waits before it reconnects, in milliseconds on the wire. It is sent at the start
+    /// of the stream.
+    ///
+    /// Default: a random time from 2 to 4 s, so that the clients of a server that was killed do not all
+    /// reconnect at once. A fixed time gives this up. A short one makes clients ask a server that is down
+    /// very often; a long one leaves gaps.
     pub fn retry(mut self, delay: Duration) -> Self {
         self.overrides.retry = Some(delay);
         self
     }
 
-    /// Says at the end of the stream that it is finished for good.
+    /// Marks the end of the stream as final: the client shall not reconnect.
     ///
-    /// After the last item comes an event `bellwether.finished` with an id of the same text. When
-    /// the client reconnects, as every `EventSource` does, that id comes back and the answer is
-    /// 204, which ends it. A stream that fails or is stopped does not say so.
+    /// After the last item the stream sends an event `bellwether.finished` with an id of the same text. Every
+    /// `EventSource` reconnects and sends that id back. The answer is then 204, which makes it stop. A stream
+    /// that fails or that a stop ends is not marked.
     pub fn finish(mut self) -> Self {
         self.overrides.finish = true;
         self
     }
 
-    /// How an error after the first event is written. Default: `bellwether.error` with
-    /// `{"error":{"message":…,"type":…},"message":…,"status":…}`. An id in the event is sent as it is; better give it none.
+    /// Function that writes the event for an error after the first item.
+    ///
+    /// Default: an event `bellwether.error` with the data
+    /// `{"error":{"message":…,"type":…},"message":…,"status":…}`. An id in the event is sent as it is; an
+    /// event without one leaves the client's position where it was, so that the client resumes after the last
+    /// good event.
+    ///
+    /// ```
+    /// use bellwether::{ServerEventsResponse, ServerSentEvent, event_name, stream};
+    ///
+    /// let events = stream!( yield ServerSentEvent::text("hello"); );
+    /// let response = ServerEventsResponse::new(events)
+    ///     .error_event(|_| ServerSentEvent::text("try again later").event(event_name!("failed")));
+    /// # drop(response);
+    /// ```
     pub fn error_event<F>(mut self, make: F) -> Self
     where
         F: Fn(&BoxError) -> ServerSentEvent + Send + Sync + 'static,
@@ -194,15 +242,16 @@ impl ServerEventsResponse {
         self.error_event(move |error| shape.event(error))
     }
 
-    /// Renames the event that tells an error. Default: `bellwether.error`; the bare name `error`
-    /// would reach a browser's handler for connection errors.
+    /// Name of the event that reports an error. Default: `bellwether.error`.
+    ///
+    /// The name `error` alone would reach a browser's handler for connection errors.
     pub fn error_event_name(mut self, name: EventName) -> Self {
         self.overrides.error_name = Some(Some(name));
         self
     }
 
-    /// Renames the event that tells a subscription's reader of lost history ([`Gap`](crate::Gap)). Default:
-    /// `bellwether.gap`.
+    /// Name of the event that reports lost history to the reader of a subscription ([`Gap`](crate::Gap)).
+    /// Default: `bellwether.gap`.
     pub fn gap_event_name(mut self, name: EventName) -> Self {
         self.overrides.gap_name = Some(Some(name));
         self
@@ -214,26 +263,26 @@ impl ServerEventsResponse {
         self
     }
 
-    /// Does not tell of lost history. Readers then cannot know that something is missing.
+    /// Sends no event for lost history. Readers then cannot know that events are missing.
     pub fn no_gap_event(mut self) -> Self {
         self.overrides.gap_name = Some(None);
         self
     }
 
-    /// Tells errors only by the cut of the stream.
+    /// Sends no event for an error. The client sees only that the stream is cut.
     pub fn no_error_event(mut self) -> Self {
         self.overrides.error_name = Some(None);
         self.overrides.error_event = None;
         self
     }
 
-    /// How long the head waits for the first item; see [`StreamDefaults::head_wait`].
+    /// Maximum time that the head waits for the first item; see [`StreamDefaults::head_wait`].
     pub fn head_wait(mut self, wait: Duration) -> Self {
         self.overrides.head_wait = Some(wait);
         self
     }
 
-    /// The moment given to a generator that holds its `Request` when its client has left; see
+    /// Time for the clean-up of a generator whose client has disconnected; see
     /// [`StreamDefaults::leave_grace`].
     pub fn leave_grace(mut self, grace: Duration) -> Self {
         self.overrides.leave_grace = Some(grace);

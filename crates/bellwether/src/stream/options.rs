@@ -12,16 +12,24 @@ use super::StreamError;
 use crate::error_page;
 
 /// What happens to a stream when the server begins to stop.
+///
+/// ```
+/// use bellwether::{OnStop, ServerEventsResponse, ServerSentEvent, stream};
+///
+/// let answer = stream!( yield ServerSentEvent::text("a long answer"); );
+/// let response = ServerEventsResponse::new(answer).on_stop(OnStop::LetFinish);
+/// # drop(response);
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub enum OnStop {
-    /// It ends on an event boundary at a moment of its own within the drain window, and is told
-    /// by its `retry:` when to come back. A generator that asks `is_stopping()` is left to end by
-    /// itself until the window closes.
+    /// The stream ends on an event boundary, at a moment of its own within the drain window. Its `retry:`
+    /// tells the client when to reconnect. A generator that calls `is_stopping()` is left to end on its own
+    /// until the window closes.
     #[default]
     EndSoon,
-    /// It runs to its own end, at most until the drain window closes: for an answer that cannot
-    /// be taken up again elsewhere.
+    /// The stream runs to its own end, at most until the drain window closes. This is for an answer that
+    /// another server cannot continue.
     LetFinish,
 }
 
@@ -148,38 +156,45 @@ impl StreamDefaults {
         Self::default()
     }
 
-    /// Sends a comment when nothing was sent for `interval`. Default: 15 s.
+    /// Interval after which an idle stream sends a comment. Default: 15 s.
     ///
-    /// The first beat of a stream comes at a random time between half and the whole interval, so
-    /// that streams opened together do not beat together. Longer than a proxy's idle limit, and
-    /// idle streams are cut; very short, and ten thousand idle streams cost a core. Below 10 ms it counts as 10 ms.
+    /// Any sent event restarts the interval. The first comment of a stream comes at a random time between
+    /// half and the whole interval, so that streams opened together do not send together. With an interval
+    /// longer than a proxy's idle limit, the proxy cuts idle streams. A very short interval costs processor
+    /// time: at 10 ms, ten thousand idle streams cost a core. Values below 10 ms count as 10 ms.
     #[must_use]
     pub fn keep_alive(mut self, interval: Duration) -> Self {
         self.keep_alive = Some(interval);
         self
     }
 
-    /// Sends nothing on idle streams. A peer that vanished behind a dead network is then noticed
-    /// only by the next event.
+    /// Sends nothing on idle streams.
+    ///
+    /// A peer that vanished behind a dead network is then noticed only by the next event, and a proxy may cut
+    /// the stream at its idle limit.
     #[must_use]
     pub fn no_keep_alive(mut self) -> Self {
         self.keep_alive = None;
         self
     }
 
-    /// How long the response head waits for the first item. Default: 100 ms. Zero: only an item
-    /// that is ready at once is looked at.
+    /// Maximum time that the response head waits for the first item. Default: 100 ms.
     ///
-    /// An error within this time reaches the client with its real status. A stream whose first
-    /// item takes longer is opened at the end of the wait.
+    /// An error within this time reaches the client with its real status. A stream whose first item takes
+    /// longer is opened at the end of the wait, and a later error is sent as an event. Zero uses only an item
+    /// that is ready at once. A longer time delays the `open` event of every stream whose first item is late.
     #[must_use]
     pub fn head_wait(mut self, wait: Duration) -> Self {
         self.head_wait = wait;
         self
     }
 
-    /// The moment given to a generator that holds its `Request` when its client has left.
-    /// Default: 5 s. Zero: it is dropped where it stands, like every other.
+    /// Time for the clean-up of a generator that holds its `Request` when the client has disconnected.
+    /// Default: 5 s.
+    ///
+    /// The generator runs on for at most this long, and its items are dropped. Zero drops it where it stands,
+    /// like every generator that does not hold its `Request`. A long time keeps what the generators of
+    /// departed clients hold.
     #[must_use]
     pub fn leave_grace(mut self, grace: Duration) -> Self {
         self.leave_grace = grace;
