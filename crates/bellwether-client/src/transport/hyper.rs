@@ -21,7 +21,7 @@ use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
 
 use super::connect::{Connector, Io, Target};
-use super::{Body, Sending, Transport, TransportError};
+use super::{Body, ResponseFuture, Transport, TransportError};
 use crate::address::Address;
 
 /// The head of a response is at most this long; it is also what is read ahead of a body that nobody polls.
@@ -138,7 +138,7 @@ impl fmt::Debug for HyperTransport {
 }
 
 impl Transport for HyperTransport {
-    fn send(&self, request: Request<Bytes>) -> Sending {
+    fn send(&self, request: Request<Bytes>) -> ResponseFuture {
         let transport = self.clone();
         Box::pin(async move {
             let (io, is_http2) = transport.connect(request.uri().clone()).await?;

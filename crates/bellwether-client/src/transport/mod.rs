@@ -28,7 +28,8 @@ pub use self::persistent::PersistentConnection;
 pub use self::reqwest::ReqwestTransport;
 
 /// A response on its way.
-pub type Sending = Pin<Box<dyn Future<Output = Result<Response<Body>, TransportError>> + Send>>;
+pub type ResponseFuture =
+    Pin<Box<dyn Future<Output = Result<Response<Body>, TransportError>> + Send>>;
 
 /// Sends requests, one at a time for each source.
 ///
@@ -45,14 +46,14 @@ pub type Sending = Pin<Box<dyn Future<Output = Result<Response<Body>, TransportE
 /// - Memory: what a transport reads ahead while its body is not polled must be bounded.
 ///
 /// ```
-/// use bellwether_client::transport::{Body, Sending, Transport};
+/// use bellwether_client::transport::{Body, ResponseFuture, Transport};
 /// use bytes::Bytes;
 /// use http::{Request, Response};
 ///
 /// struct Canned;
 ///
 /// impl Transport for Canned {
-///     fn send(&self, _: Request<Bytes>) -> Sending {
+///     fn send(&self, _: Request<Bytes>) -> ResponseFuture {
 ///         Box::pin(async {
 ///             let body = http_body_util::Full::new(Bytes::from("data: canned\n\n"));
 ///             let mut response = Response::new(Body::new(body));
@@ -65,7 +66,7 @@ pub type Sending = Pin<Box<dyn Future<Output = Result<Response<Body>, TransportE
 /// ```
 pub trait Transport: Send + Sync + 'static {
     /// Sends one request.
-    fn send(&self, request: Request<Bytes>) -> Sending;
+    fn send(&self, request: Request<Bytes>) -> ResponseFuture;
 }
 
 /// The body of a response, of whatever transport.

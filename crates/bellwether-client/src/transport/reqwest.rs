@@ -5,7 +5,7 @@ use std::fmt;
 use bytes::Bytes;
 use http::Request;
 
-use super::{Body, Sending, Transport, TransportError};
+use super::{Body, ResponseFuture, Transport, TransportError};
 
 /// Sends through reqwest.
 ///
@@ -35,7 +35,7 @@ impl fmt::Debug for ReqwestTransport {
 }
 
 impl Transport for ReqwestTransport {
-    fn send(&self, request: Request<Bytes>) -> Sending {
+    fn send(&self, request: Request<Bytes>) -> ResponseFuture {
         let client = self.0.clone();
         Box::pin(async move {
             let request = reqwest::Request::try_from(request).map_err(TransportError::permanent)?;
