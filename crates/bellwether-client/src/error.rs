@@ -97,7 +97,14 @@ impl Error {
         self.is_closed
     }
 
-    /// The URL, a header or a setting cannot be used: the caller's mistake.
+    /// The URL, a header or a setting cannot be used: the caller's mistake. Trying again fails again.
+    ///
+    /// ```
+    /// use bellwether_client::EventSource;
+    ///
+    /// let error = EventSource::new("ftp://example.com/").unwrap_err();
+    /// assert!(error.is_invalid() && !error.is_transport());
+    /// ```
     pub fn is_invalid(&self) -> bool {
         matches!(*self.kind, Kind::Url { .. } | Kind::Header { .. })
     }
@@ -107,7 +114,7 @@ impl Error {
         matches!(&*self.kind, Kind::Refused(refusal) if refusal.why == RefusedFor::Status)
     }
 
-    /// The server answered with 204: it has nothing more to send, and asks its clients not to come back.
+    /// The server answered with 204: it has nothing more to send, and its clients shall not reconnect.
     pub fn is_finished(&self) -> bool {
         self.is_status() && self.status() == Some(StatusCode::NO_CONTENT)
     }
@@ -127,7 +134,8 @@ impl Error {
         matches!(*self.kind, Kind::Timeout { .. })
     }
 
-    /// The network failed: no connection, or one that broke. The source says how.
+    /// The network failed: no connection could be made, or one broke. [`source`](std::error::Error::source)
+    /// says how.
     pub fn is_transport(&self) -> bool {
         matches!(*self.kind, Kind::Transport(_))
     }
@@ -169,16 +177,18 @@ impl Error {
         }
     }
 
-    /// The server told by an event `bellwether.error` that it failed after the stream had begun: the stream is not whole.
+    /// The server reported a failure by an event `bellwether.error` after the stream had started: the stream
+    /// is not whole.
     ///
     /// [`error_event`](Self::error_event) is the event's data. From [`Messages`](crate::Messages) and
-    /// [`next_message`](crate::EventSource::next_message) it comes in the place of that event, and ends nothing; as an
-    /// end or a cause it means that the connection ended cleanly, and the stream did not.
+    /// [`next_message`](crate::EventSource::next_message) it comes instead of that event, and the stream goes
+    /// on. As an end or a cause it means that the connection ended cleanly, but the stream is incomplete.
     pub fn is_error_event(&self) -> bool {
         self.error_event().is_some()
     }
 
-    /// The data of the event of [`is_error_event`](Self::is_told): from Bellwether JSON with `status` and `message`.
+    /// The data of that event, see [`is_error_event`](Self::is_error_event). Bellwether's servers send JSON
+    /// with `status` and `message`.
     pub fn error_event(&self) -> Option<&str> {
         match &*self.kind {
             Kind::ErrorEvent { data } => Some(data),

@@ -26,27 +26,45 @@ use crate::transport::{Body, Transport, TransportError};
 /// How much may be decoded in one poll without an item: a bomb of comments must not keep others of its thread waiting.
 const POLL_BYTES: usize = 256 * 1024;
 
-/// A stream of server-sent events that connects again by itself.
+/// A stream of server-sent events that reconnects on its own.
 ///
-/// Yields `Ok` items until it ends, which one last item tells: `Ok(Item::Closed)` if that was wished, else an `Err`
-/// (see the table). After it, the stream yields `None`, however often it is asked.
+/// It yields `Ok` items until it ends. The last item says why: `Ok(Item::Closed)` if the caller wished it,
+/// otherwise an `Err` (see the table). After the last item the stream yields `None`, however often it is
+/// polled.
 ///
 /// | what happens | item | then |
 /// |---|---|---|
-/// | no connection, a timeout, a torn stream, the token provider fails | `Ok(Item::Waiting)` with its cause | connects again |
-/// | the server ends the stream | `Ok(Item::Waiting)` without cause | connects again |
-/// | the same after an event `bellwether.error` or `bellwether.stopping` | `Ok(Item::Waiting)` with a cause | connects again |
+/// | no connection, a timeout, a cut stream, the token provider fails | `Ok(Item::Waiting)` with its cause | reconnects |
+/// | the server ends the stream | `Ok(Item::Waiting)` without a cause | reconnects |
+/// | the same after an event `bellwether.error` or `bellwether.stopping` | `Ok(Item::Waiting)` with a cause | reconnects |
 /// | 204 | `Err`, [`Error::is_finished`] | over |
 /// | another status; a content type that is no stream | `Err`, [`Error::is_status`], [`Error::is_content_type`] | over, unless [`Retry`](crate::Retry) names the status |
 /// | a redirect that must not be followed, a scheme or coding that cannot be read | `Err` | over |
 /// | a line or event beyond the limits | `Err`, [`Error::is_limit`] | over |
 /// | [`Retry::max_failures`](crate::Retry::max_failures) is reached | `Err`, [`Error::has_given_up`] | over |
 ///
-/// It is driven by being polled: nothing happens while nobody asks for an item, and a source that is not asked for long
-/// leaves the server's data in the socket. To drop it is to close its connection. [`next`](Self::next) and the stream
-/// are cancel-safe: a future that is dropped before it is ready has lost nothing.
+/// Polling drives it: nothing happens while no item is asked for, and unread data stays in the socket.
+/// Dropping the source closes its connection. [`next`](Self::next) and the stream are cancel-safe: a future
+/// that is dropped before it is ready has lost nothing.
 ///
-/// Needs the time driver of a tokio runtime, and with [`HyperTransport`](crate::HyperTransport) the network driver.
+/// It needs the time driver of a tokio runtime, and with [`HyperTransport`](crate::HyperTransport) the
+/// network driver.
+///
+/// ```no_run
+/// use bellwether_client::{EventSource, Item};
+///
+/// # async fn run() -> Result<(), bellwether_client::Error> {
+/// let mut source = EventSource::new("http://127.0.0.1:8000/events")?;
+/// while let Some(item) = source.next().await {
+///     match item? {
+///         Item::Message(message) => println!("{}", message.data),
+///         Item::Waiting(waiting) => eprintln!("reconnecting: {waiting:?}"),
+///         _ => {}
+///     }
+/// }
+/// # Ok(())
+/// # }
+/// ```
 pub struct EventSource {
     machine: Machine,
     transport: Arc<dyn Transport>,
@@ -78,7 +96,8 @@ impl EventSource {
         Self::builder(url).build()
     }
 
-    /// Sets up a source for this URL.
+    /// Starts the settings of a source for this URL. A URL that cannot be used is an error of
+    /// [`build`](EventSourceBuilder::build).
     pub fn builder(url: impl AsRef<str>) -> EventSourceBuilder {
         EventSourceBuilder::new(url.as_ref())
     }
@@ -137,22 +156,36 @@ impl EventSource {
         Messages::new(self)
     }
 
-    /// Closes the connection at once. What has not been taken is dropped; `Ok(Item::Closed)` is the last item, unless
-    /// the source was over before.
+    /// Closes the connection at once. Items that were not taken are dropped. The last item is
+    /// `Ok(Item::Closed)`, unless the source was over before.
+    ///
+    /// ```
+    /// use bellwether_client::{EventSource, Item};
+    ///
+    /// # tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(async {
+    /// let mut source = EventSource::new("http://127.0.0.1:1/events")?;
+    /// source.close();
+    /// assert!(matches!(source.next().await, Some(Ok(Item::Closed))));
+    /// assert!(source.next().await.is_none());
+    /// # Ok::<(), bellwether_client::Error>(())
+    /// # }).unwrap();
+    /// ```
     pub fn close(&mut self) {
         self.machine.stop();
         self.connection = ConnectionPhase::None;
         self.timer = None;
     }
 
-    /// What it is about at the moment: the state after the items that were taken, or a later one.
+    /// State of the source: that after the items which were taken, or a later one.
     pub fn state(&self) -> State {
         self.machine.state()
     }
 
-    /// The last event id, to be stored for [`last_event_id`](EventSourceBuilder::last_event_id); empty if there is none.
+    /// Last event id, to be stored for [`last_event_id`](EventSourceBuilder::last_event_id). It is empty if
+    /// there is none.
     ///
-    /// It is that of the last block whose end was read: after a message was taken, its own or a later one's.
+    /// It belongs to the last event that was read to its end: after a message was taken, to that message or a
+    /// later one.
     pub fn last_event_id(&self) -> &str {
         self.machine.last_event_id()
     }

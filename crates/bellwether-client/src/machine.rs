@@ -33,7 +33,7 @@ const REFUSAL_PATIENCE: Duration = Duration::from_secs(2);
 /// Deadlines that no `Instant` can hold are as good as this.
 const FAR: Duration = Duration::from_secs(365 * 24 * 60 * 60);
 
-/// All that a machine is told once.
+/// Settings of a machine, from the builder of an event source.
 #[derive(Clone, Debug)]
 pub struct Settings {
     pub(crate) template: RequestTemplate,
@@ -47,7 +47,7 @@ pub struct Settings {
     pub(crate) gap_event: Option<EventName>,
 }
 
-/// What the driver is to do now.
+/// What the driver has to do now. Each action ends with one of the `on_` methods of the [`Machine`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Action {
     /// Send [`Machine::request`] unless it is on its way already; then [`Machine::on_response`] or
@@ -71,7 +71,10 @@ pub enum Verdict {
     Drop,
 }
 
-/// See the module.
+/// The state of one event source, without I/O and without a clock.
+///
+/// An [`EventSource`](crate::EventSource) drives one. Simulations and fuzz targets drive it directly: they
+/// ask [`action`](Self::action), do that, and report the outcome.
 #[derive(Debug)]
 pub struct Machine {
     settings: Settings,
@@ -113,7 +116,7 @@ enum Phase {
 }
 
 impl Machine {
-    /// A machine that has not begun. The same seed and the same inputs give the same outputs.
+    /// A machine before its first connection. The same seed and the same inputs give the same outputs.
     pub fn new(settings: Settings, seed: u64) -> Self {
         Self {
             decoder: Decoder::with_limits(settings.limits)
@@ -341,7 +344,7 @@ impl Machine {
         }
     }
 
-    /// Ends it: what has not been taken is dropped, and [`Item::Closed`] is the last item.
+    /// Ends the source: items that were not taken are dropped, and [`Item::Closed`] is the last item.
     pub fn stop(&mut self) {
         if !matches!(self.phase, Phase::Closed) {
             self.items.clear();
@@ -349,7 +352,7 @@ impl Machine {
         }
     }
 
-    /// What it is about at the moment.
+    /// State of the source after the items that were taken.
     pub fn state(&self) -> State {
         match self.phase {
             Phase::Start | Phase::Connecting { .. } | Phase::Refused { .. } => State::Connecting,

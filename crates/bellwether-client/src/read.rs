@@ -85,14 +85,16 @@ pin_project! {
 }
 
 impl<B: http_body::Body> Events<B> {
-    /// Sets how long a line and how large an event may be. Default 4 MiB each. Call it before the first event.
+    /// Maximum length of a line and maximum size of an event, in bytes. Default: 4 MiB each. Call it before
+    /// the first event.
     #[must_use]
     pub fn limits(mut self, limits: Limits) -> Self {
         self.decoder = Decoder::with_limits(limits);
         self
     }
 
-    /// Ends before the event with exactly this data, such as `[DONE]`, even if the body goes on.
+    /// Data of the event before which the stream ends, such as `[DONE]`, even if the body goes on. Default:
+    /// none.
     #[must_use]
     pub fn until_data(mut self, data: impl Into<String>) -> Self {
         self.until_data = Some(data.into());

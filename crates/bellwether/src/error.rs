@@ -11,14 +11,18 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 
 /// An application could not start or could not go on.
 ///
-/// Opaque: ask it what it is. `Debug` prints the message for people with its causes, because that
-/// is what `fn main() -> bellwether::Result<()>` shows.
+/// The error is opaque; its methods say what it is. `Debug` prints the message and its causes for people,
+/// because `fn main() -> bellwether::Result<()>` shows that.
 ///
 /// ```
-/// # fn check(error: &bellwether::Error) {
-/// if error.is_address_in_use() {
-///     eprintln!("another program listens there");
-/// }
+/// use bellwether::Application;
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() {
+/// let listener = bellwether::Listener::tcp("127.0.0.1:0").await.unwrap();
+/// let error = Application::new().serve_files("no/such/directory").start(listener).await.unwrap_err();
+/// assert!(error.is_configuration());
+/// assert!(!error.is_address_in_use());
 /// # }
 /// ```
 pub struct Error {
@@ -67,14 +71,14 @@ impl Error {
         }
     }
 
-    /// Whether a setting cannot be used: a missing directory, an unreadable certificate, a port
-    /// that is no number. The caller's mistake.
+    /// Whether a setting cannot be used: a missing directory, an unreadable certificate, an invalid port. It
+    /// is the caller's mistake, and the same program fails again.
     #[must_use]
     pub fn is_configuration(&self) -> bool {
         self.kind == ErrorKind::Configuration
     }
 
-    /// Whether another program listens on the address.
+    /// Whether another program listens on the address. Stop that program, or choose another port.
     #[must_use]
     pub fn is_address_in_use(&self) -> bool {
         self.kind == ErrorKind::AddressInUse
@@ -86,7 +90,7 @@ impl Error {
         self.kind == ErrorKind::Io
     }
 
-    /// Whether one of the application's own hooks failed.
+    /// Whether one of the application's own hooks failed. [`source`](std::error::Error::source) is the error that the hook returned; it is empty for a hook that took too long.
     #[must_use]
     pub fn is_hook(&self) -> bool {
         self.kind == ErrorKind::Hook

@@ -156,7 +156,7 @@ impl Application {
 
 /// A server in the background, from [`Application::start`].
 ///
-/// Dropping it leaves the server running.
+/// Dropping it leaves the server running until the process ends.
 #[derive(Debug)]
 pub struct Running {
     address: ListenerAddress,
@@ -166,20 +166,21 @@ pub struct Running {
 }
 
 impl Running {
-    /// Where it listens, with the port that the system has picked.
+    /// Address on which the server listens, with the port that the system has picked.
     #[must_use]
     pub fn address(&self) -> &ListenerAddress {
         &self.address
     }
 
-    /// The accounts of its streams.
+    /// Counts of the server's streams at this moment.
     #[must_use]
     pub fn streams(&self) -> StreamCounts {
         self.lifecycle.streams().counts()
     }
 
-    /// Stops it as a signal would and waits until every stream has ended or was cut. The final
-    /// accounts of its streams come back.
+    /// Stops the server as a signal would, and waits until every stream has ended or was cut.
+    ///
+    /// It returns the final counts of the streams. A stop that has begun goes on when the future is dropped.
     ///
     /// # Errors
     ///

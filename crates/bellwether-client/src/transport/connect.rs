@@ -31,7 +31,7 @@ const PROBES: u32 = 3;
 #[cfg(any(target_os = "linux", target_os = "android"))]
 const UNACKNOWLEDGED: Duration = Duration::from_secs(51);
 
-/// Where to connect to.
+/// Where a [`connector`](super::HyperTransport::connector) shall connect to.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Target {
@@ -51,14 +51,27 @@ impl Target {
     }
 }
 
-/// A connection of any kind.
+/// A connection of any kind, as hyper reads and writes it.
+///
+/// A [`connector`](super::HyperTransport::connector) returns one. TLS is put on top of it for `https`, so the
+/// connector returns plain bytes.
+///
+/// ```no_run
+/// use bellwether_client::HyperTransport;
+/// use bellwether_client::transport::Io;
+/// use tokio::net::TcpStream;
+///
+/// // All requests go to one port of this machine, whatever host their URL names.
+/// let transport = HyperTransport::new()
+///     .connector(|_target| async { Ok(Io::new(TcpStream::connect("127.0.0.1:8000").await?)) });
+/// ```
 pub struct Io(Pin<Box<dyn Duplex>>);
 
 trait Duplex: AsyncRead + AsyncWrite + Send {}
 impl<T: AsyncRead + AsyncWrite + Send> Duplex for T {}
 
 impl Io {
-    /// Takes a connection.
+    /// Wraps a connection.
     pub fn new(io: impl AsyncRead + AsyncWrite + Send + 'static) -> Self {
         Self(Box::pin(io))
     }

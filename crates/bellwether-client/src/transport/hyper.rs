@@ -51,7 +51,7 @@ impl Default for HyperTransport {
 }
 
 impl HyperTransport {
-    /// Over TCP.
+    /// A transport over TCP, with TLS for `https`.
     pub fn new() -> Self {
         Self {
             connector: Connector::tcp(),
@@ -60,7 +60,8 @@ impl HyperTransport {
         }
     }
 
-    /// Connects in another way: to a Unix socket, through a proxy, to a pipe in a test. TLS comes on top for `https`.
+    /// Function that connects in another way: to a Unix socket, through a proxy, to a pipe in a test. TLS
+    /// comes on top for `https`. Default: TCP.
     ///
     /// ```
     /// use bellwether_client::HyperTransport;
@@ -81,7 +82,9 @@ impl HyperTransport {
         self
     }
 
-    /// Uses this configuration for `https`; its list of protocols is replaced by `h2` and `http/1.1`.
+    /// TLS configuration for `https`, for instance with a company's own root or a client certificate.
+    /// Default: rustls with ring and Mozilla's roots. The list of protocols in it is replaced by `h2` and
+    /// `http/1.1`.
     #[cfg(feature = "tls")]
     #[must_use]
     pub fn tls_config(mut self, config: tokio_rustls::rustls::ClientConfig) -> Self {

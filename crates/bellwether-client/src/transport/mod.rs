@@ -27,7 +27,7 @@ pub use self::persistent::PersistentConnection;
 #[cfg(feature = "reqwest")]
 pub use self::reqwest::ReqwestTransport;
 
-/// A response on its way.
+/// The future of a response's head. Dropping it closes the connection, or resets the stream in HTTP/2.
 pub type ResponseFuture =
     Pin<Box<dyn Future<Output = Result<Response<Body>, TransportError>> + Send>>;
 
@@ -101,7 +101,15 @@ impl fmt::Debug for Body {
     }
 }
 
-/// Why no response came, or why its body broke off.
+/// The reason why there is no response, or why its body broke off.
+///
+/// ```
+/// use bellwether_client::transport::TransportError;
+///
+/// let passing = TransportError::new("connection refused");
+/// let lasting = TransportError::permanent("no such scheme");
+/// assert!(!passing.to_string().is_empty() && !lasting.to_string().is_empty());
+/// ```
 #[derive(Debug)]
 pub struct TransportError {
     source: BoxError,
@@ -110,7 +118,7 @@ pub struct TransportError {
 }
 
 impl TransportError {
-    /// A failure that may pass: the source connects again. For an open stream, all are.
+    /// A failure that may pass: the source reconnects. Every failure of an open stream is one of these.
     pub fn new(source: impl Into<BoxError>) -> Self {
         Self {
             source: source.into(),
@@ -119,7 +127,7 @@ impl TransportError {
         }
     }
 
-    /// A failure that stays, for instance a scheme that the transport does not speak: the source ends.
+    /// A failure that stays, for instance a scheme that the transport does not support: the source ends.
     pub fn permanent(source: impl Into<BoxError>) -> Self {
         Self {
             is_final: true,

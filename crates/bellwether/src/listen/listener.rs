@@ -54,7 +54,7 @@ enum ListenerKind {
     },
 }
 
-/// Where a [`Listener`] can be reached.
+/// Address at which a [`Listener`] can be reached.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum ListenerAddress {
@@ -66,7 +66,7 @@ pub enum ListenerAddress {
 }
 
 impl ListenerAddress {
-    /// Whether only this machine can connect.
+    /// Whether only this machine can connect: a loopback address or a Unix socket.
     #[must_use]
     pub fn is_local(&self) -> bool {
         match self {
@@ -100,15 +100,17 @@ impl fmt::Display for ListenerAddress {
 }
 
 impl Listener {
-    /// Opens a TCP socket. Port 0 picks a free port, which [`address`](Self::address) tells.
+    /// Opens a TCP socket. Port 0 picks a free port, which [`address`](Self::address) returns.
     ///
-    /// Of several addresses that a name has, the first that can be opened is taken. The address
-    /// may be taken again at once after a restart (`SO_REUSEADDR`).
+    /// If a name has several addresses, the first that can be opened is used. A server may open its address
+    /// at once after a restart (`SO_REUSEADDR`).
     ///
     /// # Errors
     ///
-    /// The name is unknown, the address is not this machine's (`AddrNotAvailable`), somebody else
-    /// listens there (`AddrInUse`), or the port needs rights (`PermissionDenied`).
+    /// - The name is unknown.
+    /// - `AddrNotAvailable`: the address does not belong to this machine.
+    /// - `AddrInUse`: another program listens there.
+    /// - `PermissionDenied`: the port needs rights.
     pub async fn tcp(address: impl ToSocketAddrs) -> io::Result<Self> {
         let mut failure = None;
         for address in lookup_host(address).await? {
@@ -123,13 +125,15 @@ impl Listener {
 
     /// Opens a Unix socket at `path`, with the rights that the process's umask leaves.
     ///
-    /// A socket file on which nobody answers, left by a server that was killed, is replaced. The
-    /// file is removed when the listener is dropped, unless it is somebody else's by then.
+    /// The socket file of a server that was killed is replaced. The file is removed when the listener is
+    /// dropped, unless another server has replaced it meanwhile.
     ///
     /// # Errors
     ///
-    /// Another server answers there, or the path is no socket (`AddrInUse`); the directory is
-    /// missing, closed to this process, or the path is too long. The message names the path.
+    /// - `AddrInUse`: another server answers there, or the path is no socket.
+    /// - The directory is missing, or closed to this process, or the path is too long.
+    ///
+    /// The message names the path.
     #[cfg(unix)]
     pub async fn unix(path: impl AsRef<Path>) -> io::Result<Self> {
         let path = path.as_ref();
@@ -167,9 +171,9 @@ impl Listener {
 
     /// Takes the first socket that the process was started with (`LISTEN_FDS`), TCP or Unix.
     ///
-    /// None if there is none, so a program can fall back to an address of its own. systemd and
-    /// `systemfd` start programs this way; connections wait in the socket over a restart. The
-    /// socket can be taken once.
+    /// It returns `None` if there is none, so that a program can fall back to an address of its own. systemd
+    /// and `systemfd` start programs this way; clients wait in the socket during a restart. The socket can be
+    /// taken once.
     ///
     /// # Errors
     ///
