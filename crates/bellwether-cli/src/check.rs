@@ -35,7 +35,7 @@ pub(crate) struct CheckArguments {
     file: PathBuf,
 }
 
-/// Make the damaged file of a log sound: keep a copy, put damaged records aside, build the index anew.
+/// Make the damaged file of a log sound: keep a copy, put damaged records aside, rebuild the index.
 ///
 /// Readers then get all that is good, and a gap `damaged` over exactly the records that were put aside; their ids stay
 /// valid. The file as it was is kept beside it as FILE.before-repair-TIME. A sound file is left alone. The server has to be
@@ -140,7 +140,7 @@ fn done(file: &Path, repaired: &Repaired) -> String {
         copy.display()
     );
     text += &match repaired.put_aside {
-        0 => "No record was lost; the index, the notes about topics and the log's numbers are made anew.\n".to_owned(),
+        0 => "No record was lost; the index, the notes about topics and the log's numbers are rebuilt.\n".to_owned(),
         count => format!(
             "{} put aside: readers are told a gap (`damaged`) there and go on behind it.\n",
             match count {

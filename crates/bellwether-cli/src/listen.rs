@@ -147,7 +147,7 @@ fn source(arguments: &ListenArguments) -> Result<EventSource, Failure> {
     source.map_err(|error| Failure::new(USAGE, error))
 }
 
-/// The type of a body that nobody has named.
+/// The type of a body without a name.
 fn content_type(data: &str) -> &'static str {
     match serde_json::from_str::<serde::de::IgnoredAny>(data) {
         Ok(_) => "application/json",

@@ -11,7 +11,7 @@ use crate::transport::TransportError;
 
 const PREFIX: &str = "bellwether.";
 
-/// So many keep-alives may be missing, or late, before a stream is taken for dead.
+/// This many keep-alives may be missing or late before a stream counts as dead.
 const KEEP_ALIVES: u32 = 3;
 
 /// A server that promises a sign of life each second is not taken at its word: networks stall for longer.

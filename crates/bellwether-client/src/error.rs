@@ -51,7 +51,7 @@ pub(crate) enum Kind {
         headers: HeaderMap,
         why: &'static str,
     },
-    /// Blame: the network, or whoever cut the stream.
+    /// Blame: the network, or the peer that cut the stream.
     Transport(TransportError),
     Timeout {
         what: &'static str,

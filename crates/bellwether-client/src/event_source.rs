@@ -344,7 +344,7 @@ impl Stream for EventSource {
         let this = self.get_mut();
         let mut budget = POLL_BYTES;
         loop {
-            // Whoever waits or is over has no connection; this is where it is closed.
+            // A source that waits or is over has no connection; it is closed here.
             let action = this.machine.action(now());
             if matches!(action, Action::Wait(_) | Action::Stop) {
                 this.connection = ConnectionPhase::None;

@@ -54,7 +54,7 @@ pub struct Gap {
 pub enum GapReason {
     /// What the client asked for is no cursor of the server's.
     Unknown,
-    /// The cursor belongs to another history of the log: it was made anew.
+    /// The cursor belongs to another history of the log, which was created again.
     Epoch,
     /// The log no longer keeps all that came after the cursor.
     Trimmed,

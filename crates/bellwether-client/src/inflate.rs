@@ -96,7 +96,7 @@ pub(crate) fn coding(headers: &HeaderMap) -> Coding {
 pub(crate) struct Decompressor {
     codec: Box<dyn Codec>,
     output: Box<[u8]>,
-    /// The part of `output` that nobody has read yet.
+    /// The unread part of `output`.
     unread: std::ops::Range<usize>,
     /// The codec may have more to give without further input.
     is_full: bool,
@@ -150,7 +150,7 @@ impl Decompressor {
         input > 0 || self.is_full
     }
 
-    /// Takes from `input` and fills the output anew; returns how much was taken.
+    /// Takes from `input` and fills the output again; returns how much was taken.
     ///
     /// # Errors
     ///
@@ -172,7 +172,7 @@ impl Decompressor {
     ///
     /// # Errors
     ///
-    /// The coding has not come to its end: the body was cut, whatever whoever passed it on made of it.
+    /// The coding has not come to its end: the body was cut, even if a proxy made a clean end of it.
     pub(crate) fn finish(&self) -> io::Result<()> {
         match self.is_new || self.codec.is_whole() {
             true => Ok(()),
@@ -345,7 +345,7 @@ mod zstandard {
     }
 
     impl Codec for Zstd {
-        /// At the end of a frame the next one begins by itself: broadcasts are sent as one frame for each event.
+        /// At the end of a frame the next one follows directly: broadcasts are sent as one frame for each event.
         fn step(&mut self, input: &[u8], output: &mut [u8]) -> io::Result<(usize, usize)> {
             let mut input = InBuffer::around(input);
             let mut output = OutBuffer::around(output);

@@ -29,7 +29,7 @@
 //! |---|---|---|
 //! | [`Retry`] | waits `retry:` (3 s if unset) and up to a tenth more; after failures a random backoff up to 30 s on top, until an event has arrived | browsers never back off nor jitter, so a restarted server meets all its clients in one millisecond |
 //! | statuses that are tried again | none, as in browsers; [`Retry::unavailable`] names 429 and the passing 5xx | a 500 is often a bug that more requests do not mend |
-//! | [`connect_timeout`](EventSourceBuilder::connect_timeout) | 30 s until the head is there | a server that accepts and says nothing would hold a client for ever |
+//! | [`connect_timeout`](EventSourceBuilder::connect_timeout) | 30 s until the head is there | a server that accepts and says nothing would block a client without end |
 //! | [`idle_timeout`](EventSourceBuilder::idle_timeout) | 5 min without a byte, then reconnect | proxies cut silent streams after 1 to 5 min anyway, and the peer may have vanished |
 //! | [`max_redirects`](EventSourceBuilder::max_redirects) | 20, credentials to the same origin only | the number of the Fetch standard |
 //! | [`limits`](EventSourceBuilder::limits) | 4 MiB for a line and for an event | a server cannot fill the client's memory |

@@ -272,7 +272,7 @@ impl Machine {
                     };
                     self.items.push_back(Ok(item));
                 }
-                // Not tried again: the server would replay the same event after the same id, for ever.
+                // Not tried again: the server would replay the same event after the same id again and again.
                 Err(error) => self.close(Err(error.into())),
             },
             Phase::Refused { body, .. } => {

@@ -128,7 +128,7 @@ where
     /// As [`next`](Self::next), and [`Error::is_json`], [`Error::gap`] and [`Error::is_error_event`], after which the stream goes
     /// on. Other events whose name begins with `bellwether.` are left out.
     pub async fn next_json<T: DeserializeOwned>(&mut self) -> Option<Result<Message<T>, Error>> {
-        // Read right from the bytes that have come: the text itself is nobody's to keep.
+        // Read right from the bytes that have come: the text itself is not kept.
         let read = |message: MessageRef<'_>| match ControlEvent::of(message.event.as_str()) {
             None => Some(Message::read_json(&message)),
             Some(ControlEvent::Gap) => {

@@ -40,7 +40,7 @@ pub(crate) struct RedirectTarget {
 
 impl RedirectTarget {
     /// The first request of each connection goes to the URL that the caller gave, whatever redirects there were
-    /// before: so that server decides anew each time, and credentials stay tied to it.
+    /// before: so that server decides each time, and credentials stay tied to it.
     pub(crate) fn first(template: &RequestTemplate) -> Self {
         Self {
             url: template.url.clone(),

@@ -78,11 +78,11 @@ impl ServerSentEvent {
 
     /// An event with a value as JSON as its data.
     ///
-    /// The value is serialized here and now. If that fails, the event carries the error: [`error`](Self::error) tells
-    /// it and encoding returns it. [`try_json`](Self::try_json) is the same with the error in the caller's hands.
+    /// The value is serialized here and now. If that fails, the event holds the error, which [`error`](Self::error) and
+    /// encoding return. [`try_json`](Self::try_json) is the same with the error in the caller's hands.
     ///
     /// What fails: a float that is NaN or infinite, a map whose keys are no strings or numbers, a `Serialize` that
-    /// returns an error. `serde_json::json!` turns such a float into `null` by itself, before it gets here.
+    /// returns an error. `serde_json::json!` turns such a float into `null` before it gets here.
     ///
     /// ```
     /// use bellwether_wire::ServerSentEvent;

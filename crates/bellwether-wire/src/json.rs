@@ -61,7 +61,7 @@ pub(crate) fn write<T: Serialize + ?Sized>(
     }
 }
 
-/// Compact JSON, which is what a `Formatter` writes by itself; looks for line breaks where alone there can be some.
+/// Compact JSON, which a `Formatter` writes by default; checks for line breaks where there can be some.
 struct Compact<'a>(&'a mut Written);
 
 impl serde_json::ser::Formatter for Compact<'_> {

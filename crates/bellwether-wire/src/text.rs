@@ -12,7 +12,7 @@ use bytes::Bytes;
 
 /// The longest text, in bytes, that is kept in the value itself instead of on the heap.
 ///
-/// As many as the shared variant takes anyway.
+/// The shared variant takes the same size.
 pub(crate) const INLINE_BYTES: usize = INLINE_LEN as usize;
 const INLINE_LEN: u8 = 32;
 

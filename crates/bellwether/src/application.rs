@@ -392,7 +392,7 @@ where
     note = "give it with `.state(value)` after the routes and before this call"
 )]
 pub trait StateGiven: Sized {
-    // Hidden: nobody else can name what it gives to anything.
+    // Hidden: other crates have no use for its result.
     #[doc(hidden)]
     fn ready(self) -> Application;
 }

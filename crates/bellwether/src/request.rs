@@ -15,18 +15,18 @@ use tokio_util::sync::WaitForCancellationFutureOwned;
 
 use crate::lifecycle::{DisconnectSignal, DisconnectWatcher, WeakDisconnectSignal};
 
-/// The longest `Last-Event-ID` that is looked at, in bytes. A longer one is treated as unknown
-/// text by whoever resumes; it is cut off nowhere and costs nothing.
+/// The longest `Last-Event-ID` that is read, in bytes. A longer one is treated as unknown
+/// text when the stream resumes; it costs nothing.
 const MAX_LAST_EVENT_ID_BYTES: usize = 256;
 
-/// A request, and the right to ask whether its client is still there.
+/// A request that knows whether its client is still connected.
 ///
 /// As an extractor it comes last, since it takes the body. A generator that holds it is not
 /// dropped at once when the client leaves: for a bounded moment (5 s by default) it runs on, its
 /// items thrown away, and [`is_disconnected`](Self::is_disconnected) is true, so that its
 /// clean-up code runs.
 ///
-/// The client's leaving is known to handlers made by [`bellwether::get`](fn@crate::get) and its
+/// The disconnect is known to handlers made by [`bellwether::get`](fn@crate::get) and its
 /// siblings and to every handler of an [`Application`](crate::Application).
 ///
 /// ```
@@ -53,16 +53,16 @@ pub struct Request {
 }
 
 impl Request {
-    /// Whether the client has left.
+    /// Whether the client has disconnected.
     ///
-    /// Cheap; reads nothing of the body.
+    /// The call is cheap and does not read the body.
     #[must_use]
     pub fn is_disconnected(&self) -> bool {
         self.watcher.is_disconnected()
     }
 
-    /// Resolves when the client has left: the awaitable form of
-    /// [`is_disconnected`](Self::is_disconnected). It does not hold the request.
+    /// Resolves when the client has disconnected: the awaitable form of
+    /// [`is_disconnected`](Self::is_disconnected). The future does not hold the request.
     pub fn disconnected(&self) -> Disconnected {
         Disconnected {
             left: self.watcher.disconnected(),
@@ -128,7 +128,7 @@ impl Request {
         axum::body::to_bytes(into_body(body), limit).await
     }
 
-    /// The request as axum has it. The right to ask about the client is given up.
+    /// Converts the request into axum's. It then no longer knows whether the client is connected.
     #[must_use]
     pub fn into_axum(self) -> axum::extract::Request {
         http::Request::from_parts(self.parts, into_body(self.body))
@@ -148,7 +148,7 @@ impl<S: Sync> FromRequest<S> for Request {
             .extensions
             .get::<WeakDisconnectSignal>()
             .and_then(WeakDisconnectSignal::upgrade);
-        // Without a link nobody will ever say that the client has left.
+        // Without a link the signal never fires.
         let signal = signal.unwrap_or_else(Arc::<DisconnectSignal>::default);
         Ok(Self {
             parts,
@@ -165,7 +165,7 @@ pin_project! {
     pub struct Disconnected {
         #[pin]
         left: WaitForCancellationFutureOwned,
-        // Without it a response whose request is dropped takes it that nobody asks, and says nothing.
+        // Without it, a response whose request is dropped assumes that there is no watcher, and sends no signal.
         link: WeakDisconnectSignal,
     }
 }

@@ -89,7 +89,7 @@ routing_function! {
     fn delete()
 }
 routing_function! {
-    /// Routes `HEAD` alone; otherwise as [`get`](fn@get), which answers `HEAD` by itself.
+    /// Routes `HEAD` alone; otherwise as [`get`](fn@get), which answers `HEAD` too.
     fn head()
 }
 routing_function! {

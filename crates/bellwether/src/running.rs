@@ -17,7 +17,7 @@ use crate::listen::{DrainReport, Listener, ListenerAddress, Server};
 use crate::screen::{self, Address, OutputStyle, StartScreen};
 use crate::stderr;
 
-/// The host and port that are listened on where nobody says otherwise.
+/// The host and port on which the application listens by default.
 const DEFAULT_HOST: &str = "127.0.0.1";
 const DEFAULT_PORT: u16 = 8000;
 
@@ -109,7 +109,7 @@ impl<S> Application<S> {
 }
 
 impl Application {
-    /// Where the application listens when nobody hands it a listener.
+    /// Where the application listens when it is given no listener.
     async fn listener(&self) -> Result<Listener> {
         if let Some(listener) = Listener::activated()
             .map_err(|e| Error::io("take over the sockets of LISTEN_FDS", e))?

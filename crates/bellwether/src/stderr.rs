@@ -57,7 +57,7 @@ impl Subscriber for Stderr {
     }
 
     fn new_span(&self, _: &Attributes<'_>) -> Id {
-        // Spans are not enabled, so nobody looks at it.
+        // Spans are not enabled, so it is never read.
         Id::from_u64(1)
     }
 

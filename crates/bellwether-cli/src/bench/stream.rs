@@ -34,7 +34,7 @@ pub(super) struct ThreadShared {
     pub(super) tally: Arc<Mutex<Tally>>,
 }
 
-/// Runs this many streams until the phase is over, with so many unanswered requests at once.
+/// Runs this many streams until the phase is over, with this many unanswered requests at once.
 pub(super) fn run_all(shared: &ThreadShared, streams: usize, at_once: usize) {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()

@@ -16,7 +16,7 @@ use crate::exit;
 
 const INSPECTOR: &str = include_str!("inspector.html");
 
-/// Scripts and styles stand in the page itself, and it talks to nobody but this server.
+/// Scripts and styles stand in the page itself, and it connects to this server only.
 const INSPECTOR_POLICY: &str = "default-src 'none'; connect-src 'self'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; img-src data:";
 
 /// The page lists no more topics than this; the others work all the same.
@@ -142,7 +142,7 @@ fn not_published(error: &bellwether_topics::Error) -> (StatusCode, String) {
         true => "; the event may have been published: send it again with the same idempotency key",
         false => "; the event was not published",
     };
-    // The causes name the broker's address and state, which are nobody's business.
+    // The causes name the broker's address and state, which clients must not see.
     (
         StatusCode::SERVICE_UNAVAILABLE,
         format!("{error}{advice}\n"),

@@ -15,7 +15,7 @@ use broker::BrokerAddress;
 /// answers with the event's id (`&event=NAME` names the event; the same Idempotency-Key publishes once). GET /ready says
 /// whether the broker answers. The inspector is at /, or at /inspector where DIR has an index.html. Events live in the
 /// broker: memory: ends with the process, sqlite:FILE outlives it, and all nodes on one redis:// or nats:// server serve
-/// the same topics. Whoever reaches the address can read and publish, and it is this machine alone unless --bind says
+/// the same topics. Any client that reaches the address can read and publish. It is this machine alone unless --bind says
 /// otherwise.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\

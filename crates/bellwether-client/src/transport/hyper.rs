@@ -24,7 +24,7 @@ use super::connect::{Connector, Io, Target};
 use super::{Body, ResponseFuture, Transport, TransportError};
 use crate::address::Address;
 
-/// The head of a response is at most this long; it is also what is read ahead of a body that nobody polls.
+/// The head of a response is at most this long; it is also what is read ahead of a body that is not polled.
 const MAX_READ_BYTES: usize = 64 * 1024;
 
 /// The default transport: HTTP/1.1, and with TLS HTTP/2 where the server has it.

@@ -21,8 +21,8 @@ use super::TransportError;
 use super::hyper::{Http1Connection, HyperTransport, drive, handshake, with_origin_form};
 use crate::location::origin;
 
-/// Servers close idle connections after seconds, and a request that meets that close may be lost without anybody knowing
-/// whether it was seen. So a connection that has rested for longer is not used again.
+/// Servers close idle connections after seconds, and a request that meets that close may be lost, and it is unknown
+/// whether the server saw it. So a connection that has rested for longer is not used again.
 const MAX_REST: Duration = Duration::from_secs(1);
 
 /// Sends requests one after the other, over HTTP/1.1 and over the same connection as long as that is safe.

@@ -2,7 +2,7 @@
 //!
 //! A layer around the whole application. It writes a body where there is none (no route, wrong method,
 //! a bare status) and where the response carries an [`HttpError`]; it turns a panic of a handler into a
-//! 500. A body that somebody else has written is never touched, and headers are kept, `Allow` among
+//! 500. A body that a handler or layer has written is never touched, and headers are kept, `Allow` among
 //! them.
 //!
 //! Without details a page says the status and, below 500, the message of the [`HttpError`]. With

@@ -1,4 +1,4 @@
-//! One request for events, from the look at its head to the response that answers it.
+//! One request for events, from its head to the response that answers it.
 
 use std::sync::Arc;
 
@@ -33,7 +33,7 @@ pub(crate) struct EventRequest {
 }
 
 impl EventRequest {
-    /// Looks at a request before a handler that is known to stream events.
+    /// Reads a request before a handler that is known to stream events.
     ///
     /// # Errors
     ///
@@ -49,7 +49,7 @@ impl EventRequest {
             return Err(answer);
         }
         if request.method() == Method::HEAD {
-            // Of a length that nobody knows: an empty body would claim that GET answers with no bytes
+            // The length is unknown: an empty body would claim that GET answers with no bytes
             // (RFC 9110, section 8.6).
             let mut response = Response::new(Body::new(EventsBody::Taken));
             set_event_stream_headers(response.headers_mut());
@@ -58,7 +58,7 @@ impl EventRequest {
         Ok(event_request)
     }
 
-    /// Looks at a request before a handler that may answer anything.
+    /// Reads a request before a handler that may return any response.
     pub(crate) fn watch(request: &mut Request) -> Self {
         // A client that posts and gets a stream, as the SDKs of language models do, asks for JSON and wants the stream.
         // RFC 9110, section 12.5.1 lets a server send it.

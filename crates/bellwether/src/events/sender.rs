@@ -1,6 +1,6 @@
 //! [`events_from`]: a stream written as a closure with a sender, for bodies too long for a macro.
 //!
-//! The closure's future lives inside the stream and is polled by whoever polls the stream: no task, no
+//! The closure's future lives inside the stream and is polled with the stream: no task, no
 //! channel that fills up. One event at most is between the two, in a slot; `send` completes when it
 //! has been taken and more is asked for, as a `yield` would. Dropping the stream drops the future
 //! where it stands.
@@ -378,7 +378,7 @@ mod tests {
             assert!(second.as_mut().poll(&mut cx).is_pending());
             assert!(
                 second.as_mut().poll(&mut cx).is_pending(),
-                "nobody has taken it yet"
+                "it is not taken yet"
             );
             "x".parse::<u8>()?;
             Ok(())
@@ -418,7 +418,7 @@ mod tests {
         while let Poll::Ready(Some(_)) = stream.as_mut().poll_next(&mut Context::from_waker(&waker))
         {
         }
-        // The first send wakes nobody either, as no reader was waiting.
+        // The first send causes no wake either, as no reader was waiting.
         assert_eq!(wakes.0.load(Ordering::Relaxed), 0);
     }
 

@@ -23,7 +23,7 @@ use bellwether_wire::ServerSentEvent;
 
 use crate::events::{EventRequest, IntoEvent};
 
-/// Keeps [`Handler::handle`] ours: nobody outside can name it, so nobody can implement the trait.
+/// Seals [`Handler::handle`]: other crates cannot name this type, so they cannot implement the trait.
 #[derive(Debug)]
 pub struct Sealed(pub(crate) ());
 

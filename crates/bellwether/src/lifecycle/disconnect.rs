@@ -1,4 +1,4 @@
-//! Whether the client of one request is still there, and whether anybody wants to know.
+//! Whether the client of one request is still there, and whether any code watches for it.
 //!
 //! The body of a response owns the [`DisconnectSignal`]; a `Request` that a handler keeps holds an
 //! [`DisconnectWatcher`]. When the client leaves and a watcher exists, the generator gets a bounded moment for
@@ -17,17 +17,17 @@ pub(crate) struct DisconnectSignal {
 }
 
 impl DisconnectSignal {
-    /// Notes that the client has left; whoever asked is told.
+    /// Notes that the client has left, and wakes the watchers.
     pub(crate) fn signal_disconnect(&self) {
         self.disconnected.cancel();
     }
 
-    /// Whether somebody asks, or holds what it takes to ask later.
+    /// Whether there is a watcher, or may be one later.
     pub(crate) fn is_needed(self: &Arc<Self>) -> bool {
         self.has_watchers() || Arc::weak_count(self) > 0
     }
 
-    /// Whether somebody holds the request and could ask.
+    /// Whether a handler or generator holds the request.
     pub(crate) fn has_watchers(&self) -> bool {
         self.watchers.load(Ordering::Acquire) > 0
     }
@@ -49,7 +49,7 @@ impl WeakDisconnectSignal {
     }
 }
 
-/// Held by a `Request`: the right to ask, and the fact that somebody may.
+/// Held by a `Request`: the way to ask, counted for as long as it exists.
 #[derive(Debug)]
 pub(crate) struct DisconnectWatcher(Arc<DisconnectSignal>);
 

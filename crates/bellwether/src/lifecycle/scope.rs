@@ -31,7 +31,7 @@ pub(super) fn note_stop_checked() {
 
 /// Whether the question was asked since the last call.
 ///
-/// A generator that asks is trusted to end by itself; the body looks here after each poll.
+/// A generator that asks is trusted to end on its own; the body checks this after each poll.
 pub(crate) fn take_stop_checked() -> bool {
     STOP_CHECKED.take()
 }

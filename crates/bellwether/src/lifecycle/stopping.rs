@@ -1,4 +1,4 @@
-//! The stop of a server, seen from inside: `is_stopping()`, `stopping().await`, and who is told.
+//! The stop of a server, seen from inside: `is_stopping()` and `stopping().await`.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -21,8 +21,8 @@ use super::{Scoped, Streams, scope};
 /// task of your own, for the process: the application that [`run`](crate::Application::run) runs,
 /// or [`shutdown_signal`](crate::shutdown_signal).
 ///
-/// A generator that asks is trusted to end by itself: it is not ended at a random moment of the
-/// drain window like the others, but is left to notice, until the window closes.
+/// A generator that calls this is trusted to end on its own. The stop does not end it at a random moment of the
+/// drain window like the others: it may run until the window closes.
 ///
 /// ```
 /// assert!(!bellwether::is_stopping());
@@ -85,8 +85,8 @@ pub(crate) struct DrainPlan {
 }
 
 impl DrainPlan {
-    /// At most this many streams a second are told to come back: what is spread protects whoever
-    /// takes the reconnects, and a server with few streams need not take its whole window.
+    /// At most this many streams a second are told to reconnect. The spread protects the servers that
+    /// take the reconnects, and a server with few streams does not use its whole window.
     const ENDS_PER_SECOND: u64 = 200;
 
     /// The part of the window over which this many streams spread.
@@ -96,7 +96,7 @@ impl DrainPlan {
         needed.min(self.window)
     }
 
-    /// When a stream that does not end by itself is ended; `share` in 0..1 is its place.
+    /// When a stream that does not end on its own is ended; `share` in 0..1 is its position in the window.
     pub(crate) fn moment(&self, share: f32) -> Instant {
         after(self.began, self.spread().mul_f64(f64::from(share)))
     }
@@ -124,7 +124,7 @@ struct LifecycleInner {
     plan: OnceLock<DrainPlan>,
     tracker: TaskTracker,
     streams: Streams,
-    /// The routes of streams, each kept once. Held for a look or a push.
+    /// The routes of streams, each kept once. Held for a search or a push.
     routes: Mutex<Vec<Arc<str>>>,
 }
 

@@ -43,7 +43,7 @@ pub(super) async fn run(shared: &Arc<ServerContext>, listener: Listener) {
         let admission = loop {
             match shared.permits.admit(ip(peer)) {
                 // A browser takes a connection that is closed unanswered for a fault of the network, and tries it ten
-                // times more. Whoever comes next waits in the listener's queue.
+                // times more. The next client waits in the listener's queue.
                 Admission::Hold => tokio::select! {
                     biased;
                     () = stopping.as_mut() => return,

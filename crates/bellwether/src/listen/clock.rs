@@ -18,7 +18,7 @@ enum ConnectionPhase {
     Handshake { since: Instant },
     /// The head of a request is awaited or arriving.
     Head { since: Instant },
-    /// So many requests wait for their answers or are being answered.
+    /// This many requests wait for their responses or are being answered.
     Busy { requests: u32 },
     /// All requests are answered and no byte of another has come.
     Idle { since: Instant },

@@ -46,7 +46,7 @@ enum Stage {
     Opening(Io),
     Http1(Http1Connection),
     Http2(Box<Http2Connection>),
-    /// The socket is somebody else's; the task stays to cut it when the server ends.
+    /// The socket belongs to another protocol; the task stays to cut it when the server ends.
     Upgraded,
     Ended,
 }

@@ -1,4 +1,4 @@
-//! The socket as hyper sees it: replays what was read ahead, notes stalls, notices who has left.
+//! The socket as hyper sees it: replays what was read ahead, notes stalls, notices clients that have left.
 //!
 //! hyper stops reading while bytes that it has read wait in its buffer. One stray byte after the
 //! request, or a pipelined one, therefore hides the end of the connection from it for as long as
@@ -171,7 +171,7 @@ impl Io {
         Ok(())
     }
 
-    /// Reads on after our side was closed, for a bounded time: bytes that nobody has read would make the close a reset,
+    /// Reads on after our side was closed, for a bounded time: unread bytes would make the close a reset,
     /// which can overtake the end of the response.
     fn poll_linger(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         let patience = self

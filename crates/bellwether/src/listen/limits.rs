@@ -399,7 +399,7 @@ impl Default for Drain {
     }
 }
 
-/// The window where nobody sets one.
+/// The window if none is set.
 const DEFAULT_WINDOW: Duration = Duration::from_secs(10);
 
 impl Drain {

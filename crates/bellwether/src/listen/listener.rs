@@ -1,4 +1,4 @@
-//! Where clients connect: TCP, a Unix socket, or a socket that somebody else has opened.
+//! Where clients connect: TCP, a Unix socket, or a socket that another process has opened.
 
 use std::fmt;
 use std::io;
@@ -193,7 +193,7 @@ impl Listener {
         if let Some(listener) = sockets.take_unix_listener(0)? {
             listener.set_nonblocking(true)?;
             let listener = UnixListener::from_std(listener)?;
-            // The file belongs to whoever made it.
+            // The file belongs to the process that made it.
             return Ok(Some(Self::new(ListenerKind::Unix {
                 listener,
                 _file: None,

@@ -93,7 +93,7 @@ struct ServerContext {
 impl Server {
     /// Accepts and serves until the lifecycle's stop begins, then drains.
     ///
-    /// Whoever begins the stop passes the drain's window to it; the deadline is kept here. When
+    /// The caller that begins the stop passes the drain's window to it; the deadline is kept here. When
     /// this returns, no connection is left. What goes wrong with accepting is waited out, so there
     /// is no error to return.
     pub(crate) async fn run(self, listener: Listener) -> DrainReport {

@@ -1,7 +1,7 @@
 //! The body of one event stream: a producer, the rules of the stream, and its account, as HTTP polls them.
 //!
-//! It is the innermost body. Layers may wrap it, and whoever sends the response polls it through them: hyper, another
-//! server, or one of our own drivers. A shard says so by an [`ShardAttachment`]; it then keeps the body's
+//! It is the innermost body. Layers may wrap it, and the driver that sends the response polls it through them: hyper, another
+//! server, or a driver of this crate. A shard says so by an [`ShardAttachment`]; it then keeps the body's
 //! time, follows the topics of its subscription and hands it what was read for many. Without one the body keeps a timer
 //! of its own and leaves its waker with the topics.
 
@@ -41,7 +41,7 @@ pub(crate) struct EventBody {
     producer: Option<EventProducer>,
     machine: Machine,
     guard: StreamGuard,
-    /// Gone once it is known that nobody can ask whether the client has left.
+    /// `None` once it is known that the signal can have no watcher.
     signal: Option<Arc<DisconnectSignal>>,
     /// Our server's side of the connection, if our server carries the stream.
     stream_state: Option<Arc<StreamState>>,
@@ -82,7 +82,7 @@ impl Primed {
 enum Driver {
     /// Not known before the first poll.
     Unknown,
-    /// Whoever it is, the body keeps its own time.
+    /// Any other driver: the body keeps its own time.
     Any(Box<Timer>),
     /// A shard.
     Shard {
@@ -440,7 +440,7 @@ impl EventBody {
         }
     }
 
-    /// The reason for an end that nobody announced: the body was dropped.
+    /// The reason for an end without an announcement: the body was dropped.
     fn reason_of_drop(&self) -> CloseReason {
         let stream_state = self.stream_state.as_ref();
         if std::thread::panicking() || stream_state.is_some_and(|c| c.has_failed()) {

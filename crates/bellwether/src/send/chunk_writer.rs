@@ -235,7 +235,7 @@ mod tests {
         assert_eq!(out, expected);
     }
 
-    /// Takes so many bytes, then none until it is given room.
+    /// Takes this many bytes, then none until it is given room.
     #[derive(Debug, Default)]
     struct Narrow {
         room: usize,

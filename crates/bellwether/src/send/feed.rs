@@ -14,7 +14,7 @@ use bytes::{Bytes, BytesMut};
 /// The way from a shard to the bodies of one topic's readers.
 #[derive(Debug)]
 pub(crate) struct Feed {
-    /// Held for a look or an extension. The shard and the bodies that it polls run in one task, so nobody waits for it.
+    /// Held for a search or an extension. The shard and the bodies that it polls run in one task, so the lock is never contended.
     window: Mutex<FeedWindow>,
 }
 
@@ -91,7 +91,7 @@ impl Feed {
 }
 
 impl FeedWindow {
-    /// Begins anew behind everything that was read so far.
+    /// Empties the window; it then starts behind everything that was read so far.
     pub(crate) fn clear(&mut self, end: Place) {
         self.data = Bytes::new();
         self.chunks = Bytes::new();

@@ -1,4 +1,4 @@
-//! What an event body and whoever sends it tell each other: the two ends of one connection's stream.
+//! What an event body and its sender share: the state of one response stream.
 //!
 //! The server makes one [`StreamState`] for each connection (for each stream on HTTP/2) and puts it into the
 //! extensions of its requests. The sending side writes what only the socket knows: flushed, gone, too slow. The event
@@ -14,7 +14,7 @@ use tokio::time::Instant;
 
 use super::feed::Feed;
 
-/// A client may send this much after the request whose event stream it reads, whoever sends that.
+/// A client may send this much after the request whose event stream it reads, with any driver.
 pub(crate) const MAX_AHEAD_BYTES: usize = 8 * 1024;
 
 const DISCONNECTED: u8 = 1;
@@ -152,7 +152,7 @@ impl StreamState {
         self.inner().reads.is_some()
     }
 
-    /// What a subscription reads whose body nobody drives yet, for the first who asks.
+    /// Takes what a subscription reads whose body has no driver yet. The second call returns nothing.
     pub(crate) fn take_reads(&self) -> Option<Box<SubscriptionReads>> {
         self.inner().reads.take()
     }
@@ -169,7 +169,7 @@ impl StreamState {
         self.inner().attachment = Some(Box::new(attachment));
     }
 
-    /// Who drives the body, if that is a shard, for the first who asks.
+    /// Takes the attachment of the shard that drives the body, if one does. The second call returns nothing.
     pub(crate) fn take_attachment(&self) -> Option<Box<ShardAttachment>> {
         self.inner().attachment.take()
     }

@@ -1,7 +1,7 @@
 //! The rules of one event stream: when a keep-alive is due, what a stop does, how an error is told, and the one end.
 //!
 //! Pure. The machine takes the time and what happened as arguments and appends bytes to a buffer. It performs no I/O,
-//! reads no clock and knows nothing of HTTP. Whoever drives the stream asks three things of it: what is due
+//! reads no clock and knows nothing of HTTP. The driver of the stream asks it three things: what is due
 //! ([`Machine::tick`]), when to ask again ([`Machine::deadline`]), and whether it has ended ([`Machine::end`]).
 
 use std::sync::Arc;

@@ -15,7 +15,7 @@ use super::{Shard, ShardBuffers};
 use crate::send::chunk_writer::{LAST_CHUNK, SendFailure, WriteStatus, append_chunk};
 use crate::send::{Feed, shard::reader::Registrations};
 
-/// Members of a group that are looked at without a write count as one write.
+/// This many members of a group that need no write count as one write.
 const CHECKS_PER_SEND: usize = 16;
 
 /// What one reader is sent at once. A body that has more is asked again later.
@@ -105,7 +105,7 @@ impl Shard {
         quota
     }
 
-    /// Brings the news of one reading to one reader. Whether that was more than a look.
+    /// Delivers what one reading found to one reader. False if nothing had to be polled.
     fn deliver_to(&mut self, member: Member, reading: u32, feed: &Feed, now: Instant) -> bool {
         let Some((id, reader)) = self.slots.at(member.reader) else {
             return false;
@@ -238,7 +238,7 @@ impl Shard {
             };
         }
         match sent {
-            // The usual case, without another look at the reader: its deadline can only have moved away.
+            // The usual case, which leaves the reader alone: its deadline can only have moved away.
             WriteStatus::All if is_shared && polled_body.end == BodyStatus::Waiting => {}
             WriteStatus::All => {
                 if !out.is_empty() {

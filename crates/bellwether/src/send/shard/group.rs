@@ -32,9 +32,9 @@ pub(super) struct Group {
     pub(super) reading: u32,
     /// The member that was served last.
     cursor: usize,
-    /// This many members are still to be looked at in this round.
+    /// This many members still have their turn in this round.
     remaining: usize,
-    /// How often readers had been sent away when that was last looked at.
+    /// How many kicks of readers there were at the last check.
     kicks: u64,
 }
 
@@ -68,7 +68,7 @@ impl Group {
         }
     }
 
-    /// Reads what is new, if there may be something, and lets the round go on to everybody if there is.
+    /// Reads what is new, if there may be something, and starts the round over if there is.
     pub(super) fn read(&mut self, buffers: &mut ReadBuffers) {
         if !std::mem::take(&mut self.has_news) {
             return;
@@ -89,14 +89,14 @@ impl Group {
                 window.extend(frames, places, end);
             }
             if !matches!(found, Read::Frames | Read::CaughtUp) {
-                // The log was replaced, closed, or has moved on: everybody looks for itself.
+                // The log was replaced, closed, or has moved on: every reader reads for itself.
                 window.clear(end);
             }
         }
         frames.clear();
         // There may be more than one reading takes.
         self.has_news = found == Read::Frames;
-        // Asked after the reading, so it counts everybody who was sent away before these events.
+        // Asked after the reading, so it counts everybody who was kicked before these events.
         let kicks = self.log.kicks();
         let were_kicked = std::mem::replace(&mut self.kicks, kicks) != kicks;
         let is_other = !matches!(found, Read::Frames | Read::CaughtUp);

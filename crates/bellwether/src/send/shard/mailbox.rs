@@ -41,7 +41,7 @@ impl Mailbox {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Hands a stream over. False if nobody empties the box yet: the caller then has to start a shard.
+    /// Hands a stream over. False if no shard empties the box yet: the caller then has to start a shard.
     pub(crate) fn deliver(&self, handover: Handover) -> bool {
         let mut state = self.state();
         state.items.handovers.push(handover);

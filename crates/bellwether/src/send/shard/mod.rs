@@ -121,7 +121,7 @@ impl Shard {
 
     // --- The turn ---
 
-    /// Takes in whatever has happened.
+    /// Collects everything that has happened since the last turn.
     fn collect_events(&mut self, cx: &mut Context<'_>, now: Instant) -> io::Result<()> {
         self.take_mailbox(cx, now);
         if !self.is_stopping && self.stopping.as_mut().poll(cx).is_ready() {
@@ -166,7 +166,7 @@ impl Shard {
     }
 
     fn poll_sockets(&mut self, cx: &mut Context<'_>, now: Instant) -> io::Result<()> {
-        /// Looks at the sockets in one turn.
+        /// Polls of the sockets in one turn.
         const POLLS_PER_TURN: usize = 4;
         let mut events = std::mem::take(&mut self.buffers.events);
         for poll in 1..=POLLS_PER_TURN {
@@ -200,7 +200,7 @@ impl Shard {
         self.buffers.dirty = dirty;
     }
 
-    /// Serves readers, as many as one turn may.
+    /// Serves readers, up to the number of one turn.
     fn serve_readers(&mut self, now: Instant) {
         let mut budget = SENDS_PER_TURN;
         while budget > 0 && self.has_work() {

@@ -25,7 +25,7 @@ impl Tick {
     pub(super) const NEVER: Self = Self(u64::MAX);
 }
 
-/// Who wants to be reminded when.
+/// The readers to remind, by time.
 #[derive(Debug)]
 pub(super) struct Wheel {
     origin: Instant,
@@ -63,7 +63,7 @@ impl Wheel {
         Some(first.remove_entry())
     }
 
-    /// When somebody is due next.
+    /// When the next reader is due.
     pub(super) fn next(&self) -> Option<Instant> {
         let (tick, _) = self.ticks.first_key_value()?;
         Some(instant_of(self.origin, *tick))
@@ -94,7 +94,7 @@ mod tests {
             let at = start + Duration::from_millis(millis);
             let tick = wheel.tick_of(at);
             wheel.remind(tick, id(1));
-            let due = wheel.next().expect("somebody is due");
+            let due = wheel.next().expect("a reader is due");
             assert!(due >= at && due < at + TICK, "{millis}");
             assert_eq!(wheel.due(due - Duration::from_nanos(1)), None);
             assert_eq!(wheel.due(due), Some((tick, vec![id(1)])));
