@@ -1,4 +1,4 @@
-//! `bellwether check` and `bellwether repair`: a look at the file of a log, and what makes a damaged one sound.
+//! `bellwether check` and `bellwether repair`: check the file of a log, and repair a damaged one.
 
 use std::error::Error;
 use std::io::{self, IsTerminal, Write};
@@ -16,7 +16,7 @@ const DAMAGED: u8 = 1;
 /// The file cannot be read as a log.
 const UNREADABLE: u8 = 2;
 
-/// How often a terminal is told how far it is.
+/// How often the progress is shown on a terminal.
 const PROGRESS: Duration = Duration::from_millis(200);
 
 /// Read the whole file of a log, say what is wrong with it.
@@ -37,9 +37,9 @@ pub(crate) struct CheckArguments {
 
 /// Make the damaged file of a log sound: keep a copy, put damaged records aside, rebuild the index.
 ///
-/// Readers then get all that is good, and a gap `damaged` over exactly the records that were put aside; their ids stay
-/// valid. The file as it was is kept beside it as FILE.before-repair-TIME. A sound file is left alone. The server has to be
-/// stopped first. A repair that is cut short, by whatever, has changed nothing: run it again.
+/// Readers then get all that is good, and a gap `damaged` over exactly the records that were put aside; their ids
+/// stay valid. The file as it was is kept beside it as FILE.before-repair-TIME. A sound file is left alone. The
+/// server has to be stopped first. A repair that is cut short, by whatever, has changed nothing: run it again.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:

@@ -15,7 +15,8 @@ use crate::line::{EventLine, json_line};
 use crate::show;
 use crate::target::{Target, with_query};
 
-/// Asked for in place of an id, it is none: servers of Bellwether then tell a gap and give all that they still have.
+/// Sent instead of an id, it is not a valid one: servers of Bellwether then report a gap and send all that they still
+/// have.
 const FROM_START: &str = "earliest";
 
 /// What is asked for with `--compressed`, the best first.
@@ -28,8 +29,8 @@ const ENCODINGS: [Encoding; 4] = [
 
 /// Follow an event stream: connect, print events as they come, reconnect and resume.
 ///
-/// A terminal gets events in colour, everything else one line of JSON per event: {"event":…,"data":…,"id":…}. News of the
-/// connection (connected, retry in 1.5 s, resumed, gap) goes to standard error.
+/// A terminal gets events in colour, everything else one line of JSON per event: {"event":…,"data":…,"id":…}. News of
+/// the connection (connected, retry in 1.5 s, resumed, gap) goes to standard error.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:

@@ -1,4 +1,5 @@
-//! The `bellwether` command: reads, writes, follows, sends, measures and serves event streams, and looks after a log's file.
+//! The `bellwether` command: reads, writes, follows, sends, measures and serves event streams, and looks after a
+//! log's file.
 //!
 //! One file per command. Each turns its arguments into work and gives back how the process ends; what it decides is in
 //! plain functions without I/O. Data goes to standard output, all else to standard error.

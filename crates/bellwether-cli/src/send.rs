@@ -24,7 +24,8 @@ const MAX_ID_BYTES: usize = 1024;
 /// Publish lines of text, each as one event, and print the ids that they get.
 ///
 /// Each line of standard input (or each --data) is the body of `POST URL/publish?topic=TOPIC`; the server answers 200
-/// with the id. Lines go one after the other over one connection, so their order is kept. An empty line is an event with empty data.
+/// with the id. Lines go one after the other over one connection, so their order is kept. An empty line is an event
+/// with empty data.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
@@ -122,7 +123,7 @@ impl Publisher {
         })
     }
 
-    /// Publishes one event and prints its id. What the server refuses is told, and the next one may go through.
+    /// Publishes one event and prints its id. A refused event is reported, and the next one may go through.
     fn publish(&mut self, number: u64, body: Bytes) -> Result<(), Failure> {
         let mut request = self.head.clone();
         *request.body_mut() = body;

@@ -11,8 +11,8 @@ use http::StatusCode;
 /// [`reconnection_time`](Self::reconnection_time), and never less than [`min_delay`](Self::min_delay). The second comes
 /// on top and is random. It is at most a tenth of the first after a connection that brought an event. After `n`
 /// failures without an event in between it is anything up to `backoff` doubled `n` − 1 times ("full jitter"), at most
-/// `max_backoff`. A `Retry-After` of a refused request is a floor for both together. So a client never comes back
-/// earlier than it was told, and a thousand clients never come back at once.
+/// `max_backoff`. A `Retry-After` of a refused request is a floor for both together. So a client never reconnects
+/// before the time that the server asked for, and a thousand clients never reconnect at once.
 ///
 /// A failure is a connection that brings no event: a network error, a timeout, a status that is tried again, a stream
 /// that ends without an event. Only an event resets the count; an answer with 200 does not, since a server that opens

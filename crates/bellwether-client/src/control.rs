@@ -1,4 +1,5 @@
-//! [`ControlEvent`]: the events by which a server of Bellwether speaks about the stream itself, and how a stream ended. Pure.
+//! [`ControlEvent`]: the events by which a server of Bellwether reports on the stream itself, and how a stream ended.
+//! Pure.
 //!
 //! Their names begin with `bellwether.`, and applications send none of these. [`Gap`](crate::Gap) has a file of its own.
 
@@ -14,7 +15,7 @@ const PREFIX: &str = "bellwether.";
 /// This many keep-alives may be missing or late before a stream counts as dead.
 const KEEP_ALIVES: u32 = 3;
 
-/// A server that promises a sign of life each second is not taken at its word: networks stall for longer.
+/// The minimum silence, even if a server promises a keep-alive each second: networks stall for longer.
 const MIN_SILENCE: Duration = Duration::from_secs(10);
 
 /// What such an event says.

@@ -15,10 +15,10 @@ pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
 /// What went wrong, to be asked.
 ///
-/// An `Err` of an [`EventSource`](crate::EventSource) is its end: [`is_closed`](Self::is_closed) is true and the stream
-/// is over. In [`Waiting`](crate::Waiting) it is the reason of a reconnect that follows. From
-/// [`Messages`](crate::Messages) come three kinds more that end nothing: data that is no such value, gaps, and the server's
-/// own failures.
+/// An `Err` of an [`EventSource`](crate::EventSource) is its end: [`is_closed`](Self::is_closed) is true and the
+/// stream is over. In [`Waiting`](crate::Waiting) it is the reason of a reconnect that follows. From
+/// [`Messages`](crate::Messages) come three kinds more that end nothing: data that is no such value, gaps, and the
+/// server's own failures.
 ///
 /// ```
 /// let error = bellwether_client::EventSource::new("ftp://example.com/").unwrap_err();
@@ -140,7 +140,7 @@ impl Error {
         matches!(*self.kind, Kind::Transport(_))
     }
 
-    /// The body's content coding is broken, has not come to its end with the body, or is none that is compiled in.
+    /// The body's content coding is broken, has not come to its end with the body, or the coding is not compiled in.
     pub fn is_encoding(&self) -> bool {
         match &*self.kind {
             Kind::Coding(_) => true,
@@ -159,7 +159,8 @@ impl Error {
         matches!(*self.kind, Kind::Token(_))
     }
 
-    /// The number of failures that [`Retry::max_failures`](crate::Retry::max_failures) allows is reached; the source is the last of them.
+    /// The number of failures that [`Retry::max_failures`](crate::Retry::max_failures) allows is reached; the source
+    /// is the last of them.
     pub fn has_given_up(&self) -> bool {
         matches!(*self.kind, Kind::GaveUp { .. })
     }
@@ -169,7 +170,7 @@ impl Error {
         matches!(*self.kind, Kind::Json { .. })
     }
 
-    /// History was lost, where [`Messages`](crate::Messages) has no other way to say so. The stream goes on.
+    /// History was lost, where [`Messages`](crate::Messages) has no other way to report it. The stream goes on.
     pub fn gap(&self) -> Option<&Gap> {
         match &*self.kind {
             Kind::Gap(gap) => Some(gap),

@@ -127,8 +127,8 @@ impl EventSource {
     ///
     /// # Errors
     ///
-    /// A gap, as [`Error::gap`], and an event `bellwether.error`, as [`Error::is_error_event`], after which the stream goes on;
-    /// and what ends the stream, then [`Error::is_closed`] is true.
+    /// A gap, as [`Error::gap`], and an event `bellwether.error`, as [`Error::is_error_event`], after which the
+    /// stream goes on; and what ends the stream, then [`Error::is_closed`] is true.
     pub async fn next_message(&mut self) -> Option<Result<Message, Error>> {
         std::future::poll_fn(|cx| self.poll_message(cx)).await
     }

@@ -70,7 +70,7 @@ pub(crate) enum Coding {
 /// The coding that a response names.
 ///
 /// It need not have been asked for: a request without `Accept-Encoding` accepts any (RFC 9110, section 12.5.3), and some
-/// proxies take it at its word.
+/// proxies make use of that.
 pub(crate) fn coding(headers: &HeaderMap) -> Coding {
     let mut values = headers.get_all(CONTENT_ENCODING).iter();
     let (value, more) = (values.next(), values.next());

@@ -10,7 +10,7 @@ use serde::de::DeserializeOwned;
 use crate::error::{Error, Kind};
 use crate::gap::Gap;
 
-/// One thing that has happened, in order.
+/// An item of an [`EventSource`](crate::EventSource), in the order in which things happened.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum Item {
@@ -24,7 +24,7 @@ pub enum Item {
     Gap(Gap),
     /// The connection is over, and the next attempt is decided on.
     Waiting(Waiting),
-    /// The stream is over as wished: [`close`](crate::EventSource::close) was called, or the one answer of
+    /// The stream is over as the caller wished: [`close`](crate::EventSource::close) was called, or the one answer of
     /// [`once`](crate::EventSourceBuilder::once) is complete. Nothing follows.
     Closed,
 }
@@ -119,7 +119,7 @@ pub struct Waiting {
     pub cause: Option<Error>,
 }
 
-/// What an event source is about at the moment.
+/// The state of an event source.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum State {

@@ -34,7 +34,7 @@
 //! | [`max_redirects`](EventSourceBuilder::max_redirects) | 20, credentials to the same origin only | the number of the Fetch standard |
 //! | [`limits`](EventSourceBuilder::limits) | 4 MiB for a line and for an event | a server cannot fill the client's memory |
 //! | [`accept_encodings`](EventSourceBuilder::accept_encodings) | none asked for, all that are compiled in read | several proxies hold compressed streams back |
-//! | gaps | `bellwether.gap` is an [`Item::Gap`] | history that was lost is told, never silent |
+//! | gaps | `bellwether.gap` is an [`Item::Gap`] | lost history is always reported |
 //! | ends | an event `bellwether.finished`, `bellwether.error` or `bellwether.stopping` says whether the stream was whole | proxies make clean ends of cuts, and cuts of clean ends |
 //! | openings | `bellwether.open` is not shown; its id counts, and three of its `keep_alive_ms` of silence, at least 10 s, shorten the idle timeout | a cut before the first event loses nothing, and a dead stream is noticed sooner |
 //!

@@ -1,8 +1,8 @@
 //! The state machine of an event source (WHATWG HTML, section 9.2.3), pure: what happened and `now` go in, what to do
 //! and items come out.
 //!
-//! It opens no connection, reads no clock and sleeps never; [`EventSource`](crate::EventSource) does those for it. The
-//! driver asks [`Machine::action`], does that, and tells the outcome by one of the `on_` methods; before each it takes
+//! It opens no connection, reads no clock and never sleeps; [`EventSource`](crate::EventSource) does those for it. The
+//! driver asks [`Machine::action`], does that, and reports the outcome by one of the `on_` methods; before each it takes
 //! what [`Machine::take_item`] has. Inputs that do not fit the phase are ignored, so a late answer does no harm.
 
 use std::collections::VecDeque;

@@ -16,9 +16,10 @@ use crate::item::Message;
 
 /// From [`EventSource::messages`].
 ///
-/// An `Err` is one of four things: data that is no such value ([`Error::is_json`]), lost history ([`Error::gap`]) and a
-/// failure that the server tells ([`Error::is_error_event`]), after which the stream goes on; or the end ([`Error::is_closed`]).
-/// Reconnects are not told here. Other events whose name begins with `bellwether.` are left out.
+/// An `Err` is one of four things: data that is no such value ([`Error::is_json`]), lost history ([`Error::gap`]) and
+/// a failure that the server tells ([`Error::is_error_event`]), after which the stream goes on; or the end
+/// ([`Error::is_closed`]). Reconnects are not told here. Other events whose name begins with `bellwether.` are left
+/// out.
 pub struct Messages<T> {
     source: EventSource,
     data: PhantomData<fn() -> T>,

@@ -21,8 +21,8 @@ use crate::transport::TransportError;
 ///
 /// Looks at nothing but the bytes: status and content type are the caller's to check, and the body must not be
 /// compressed any more. Ends with the body; an event that is not finished by then is discarded, as the standard says.
-/// Where a server of Bellwether has said whether the stream is whole, by `bellwether.finished` or `bellwether.error`, its
-/// word counts more than how the body ended. Its opening event is not shown.
+/// Where a server of Bellwether has said whether the stream is whole, by `bellwether.finished` or `bellwether.error`,
+/// its word counts more than how the body ended. Its opening event is not shown.
 ///
 /// ```
 /// use bellwether_client::read_events;
@@ -69,8 +69,8 @@ pin_project! {
     /// From [`read_events`] and [`read_event_bytes`]: a stream of messages.
     ///
     /// An `Err` is the last item: the body broke off ([`Error::is_transport`]), is beyond the limits
-    /// ([`Error::is_limit`]), or ended cleanly after the server had told a failure ([`Error::is_error_event`]). Afterwards it
-    /// yields `None`.
+    /// ([`Error::is_limit`]), or ended cleanly after the server had told a failure ([`Error::is_error_event`]).
+    /// Afterwards it yields `None`.
     pub struct Events<B: http_body::Body> {
         #[pin]
         body: B,
@@ -125,8 +125,8 @@ where
     ///
     /// # Errors
     ///
-    /// As [`next`](Self::next), and [`Error::is_json`], [`Error::gap`] and [`Error::is_error_event`], after which the stream goes
-    /// on. Other events whose name begins with `bellwether.` are left out.
+    /// As [`next`](Self::next), and [`Error::is_json`], [`Error::gap`] and [`Error::is_error_event`], after which the
+    /// stream goes on. Other events whose name begins with `bellwether.` are left out.
     pub async fn next_json<T: DeserializeOwned>(&mut self) -> Option<Result<Message<T>, Error>> {
         // Read right from the bytes that have come: the text itself is not kept.
         let read = |message: MessageRef<'_>| match ControlEvent::of(message.event.as_str()) {

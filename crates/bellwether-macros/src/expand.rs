@@ -23,7 +23,10 @@ pub(crate) fn route(
     let function: ItemFn = syn::parse2(item).map_err(|error| {
         Error::new(
             error.span(),
-            format!("`#[{}]` stands on a function: {error}", lower(method)),
+            format!(
+                "`#[{}]` must be placed on a function: {error}",
+                lower(method)
+            ),
         )
     })?;
     check_signature(&function)?;

@@ -1,6 +1,6 @@
 //! Bytes to events: the algorithm of WHATWG HTML 9.2.5 and 9.2.6, fed with pieces of any size.
 //!
-//! A line that lies whole in the input is looked at once and read right there; only a line that a piece cuts is gathered
+//! A line that is whole in the input is scanned once and read in place; only a line that a piece cuts is gathered
 //! in a buffer. The decoder does no I/O and knows no time: reconnecting and waiting are the caller's.
 
 use std::time::Duration;
@@ -44,7 +44,7 @@ pub struct Decoder {
     comments: u64,
 }
 
-/// How far a look at the input has come.
+/// How far the input was read.
 enum Step<'i> {
     /// All of it is read, and no event is complete.
     NoEvent,

@@ -20,8 +20,8 @@ impl ServerSentEvent {
     ///
     /// # Errors
     ///
-    /// The value given to [`json`](Self::json) is no JSON, or the text given as a name or an id is none. No other event
-    /// can fail.
+    /// The value given to [`json`](Self::json) is no JSON, or the text given as a name or an id is invalid. No other
+    /// event can fail.
     pub fn encode(&self) -> Result<Bytes, EncodeError> {
         let mut out = Vec::new();
         self.encode_into(&mut out)?;

@@ -41,7 +41,7 @@ pub(crate) struct Rest {
     /// Milliseconds, at most `MAX_RETRY_MS`.
     pub(crate) retry: Option<u32>,
     pub(crate) comment: Option<Text>,
-    /// The first text that was given as a name or an id and is none.
+    /// The first invalid text that was given as a name or an id.
     pub(crate) mistake: Option<FieldError>,
 }
 

@@ -90,7 +90,8 @@ impl Error {
         self.kind == ErrorKind::Io
     }
 
-    /// Whether one of the application's own hooks failed. [`source`](std::error::Error::source) is the error that the hook returned; it is empty for a hook that took too long.
+    /// Whether one of the application's own hooks failed. [`source`](std::error::Error::source) is the error that the
+    /// hook returned; it is empty for a hook that took too long.
     #[must_use]
     pub fn is_hook(&self) -> bool {
         self.kind == ErrorKind::Hook
@@ -108,7 +109,7 @@ impl From<io::Error> for Error {
     }
 }
 
-/// For `?` in `main`: a topic's name that is none, or a broker that cannot be reached.
+/// For `?` in `main`: an invalid topic name, or a broker that cannot be reached.
 impl From<bellwether_topics::Error> for Error {
     fn from(error: bellwether_topics::Error) -> Self {
         let message = error.to_string();

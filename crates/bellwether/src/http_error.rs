@@ -79,8 +79,8 @@ impl HttpError {
         }
     }
 
-    /// The error in this box: the `HttpError` that was put into it, or a 500 with the box as its
-    /// source. An `HttpError` deeper in the chain lends its status and message.
+    /// Converts a boxed error: to the `HttpError` that it holds, or else to a 500 with the box as its
+    /// source. An `HttpError` deeper in the chain gives its status and message.
     ///
     /// ```
     /// use bellwether::{BoxError, HttpError};
@@ -111,7 +111,7 @@ impl HttpError {
         }
     }
 
-    /// Adds what caused this error. Sources are internals whatever the status is.
+    /// Cause of this error. Clients never see it, whatever the status is.
     #[must_use]
     pub fn with_source(mut self, source: impl Into<BoxError>) -> Self {
         self.source = Some(source.into());
@@ -138,7 +138,7 @@ impl HttpError {
         self.status
     }
 
-    /// What a client may read: the message of a status below 500, else the status's reason phrase.
+    /// The text that a client may read: the message of a status below 500, otherwise the reason phrase of the status.
     pub fn public_message(&self) -> &str {
         if self.status.is_client_error() && !self.message.is_empty() {
             &self.message
@@ -161,7 +161,7 @@ impl HttpError {
     }
 }
 
-/// The status of an error that is none of ours to name: that of a subscription that could not be opened or an event that
+/// The status of an error of another crate: that of a subscription that could not be opened or an event that
 /// could not be published is in its questions; any other is a 500.
 fn status_of(error: &(dyn StdError + 'static)) -> StatusCode {
     match error.downcast_ref::<bellwether_topics::Error>() {
@@ -265,7 +265,7 @@ impl StdError for BoxedHttpError {
     }
 }
 
-/// What a response carries so that the error page can be made from it.
+/// The error of a response, kept in its extensions for the error page.
 #[derive(Clone, Debug)]
 pub(crate) struct HttpErrorExtension(pub(crate) Arc<HttpError>);
 

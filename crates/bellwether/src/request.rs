@@ -203,7 +203,7 @@ impl LastEventId {
         self.0.as_deref()
     }
 
-    /// The id as a value of your own; `None` if there is none or it cannot be read as one.
+    /// The id, parsed as `T`. It is `None` if there is no id or it cannot be parsed.
     #[must_use]
     pub fn parse<T: std::str::FromStr>(&self) -> Option<T> {
         self.as_deref()?.parse().ok()
@@ -231,8 +231,8 @@ pub(crate) fn last_event_id(headers: &HeaderMap, uri: &Uri) -> Option<String> {
     sent_last_event_id(headers, uri).filter(|id| id.len() <= MAX_LAST_EVENT_ID_BYTES)
 }
 
-/// As [`last_event_id`], but for an id that is too long: that is cut to something that nobody gave it, so that whoever
-/// resumes knows that there was one.
+/// As [`last_event_id`], but for an id that is too long: that is cut to an id that no server has sent, so that the
+/// subscription that resumes knows that there was one.
 pub(crate) fn sent_last_event_id(headers: &HeaderMap, uri: &Uri) -> Option<String> {
     const QUERY_NAMES: [&str; 3] = ["last_event_id", "lastEventId", "evs_last_event_id"];
     // An empty header says nothing, so it does not win over the query.

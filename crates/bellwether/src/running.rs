@@ -55,7 +55,7 @@ impl<S> Application<S> {
     ///
     /// # Errors
     ///
-    /// As [`run`](Self::run), but for the address.
+    /// As [`run`](Self::run), except for the address.
     pub async fn serve(self, listener: impl Into<Listener>) -> Result<()>
     where
         Self: StateGiven,
@@ -63,7 +63,7 @@ impl<S> Application<S> {
         self.ready().run_on(listener.into()).await
     }
 
-    /// Serves in the background, without signals and without a word on standard output: for tests
+    /// Serves in the background, without signals and without output: for tests
     /// and for programs that run several servers.
     ///
     /// ```
@@ -297,7 +297,7 @@ impl Prepared {
     }
 }
 
-/// Every hook runs, whatever the others do; the first failure is told.
+/// Every hook runs, even if another fails. The first failure is returned.
 async fn run_stop_hooks(lifecycle: &Lifecycle, hooks: Vec<Hook>) -> Result<()> {
     let mut failure = None;
     for hook in hooks {

@@ -27,9 +27,9 @@ use crate::line::json_line;
 use crate::show;
 use crate::target::Target;
 
-/// How often the counters are looked at.
+/// How often the counters are read.
 const TICK: Duration = Duration::from_millis(100);
-/// How often progress is told where it is not one line that is written over.
+/// How often progress is printed where it is not one line that is written over.
 const SLOW_TICKS: u32 = 10;
 /// Streams that are slower to open than this are measured without.
 const MAX_CONNECTING: Duration = Duration::from_secs(60);
@@ -264,7 +264,7 @@ impl Bench {
     }
 }
 
-/// The counters that are looked at while the streams run.
+/// The counters, read while the streams run.
 #[derive(Clone, Copy, Debug, Default)]
 struct ProgressSnapshot {
     opened: u64,
@@ -280,7 +280,7 @@ fn lock(tally: &Mutex<Tally>) -> MutexGuard<'_, Tally> {
         .unwrap_or_else(std::sync::PoisonError::into_inner)
 }
 
-/// Waits for the next look; tells whether Ctrl-C came.
+/// Waits for the next reading; true if Ctrl-C came.
 async fn tick(interrupt: &mut (impl Future<Output = std::io::Result<()>> + Unpin)) -> bool {
     tokio::select! {
         signal = interrupt => signal.is_ok(),

@@ -53,7 +53,7 @@ pub(super) fn read<'a>(data: &str, id: &'a str, has_own_id: bool) -> Stamp<'a> {
     }
 }
 
-/// The unit is told by the size: any time from 1973 to 5138 is recognized in seconds, milliseconds, microseconds and
+/// The unit follows from the size: any time from 1973 to 5138 is recognized in seconds, milliseconds, microseconds and
 /// nanoseconds.
 fn since_1970(number: f64) -> Option<Duration> {
     let seconds = match number {

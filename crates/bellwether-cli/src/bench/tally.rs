@@ -5,7 +5,7 @@ use hdrhistogram::Histogram;
 use super::sequence::Counts;
 use super::stamp::NumberSource;
 
-/// The longest latency that is told apart: 10 minutes, in microseconds.
+/// The longest latency that is measured: 10 minutes, in microseconds.
 const MAX_LATENCY_US: u64 = 600_000_000;
 
 /// Counters of many streams, added up at the end.

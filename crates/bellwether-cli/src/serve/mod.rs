@@ -12,11 +12,11 @@ use broker::BrokerAddress;
 /// Serve topics, a page to look into them, and static files.
 ///
 /// GET /events?topic=T streams a topic and resumes after Last-Event-ID; POST /publish?topic=T publishes the body and
-/// answers with the event's id (`&event=NAME` names the event; the same Idempotency-Key publishes once). GET /ready says
-/// whether the broker answers. The inspector is at /, or at /inspector where DIR has an index.html. Events live in the
-/// broker: memory: ends with the process, sqlite:FILE outlives it, and all nodes on one redis:// or nats:// server serve
-/// the same topics. Any client that reaches the address can read and publish. It is this machine alone unless --bind says
-/// otherwise.
+/// answers with the event's id (`&event=NAME` names the event; the same Idempotency-Key publishes once). GET /ready
+/// says whether the broker answers. The inspector is at /, or at /inspector where DIR has an index.html. Events live
+/// in the broker: memory: ends with the process, sqlite:FILE outlives it, and all nodes on one redis:// or nats://
+/// server serve the same topics. Any client that reaches the address can read and publish. It is this machine alone
+/// unless --bind says otherwise.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:

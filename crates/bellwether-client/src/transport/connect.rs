@@ -19,14 +19,14 @@ use crate::location::port;
 /// How long one address may take before the next is tried beside it (RFC 8305, section 5).
 const STAGGER: Duration = Duration::from_millis(250);
 
-/// An event stream has the client silent for hours, so TCP itself must ask whether the server still exists: first after
-/// this silence, then each [`PROBE_INTERVAL`], [`PROBES`] times. One interval after the last of them, at 51 s, the server is
-/// taken for gone; [`HyperTransport`](super::HyperTransport) promises a minute.
+/// An event stream has the client silent for hours, so TCP itself must ask whether the server still exists: first
+/// after this silence, then each [`PROBE_INTERVAL`], [`PROBES`] times. One interval after the last of them, at 51 s,
+/// the server is taken for gone; [`HyperTransport`](super::HyperTransport) promises a minute.
 const PROBE_AFTER: Duration = Duration::from_secs(30);
 const PROBE_INTERVAL: Duration = Duration::from_secs(7);
 /// Linux would send nine.
 const PROBES: u32 = 3;
-/// Bytes of ours that are never acknowledged, such as a request or a ping, suppress the probes. Where this is set, Linux
+/// Sent bytes that are never acknowledged, such as a request or a ping, suppress the probes. Where this is set, Linux
 /// ends the probes by it too and does not count them.
 #[cfg(any(target_os = "linux", target_os = "android"))]
 const UNACKNOWLEDGED: Duration = Duration::from_secs(51);

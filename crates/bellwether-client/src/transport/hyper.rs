@@ -31,7 +31,7 @@ const MAX_READ_BYTES: usize = 64 * 1024;
 ///
 /// - Names are looked up by the system; all addresses are tried, IPv6 and IPv4 in turn, 250 ms apart.
 /// - A vanished server is noticed by TCP's own probes within a minute, and by pings with HTTP/2 within 50 s. On Linux that
-///   holds also while bytes of ours are under way.
+///   also holds while sent bytes are not yet acknowledged.
 /// - TLS is rustls with ring and Mozilla's roots. Another configuration, for instance with a company's own root or a
 ///   client certificate: [`tls_config`](Self::tls_config).
 /// - Memory: the head of a response may have 64 KiB and 100 fields; up to 64 KiB (HTTP/2: 256 KiB) of a body wait.

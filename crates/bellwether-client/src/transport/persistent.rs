@@ -27,9 +27,9 @@ const MAX_REST: Duration = Duration::from_secs(1);
 
 /// Sends requests one after the other, over HTTP/1.1 and over the same connection as long as that is safe.
 ///
-/// A connection is used again for the same origin within a second, unless the server has closed it or has said that it
-/// will. A request is sent at most once: it goes out over a new connection only if not a byte of it was written to the old
-/// one. A future of [`send`](Self::send) that is dropped closes the connection.
+/// A connection is used again for the same origin within a second, unless the server has closed it or has said that
+/// it will. A request is sent at most once: it goes out over a new connection only if not a byte of it was written to
+/// the old one. A future of [`send`](Self::send) that is dropped closes the connection.
 ///
 /// ```no_run
 /// use bellwether_client::HyperTransport;
@@ -72,8 +72,8 @@ impl PersistentConnection {
     ///
     /// # Errors
     ///
-    /// No connection, or it broke; or a body of more than `max_body_bytes`. Unless the server could not be reached, it may
-    /// have seen the request.
+    /// No connection, or it broke; or a body of more than `max_body_bytes`. Unless the server could not be reached,
+    /// it may have seen the request.
     pub async fn send(
         &mut self,
         request: Request<Bytes>,

@@ -34,7 +34,7 @@ pub(crate) enum Admission {
     Refuse(Permit, Refusal),
     /// There is no place to answer it now: it waits until there is one.
     Hold,
-    /// It is closed without a word: its address has all the answers that it may have at once.
+    /// It is closed without an answer: its address has all the refusals that it may have at once.
     Close(Refusal),
 }
 

@@ -43,7 +43,7 @@ pub(crate) fn error_pages(details: bool) -> ErrorPagesLayer {
     ErrorPagesLayer { details }
 }
 
-/// The name and the data of the event that tells of an error in the middle of a stream.
+/// The name and the data of the event that reports an error in the middle of a stream.
 ///
 /// The data is `{"error":{"message":…,"type":"server_error"},"message":"Internal Server Error","status":500}`. The
 /// object `error` is what the SDKs of language models look for: they raise it instead of an odd chunk. An [`HttpError`]

@@ -117,8 +117,8 @@ impl EventRequest {
         self.send(response, producer, options).await
     }
 
-    /// The answer to a client that gets none of a response's events: it takes no event stream, or it was told that this
-    /// one is finished. Only a response that says so at its end can have told it.
+    /// The answer to a client that gets no events: it does not accept an event stream, or it has read this one to its
+    /// end. Only a response with `finish` marks its end.
     pub(super) fn refusal(&self, overrides: &Overrides) -> Option<Response> {
         let is_finished = overrides.finishes() && self.last_event_id.as_deref() == Some(FINISHED);
         self.not_acceptable().or_else(|| {

@@ -1,6 +1,6 @@
 //! How servers, connections and streams live and end: stopping, leaving, and the accounts of both.
 //!
-//! A [`Lifecycle`] belongs to one server, or to the process where no server of ours runs. It says
+//! A [`Lifecycle`] belongs to one server, or to the process where another server runs. It says
 //! whether a stop has begun, keeps the count of open streams, and tracks the tasks that a stop
 //! has to wait for. A [`DisconnectSignal`] belongs to one request and says whether its client has left.
 

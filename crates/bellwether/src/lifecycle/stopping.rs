@@ -85,7 +85,7 @@ pub(crate) struct DrainPlan {
 }
 
 impl DrainPlan {
-    /// At most this many streams a second are told to reconnect. The spread protects the servers that
+    /// At most this many streams a second are ended. The spread protects the servers that
     /// take the reconnects, and a server with few streams does not use its whole window.
     const ENDS_PER_SECOND: u64 = 200;
 
@@ -101,7 +101,7 @@ impl DrainPlan {
         after(self.began, self.spread().mul_f64(f64::from(share)))
     }
 
-    /// When a stream that asks, or that was told to run to its end, is ended all the same.
+    /// When a stream that calls `is_stopping()`, or that may run to its end, is ended all the same.
     pub(crate) fn last_moment(&self) -> Instant {
         after(self.began, self.window)
     }
@@ -149,7 +149,7 @@ impl Lifecycle {
         scope::current()
     }
 
-    /// The lifecycle for code that no server of ours runs: that of the application which the
+    /// The lifecycle for code that another server runs: that of the application which the
     /// process runs, or one of its own.
     pub(crate) fn process() -> Self {
         if let Some(lifecycle) = &*PROCESS.read().unwrap_or_else(PoisonError::into_inner) {

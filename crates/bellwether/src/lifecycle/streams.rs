@@ -75,7 +75,8 @@ pub struct StreamCounts {
     pub opened: u64,
     /// Generators whose client has left and that are given a moment for their clean-up.
     pub leaving: u64,
-    /// Streams that the delivery engine took over since the start; see [`StreamDefaults::no_engine`](crate::StreamDefaults::no_engine).
+    /// Streams that the delivery engine took over since the start; see
+    /// [`StreamDefaults::no_engine`](crate::StreamDefaults::no_engine).
     pub engine: u64,
     closed: [u64; CloseReason::ALL.len()],
 }

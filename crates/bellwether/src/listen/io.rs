@@ -43,7 +43,7 @@ pub(super) struct Io {
     /// Hyper's last read found nothing, so it will be woken by whatever comes.
     is_read_armed: bool,
     is_stalled: bool,
-    /// What the socket had taken when this was last looked at.
+    /// What the socket had taken at the last check.
     written: u64,
     /// Bytes of a request's body that were thrown away.
     drained: usize,
@@ -112,13 +112,13 @@ impl Io {
         (self.transport, self.permit, ahead)
     }
 
-    /// Settles the protocol that the client speaks.
+    /// Sets the protocol of the connection.
     pub(super) fn with_protocol(mut self, protocol: Protocol) -> Self {
         self.protocol = protocol;
         self
     }
 
-    /// Reads until it is clear which protocol the client speaks. Nothing is lost.
+    /// Reads until the protocol of the client is known. The bytes are kept for hyper.
     pub(super) fn poll_protocol(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<Protocol>> {
         loop {
             if let Some(protocol) = protocol_of(self.ahead.waiting()) {

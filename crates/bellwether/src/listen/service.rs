@@ -217,7 +217,7 @@ fn request_body(
     })
 }
 
-/// A request body that gives up when the next bytes take too long.
+/// A request body that fails when the next bytes take too long.
 struct RequestBody {
     body: Incoming,
     time: Duration,

@@ -76,7 +76,7 @@ macro_rules! on_stream {
 }
 
 impl Socket {
-    /// The TCP stream, to look at its options.
+    /// The TCP stream, to check its options.
     #[cfg(test)]
     pub(super) fn tcp(&self) -> Option<&TcpStream> {
         match &self.kind {

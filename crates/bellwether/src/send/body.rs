@@ -1,9 +1,9 @@
 //! The body of one event stream: a producer, the rules of the stream, and its account, as HTTP polls them.
 //!
-//! It is the innermost body. Layers may wrap it, and the driver that sends the response polls it through them: hyper, another
-//! server, or a driver of this crate. A shard says so by an [`ShardAttachment`]; it then keeps the body's
-//! time, follows the topics of its subscription and hands it what was read for many. Without one the body keeps a timer
-//! of its own and leaves its waker with the topics.
+//! It is the innermost body. Layers may wrap it, and the driver that sends the response polls it through them: hyper,
+//! another server, or a driver of this crate. A shard says so by an [`ShardAttachment`]; it then keeps the body's
+//! time, follows the topics of its subscription and hands it what was read for many. Without one the body keeps a
+//! timer of its own and leaves its waker with the topics.
 
 use std::cell::RefCell;
 use std::future::poll_fn;
@@ -208,7 +208,7 @@ impl EventBody {
         }
     }
 
-    /// Appends the event that tells the reader where it is, unless the stream has ended or the subscription does not
+    /// Appends the event with the position of the reader, unless the stream has ended or the subscription does not
     /// know yet.
     fn write_open_event(&mut self, now: Instant, out: &mut Vec<u8>) {
         let options = self.machine.options();

@@ -1,7 +1,8 @@
 //! The way out of one HTTP/1.1 stream: chunk framing, what the socket has not taken yet, and since when.
 //!
-//! All drivers of our own write through an [`ChunkWriter`]. It holds one thing at a time: the rest of a write. While there is
-//! a rest the body is not asked for more, so a client that reads slowly costs one piece and never delays another.
+//! All drivers of our own write through an [`ChunkWriter`]. It holds one thing at a time: the rest of a write. While
+//! there is a rest the body is not asked for more, so a client that reads slowly costs one piece and never delays
+//! another.
 
 use std::io::{self, Write as _};
 use std::task::{Context, Poll, ready};

@@ -1,4 +1,4 @@
-//! How a generator is let go: at once, or with a moment for the clean-up of a generator whose client has left.
+//! How a generator is dropped whose client has disconnected: at once, or after a time for its clean-up.
 
 use std::future::poll_fn;
 use std::pin::Pin;
@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::producer::EventEncoder;
 use crate::lifecycle::{DisconnectSignal, Lifecycle, Streams};
 
-/// Lets go of a generator whose client is no longer there: one whose `Request` is held gets a moment for its
+/// Ends a generator whose client has disconnected. If it holds its `Request`, it gets a bounded time for its
 /// clean-up, in which `is_disconnected()` is true; any other is dropped where it stands.
 pub(super) fn spawn_cleanup(
     mut producer: Pin<Box<dyn EventEncoder>>,

@@ -1,9 +1,9 @@
 //! What was read from a topic once, for all of its readers on one shard.
 //!
-//! A shard reads the log of a topic and puts what is new into a [`FeedWindow`]. The bodies of its readers, polled through
-//! whatever layers the application has, take their events out of it as shared bytes. The window keeps the same events a
-//! second time with their chunk framing, so the shard can write a piece that came through the layers unchanged without
-//! framing it again. A reader that stands outside of the window reads for itself.
+//! A shard reads the log of a topic and puts what is new into a [`FeedWindow`]. The bodies of its readers, polled
+//! through whatever layers the application has, take their events out of it as shared bytes. The window keeps the
+//! same events a second time with their chunk framing, so the shard can write a piece that came through the layers
+//! unchanged without framing it again. A reader that stands outside of the window reads for itself.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
@@ -14,7 +14,8 @@ use bytes::{Bytes, BytesMut};
 /// The way from a shard to the bodies of one topic's readers.
 #[derive(Debug)]
 pub(crate) struct Feed {
-    /// Held for a search or an extension. The shard and the bodies that it polls run in one task, so the lock is never contended.
+    /// Held for a search or an extension. The shard and the bodies that it polls run in one task, so the lock is
+    /// never contended.
     window: Mutex<FeedWindow>,
 }
 

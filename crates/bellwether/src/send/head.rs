@@ -42,7 +42,7 @@ fn write_field(name: &str, value: &[u8], out: &mut Vec<u8>) {
 /// The date of responses, written once a second.
 #[derive(Debug, Default)]
 pub(crate) struct CachedDate {
-    /// The last second that was written, and its text. Held for a look or a store.
+    /// The last second that was written, and its text. Held for a load or a store.
     last: Mutex<Option<(u64, HeaderValue)>>,
 }
 

@@ -1,7 +1,8 @@
 //! Sends one stream over one socket, in a task of its own: any body, and any socket that the runtime knows.
 //!
 //! hyper keeps a read buffer of 8 KiB and its whole machinery for as long as a response lasts. An event stream on
-//! HTTP/1.1 needs none of it: each frame is one chunk, and all that comes from the client is its next request or its end.
+//! HTTP/1.1 needs none of it: each frame is one chunk, and all that comes from the client is its next request or its
+//! end.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -41,8 +42,8 @@ pub(crate) struct StreamTaskConfig<W> {
     pub(crate) cut: WaitForCancellationFutureOwned,
 }
 
-/// A stream and its socket. Resolves to the socket and what was read of the next request, if the response is complete and
-/// the connection may be used again.
+/// A stream and its socket. Resolves to the socket and what was read of the next request, if the response is complete
+/// and the connection may be used again.
 pub(crate) struct StreamTask<W> {
     writer: Option<ChunkWriter<W>>,
     body: Option<Body>,

@@ -1,4 +1,4 @@
-//! How a stream closes: the reason, and when the client is told to come back.
+//! How a stream closes: the reason, and the time after which the client reconnects.
 //!
 //! Reconnects are spread, so that the server that takes them does not meet all of them in one moment.
 
@@ -9,7 +9,7 @@ use tokio::time::Instant;
 
 use super::{CloseReason, DrainPlan};
 
-/// A stop tells no client to come back earlier.
+/// The minimum reconnection time that a stop sends.
 const MIN_RETRY_AFTER_STOP: Duration = Duration::from_secs(1);
 
 /// Reconnects after a stop spread over at least this time.
@@ -21,24 +21,24 @@ const RETRY_JITTER: f64 = 0.25;
 /// The id and name of the event that ends a finished stream; a reconnect that brings it gets 204.
 pub(crate) const FINISHED: &str = "bellwether.finished";
 
-/// The client of a finished stream asks again after a time between this and twice as much. An `EventSource` is then
-/// closed by the 204; clients that take a 204 for a fault go on asking at this pace.
+/// The client of a finished stream asks again after a time between this and twice as much. The 204 then
+/// closes an `EventSource`; clients that treat a 204 as a fault go on asking at this pace.
 const MIN_RETRY_AFTER_FINISH: Duration = Duration::from_secs(15);
 
 /// How a stream ends whose subscription was closed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct SubscriptionEnd {
     pub(crate) reason: CloseReason,
-    /// What the client is told; if nothing, it keeps to what it was told before.
+    /// The reconnection time that the client is sent. `None` leaves the one before.
     pub(crate) retry: Option<Duration>,
 }
 
 impl DrainPlan {
-    /// The time after which the client of a stream comes back that ends now in a stop.
+    /// The reconnection time for the client of a stream that a stop ends now.
     ///
     /// Each stream has one moment at which its client is to be back, and `share` spreads these moments evenly. What is
     /// left of the time until then is the delay, so ends and delays do not add up to a hill. A little of the delay is
-    /// the stream's own: clients whose ends fall together do not come back together.
+    /// the stream's own: clients whose streams end together do not reconnect together.
     pub(crate) fn retry(&self, now: Instant, share: f32) -> Duration {
         let range = self.spread().max(RETRY_SPREAD_AFTER_STOP);
         let share = f64::from(share);
@@ -62,7 +62,7 @@ pub(crate) fn write_finished(out: &mut Vec<u8>, share: f32) {
     let _ = event.encode_into(out);
 }
 
-/// Appends when to come back: a line without a blank line behind it, which many clients take for an event.
+/// Appends the reconnection time: a line without a blank line behind it, which many clients would take for an event.
 pub(crate) fn write_retry(out: &mut Vec<u8>, delay: Duration) {
     // An event that holds only a delay always encodes.
     let _ = ServerSentEvent::new().retry(delay).encode_into(out);

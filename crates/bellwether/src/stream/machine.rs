@@ -1,4 +1,4 @@
-//! The rules of one event stream: when a keep-alive is due, what a stop does, how an error is told, and the one end.
+//! The rules of one event stream: when a keep-alive is due, what a stop does, how an error is reported, and the one end.
 //!
 //! Pure. The machine takes the time and what happened as arguments and appends bytes to a buffer. It performs no I/O,
 //! reads no clock and knows nothing of HTTP. The driver of the stream asks it three things: what is due
@@ -40,7 +40,7 @@ pub(crate) struct Machine {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum StreamPhase {
     Open,
-    /// The error is told. The cut comes when it is due, or earlier once the error is known to have left.
+    /// The error is sent. The cut comes when it is due, or earlier once the error is known to have left.
     Failing {
         is_flushed: bool,
     },
@@ -181,7 +181,7 @@ impl Machine {
         self.checks_stop = true;
     }
 
-    /// The producer is done. Appends what the client is told, and returns the reason of the end.
+    /// The producer is done. Appends the closing bytes, and returns the reason of the end.
     pub(crate) fn producer_is_done(
         &mut self,
         outcome: ProducerOutcome<'_>,

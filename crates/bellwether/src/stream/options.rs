@@ -36,7 +36,7 @@ pub enum OnStop {
 /// The event that gives a reader without an id its first one.
 const OPEN_EVENT_NAME: EventName = event_name!("bellwether.open");
 
-/// What is sent while a stream has nothing to say.
+/// What is sent while a stream is idle.
 #[derive(Debug, Clone)]
 pub(crate) struct KeepAlive {
     /// Sent when nothing else was for this long.
@@ -65,7 +65,7 @@ pub(crate) struct StreamOptions {
     pub(crate) error_name: Option<EventName>,
     pub(crate) error_event: Option<ErrorEvent>,
     pub(crate) show_error_details: bool,
-    /// The name of the event that tells a gap; without one, gaps are not told.
+    /// The name of the event that reports a gap; without one, gaps are not reported.
     pub(crate) gap_name: Option<EventName>,
     /// The name of the event that gives a reader without an id its first one; without a name it is not sent.
     pub(crate) open_name: Option<EventName>,
@@ -74,7 +74,7 @@ pub(crate) struct StreamOptions {
 }
 
 impl StreamOptions {
-    /// Appends the event that tells an error, if it is to be told.
+    /// Appends the event that reports an error, unless that is switched off.
     pub(crate) fn write_error(&self, error: &StreamError, out: &mut Vec<u8>) {
         let event = match (&self.error_event, &self.error_name) {
             (Some(make), _) => Some(make(error)),
@@ -203,10 +203,11 @@ impl StreamDefaults {
 
     /// Sends no `bellwether.open` to readers of subscriptions.
     ///
-    /// By default, a reader that comes without an id, and for whom no event is there at once, first gets an event
-    /// `bellwether.open`: its `id:` is the reader's position, its data `{"keep_alive_ms":15000}` the keep-alive interval.
-    /// Without it, a reader that is cut before its first event misses what is published until it is back, and cannot
-    /// know. Clients that hand every event to the application, whatever its name, may need it off.
+    /// By default, a reader without an id for which no event is ready first gets an event `bellwether.open`. The
+    /// `id:` of that event is the reader's position, and its data `{"keep_alive_ms":15000}` is the keep-alive
+    /// interval. Without the event, a reader that is cut before its first event misses what is published until it has
+    /// reconnected, and cannot know that. Switch it off for clients that pass every event to the application,
+    /// whatever its name.
     #[must_use]
     pub fn no_open_event(mut self) -> Self {
         self.opens = false;

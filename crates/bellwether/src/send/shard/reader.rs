@@ -1,4 +1,4 @@
-//! One stream of a shard: its socket, its body, and where it stands in the lists of its topics.
+//! One stream of a shard: its socket, its body, and its registrations with its topics.
 
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
