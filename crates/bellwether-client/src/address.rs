@@ -34,12 +34,21 @@ pub struct Address {
 }
 
 impl Address {
-    /// The URL, without user and fragment.
+    /// The URL, without user, password and fragment, as it may be logged.
     pub fn url(&self) -> &Uri {
         &self.url
     }
 
-    /// The value for a field `Authorization`, if the text names a user; marked as sensitive.
+    /// Value for a header `Authorization`, if the text names a user. It is marked as sensitive, so that
+    /// `Debug` does not show it.
+    ///
+    /// ```
+    /// use bellwether_client::Address;
+    ///
+    /// let address: Address = "https://example.com/events".parse()?;
+    /// assert!(address.authorization().is_none());
+    /// # Ok::<(), bellwether_client::Error>(())
+    /// ```
     pub fn authorization(&self) -> Option<&HeaderValue> {
         self.authorization.as_ref()
     }

@@ -12,7 +12,20 @@ use http::header::CONTENT_ENCODING;
 
 const PIECE_BYTES: usize = 16 * 1024;
 
-/// A coding in which the server may send the stream; each variant exists with the feature of its name.
+/// Content coding in which the server may send the stream. Each variant exists with the feature of its name.
+///
+/// The memory is held for as long as a connection is open.
+///
+/// ```
+/// # #[cfg(feature = "gzip")] {
+/// use bellwether_client::{Encoding, EventSource};
+///
+/// let source = EventSource::builder("https://example.com/prices")
+///     .accept_encodings([Encoding::Gzip])
+///     .build()?;
+/// # }
+/// # Ok::<(), bellwether_client::Error>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Encoding {

@@ -100,22 +100,24 @@ fn read_json<T: DeserializeOwned>(event: &EventName, data: &str) -> Result<T, Er
 }
 
 /// The head of the response that opened the stream.
+///
+/// Compare `url` with the URL of the source to notice a redirect.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Opened {
-    /// Where the stream comes from, after redirects.
+    /// URL of the stream, after redirects.
     pub url: Uri,
     /// The header fields of the response.
     pub headers: HeaderMap,
 }
 
-/// A reconnect that is to come.
+/// A reconnect that the source waits for. No call is needed: the next item comes when the wait is over.
 #[derive(Debug)]
 #[non_exhaustive]
 pub struct Waiting {
-    /// How long until then, from the end of the connection on.
+    /// Time until the reconnect, from the end of the connection on.
     pub delay: Duration,
-    /// Why; `None` if the server ended the stream in good order.
+    /// The failure that ended the connection; `None` if the server ended the stream in good order.
     pub cause: Option<Error>,
 }
 

@@ -33,16 +33,16 @@ impl<T: DeserializeOwned> Messages<T> {
         }
     }
 
-    /// The next message; `None` after the end. Cancel-safe.
+    /// The next message; `None` after the end. The future is cancel-safe: dropping it loses no message.
     ///
     /// # Errors
     ///
-    /// See [`Messages`].
+    /// See [`Messages`]. Only an error with [`Error::is_closed`] is the last item.
     pub async fn next(&mut self) -> Option<Result<Message<T>, Error>> {
         std::future::poll_fn(|cx| Pin::new(&mut *self).poll_next(cx)).await
     }
 
-    /// The source, for its last event id or to close it.
+    /// The source below, for its last event id, its state or to close it.
     pub fn source(&mut self) -> &mut EventSource {
         &mut self.source
     }

@@ -106,11 +106,22 @@ impl Request {
         &self.parts.extensions
     }
 
-    /// Runs another of axum's extractors on the head of this request.
+    /// Runs one of axum's extractors on the head of this request.
+    ///
+    /// ```
+    /// use axum::http::HeaderMap;
+    /// use bellwether::{Request, get};
+    ///
+    /// #[get("/agent")]
+    /// async fn agent(mut request: Request) -> String {
+    ///     let headers = request.extract::<HeaderMap>().await.unwrap_or_default();
+    ///     format!("{:?}", headers.get("user-agent"))
+    /// }
+    /// ```
     ///
     /// # Errors
     ///
-    /// The extractor's rejection.
+    /// The rejection of the extractor.
     pub async fn extract<T>(&mut self) -> Result<T, T::Rejection>
     where
         T: FromRequestParts<()>,
@@ -118,11 +129,11 @@ impl Request {
         T::from_request_parts(&mut self.parts, &()).await
     }
 
-    /// Takes the whole body out, up to `limit` bytes; a second call gives an empty one.
+    /// Reads the whole body, up to `limit` bytes. A second call returns an empty body.
     ///
     /// # Errors
     ///
-    /// The body is longer, or the client stopped sending it.
+    /// The body is longer than `limit`, or the client stopped sending it.
     pub async fn body(&mut self, limit: usize) -> Result<Bytes, axum::Error> {
         let body = std::mem::take(&mut self.body);
         axum::body::to_bytes(into_body(body), limit).await

@@ -135,7 +135,7 @@ impl<S> Route<S> {
         }
     }
 
-    /// The path, as it was given.
+    /// Path of the route, in axum's syntax.
     #[must_use]
     pub fn path(&self) -> &str {
         &self.path

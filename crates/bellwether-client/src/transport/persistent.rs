@@ -60,7 +60,7 @@ struct OpenConnection {
 }
 
 impl PersistentConnection {
-    /// Connects as this transport does, when the first request comes.
+    /// A connection that opens with the first request, in the way of this transport. HTTP/2 is not used.
     pub fn new(transport: HyperTransport) -> Self {
         Self {
             transport: transport.http1_only(),
@@ -68,12 +68,14 @@ impl PersistentConnection {
         }
     }
 
-    /// Sends a request with an absolute URL and reads the whole answer.
+    /// Sends a request with an absolute URL and reads the whole response.
+    ///
+    /// `max_body_bytes` bounds the memory of the response's body. Dropping the future closes the connection.
     ///
     /// # Errors
     ///
-    /// No connection, or it broke; or a body of more than `max_body_bytes`. Unless the server could not be reached,
-    /// it may have seen the request.
+    /// There is no connection, the connection broke, or the body is longer than `max_body_bytes`. Unless the
+    /// server could not be reached, it may have received the request: repeat it only if that is harmless.
     pub async fn send(
         &mut self,
         request: Request<Bytes>,

@@ -12,7 +12,16 @@ use tokio::time::Instant;
 
 use super::Lifecycle;
 
-/// Why a stream closed. Each closes for exactly one of these reasons.
+/// Reason why a stream closed. Each stream closes for exactly one.
+///
+/// It is in the log line of the stream's end and is the `reason` label of `bellwether_streams_closed_total`.
+///
+/// ```
+/// use bellwether::CloseReason;
+///
+/// let names: Vec<_> = CloseReason::ALL.iter().map(|reason| reason.as_str()).collect();
+/// assert!(names.contains(&"client_left") && names.contains(&"too_slow"));
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum CloseReason {
@@ -44,7 +53,7 @@ impl CloseReason {
         Self::Expired,
     ];
 
-    /// The name used in logs and as the `reason` label of metrics.
+    /// Name of the reason in logs and as the `reason` label of metrics.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
@@ -65,7 +74,22 @@ impl fmt::Display for CloseReason {
     }
 }
 
-/// The accounts of a server's streams at one moment.
+/// Counts of a server's streams at one moment.
+///
+/// `open` is `opened` less all that have closed, so nothing is lost between the two.
+///
+/// ```
+/// use bellwether::{Application, CloseReason, Listener};
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> bellwether::Result<()> {
+/// let listener = Listener::tcp("127.0.0.1:0").await.unwrap();
+/// let running = Application::new().start(listener).await?;
+/// let counts = running.stop().await?;
+/// assert_eq!((counts.open, counts.closed(CloseReason::Stopping)), (0, 0));
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub struct StreamCounts {
@@ -82,7 +106,7 @@ pub struct StreamCounts {
 }
 
 impl StreamCounts {
-    /// Streams that closed for `reason` since the start.
+    /// Number of streams that have closed for `reason` since the start.
     #[must_use]
     pub fn closed(&self, reason: CloseReason) -> u64 {
         self.closed[reason as usize]
