@@ -82,7 +82,7 @@ pub(crate) struct ApplicationParts {
     pub(crate) shows_warnings: bool,
     pub(crate) on_start: Vec<Hook>,
     pub(crate) on_stop: Vec<Hook>,
-    pub(crate) place: Option<ConfiguredAddress>,
+    pub(crate) configured_address: Option<ConfiguredAddress>,
     #[cfg(feature = "tls")]
     pub(crate) tls: Option<crate::listen::Tls>,
 }
@@ -117,7 +117,7 @@ where
                 shows_warnings: true,
                 on_start: Vec::new(),
                 on_stop: Vec::new(),
-                place: None,
+                configured_address: None,
                 #[cfg(feature = "tls")]
                 tls: None,
             },
@@ -327,7 +327,7 @@ where
     ///
     /// Other machines can reach an address that is not loopback.
     pub fn bind(mut self, address: impl Into<String>) -> Self {
-        self.parts.place = Some(ConfiguredAddress::Address(address.into()));
+        self.parts.configured_address = Some(ConfiguredAddress::Address(address.into()));
         self
     }
 
@@ -337,7 +337,7 @@ where
     /// when the application starts.
     #[cfg(unix)]
     pub fn bind_unix(mut self, path: impl Into<PathBuf>) -> Self {
-        self.parts.place = Some(ConfiguredAddress::Unix(path.into()));
+        self.parts.configured_address = Some(ConfiguredAddress::Unix(path.into()));
         self
     }
 

@@ -116,7 +116,7 @@ impl Application {
         {
             return Ok(listener);
         }
-        match &self.parts.place {
+        match &self.parts.configured_address {
             Some(ConfiguredAddress::Address(address)) => bind(address, true).await,
             #[cfg(unix)]
             Some(ConfiguredAddress::Unix(path)) => Listener::unix(path)

@@ -66,7 +66,7 @@ const MIN_HEAD_BYTES: usize = 8 * 1024;
 
 impl Limits {
     /// The places for connections in a process that may open `files` files.
-    pub(super) fn places(&self, files: usize) -> ConnectionLimits {
+    pub(super) fn connection_limits(&self, files: usize) -> ConnectionLimits {
         ConnectionLimits {
             connections: self.max_connections.unwrap_or(files / 5 * 4),
             refusals: self.max_refusals.min(files / 10),
@@ -472,13 +472,13 @@ mod tests {
 
     #[test]
     fn four_fifths_of_the_open_files_are_connections_by_default() {
-        assert_eq!(Limits::default().places(1000).connections, 800);
+        assert_eq!(Limits::default().connection_limits(1000).connections, 800);
     }
 
     #[test]
     fn a_refusal_takes_at_most_a_tenth_of_the_open_files() {
         let limits = Limits::default().max_refusals(1000);
-        assert_eq!(limits.places(1000).refusals, 100);
+        assert_eq!(limits.connection_limits(1000).refusals, 100);
     }
 
     #[test]

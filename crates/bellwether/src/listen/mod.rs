@@ -127,7 +127,10 @@ impl Server {
                     }
                 }),
             }),
-            permits: Permits::new(self.limits.places(files), ConnectionMetrics::new()),
+            permits: Permits::new(
+                self.limits.connection_limits(files),
+                ConnectionMetrics::new(),
+            ),
             router: self.router,
             probes: self.probes,
             lifecycle: self.lifecycle,
