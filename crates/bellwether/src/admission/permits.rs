@@ -117,15 +117,15 @@ impl Permits {
     /// Waits until a connection that was held may be admitted: for a place, or for one to be refused in.
     pub(crate) async fn room(&self) {
         tokio::select! {
-            _ = self.connections.places.acquire() => {}
-            _ = self.refusals.places.acquire() => {}
+            _ = self.connections.slots.acquire() => {}
+            _ = self.refusals.slots.acquire() => {}
         }
     }
 
     /// Places that are free.
     #[cfg(test)]
     pub(crate) fn free(&self) -> usize {
-        self.connections.places.available_permits()
+        self.connections.slots.available_permits()
     }
 
     /// All places.
@@ -138,7 +138,7 @@ impl Permits {
 /// Places of one kind.
 #[derive(Debug)]
 struct PermitPool {
-    places: Semaphore,
+    slots: Semaphore,
     /// Present if who takes a place counts as open.
     metrics: Option<ConnectionMetrics>,
 }
@@ -146,13 +146,13 @@ struct PermitPool {
 impl PermitPool {
     fn new(places: usize, metrics: Option<ConnectionMetrics>) -> Arc<Self> {
         Arc::new(Self {
-            places: Semaphore::new(places),
+            slots: Semaphore::new(places),
             metrics,
         })
     }
 
     fn take(self: &Arc<Self>, address: Option<Box<AddressPermit>>) -> Option<Permit> {
-        self.places.try_acquire().ok()?.forget();
+        self.slots.try_acquire().ok()?.forget();
         Some(Permit {
             pool: Arc::clone(self),
             _address: address,
@@ -171,7 +171,7 @@ pub(crate) struct Permit {
 
 impl Drop for Permit {
     fn drop(&mut self) {
-        self.pool.places.add_permits(1);
+        self.pool.slots.add_permits(1);
         if let Some(metrics) = &self.pool.metrics {
             metrics.closed();
         }
