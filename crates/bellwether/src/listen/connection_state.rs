@@ -100,7 +100,7 @@ struct Upgraded {
     is_cut: bool,
     reader: Option<Waker>,
     writer: Option<Waker>,
-    guardian: Option<Waker>,
+    close_waker: Option<Waker>,
 }
 
 /// The two directions of an upgraded socket; each may be polled by a task of its own.
@@ -300,7 +300,7 @@ impl ConnectionState {
         let mut inner = self.inner();
         match &mut inner.upgraded {
             Some(upgraded) if !upgraded.is_closed => {
-                upgraded.guardian = Some(cx.waker().clone());
+                upgraded.close_waker = Some(cx.waker().clone());
                 Poll::Pending
             }
             _ => Poll::Ready(()),
@@ -321,11 +321,11 @@ impl ConnectionState {
 
     /// The socket is being closed.
     pub(super) fn note_closed(&self) {
-        let guardian = self.inner().upgraded.as_mut().and_then(|upgraded| {
+        let close_waker = self.inner().upgraded.as_mut().and_then(|upgraded| {
             upgraded.is_closed = true;
-            upgraded.guardian.take()
+            upgraded.close_waker.take()
         });
-        if let Some(waker) = guardian {
+        if let Some(waker) = close_waker {
             waker.wake();
         }
     }
