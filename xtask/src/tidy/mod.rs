@@ -5,13 +5,14 @@ mod edges;
 mod findings;
 mod text;
 mod tree;
+mod types;
 
 use std::process::ExitCode;
 
 /// One rule: its name, and a function that lists who breaks it.
 type Rule = (&'static str, fn() -> Vec<String>);
 
-const RULES: [Rule; 10] = [
+const RULES: [Rule; 11] = [
     (
         "crates import only what ARCHITECTURE.md allows",
         edges::check,
@@ -33,6 +34,7 @@ const RULES: [Rule; 10] = [
         "every finding can be run and says what it is",
         findings::check,
     ),
+    ("a type name is defined once in a crate", types::check),
     ("the default build stays small", tree::check),
 ];
 
