@@ -307,7 +307,7 @@ impl EventBody {
             return None;
         };
         *fed_in_batch = None;
-        let slice = match feed.find(&subscription.place()) {
+        let slice = match feed.find(&subscription.position()) {
             FeedPosition::FeedSlice(slice) => slice,
             FeedPosition::AtEnd | FeedPosition::Outside => return None,
         };
@@ -316,7 +316,7 @@ impl EventBody {
         if is_stopped || !self.machine.is_open() || subscription.is_revoked(now.into_std()) {
             return None;
         }
-        subscription.set_place(slice.end, slice.events);
+        subscription.set_position(slice.end, slice.events);
         let before = self.guard.count(slice.events as u64, slice.data.len());
         if before.is_multiple_of(EVENTS_PER_LAG) {
             subscription.record_lag(slice.published);

@@ -22,7 +22,7 @@ struct Visitor {
 impl Visitor {
     fn new(topic: &Topic) -> Self {
         let log = topic.reader();
-        let feed = Arc::new(Feed::new(log.place()));
+        let feed = Arc::new(Feed::new(log.position()));
         let poll_origin = Arc::<PollOrigin>::default();
         let stream_state = Arc::<StreamState>::default();
         let subscription = topic.subscribe().open().expect("a subscription");
@@ -50,11 +50,11 @@ impl Visitor {
     fn publish(&mut self, topic: &Topic, text: &str) {
         topic
             .publish(&ServerSentEvent::text(text))
-            .expect("a place in the log");
-        let (mut frames, mut places) = (Vec::new(), Vec::new());
-        read_frames(&mut self.log, usize::MAX, &mut frames, &mut places);
-        let end = self.log.place();
-        self.feed.window().extend(&frames, &places, end);
+            .expect("a position in the log");
+        let (mut frames, mut positions) = (Vec::new(), Vec::new());
+        read_frames(&mut self.log, usize::MAX, &mut frames, &mut positions);
+        let end = self.log.position();
+        self.feed.window().extend(&frames, &positions, end);
     }
 
     /// Polls once more in the same batch. Nothing if the body waits.

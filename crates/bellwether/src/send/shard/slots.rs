@@ -105,7 +105,7 @@ impl<T> Slots<T> {
         Some((ReaderId { index, generation }, slot.value.as_mut()?))
     }
 
-    /// Takes a value out; its place is free, and its name void.
+    /// Takes a value out; its position is free, and its name void.
     pub(super) fn remove(&mut self, id: ReaderId) -> Option<T> {
         let slot = self.named(id)?;
         let value = slot.value.take()?;

@@ -165,7 +165,7 @@ async fn the_engine_sends_through_every_layer_and_the_layer_sees_every_frame() {
 
 #[tokio::test]
 async fn a_wrapper_around_a_body_lives_until_the_stream_ends() {
-    /// Holds a place for as long as its body lives, and only delegates.
+    /// Holds a position for as long as its body lives, and only delegates.
     struct Guarded {
         body: Passing,
         open: Arc<AtomicU64>,
