@@ -37,7 +37,7 @@ pub(crate) struct FeedWindow {
 #[derive(Debug, Clone, Copy)]
 struct EventMark {
     /// The place before the event.
-    place: Place,
+    position: Place,
     data_at: usize,
     chunk_at: usize,
     published: Instant,
@@ -68,13 +68,13 @@ pub(crate) enum FeedPosition {
 
 impl Feed {
     /// A feed without events whose readers begin here.
-    pub(crate) fn new(place: Place) -> Self {
+    pub(crate) fn new(position: Place) -> Self {
         Self {
             window: Mutex::new(FeedWindow {
                 data: Bytes::new(),
                 chunks: Bytes::new(),
                 marks: Vec::new(),
-                end: place,
+                end: position,
                 now: tokio::time::Instant::now(),
             }),
         }
@@ -86,8 +86,8 @@ impl Feed {
     }
 
     /// What a reader at this place takes.
-    pub(crate) fn find(&self, place: &Place) -> FeedPosition {
-        self.window().find(place)
+    pub(crate) fn find(&self, position: &Place) -> FeedPosition {
+        self.window().find(position)
     }
 }
 
@@ -110,13 +110,13 @@ impl FeedWindow {
         self.chunks.len()
     }
 
-    /// Appends events that were read one after another; `places` are those before each of them.
-    pub(crate) fn extend(&mut self, frames: &[Frame], places: &[Place], end: Place) {
+    /// Appends events that were read one after another; `positions` are those before each of them.
+    pub(crate) fn extend(&mut self, frames: &[Frame], positions: &[Place], end: Place) {
         let mut data_at = self.data.len();
         let mut chunk_at = self.chunks.len();
-        for (frame, place) in frames.iter().zip(places) {
+        for (frame, position) in frames.iter().zip(positions) {
             self.marks.push(EventMark {
-                place: *place,
+                position: *position,
                 data_at,
                 chunk_at,
                 published: frame.entered_at(),
@@ -143,17 +143,20 @@ impl FeedWindow {
         self.end = end;
     }
 
-    fn find(&self, place: &Place) -> FeedPosition {
-        if place.is_same(&self.end) {
+    fn find(&self, position: &Place) -> FeedPosition {
+        if position.is_same(&self.end) {
             return FeedPosition::AtEnd;
         }
         // Most readers have had nothing of the window; the others stand near its end.
-        let first = self.marks.first().filter(|mark| mark.place.is_same(place));
+        let first = self
+            .marks
+            .first()
+            .filter(|mark| mark.position.is_same(position));
         let found = first.map(|mark| (0, mark)).or_else(|| {
             let marks = self.marks.iter().enumerate().rev();
             marks
                 .take_while(|(index, _)| *index > 0)
-                .find(|(_, mark)| mark.place.is_same(place))
+                .find(|(_, mark)| mark.position.is_same(position))
         });
         let Some((index, mark)) = found else {
             return FeedPosition::Outside;
@@ -197,9 +200,9 @@ mod tests {
     }
 
     fn extend(feed: &Feed, log: &mut LogReader) {
-        let (mut frames, mut places) = (Vec::new(), Vec::new());
-        read_frames(log, usize::MAX, &mut frames, &mut places);
-        feed.window().extend(&frames, &places, log.place());
+        let (mut frames, mut positions) = (Vec::new(), Vec::new());
+        read_frames(log, usize::MAX, &mut frames, &mut positions);
+        feed.window().extend(&frames, &positions, log.place());
     }
 
     #[test]
@@ -216,8 +219,8 @@ mod tests {
         publish(&topic, "two");
         publish(&topic, "three");
         extend(&feed, &mut log);
-        for (place, events) in [(start, 3), (middle, 2)] {
-            let FeedPosition::FeedSlice(slice) = feed.find(&place) else {
+        for (position, events) in [(start, 3), (middle, 2)] {
+            let FeedPosition::FeedSlice(slice) = feed.find(&position) else {
                 panic!("outside");
             };
             assert_eq!(slice.events, events);

@@ -48,7 +48,7 @@ pub(super) struct Member {
 #[derive(Debug, Default)]
 pub(super) struct ReadBuffers {
     frames: Vec<Frame>,
-    places: Vec<Place>,
+    positions: Vec<Place>,
 }
 
 impl Group {
@@ -73,11 +73,11 @@ impl Group {
         if !std::mem::take(&mut self.has_news) {
             return;
         }
-        let ReadBuffers { frames, places } = buffers;
+        let ReadBuffers { frames, positions } = buffers;
         frames.clear();
-        places.clear();
+        positions.clear();
         let start = self.log.place();
-        let found = read_frames(&mut self.log, MAX_READ_BYTES, frames, places);
+        let found = read_frames(&mut self.log, MAX_READ_BYTES, frames, positions);
         let end = self.log.place();
         let has_frames = !frames.is_empty();
         {
@@ -86,7 +86,7 @@ impl Group {
                 window.clear(start);
             }
             if has_frames {
-                window.extend(frames, places, end);
+                window.extend(frames, positions, end);
             }
             if !matches!(found, Read::Frames | Read::CaughtUp) {
                 // The log was replaced, closed, or has moved on: every reader reads for itself.
@@ -130,17 +130,17 @@ pub(crate) fn read_frames(
     log: &mut LogReader,
     max_bytes: usize,
     frames: &mut Vec<Frame>,
-    places: &mut Vec<Place>,
+    positions: &mut Vec<Place>,
 ) -> Read {
     let mut bytes = 0;
     loop {
-        let place = log.place();
+        let position = log.place();
         // The smallest limit reads one event.
         let found = log.read(1, frames);
         if found != Read::Frames {
             return found;
         }
-        places.push(place);
+        positions.push(position);
         bytes += frames.last().map_or(0, Frame::len);
         if bytes >= max_bytes || frames.len() >= MAX_READ_EVENTS {
             return Read::Frames;
