@@ -223,7 +223,7 @@ async fn answer(
     })
 }
 
-/// The id in an answer of success, or what was found in its place.
+/// The id in an answer of success, or what was found instead.
 ///
 /// Any web server has an address, and many answer a POST with 204 or with a page.
 fn id<'a>(

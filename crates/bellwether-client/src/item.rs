@@ -20,7 +20,7 @@ pub enum Item {
     Open(Opened),
     /// An event.
     Message(Message),
-    /// Events are lost, in this place.
+    /// Events are lost at this position.
     Gap(Gap),
     /// The connection is over, and the next attempt is decided on.
     Waiting(Waiting),

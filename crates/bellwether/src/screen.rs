@@ -21,7 +21,7 @@ pub(crate) struct StartScreen<'a> {
     pub(crate) static_directory: Option<&'a Path>,
 }
 
-/// A place where the server listens.
+/// An address on which the server listens.
 #[derive(Clone, Debug)]
 pub(crate) enum Address {
     /// `http://`

@@ -35,7 +35,7 @@ pub(super) enum BrokerAddress {
 }
 
 impl BrokerAddress {
-    /// The place that this text names.
+    /// The broker that this text names.
     ///
     /// # Errors
     ///
@@ -125,7 +125,7 @@ impl BrokerAddress {
     }
 }
 
-/// What kind of place it is, without the address.
+/// The kind of the broker, without the address.
 impl fmt::Display for BrokerAddress {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {

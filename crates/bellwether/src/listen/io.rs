@@ -3,7 +3,7 @@
 //! hyper stops reading while bytes that it has read wait in its buffer. One stray byte after the
 //! request, or a pipelined one, therefore hides the end of the connection from it for as long as
 //! an event stream lasts. Hyper flushes in every poll, though, so that is where this wrapper reads
-//! ahead in its place: into a bounded buffer that hyper gets later.
+//! ahead instead: into a bounded buffer that hyper gets later.
 
 use std::future::Future;
 use std::io::{self, IoSlice};
@@ -105,7 +105,7 @@ impl Io {
         self
     }
 
-    /// The socket and its place, and what was read and not asked for. For a socket that stays with HTTP.
+    /// The socket, its permit, and the bytes that were read ahead. For a socket that stays with HTTP.
     pub(super) fn into_parts(mut self) -> (Transport, Permit, Vec<u8>) {
         let ahead = self.ahead.waiting().to_vec();
         self.ahead = ReadAhead::default();
@@ -130,7 +130,7 @@ impl Io {
         }
     }
 
-    /// Reads in hyper's place while it does not and an event stream is open.
+    /// Reads ahead while an event stream is open and hyper does not read.
     fn watch(&mut self, cx: &mut Context<'_>) -> io::Result<()> {
         let hyper_reads = std::mem::take(&mut self.is_read_armed);
         if hyper_reads || self.protocol == Protocol::Http2 || !self.state.is_streaming() {

@@ -64,14 +64,14 @@ pub(crate) struct Server {
     pub(crate) limits: Limits,
     pub(crate) timeouts: Timeouts,
     pub(crate) drain: Drain,
-    /// Paths that are answered also where there is no place.
+    /// Paths that a full server answers too.
     pub(crate) probes: Vec<String>,
 }
 
 /// What all connections of a server have in common.
 struct ServerContext {
     router: Router,
-    /// Paths that are answered also where there is no place.
+    /// Paths that a full server answers too.
     probes: Vec<String>,
     lifecycle: Lifecycle,
     limits: Limits,

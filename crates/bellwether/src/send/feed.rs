@@ -28,7 +28,7 @@ pub(crate) struct FeedWindow {
     chunks: Bytes,
     /// Where each event begins.
     marks: Vec<EventMark>,
-    /// The place behind the last event.
+    /// The position behind the last event.
     end: Place,
     /// When the shard's present turn began: near enough for keep-alives, and a clock less for each reader.
     now: tokio::time::Instant,
@@ -36,7 +36,7 @@ pub(crate) struct FeedWindow {
 
 #[derive(Debug, Clone, Copy)]
 struct EventMark {
-    /// The place before the event.
+    /// The position before the event.
     position: Place,
     data_at: usize,
     chunk_at: usize,
@@ -48,7 +48,7 @@ struct EventMark {
 pub(crate) struct FeedSlice {
     pub(crate) data: Bytes,
     pub(crate) events: usize,
-    /// The place behind it.
+    /// The position behind it.
     pub(crate) end: Place,
     /// When the first of its events was published.
     pub(crate) published: Instant,
@@ -85,7 +85,7 @@ impl Feed {
         self.window.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// What a reader at this place takes.
+    /// What a reader at this position takes.
     pub(crate) fn find(&self, position: &Place) -> FeedPosition {
         self.window().find(position)
     }

@@ -30,7 +30,7 @@ pub(crate) struct Machine {
     phase: StreamPhase,
     /// The generator asks whether a stop has begun, so it is trusted to end by its own decision.
     checks_stop: bool,
-    /// This stream's place in the drain window, in 0..1.
+    /// This stream's position in the drain window, in 0..1.
     share: f32,
     /// When the next keep-alive is due, or the cut of a stream that has failed. One field, since ten thousand streams
     /// wait at once.

@@ -3,7 +3,7 @@
 //! The log is read once for all of them, into the topic's [`Feed`]. A round goes from reader to reader and may take
 //! several turns of the shard. What is published meanwhile is read between the turns and joins what the later readers of
 //! the same round get; the round then goes on until every reader was there after the last reading. Readers leave and
-//! come while it lasts: a reader that moves into the place of another is served on its own.
+//! come while it lasts: a reader that moves to the position of another is served on its own.
 
 use std::sync::Arc;
 
@@ -125,7 +125,7 @@ impl Group {
     }
 }
 
-/// Appends the next frames of a log, and the place before each of them. What the last read found is returned.
+/// Appends the next frames of a log, and the position before each of them. What the last read found is returned.
 pub(crate) fn read_frames(
     log: &mut LogReader,
     max_bytes: usize,

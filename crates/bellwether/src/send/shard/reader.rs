@@ -81,14 +81,14 @@ pub(super) struct Closing {
     pub(super) linger_until: Option<Instant>,
 }
 
-/// A place in a group's list.
+/// A position in a group's list.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Registration {
     pub(super) group: u32,
     pub(super) position: u32,
 }
 
-/// The places of one reader; most have one topic.
+/// The registrations of one reader; most have one topic.
 #[derive(Debug)]
 pub(super) enum Registrations {
     One(Registration),

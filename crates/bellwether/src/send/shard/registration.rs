@@ -107,7 +107,7 @@ impl Shard {
                 && let Some(moved_registration) = reader.registrations.get_mut(moved.nth)
             {
                 moved_registration.position = registration.position;
-                // The round may have passed its new place already.
+                // The round may have passed its new position already.
                 if is_round {
                     self.enqueue(id);
                 }

@@ -30,7 +30,7 @@ impl ReaderId {
 /// behind as it holds.
 const PAGE: usize = 32;
 
-/// A table with places that are used again.
+/// A table with slots that are used again.
 #[derive(Debug)]
 pub(super) struct Slots<T> {
     pages: Vec<Vec<Slot<T>>>,
@@ -68,7 +68,7 @@ impl<T> Slots<T> {
         ReaderId { index, generation }
     }
 
-    /// One more place, at the end.
+    /// One more slot, at the end.
     fn grow(&mut self) -> u32 {
         if self.pages.last().is_none_or(|page| page.len() == PAGE) {
             self.pages.push(Vec::with_capacity(PAGE));
@@ -88,7 +88,7 @@ impl<T> Slots<T> {
         self.pages.get_mut(index / PAGE)?.get_mut(index % PAGE)
     }
 
-    /// The place of this name, unless it is void.
+    /// The slot of this id, unless the id is void.
     fn named(&mut self, id: ReaderId) -> Option<&mut Slot<T>> {
         self.slot(id.index)
             .filter(|slot| slot.generation == id.generation)
@@ -105,7 +105,7 @@ impl<T> Slots<T> {
         Some((ReaderId { index, generation }, slot.value.as_mut()?))
     }
 
-    /// Takes a value out; its place is free, and its name void.
+    /// Takes a value out; its slot is free, and its id void.
     pub(super) fn remove(&mut self, id: ReaderId) -> Option<T> {
         let slot = self.named(id)?;
         let value = slot.value.take()?;
