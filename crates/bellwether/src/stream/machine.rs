@@ -133,7 +133,7 @@ impl Machine {
                 }
             }
             StreamPhase::Failing { .. } if self.is_due(now) => {
-                self.phase = StreamPhase::Ended(StreamEnd::Cut)
+                self.phase = StreamPhase::Ended(StreamEnd::Cut);
             }
             StreamPhase::Failing { .. } | StreamPhase::Ended(_) => {}
         }
