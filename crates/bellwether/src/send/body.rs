@@ -329,7 +329,7 @@ impl EventBody {
 
     /// Whether a poll of the same batch took all that a feed had, which is then all there is. What is read later than
     /// that is brought by another batch.
-    fn was_fed(&self) -> bool {
+    fn took_whole_feed(&self) -> bool {
         match &self.driver {
             Driver::Shard {
                 attachment,
@@ -342,7 +342,7 @@ impl EventBody {
     // --- Who drives it ---
 
     /// Finds out who drives the body: at the first poll, and again if a poll does not come from the shard.
-    fn settle_driver(&mut self, cx: &Context<'_>) {
+    fn detect_driver(&mut self, cx: &Context<'_>) {
         let stream_state = self.stream_state.as_deref();
         match &self.driver {
             Driver::Any(_) => {}
@@ -466,9 +466,9 @@ impl http_body::Body for EventBody {
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
         let this = self.get_mut();
-        this.settle_driver(cx);
+        this.detect_driver(cx);
         if this.primed.is_empty() {
-            if this.was_fed() {
+            if this.took_whole_feed() {
                 return Poll::Pending;
             }
             if let Some(slice) = this.take_from_feed() {
