@@ -1,4 +1,4 @@
-//! How the process ends: exit codes for scripts, and [`Failure`], which tells its reason once.
+//! How the process ends: exit codes for scripts, and [`Failure`], which prints its reason once.
 
 use std::error::Error;
 use std::fmt;

@@ -1,4 +1,4 @@
-//! [`Address`]: the one reading of the text of a URL, for sources, redirects and commands. Pure.
+//! [`Address`]: the parser of URLs, for sources, redirects and commands. Pure.
 //!
 //! At least as strict as curl. The parser of `http` ignores an invalid port, so a typing error would send a
 //! request, and the token in it, to port 80.

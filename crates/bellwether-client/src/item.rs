@@ -1,4 +1,4 @@
-//! [`Item`]: what an event source yields: messages, gaps, and how its connection fares.
+//! [`Item`]: what an event source yields: messages, gaps, and changes of its connection.
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -1,7 +1,7 @@
 //! Routes: `get` and its siblings, and the value that [`Application::route`](crate::Application::route) takes.
 //!
 //! `get(f)` gives axum's own [`MethodRouter`], so it goes wherever axum's `get` does. A [`Route`] adds
-//! the path, and what the start screen says of it.
+//! the path, and its line on the start screen.
 
 use std::{borrow::Cow, fmt};
 

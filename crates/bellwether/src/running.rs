@@ -1,4 +1,4 @@
-//! Running an application: where it listens, what it says, when it stops, how the process ends.
+//! Runs an application: its address, its output, its stop, and the end of the process.
 
 use std::future::Future;
 use std::io::Write;

@@ -1,4 +1,4 @@
-//! The texts of the start screen and of stopping: what a person at a terminal, or a log, reads.
+//! The texts that are printed at the start and at the stop.
 //!
 //! Pure functions of what is known; the caller prints. The first line holds the address, since programs
 //! that start the server read it there.

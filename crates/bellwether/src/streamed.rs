@@ -1,7 +1,7 @@
 //! A response whose body is a stream of bytes of any content type.
 //!
 //! Event streams have their own response with keep-alive, drain and resume. This is for the rest:
-//! a CSV that is written while it is read, lines of JSON, a file from elsewhere.
+//! a CSV file that is written while it is sent, lines of JSON, a file from elsewhere.
 
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};

@@ -1,4 +1,4 @@
-//! [`Report`]: what a run has found, as text for people and as JSON. Pure.
+//! [`Report`]: the result of a run, as text for people and as JSON. Pure.
 
 use std::fmt::Write;
 

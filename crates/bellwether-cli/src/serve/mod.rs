@@ -1,4 +1,4 @@
-//! `bellwether serve`: a hub: topics over HTTP on a broker, a page that looks into them, and static files.
+//! `bellwether serve`: a hub: topics over HTTP on a broker, a page that shows them, and static files.
 
 mod broker;
 mod hub;

@@ -1,4 +1,4 @@
-//! How a request gets out and a response comes in: the [`Transport`] contract, and what implements it.
+//! The [`Transport`] contract, by which requests are sent and responses received, and its implementations.
 //!
 //! [`HyperTransport`] is the default; with the feature `reqwest` there is one over a `reqwest::Client`.
 

@@ -160,8 +160,8 @@ impl PermitPool {
     }
 }
 
-/// The permit of one connection. It moves with the socket, so that an upgraded connection keeps it too, and is small, because each idle
-/// stream has one.
+/// The permit of one connection. It moves with the socket, so that an upgraded connection keeps it too, and is small,
+/// because each idle stream has one.
 #[derive(Debug)]
 pub(crate) struct Permit {
     pool: Arc<PermitPool>,

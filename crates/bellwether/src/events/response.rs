@@ -1,4 +1,4 @@
-//! The response of an event stream, in the handler's hands.
+//! The response of an event stream, with the settings that a handler can make.
 
 use std::fmt;
 use std::pin::Pin;

@@ -1,4 +1,4 @@
-//! When a connection is late: the deadlines as plain functions of what happened and when.
+//! The timeouts of a connection, as plain functions of what happened and when.
 //!
 //! A [`ConnectionClock`] holds what the connection is doing and since when. Its owner asks it for the next
 //! deadline, keeps one timer for that, and asks again when the timer fires. Moving a deadline

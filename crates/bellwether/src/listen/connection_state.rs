@@ -1,7 +1,7 @@
-//! What the parts of one connection tell each other: its socket, its requests and its task.
+//! The state that the parts of one connection share: its socket, its requests and its task.
 //!
 //! hyper owns the socket and calls the service, so the task that drives hyper sees neither. Both
-//! report here, and the task looks after each poll.
+//! report here, and the task checks it after each poll.
 
 use std::io;
 use std::net::SocketAddr;

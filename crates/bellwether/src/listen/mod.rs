@@ -1,8 +1,8 @@
 //! The server: accepts connections, serves each within its limits, and ends them in good order.
 //!
 //! One task accepts, one task serves each connection. [`listener`] opens the socket, [`admission`](crate::admission)
-//! decides who gets in, [`connection`] drives hyper, [`io`] watches the socket, [`clock`] knows
-//! who is late. What a request means is the router's business.
+//! decides who gets in, [`connection`] drives hyper, [`io`] watches the socket, [`clock`] holds
+//! its timeouts. Requests are answered by the router.
 
 mod accept;
 mod clock;

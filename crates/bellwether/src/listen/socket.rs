@@ -1,4 +1,4 @@
-//! One accepted socket, whatever its kind, as one type.
+//! One type for accepted sockets of all kinds.
 
 use std::io::{self, IoSlice};
 use std::pin::Pin;

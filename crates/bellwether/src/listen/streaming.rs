@@ -1,5 +1,4 @@
-//! What becomes of a connection whose request was answered with an event stream: who sends it, and where the socket goes
-//! after it.
+//! The connection of an event stream: the driver that sends it, and the reuse of its socket after it.
 
 use std::net::SocketAddr;
 use std::sync::Arc;

@@ -1,7 +1,7 @@
 //! The body of one event stream: a producer, the rules of the stream, and its account, as HTTP polls them.
 //!
 //! It is the innermost body. Layers may wrap it, and the driver that sends the response polls it through them: hyper,
-//! another server, or a driver of this crate. A shard says so by an [`ShardAttachment`]; it then keeps the body's
+//! another server, or a driver of this crate. A shard says so by a [`ShardAttachment`]; it then keeps the body's
 //! time, follows the topics of its subscription and hands it what was read for many. Without one the body keeps a
 //! timer of its own and leaves its waker with the topics.
 

@@ -1,6 +1,6 @@
-//! The way out of one HTTP/1.1 stream: chunk framing, what the socket has not taken yet, and since when.
+//! Writes one HTTP/1.1 stream: chunk framing, the rest of a write that the socket has not taken, and the stall.
 //!
-//! All drivers of our own write through an [`ChunkWriter`]. It holds one thing at a time: the rest of a write. While
+//! All drivers of this crate write through a [`ChunkWriter`]. It holds one thing at a time: the rest of a write. While
 //! there is a rest the body is not asked for more, so a client that reads slowly costs one piece and never delays
 //! another.
 

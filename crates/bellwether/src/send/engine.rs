@@ -1,4 +1,4 @@
-//! The delivery engine: a shard for each thread of the runtime, and the way of a stream to one of them.
+//! The delivery engine: a shard for each thread of the runtime, and the handover of streams to them.
 
 use std::fmt;
 use std::sync::Arc;

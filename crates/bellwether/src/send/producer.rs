@@ -1,4 +1,4 @@
-//! What an event body takes its events from: a generator's stream, or a subscription.
+//! The producer of an event body's events: a generator's stream, or a subscription.
 
 use std::cell::RefCell;
 use std::pin::Pin;

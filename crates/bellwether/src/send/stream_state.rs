@@ -1,9 +1,9 @@
 //! What an event body and its sender share: the state of one response stream.
 //!
 //! The server makes one [`StreamState`] for each connection (for each stream on HTTP/2) and puts it into the
-//! extensions of its requests. The sending side writes what only the socket knows: flushed, gone, too slow. The event
-//! body writes what only it knows: which topics it reads, and when it is due next. Under a foreign server no such
-//! state exists, and bodies keep their own timers.
+//! extensions of its requests. The sending side writes what only the socket knows: flushed, disconnected, too slow.
+//! The event body writes what only it knows: which topics it reads, and when it is due next. Under a foreign server
+//! no such state exists, and bodies keep their own timers.
 
 use std::sync::atomic::{AtomicU8, AtomicU16, AtomicU32, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};

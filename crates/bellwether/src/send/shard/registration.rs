@@ -1,4 +1,4 @@
-//! Streams of a shard that come and go: the lists they are on, and where their sockets go in the end.
+//! Registers streams with a shard and removes them: the groups of their topics, and the reuse of their sockets.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;

@@ -1,4 +1,4 @@
-//! The table of a shard's sockets, by small numbers that are used again. Pure.
+//! The table of a shard's readers, by small numbers that are reused. Pure.
 
 /// The name of one socket of a shard. A number that is used again gets another generation, so that what was meant
 /// for the socket before is not taken for this one's.

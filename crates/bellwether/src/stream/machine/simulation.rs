@@ -1,4 +1,4 @@
-//! A stream played by any inputs in any order, for tests and the fuzz target: whatever happens, the rules hold.
+//! Simulates a stream with any inputs in any order, for tests and the fuzz target: the rules hold for all of them.
 
 use std::sync::Arc;
 use std::time::Duration;
