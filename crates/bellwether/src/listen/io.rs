@@ -47,7 +47,7 @@ pub(super) struct Io {
     written: u64,
     /// Bytes of a request's body that were thrown away.
     drained: usize,
-    /// Runs once our side of a connection with an unread body is closed.
+    /// Runs once the sending side of a connection with an unread body is closed.
     linger: Option<Pin<Box<Sleep>>>,
 }
 
@@ -167,11 +167,11 @@ impl Io {
                 "the client sent too much while it was being streamed to",
             ));
         }
-        // The rest waits in the kernel, and the client's writes wait with it. Its leaving is found by the next write.
+        // The rest waits in the kernel, and the client's writes wait with it. The next write finds its disconnect.
         Ok(())
     }
 
-    /// Reads on after our side was closed, for a bounded time: unread bytes would make the close a reset,
+    /// Reads on after the sending side was closed, for a bounded time: unread bytes would make the close a reset,
     /// which can overtake the end of the response.
     fn poll_linger(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         let patience = self
@@ -320,7 +320,7 @@ impl AsyncWrite for Io {
     }
 }
 
-/// Tells when an upgraded socket closes.
+/// Reports when an upgraded socket closes.
 struct CloseNotifier(Arc<ConnectionState>);
 
 impl Deref for CloseNotifier {

@@ -56,7 +56,7 @@ pub(crate) struct DrainReport {
     pub(crate) cut: u64,
 }
 
-/// Serves one router on one listener until its lifecycle says stop.
+/// Serves one router on one listener until its lifecycle stops.
 #[derive(Debug)]
 pub(crate) struct Server {
     pub(crate) router: Router,
@@ -94,7 +94,7 @@ impl Server {
     /// Accepts and serves until the lifecycle's stop begins, then drains.
     ///
     /// The caller that begins the stop passes the drain's window to it; the deadline is kept here. When
-    /// this returns, no connection is left. What goes wrong with accepting is waited out, so there
+    /// this returns, no connection is left. Failures to accept are retried, so there
     /// is no error to return.
     pub(crate) async fn run(self, listener: Listener) -> DrainReport {
         let drain = self.drain;
@@ -198,7 +198,7 @@ impl ServerContext {
             .max_concurrent_streams(self.limits.max_http2_streams)
             .max_header_list_size(u32::try_from(self.limits.max_head_bytes).unwrap_or(u32::MAX))
             .max_send_buf_size(self.limits.max_http2_send_bytes)
-            // Against rapid resets: requests that are reset before they are looked at, and
+            // Against rapid resets: requests that are reset before they are read, and
             // errors that a client provokes, end the connection at these counts.
             .max_pending_accept_reset_streams(20)
             .max_local_error_reset_streams(1024)

@@ -36,11 +36,11 @@ impl ConnectionService {
         Self { shared, state }
     }
 
-    /// The answer that the head alone calls for.
+    /// The response to a request whose head is enough to refuse it.
     fn rejection(&self, request: &Request<Incoming>) -> Option<Response> {
         if self.state.refusal.is_some() {
             self.state.note_refused();
-            // A probe that gets 503 would have the server killed or emptied that serves its clients well.
+            // A probe that gets 503 would cause the restart of a server that serves its clients well.
             if !self
                 .shared
                 .probes
@@ -269,7 +269,7 @@ impl http_body::Body for RequestBody {
     }
 }
 
-/// Says on the connection, once it is dropped, how far its request was read.
+/// Reports to the connection, when it is dropped, how far its request was read.
 struct BodyTracker {
     state: Arc<ConnectionState>,
     progress: BodyProgress,

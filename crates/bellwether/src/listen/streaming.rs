@@ -97,7 +97,7 @@ fn spawn(
     lifecycle.tracker().spawn(lifecycle.scope(run));
 }
 
-/// Goes on with a connection that the delivery engine has given back.
+/// Serves further requests of a connection that the delivery engine has returned.
 #[cfg(target_os = "linux")]
 pub(super) fn resume_connection(shared: &Arc<ServerContext>, returned: ReturnedConnection) {
     let ReturnedConnection {

@@ -11,7 +11,7 @@ use std::time::Instant;
 use bellwether_topics::{Frame, Place};
 use bytes::{Bytes, BytesMut};
 
-/// The way from a shard to the bodies of one topic's readers.
+/// The events that a shard passes to the bodies of one topic's readers.
 #[derive(Debug)]
 pub(crate) struct Feed {
     /// Held for a search or an extension. The shard and the bodies that it polls run in one task, so the lock is
@@ -52,17 +52,17 @@ pub(crate) struct FeedSlice {
     pub(crate) end: Place,
     /// When the first of its events was published.
     pub(crate) published: Instant,
-    /// When it is taken, to a turn of the shard.
+    /// When it is taken: the start of the shard's turn.
     pub(crate) now: tokio::time::Instant,
 }
 
-/// Where a reader stands towards a window.
+/// The position of a reader relative to a window.
 #[derive(Debug)]
 pub(crate) enum FeedPosition {
     FeedSlice(FeedSlice),
     /// Behind the last event.
     AtEnd,
-    /// Somewhere else, or that is not known.
+    /// Elsewhere, or unknown.
     Outside,
 }
 
@@ -147,7 +147,7 @@ impl FeedWindow {
         if position.is_same(&self.end) {
             return FeedPosition::AtEnd;
         }
-        // Most readers have had nothing of the window; the others stand near its end.
+        // Most readers have taken nothing of the window; the others are near its end.
         let first = self
             .marks
             .first()

@@ -24,7 +24,7 @@ pub(super) struct Group {
     pub(super) feed: Arc<Feed>,
     /// Each reader's number, and which of its topics this one is.
     pub(super) members: Vec<Member>,
-    /// Stands in the queue of groups with something to do.
+    /// It is in the queue of groups with something to do.
     pub(super) is_queued: bool,
     /// There may be something in the log that was not read.
     pub(super) has_news: bool,

@@ -1,7 +1,7 @@
 //! The table of a shard's readers, by small numbers that are reused. Pure.
 
-/// The name of one socket of a shard. A number that is used again gets another generation, so that what was meant
-/// for the socket before is not taken for this one's.
+/// The id of one reader of a shard. A number that is used again gets another generation, so that an event
+/// for the reader before is not taken for this one's.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct ReaderId {
     pub(super) index: u32,
@@ -9,7 +9,7 @@ pub(super) struct ReaderId {
 }
 
 impl ReaderId {
-    /// As epoll carries it.
+    /// As epoll stores it.
     pub(super) fn to_u64(self) -> u64 {
         u64::from(self.generation) << 32 | u64::from(self.index)
     }
@@ -26,7 +26,7 @@ impl ReaderId {
     }
 }
 
-/// Places of one page. The table grows by a page at a time: a list that moves when it grows would leave as much memory
+/// Slots of one page. The table grows by a page at a time: a list that moves when it grows would leave as much memory
 /// behind as it holds.
 const PAGE: usize = 32;
 
