@@ -69,7 +69,7 @@ fn scheme_end(reference: &str) -> Option<usize> {
     is_scheme.then_some(colon)
 }
 
-/// The reference without its fragment, and with everything encoded that a URI cannot carry.
+/// The reference without its fragment, and with everything encoded that a URI cannot contain.
 fn sendable(reference: &[u8]) -> String {
     let reference = reference
         .split(|byte| *byte == b'#')

@@ -152,7 +152,7 @@ impl<S> Route<S> {
     /// Whether the function is known to stream events; `None` when only the method router knows.
     ///
     /// A function that returns a ready-made response is known not to be a generator, although that
-    /// response may carry events.
+    /// response may be an event stream.
     #[must_use]
     pub fn is_stream(&self) -> Option<bool> {
         self.streams

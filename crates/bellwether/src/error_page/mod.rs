@@ -1,7 +1,7 @@
 //! The error page: gives an error response a body that its client can read.
 //!
 //! A layer around the whole application. It writes a body where there is none (no route, wrong method,
-//! a bare status) and where the response carries an [`HttpError`]; it turns a panic of a handler into a
+//! a bare status) and where the response has an [`HttpError`]; it turns a panic of a handler into a
 //! 500. A body that a handler or layer has written is never touched, and headers are kept, `Allow` among
 //! them.
 //!

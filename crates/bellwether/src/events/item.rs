@@ -34,7 +34,7 @@ pub trait IntoEvent {
     ///
     /// # Errors
     ///
-    /// What the item itself carries (an `Err` item) or what cannot be encoded (JSON that does not
+    /// The error of the item itself (an `Err` item) or what cannot be encoded (JSON that does not
     /// exist, as of NaN). The buffer is then as it was before.
     fn write_to(self, buffer: &mut EventBuffer<'_>) -> Result<(), BoxError>;
 }
@@ -54,7 +54,7 @@ impl<'a> EventBuffer<'a> {
     ///
     /// # Errors
     ///
-    /// The event carries an error of its making; see [`ServerSentEvent::error`].
+    /// The event holds an error of its making; see [`ServerSentEvent::error`].
     pub fn push(&mut self, event: &ServerSentEvent) -> Result<(), BoxError> {
         Ok(event.encode_into(self.bytes)?)
     }

@@ -331,7 +331,7 @@ impl ConnectionState {
     }
 }
 
-/// Counts one request as open until its answer's body is dropped, or it is given up before.
+/// Counts one request as open until the body of its response is dropped, or it is dropped without one.
 pub(super) struct RequestGuard(Arc<ConnectionState>);
 
 impl RequestGuard {

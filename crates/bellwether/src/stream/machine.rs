@@ -234,7 +234,7 @@ impl Machine {
         }
     }
 
-    /// The producer failed before the head was written: the response carries the error, and the stream sends nothing.
+    /// The producer failed before the head was written: the response reports the error, and the stream sends nothing.
     pub(crate) fn abandon(&mut self) {
         self.phase = StreamPhase::Ended(StreamEnd::Whole);
     }
