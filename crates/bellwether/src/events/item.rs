@@ -34,8 +34,8 @@ pub trait IntoEvent {
     ///
     /// # Errors
     ///
-    /// The error of the item itself (an `Err` item) or what cannot be encoded (JSON that does not
-    /// exist, as of NaN). The buffer is then as it was before.
+    /// The item is an `Err`, or it cannot be encoded, such as NaN as JSON. The buffer is then as it
+    /// was before.
     fn write_to(self, buffer: &mut EventBuffer<'_>) -> Result<(), BoxError>;
 }
 
