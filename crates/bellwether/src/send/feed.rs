@@ -11,7 +11,7 @@ use std::time::Instant;
 use bellwether_topics::{Frame, Position};
 use bytes::{Bytes, BytesMut};
 
-/// The way from a shard to the bodies of one topic's readers.
+/// The events that a shard passes to the bodies of one topic's readers.
 #[derive(Debug)]
 pub(crate) struct Feed {
     /// Held for a search or an extension. The shard and the bodies that it polls run in one task, so the lock is
@@ -28,7 +28,7 @@ pub(crate) struct FeedWindow {
     chunks: Bytes,
     /// Where each event begins.
     marks: Vec<EventMark>,
-    /// The place behind the last event.
+    /// The position behind the last event.
     end: Position,
     /// When the shard's present turn began: near enough for keep-alives, and a clock less for each reader.
     now: tokio::time::Instant,
@@ -36,7 +36,7 @@ pub(crate) struct FeedWindow {
 
 #[derive(Debug, Clone, Copy)]
 struct EventMark {
-    /// The place before the event.
+    /// The position before the event.
     position: Position,
     data_at: usize,
     chunk_at: usize,
@@ -48,21 +48,21 @@ struct EventMark {
 pub(crate) struct FeedSlice {
     pub(crate) data: Bytes,
     pub(crate) events: usize,
-    /// The place behind it.
+    /// The position behind it.
     pub(crate) end: Position,
     /// When the first of its events was published.
     pub(crate) published: Instant,
-    /// When it is taken, to a turn of the shard.
+    /// When it is taken: the start of the shard's turn.
     pub(crate) now: tokio::time::Instant,
 }
 
-/// Where a reader stands towards a window.
+/// The position of a reader relative to a window.
 #[derive(Debug)]
 pub(crate) enum FeedPosition {
     FeedSlice(FeedSlice),
     /// Behind the last event.
     AtEnd,
-    /// Somewhere else, or that is not known.
+    /// Elsewhere, or unknown.
     Outside,
 }
 
@@ -110,7 +110,7 @@ impl FeedWindow {
         self.chunks.len()
     }
 
-    /// Appends events that were read one after another; `places` are those before each of them.
+    /// Appends events that were read one after another; `positions` are those before each of them.
     pub(crate) fn extend(&mut self, frames: &[Frame], positions: &[Position], end: Position) {
         let mut data_at = self.data.len();
         let mut chunk_at = self.chunks.len();
@@ -147,7 +147,7 @@ impl FeedWindow {
         if position.is_same(&self.end) {
             return FeedPosition::AtEnd;
         }
-        // Most readers have had nothing of the window; the others stand near its end.
+        // Most readers have taken nothing of the window; the others are near its end.
         let first = self
             .marks
             .first()

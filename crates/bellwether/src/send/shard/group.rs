@@ -1,9 +1,9 @@
-//! The readers of one topic on one shard, and the round that brings them what is new.
+//! The readers of one topic on one shard, and the round that delivers what is new.
 //!
 //! The log is read once for all of them, into the topic's [`Feed`]. A round goes from reader to reader and may take
 //! several turns of the shard. What is published meanwhile is read between the turns and joins what the later readers of
-//! the same round get; the round then goes on until every reader was there after the last reading. Readers leave and
-//! come while it lasts: a reader that moves into the position of another is served on its own.
+//! the same round get; the round ends when every reader was served after the last reading. Readers leave and
+//! come while it lasts: a reader that moves to the position of another is served on its own.
 
 use std::sync::Arc;
 
@@ -24,7 +24,7 @@ pub(super) struct Group {
     pub(super) feed: Arc<Feed>,
     /// Each reader's number, and which of its topics this one is.
     pub(super) members: Vec<Member>,
-    /// Stands in the queue of groups with something to do.
+    /// It is in the queue of groups with something to do.
     pub(super) is_queued: bool,
     /// There may be something in the log that was not read.
     pub(super) has_news: bool,
