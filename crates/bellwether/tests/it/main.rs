@@ -18,4 +18,6 @@ mod streams;
 mod subscription_ends;
 mod subscriptions;
 mod support;
+#[cfg(feature = "testing")]
+mod testing;
 mod ui;
