@@ -1,7 +1,7 @@
 //! The programs of README.md and of the guide compile in a fresh package with the README's Cargo.toml, and do what their
 //! page says.
 //!
-//! A page may add dependencies of its own by a `toml` block. The git dependencies become paths, everything else stays as
+//! A page may add dependencies of its own by a `toml` block. What has `#[tokio::test]` is a file of tests, and is run. The git dependencies become paths, everything else stays as
 //! the reader copies it. Whole programs become a binary each; the pieces without `main` share one, as files of their own,
 //! so that dozens of them need one link.
 

@@ -9,6 +9,7 @@ mod engine;
 mod handlers;
 mod leaving;
 mod links;
+mod logging;
 mod pages;
 mod process;
 mod programs;

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use tokio::process::Command;
 
-use super::page::{Code, Page, crate_name};
+use super::page::{Code, HEADINGS, Page, crate_name};
 use super::root;
 
 /// Where a reader gets the crates as long as no registry has them.
@@ -38,6 +38,11 @@ impl Package {
         let mut files = BTreeMap::from([("Cargo.toml".to_owned(), manifest(pages))]);
         let pieces = pages.iter().flat_map(|page| &page.programs);
         let (whole, pieces): (Vec<&Code>, Vec<&Code>) = pieces.partition(|code| code.is_whole);
+        let (tests, pieces): (Vec<&Code>, Vec<&Code>) =
+            pieces.into_iter().partition(|code| code.is_test);
+        for code in tests {
+            files.insert(format!("tests/{}.rs", code.name), code.text.clone());
+        }
         for code in whole {
             files.insert(format!("src/bin/{}.rs", code.name), code.text.clone());
         }
@@ -45,7 +50,9 @@ impl Package {
         for code in pieces {
             files.insert(format!("src/bin/pieces/{}.rs", code.name), piece(code));
         }
-        let _ = fs::remove_dir_all(package.folder.join("src"));
+        for folder in ["src", "tests"] {
+            let _ = fs::remove_dir_all(package.folder.join(folder));
+        }
         for (path, text) in files {
             let path = package.folder.join(path);
             fs::create_dir_all(path.parent().expect("a file lies in a folder"))
@@ -58,10 +65,17 @@ impl Package {
         package
     }
 
-    /// Builds all of it.
+    /// Builds all of it, and runs the tests that the pages show.
     pub(super) async fn build(&self) {
         let output = Command::new(env!("CARGO"))
-            .args(["build", "--offline", "--bins", "--quiet"])
+            .args([
+                "test",
+                "--offline",
+                "--quiet",
+                "--no-fail-fast",
+                "--test",
+                "*",
+            ])
             .current_dir(&self.folder)
             .env("CARGO_TARGET_DIR", &self.target)
             // As the workspace has it, so that what it has built can be used.
@@ -72,8 +86,9 @@ impl Package {
             .expect("cargo runs");
         assert!(
             output.status.success(),
-            "the pages' programs do not compile; the number in a file's name is the line of its block\n{}",
-            String::from_utf8_lossy(&output.stderr)
+            "a page's program does not compile, or a test of it fails; the number in a name is the line of its block\n{}{}",
+            String::from_utf8_lossy(&output.stderr),
+            String::from_utf8_lossy(&output.stdout)
         );
     }
 
@@ -97,43 +112,32 @@ impl Package {
 
 /// The README's manifest, with the dependencies that pages add and with paths for our crates.
 fn manifest(pages: &[Page]) -> String {
-    let base = pages[0]
-        .manifest
-        .as_deref()
-        .expect("README shows its Cargo.toml");
-    let mut manifest = base.trim_end().to_owned();
-    let mut names: BTreeMap<&str, String> = BTreeMap::new();
-    for page in pages {
-        for line in page.dependencies() {
-            let name = crate_name(line);
-            match names.get(name) {
-                // A page may add features to what README has: then its line is the one that holds.
-                Some(first) if page.path != "README.md" && first != line => {
-                    manifest = manifest.replacen(first.as_str(), line, 1);
-                    names.insert(name, line.to_owned());
-                }
-                Some(_) => {}
-                None => {
-                    if page.path != "README.md" {
-                        write!(manifest, "\n{line}").expect("a string takes all");
-                    }
-                    names.insert(name, line.to_owned());
-                }
-            }
-        }
+    let base = pages[0].manifest.as_deref();
+    let base = base.expect("README shows its Cargo.toml").lines();
+    let head: Vec<&str> = base.take_while(|line| *line != HEADINGS[0]).collect();
+    let mut manifest = head.join("\n") + "\n";
+    for heading in HEADINGS {
+        // A page may add features to what the README has: its line is the one that holds.
+        let lines = pages.iter().flat_map(|page| page.dependencies(heading));
+        let lines: BTreeMap<&str, &str> = lines.map(|line| (crate_name(line), line)).collect();
+        let lines = lines.into_iter().map(|(name, line)| with_path(name, line));
+        let _ = writeln!(
+            manifest,
+            "{heading}\n{}\n",
+            lines.collect::<Vec<_>>().join("\n")
+        );
     }
-    let lines = manifest.lines().map(|line| {
-        let name = crate_name(line);
-        match FOLDERS.contains(&name) {
-            true => {
-                assert!(line.contains(GIT), "{line} does not say {GIT}");
-                let path = root().join("crates").join(name);
-                line.replace(GIT, &format!("path = {:?}", path.display().to_string()))
-            }
-            false => line.to_owned(),
-        }
-    });
-    lines.collect::<Vec<_>>().join("\n") + "\n"
+    manifest
+}
+
+/// The line with a path where it asks for one of our crates.
+fn with_path(name: &str, line: &str) -> String {
+    if !FOLDERS.contains(&name) {
+        return line.to_owned();
+    }
+    assert!(line.contains(GIT), "{line} does not say {GIT}");
+    let path = root().join("crates").join(name);
+    line.replace(GIT, &format!("path = {:?}", path.display().to_string()))
 }
 
 /// `main` of the pieces: each is compiled, and those that can be are run.

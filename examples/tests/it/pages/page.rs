@@ -1,11 +1,14 @@
 //! A page of Markdown: its programs, its dependencies, and what its commands answer.
 
+/// Under which a manifest names other crates.
+pub(super) const HEADINGS: [&str; 2] = ["[dependencies]", "[dev-dependencies]"];
+
 /// A page, as far as the reader copies from it.
 #[derive(Debug, Default)]
 pub(super) struct Page {
     /// Its path from the top of the workspace.
     pub(super) path: String,
-    /// The first `toml` block that has dependencies, whole.
+    /// The `toml` blocks that have dependencies, one after the other.
     pub(super) manifest: Option<String>,
     pub(super) programs: Vec<Code>,
     pub(super) consoles: Vec<Console>,
@@ -19,6 +22,8 @@ pub(super) struct Code {
     pub(super) text: String,
     /// It has a `main` of its own.
     pub(super) is_whole: bool,
+    /// It is a file below `tests/`.
+    pub(super) is_test: bool,
     /// The page does not promise that it can be run anywhere.
     pub(super) is_run: bool,
 }
@@ -54,8 +59,9 @@ impl Page {
         for (line, kind, body) in blocks(text) {
             let mut words = kind.split(',');
             match words.next().unwrap_or_default() {
-                "toml" if body.contains("[dependencies]") => {
-                    page.manifest.get_or_insert(body);
+                "toml" if body.contains("dependencies]") => {
+                    let manifest = page.manifest.get_or_insert_default();
+                    manifest.push_str(&body);
                 }
                 "rust" if !kind.contains("ignore") && !kind.contains("compile_fail") => {
                     page.programs.push(Code::new(
@@ -84,22 +90,27 @@ impl Page {
         page
     }
 
-    /// The lines under `[dependencies]`.
-    pub(super) fn dependencies(&self) -> Vec<&str> {
+    /// The lines under a heading of the manifest, such as `[dependencies]`.
+    pub(super) fn dependencies(&self, heading: &str) -> Vec<&str> {
+        let mut is_under_it = false;
         let lines = self.manifest.as_deref().unwrap_or_default().lines();
         lines
-            .skip_while(|line| *line != "[dependencies]")
-            .skip(1)
-            .take_while(|line| !line.starts_with('['))
-            .filter(|line| !line.trim().is_empty() && !line.starts_with('#'))
+            .filter(|line| {
+                if line.starts_with('[') {
+                    is_under_it = *line == heading;
+                    return false;
+                }
+                is_under_it && !line.trim().is_empty() && !line.starts_with('#')
+            })
             .collect()
     }
 
     /// Programs that name a crate which neither this page's manifest nor that of `first` has.
     pub(super) fn undeclared(&self, first: &Self) -> Vec<String> {
-        let known: Vec<String> = [self.dependencies(), first.dependencies()]
-            .concat()
-            .iter()
+        let pages = [self, first].into_iter();
+        let known: Vec<String> = pages
+            .flat_map(|page| HEADINGS.map(|heading| page.dependencies(heading)))
+            .flatten()
             .map(|line| crate_name(line).replace('-', "_"))
             .chain(["std", "self", "super", "crate"].map(str::to_owned))
             .collect();
@@ -135,6 +146,7 @@ impl Code {
         Self {
             name,
             is_whole: text.contains("fn main()"),
+            is_test: text.contains("#[tokio::test"),
             text,
             is_run,
         }
@@ -183,7 +195,7 @@ fn a_page_is_read_as_its_reader_copies_it() {
         ```console\n$ curl -N http://127.0.0.1:8000/\ndata: 1\n\n$ curl x\n```\n```rust\nlet one = 1;\n```\n\
         ```rust,ignore\n?\n```\n```console\n$ bellwether listen\n```\n";
     let page = Page::read("docs/guide/a-b.md", text);
-    assert_eq!(page.dependencies(), ["tokio = \"1\""]);
+    assert_eq!(page.dependencies("[dependencies]"), ["tokio = \"1\""]);
     let whole = &page.programs[0];
     assert_eq!(
         (whole.name.as_str(), whole.is_whole, whole.is_run),
