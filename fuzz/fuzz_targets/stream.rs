@@ -5,7 +5,7 @@
 
 #![no_main]
 
-use bellwether::fuzzing::{Settings, play_stream};
+use bellwether::fuzzing::{Settings, simulate_stream};
 use libfuzzer_sys::arbitrary::{self, Arbitrary};
 use libfuzzer_sys::fuzz_target;
 
@@ -32,5 +32,5 @@ fuzz_target!(|input: Input| {
         finishes: input.finishes,
         lets_finish: input.lets_finish,
     };
-    play_stream(settings, input.steps);
+    simulate_stream(settings, input.steps);
 });

@@ -6,7 +6,7 @@ use std::time::Instant;
 use crate::run::Step;
 use crate::tally::Tally;
 use crate::test::EVERYTHING;
-use crate::{deny, test, tidy, tools, workspace};
+use crate::{deny, packages, test, tidy, tools, workspace, world};
 
 pub(crate) fn command() -> ExitCode {
     let started = Instant::now();
@@ -38,6 +38,8 @@ pub(crate) fn command() -> ExitCode {
         .args(&EVERYTHING.map(str::to_owned))
         .env("RUSTDOCFLAGS", "-D warnings");
     tally.add_check("docs", docs.run().is_success);
+    packages::check(&mut tally);
+    tally.add_check("world", world::check());
     tally.add_check("dependencies", deny::check());
     tally.add_check("tidy", tidy::check());
 

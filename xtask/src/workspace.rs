@@ -21,6 +21,7 @@ pub(crate) fn cargo() -> String {
 /// A package of this workspace.
 pub(crate) struct Package {
     pub(crate) name: String,
+    pub(crate) is_published: bool,
     pub(crate) dependencies: Vec<Dependency>,
 }
 
@@ -46,6 +47,8 @@ pub(crate) fn packages() -> Vec<Package> {
         .iter()
         .map(|package| Package {
             name: text(&package["name"]),
+            // An empty list of registries is what `publish = false` comes to.
+            is_published: package["publish"].is_null(),
             dependencies: array(&package["dependencies"])
                 .iter()
                 .map(|dependency| Dependency {

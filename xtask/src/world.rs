@@ -4,6 +4,12 @@ use std::process::ExitCode;
 
 use crate::run::Step;
 
+/// A few of the clients and proxies, as one check; a client that gets less than from a minimal server fails it.
+pub(crate) fn check() -> bool {
+    let words = ["run", "--quiet", "-p", "bellwether-world", "--", "--short"];
+    Step::cargo("world", &words).run().is_success
+}
+
 pub(crate) fn command(arguments: &[String]) -> ExitCode {
     let words = ["run", "--quiet", "-p", "bellwether-world", "--"];
     let world = Step::cargo("world", &words);

@@ -1,4 +1,4 @@
-//! `bellwether check` and `bellwether repair`: a look at the file of a log, and what makes a damaged one sound.
+//! `bellwether check` and `bellwether repair`: check the file of a log, and repair a damaged one.
 
 use std::error::Error;
 use std::io::{self, IsTerminal, Write};
@@ -16,7 +16,7 @@ const DAMAGED: u8 = 1;
 /// The file cannot be read as a log.
 const UNREADABLE: u8 = 2;
 
-/// How often a terminal is told how far it is.
+/// How often the progress is shown on a terminal.
 const PROGRESS: Duration = Duration::from_millis(200);
 
 /// Read the whole file of a log, say what is wrong with it.
@@ -35,11 +35,11 @@ pub(crate) struct CheckArguments {
     file: PathBuf,
 }
 
-/// Make the damaged file of a log sound: keep a copy, put damaged records aside, build the index anew.
+/// Make the damaged file of a log sound: keep a copy, put damaged records aside, rebuild the index.
 ///
-/// Readers then get all that is good, and a gap `damaged` over exactly the records that were put aside; their ids stay
-/// valid. The file as it was is kept beside it as FILE.before-repair-TIME. A sound file is left alone. The server has to be
-/// stopped first. A repair that is cut short, by whatever, has changed nothing: run it again.
+/// Readers then get all that is good, and a gap `damaged` over exactly the records that were put aside; their ids
+/// stay valid. The file as it was is kept beside it as FILE.before-repair-TIME. A sound file is left alone. The
+/// server has to be stopped first. A repair that is cut short, by whatever, has changed nothing: run it again.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
@@ -53,7 +53,7 @@ pub(crate) struct RepairArguments {
 
 pub(crate) fn check(arguments: &CheckArguments) -> Result<ExitCode, Failure> {
     let file = file(&arguments.file);
-    let mut teller = Teller::new();
+    let mut teller = ProgressLine::new();
     let report = bellwether_sqlite::check(file, |progress| teller.tell(progress));
     teller.end();
     let report = report.map_err(|error| refuse(file, &error, UNREADABLE))?;
@@ -68,7 +68,7 @@ pub(crate) fn check(arguments: &CheckArguments) -> Result<ExitCode, Failure> {
 
 pub(crate) fn repair(arguments: &RepairArguments) -> Result<ExitCode, Failure> {
     let file = file(&arguments.file);
-    let mut teller = Teller::new();
+    let mut teller = ProgressLine::new();
     let repaired = bellwether_sqlite::repair(file, |progress| teller.tell(progress));
     teller.end();
     let repaired = repaired.map_err(|error| {
@@ -140,7 +140,7 @@ fn done(file: &Path, repaired: &Repaired) -> String {
         copy.display()
     );
     text += &match repaired.put_aside {
-        0 => "No record was lost; the index, the notes about topics and the log's numbers are made anew.\n".to_owned(),
+        0 => "No record was lost; the index, the notes about topics and the log's numbers are rebuilt.\n".to_owned(),
         count => format!(
             "{} put aside: readers are told a gap (`damaged`) there and go on behind it.\n",
             match count {
@@ -189,12 +189,12 @@ fn refuse(file: &Path, error: &OpenError, code: u8) -> Failure {
 }
 
 /// One line on a terminal that says how far it is.
-struct Teller {
+struct ProgressLine {
     is_terminal: bool,
     told: Option<Instant>,
 }
 
-impl Teller {
+impl ProgressLine {
     fn new() -> Self {
         Self {
             is_terminal: io::stderr().is_terminal(),

@@ -26,7 +26,7 @@ Examples:
   printf 'id: 7\\ndata: a\\n\\n' | bellwether decode | jq -r .id
 
 Exit codes: 0 the stream was read to its end, 1 it cannot be read or goes beyond the limit.")]
-pub(crate) struct Arguments {
+pub(crate) struct DecodeArguments {
     /// The file to read [default: standard input, also `-`]
     file: Option<PathBuf>,
 
@@ -47,7 +47,7 @@ pub(crate) struct Arguments {
     max_line_bytes: Option<usize>,
 }
 
-pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode, Failure> {
+pub(crate) fn run(arguments: &DecodeArguments) -> Result<ExitCode, Failure> {
     let line_bytes = arguments
         .max_line_bytes
         .unwrap_or(arguments.max_event_bytes.saturating_add(FIELD_BYTES));

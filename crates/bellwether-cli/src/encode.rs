@@ -23,7 +23,7 @@ Examples:
   bellwether encode messages.jsonl | bellwether decode
 
 Exit codes: 0 every message was written, 1 one was refused or the input cannot be read.")]
-pub(crate) struct Arguments {
+pub(crate) struct EncodeArguments {
     /// The file to read [default: standard input, also `-`]
     file: Option<PathBuf>,
 
@@ -32,7 +32,7 @@ pub(crate) struct Arguments {
     max_line_bytes: usize,
 }
 
-pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode, Failure> {
+pub(crate) fn run(arguments: &EncodeArguments) -> Result<ExitCode, Failure> {
     let mut input = Input::open(arguments.file.as_ref())?;
     let mut lines = Lines::new(arguments.max_line_bytes);
     let mut out = std::io::BufWriter::new(std::io::stdout().lock());

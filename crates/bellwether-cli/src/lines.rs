@@ -4,7 +4,7 @@ use std::ops::Range;
 
 /// Cuts bytes into lines at LF; a CR before it goes too.
 ///
-/// A line beyond the bound is not kept: it is told as such, and the next line is whole again.
+/// A line beyond the bound is not kept: it is reported as too long, and the next line is whole again.
 #[derive(Debug)]
 pub(crate) struct Lines {
     max_bytes: usize,

@@ -15,7 +15,8 @@ use crate::line::{EventLine, json_line};
 use crate::show;
 use crate::target::{Target, with_query};
 
-/// Asked for in place of an id, it is none: servers of Bellwether then tell a gap and give all that they still have.
+/// Sent instead of an id, it is not a valid one: servers of Bellwether then report a gap and send all that they still
+/// have.
 const FROM_START: &str = "earliest";
 
 /// What is asked for with `--compressed`, the best first.
@@ -28,8 +29,8 @@ const ENCODINGS: [Encoding; 4] = [
 
 /// Follow an event stream: connect, print events as they come, reconnect and resume.
 ///
-/// A terminal gets events in colour, everything else one line of JSON per event: {"event":…,"data":…,"id":…}. News of the
-/// connection (connected, retry in 1.5 s, resumed, gap) goes to standard error.
+/// A terminal gets events in colour, everything else one line of JSON per event: {"event":…,"data":…,"id":…}. News of
+/// the connection (connected, retry in 1.5 s, resumed, gap) goes to standard error.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
@@ -46,7 +47,7 @@ Exit codes:
   3    no connection, or a stream that is not whole, with --no-reconnect: an event `bellwether.finished` or
        `bellwether.error` decides that, where the server sends one
   130  Ctrl-C (143: SIGTERM)")]
-pub(crate) struct Arguments {
+pub(crate) struct ListenArguments {
     #[command(flatten)]
     target: Target,
 
@@ -103,7 +104,7 @@ pub(crate) struct Arguments {
     quiet: bool,
 }
 
-pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode, Failure> {
+pub(crate) fn run(arguments: &ListenArguments) -> Result<ExitCode, Failure> {
     let source = source(arguments)?;
     // One worker beside this thread, for the signals: this one may be stuck in a full pipe.
     let runtime = tokio::runtime::Builder::new_multi_thread()
@@ -115,7 +116,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode, Failure> {
     runtime.block_on(follow(arguments, source))
 }
 
-fn source(arguments: &Arguments) -> Result<EventSource, Failure> {
+fn source(arguments: &ListenArguments) -> Result<EventSource, Failure> {
     let mut url = arguments.target.url();
     if arguments.since_start {
         url = with_query(&url, "last_event_id", FROM_START);
@@ -147,7 +148,7 @@ fn source(arguments: &Arguments) -> Result<EventSource, Failure> {
     source.map_err(|error| Failure::new(USAGE, error))
 }
 
-/// The type of a body that nobody has named.
+/// The type of a body without a name.
 fn content_type(data: &str) -> &'static str {
     match serde_json::from_str::<serde::de::IgnoredAny>(data) {
         Ok(_) => "application/json",
@@ -155,9 +156,9 @@ fn content_type(data: &str) -> &'static str {
     }
 }
 
-async fn follow(arguments: &Arguments, mut source: EventSource) -> Result<ExitCode, Failure> {
+async fn follow(arguments: &ListenArguments, mut source: EventSource) -> Result<ExitCode, Failure> {
     let mut printer = Printer::new(arguments);
-    let mut news = News::new(arguments);
+    let mut news = ConnectionReport::new(arguments);
     while let Some(item) = source.next().await {
         match item {
             Ok(Item::Message(message)) => {
@@ -181,7 +182,7 @@ async fn follow(arguments: &Arguments, mut source: EventSource) -> Result<ExitCo
 /// Why the stream is over, with the exit code that scripts ask for.
 fn failure(error: &Error) -> Failure {
     // A failure that the server tells is a stream that is not whole, as by a cut.
-    let is_broken = error.is_transport() || error.is_told();
+    let is_broken = error.is_transport() || error.is_error_event();
     let is_no_connection = is_broken || error.is_timeout() || error.is_encoding();
     let code = match is_no_connection && error.status().is_none() {
         true => NO_CONNECTION,
@@ -199,34 +200,34 @@ fn failure(error: &Error) -> Failure {
 
 /// How an event is printed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Form {
+enum OutputFormat {
     People,
     Json,
     Raw,
 }
 
 struct Printer<'a> {
-    arguments: &'a Arguments,
-    form: Form,
+    arguments: &'a ListenArguments,
+    form: OutputFormat,
     out: anstream::AutoStream<std::io::Stdout>,
     printed: u64,
 }
 
 impl<'a> Printer<'a> {
-    fn new(arguments: &'a Arguments) -> Self {
+    fn new(arguments: &'a ListenArguments) -> Self {
         let stdout = std::io::stdout();
         let form = match (arguments.raw, arguments.json || !stdout.is_terminal()) {
-            (true, _) => Form::Raw,
-            (false, true) => Form::Json,
-            (false, false) => Form::People,
+            (true, _) => OutputFormat::Raw,
+            (false, true) => OutputFormat::Json,
+            (false, false) => OutputFormat::People,
         };
         Self {
             arguments,
             form,
             // Only what is ours is filtered: data that is asked for raw goes out byte by byte.
             out: match form {
-                Form::People => anstream::AutoStream::auto(stdout),
-                Form::Json | Form::Raw => anstream::AutoStream::always_ansi(stdout),
+                OutputFormat::People => anstream::AutoStream::auto(stdout),
+                OutputFormat::Json | OutputFormat::Raw => anstream::AutoStream::always_ansi(stdout),
             },
             printed: 0,
         }
@@ -246,7 +247,7 @@ impl<'a> Printer<'a> {
         Ok(())
     }
 
-    fn is_done(&self, arguments: &Arguments, message: &Message) -> bool {
+    fn is_done(&self, arguments: &ListenArguments, message: &Message) -> bool {
         let is_last = arguments.count.is_some_and(|count| self.printed >= count);
         let exit_on = arguments.exit_on.as_deref();
         is_last || exit_on.is_some_and(|name| message.event == name)
@@ -254,10 +255,10 @@ impl<'a> Printer<'a> {
 }
 
 /// One event in this form, with the time if there is one.
-fn text(form: Form, message: &Message, now: Option<std::time::Duration>) -> Vec<u8> {
+fn text(form: OutputFormat, message: &Message, now: Option<std::time::Duration>) -> Vec<u8> {
     let time = now.map(|now| match form {
-        Form::People => clock::time(now),
-        Form::Json | Form::Raw => clock::date_and_time(now),
+        OutputFormat::People => clock::time(now),
+        OutputFormat::Json | OutputFormat::Raw => clock::date_and_time(now),
     });
     let line = EventLine {
         event: message.event.as_str(),
@@ -266,9 +267,9 @@ fn text(form: Form, message: &Message, now: Option<std::time::Duration>) -> Vec<
         time: time.as_deref(),
     };
     match form {
-        Form::People => show::event(&line).into_bytes(),
-        Form::Json => json_line(&line),
-        Form::Raw => match time {
+        OutputFormat::People => show::event(&line).into_bytes(),
+        OutputFormat::Json => json_line(&line),
+        OutputFormat::Raw => match time {
             Some(time) => format!("{time} {}\n", message.data).into_bytes(),
             None => format!("{}\n", message.data).into_bytes(),
         },
@@ -276,7 +277,7 @@ fn text(form: Form, message: &Message, now: Option<std::time::Duration>) -> Vec<
 }
 
 /// What happens to the connection, told on standard error.
-struct News {
+struct ConnectionReport {
     is_quiet: bool,
     is_from_start: bool,
     has_connected: bool,
@@ -284,8 +285,8 @@ struct News {
     last_event_id: Option<EventId>,
 }
 
-impl News {
-    fn new(arguments: &Arguments) -> Self {
+impl ConnectionReport {
+    fn new(arguments: &ListenArguments) -> Self {
         Self {
             is_quiet: arguments.quiet,
             is_from_start: arguments.since_start,

@@ -1,4 +1,5 @@
-//! The `bellwether` command: reads, writes, follows, sends, measures and serves event streams, and looks after a log's file.
+//! The `bellwether` command: reads, writes, follows, sends, measures and serves event streams, and looks after a
+//! log's file.
 //!
 //! One file per command. Each turns its arguments into work and gives back how the process ends; what it decides is in
 //! plain functions without I/O. Data goes to standard output, all else to standard error.
@@ -46,12 +47,12 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    Decode(decode::Arguments),
-    Encode(encode::Arguments),
-    Listen(listen::Arguments),
-    Send(send::Arguments),
-    Bench(bench::Arguments),
-    Serve(serve::Arguments),
+    Decode(decode::DecodeArguments),
+    Encode(encode::EncodeArguments),
+    Listen(listen::ListenArguments),
+    Send(send::SendArguments),
+    Bench(bench::BenchArguments),
+    Serve(serve::ServeArguments),
     #[cfg(feature = "sqlite")]
     Check(check::CheckArguments),
     #[cfg(feature = "sqlite")]

@@ -136,7 +136,7 @@ fn object<'a>(what: &str, value: &'a RawValue) -> Result<Object<'a>, String> {
 fn string(key: &str, value: &RawValue) -> Result<String, String> {
     match kind(value) {
         "a string" => serde_json::from_str(value.get())
-            .map_err(|error| format!("{key:?} is no text: {}", in_column(&error))),
+            .map_err(|error| format!("{key:?} is not valid text: {}", in_column(&error))),
         "null" => Err(format!(
             "{key:?} must be a string: found null; leave the key out to set nothing"
         )),
@@ -294,7 +294,7 @@ mod tests {
             ("data: x", "not JSON: expected value in column 1"),
             (
                 r#"{"id":"\ud800"}"#,
-                "\"id\" is no text: unexpected end of hex escape in column 8",
+                "\"id\" is not valid text: unexpected end of hex escape in column 8",
             ),
         ] {
             assert_eq!(read(line.as_bytes()).unwrap_err(), reason, "{line}");

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use bellwether_client::EventName;
-use bellwether_client::transport::KeptConnection;
+use bellwether_client::transport::PersistentConnection;
 use bytes::Bytes;
 use http::{HeaderValue, Method, Request, StatusCode};
 use tokio::runtime::Runtime;
@@ -24,7 +24,8 @@ const MAX_ID_BYTES: usize = 1024;
 /// Publish lines of text, each as one event, and print the ids that they get.
 ///
 /// Each line of standard input (or each --data) is the body of `POST URL/publish?topic=TOPIC`; the server answers 200
-/// with the id. Lines go one after the other over one connection, so their order is kept. An empty line is an event with empty data.
+/// with the id. Lines go one after the other over one connection, so their order is kept. An empty line is an event
+/// with empty data.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
@@ -33,7 +34,7 @@ Examples:
   tail -f app.log | bellwether send :8000 --topic log
 
 Exit codes: 0 every event was published, 1 one was refused, 2 wrong usage, 3 no connection.")]
-pub(crate) struct Arguments {
+pub(crate) struct SendArguments {
     #[command(flatten)]
     target: Target,
 
@@ -58,7 +59,7 @@ pub(crate) struct Arguments {
     max_line_bytes: usize,
 }
 
-pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode, Failure> {
+pub(crate) fn run(arguments: &SendArguments) -> Result<ExitCode, Failure> {
     let mut publisher = Publisher::new(arguments)?;
     for (number, text) in (1..).zip(&arguments.data) {
         publisher.publish(number, Bytes::copy_from_slice(text.as_bytes()))?;
@@ -99,7 +100,7 @@ fn publish_input(publisher: &mut Publisher, max_bytes: usize) -> Result<(), Fail
 
 struct Publisher {
     runtime: Runtime,
-    connection: KeptConnection,
+    connection: PersistentConnection,
     head: Request<Bytes>,
     timeout: Duration,
     out: std::io::Stdout,
@@ -107,14 +108,14 @@ struct Publisher {
 }
 
 impl Publisher {
-    fn new(arguments: &Arguments) -> Result<Self, Failure> {
+    fn new(arguments: &SendArguments) -> Result<Self, Failure> {
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .build()
             .map_err(|error| Failure::new(REFUSED, format_args!("cannot start: {error}")))?;
         Ok(Self {
             runtime,
-            connection: KeptConnection::new(arguments.target.transport()?),
+            connection: PersistentConnection::new(arguments.target.transport()?),
             head: head(arguments)?,
             timeout: Duration::from_secs(arguments.timeout),
             out: std::io::stdout(),
@@ -122,13 +123,13 @@ impl Publisher {
         })
     }
 
-    /// Publishes one event and prints its id. What the server refuses is told, and the next one may go through.
+    /// Publishes one event and prints its id. A refused event is reported, and the next one may go through.
     fn publish(&mut self, number: u64, body: Bytes) -> Result<(), Failure> {
         let mut request = self.head.clone();
         *request.body_mut() = body;
         let answer = answer(&mut self.connection, request);
         let answer = async { tokio::time::timeout(self.timeout, answer).await };
-        let Answered {
+        let PublishResponse {
             status,
             content_type,
             text,
@@ -173,7 +174,7 @@ impl Publisher {
 }
 
 /// The request, but for its body.
-fn head(arguments: &Arguments) -> Result<Request<Bytes>, Failure> {
+fn head(arguments: &SendArguments) -> Result<Request<Bytes>, Failure> {
     let mut url = with_path(&arguments.target.url(), "/publish");
     if let Some(topic) = &arguments.topic {
         url = with_query(&url, "topic", topic);
@@ -200,21 +201,21 @@ fn head(arguments: &Arguments) -> Result<Request<Bytes>, Failure> {
 }
 
 /// What the server says to one event.
-struct Answered {
+struct PublishResponse {
     status: StatusCode,
     content_type: Option<String>,
     text: String,
 }
 
 async fn answer(
-    connection: &mut KeptConnection,
+    connection: &mut PersistentConnection,
     request: Request<Bytes>,
-) -> Result<Answered, String> {
+) -> Result<PublishResponse, String> {
     let response = connection.send(request, MAX_ANSWER_BYTES).await;
     let response = response.map_err(|error| exit::with_causes(&error))?;
     let (head, body) = response.into_parts();
     let content_type = head.headers.get(http::header::CONTENT_TYPE);
-    Ok(Answered {
+    Ok(PublishResponse {
         status: head.status,
         content_type: content_type
             .map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned()),

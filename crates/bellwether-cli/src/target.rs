@@ -106,7 +106,7 @@ impl std::str::FromStr for Field {
         Ok(Self {
             name: name
                 .parse()
-                .map_err(|_| format!("{name:?} is no name of a header field"))?,
+                .map_err(|_| format!("{name:?} is not a header field name"))?,
             value: HeaderValue::from_bytes(value.trim().as_bytes())
                 .map_err(|_| "the value holds a control character".to_owned())?,
         })

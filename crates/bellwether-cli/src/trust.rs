@@ -14,8 +14,8 @@ use crate::exit::{Failure, USAGE, with_causes};
 /// As OpenSSL has them: who sets one means its certificates and no others.
 const VARIABLES: [&str; 2] = ["SSL_CERT_FILE", "SSL_CERT_DIR"];
 
-/// A transport that trusts the authorities in this file, or those of `SSL_CERT_FILE` and `SSL_CERT_DIR`, or else those of
-/// the machine together with Mozilla's, so that a container without certificates works too.
+/// A transport that trusts the authorities in this file, or those of `SSL_CERT_FILE` and `SSL_CERT_DIR`, or else
+/// those of the machine together with Mozilla's, so that a container without certificates works too.
 ///
 /// # Errors
 ///

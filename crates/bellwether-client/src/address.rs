@@ -1,7 +1,7 @@
 //! [`Address`]: the one reading of the text of a URL, for sources, redirects and commands. Pure.
 //!
-//! At least as strict as curl. The parser of `http` takes a port that is none for no port at all, so a slip of the pen
-//! would send a request, and the token in it, to port 80.
+//! At least as strict as curl. The parser of `http` ignores an invalid port, so a typing error would send a
+//! request, and the token in it, to port 80.
 
 use std::net::Ipv6Addr;
 use std::str::FromStr;
@@ -12,11 +12,11 @@ use crate::error::{Error, Kind};
 
 /// An absolute URL with `http` or `https`, checked, and the user that it names.
 ///
-/// A user and a password (`https://me:secret@example.com/`) do not stay in the URL, where logs and the field `Host` would
-/// show them: they are the value of a field `Authorization: Basic` (RFC 7617), percent-decoded.
+/// A user and a password (`https://me:secret@example.com/`) do not stay in the URL, where logs and the field `Host`
+/// would show them: they are the value of a field `Authorization: Basic` (RFC 7617), percent-decoded.
 ///
-/// The host is an IPv6 address in brackets, or letters, digits, `-`, `.` and `_`; the port is absent or a number from 1 to
-/// 65535.
+/// The host is an IPv6 address in brackets, or letters, digits, `-`, `.` and `_`; the port is absent or a number from
+/// 1 to 65535.
 ///
 /// ```
 /// use bellwether_client::Address;
@@ -34,12 +34,21 @@ pub struct Address {
 }
 
 impl Address {
-    /// The URL, without user and fragment.
+    /// The URL, without user, password and fragment, as it may be logged.
     pub fn url(&self) -> &Uri {
         &self.url
     }
 
-    /// The value for a field `Authorization`, if the text names a user; marked as sensitive.
+    /// Value for a header `Authorization`, if the text names a user. It is marked as sensitive, so that
+    /// `Debug` does not show it.
+    ///
+    /// ```
+    /// use bellwether_client::Address;
+    ///
+    /// let address: Address = "https://example.com/events".parse()?;
+    /// assert!(address.authorization().is_none());
+    /// # Ok::<(), bellwether_client::Error>(())
+    /// ```
     pub fn authorization(&self) -> Option<&HeaderValue> {
         self.authorization.as_ref()
     }

@@ -11,8 +11,8 @@ use http::StatusCode;
 /// [`reconnection_time`](Self::reconnection_time), and never less than [`min_delay`](Self::min_delay). The second comes
 /// on top and is random. It is at most a tenth of the first after a connection that brought an event. After `n`
 /// failures without an event in between it is anything up to `backoff` doubled `n` − 1 times ("full jitter"), at most
-/// `max_backoff`. A `Retry-After` of a refused request is a floor for both together. So a client never comes back
-/// earlier than it was told, and a thousand clients never come back at once.
+/// `max_backoff`. A `Retry-After` of a refused request is a floor for both together. So a client never reconnects
+/// before the time that the server asked for, and a thousand clients never reconnect at once.
 ///
 /// A failure is a connection that brings no event: a network error, a timeout, a status that is tried again, a stream
 /// that ends without an event. Only an event resets the count; an answer with 200 does not, since a server that opens
@@ -50,60 +50,70 @@ impl Default for Retry {
 }
 
 impl Retry {
-    /// Sets the wait before a reconnect for streams that set none by `retry:`. Default 3 s, as in Chromium and WebKit.
+    /// Time that the source waits before it reconnects a stream that has set none by `retry:`. Default: 3 s,
+    /// as in Chromium and WebKit.
     #[must_use]
     pub fn reconnection_time(mut self, time: Duration) -> Self {
         self.reconnection_time = time;
         self
     }
 
-    /// Sets what a stream's `retry:` cannot go below. Default 500 ms, as in Firefox.
+    /// Minimum time between two connections, whatever a stream's `retry:` says. Default: 500 ms, as in
+    /// Firefox.
     ///
-    /// With zero, a server that says `retry: 0` and ends each stream is asked as fast as the network allows.
+    /// With zero, a server that sends `retry: 0` and ends each stream is asked as fast as the network allows.
     #[must_use]
     pub fn min_delay(mut self, delay: Duration) -> Self {
         self.min_delay = delay;
         self
     }
 
-    /// Sets the random part after the first failure. Default 1 s; zero switches backing off off.
+    /// Maximum of the random wait that is added after the first failure. It doubles with each further
+    /// failure. Default: 1 s. Zero adds nothing, so that all clients of a failed server ask it at the same
+    /// pace.
     #[must_use]
     pub fn backoff(mut self, backoff: Duration) -> Self {
         self.backoff = backoff;
         self
     }
 
-    /// Sets where the doubling stops. Default 30 s: how late a client may notice that the server is back.
+    /// Maximum of the random wait after many failures. Default: 30 s.
+    ///
+    /// It is the longest time after which a client notices that the server is back. A short time loads a
+    /// server that is starting.
     #[must_use]
     pub fn max_backoff(mut self, backoff: Duration) -> Self {
         self.max_backoff = backoff;
         self
     }
 
-    /// Gives up at this many failures in a row; with 1 the first one is final, and 0 counts as 1. Default: never.
+    /// Maximum number of failures in a row. The source then ends with
+    /// [`Error::has_given_up`](crate::Error::has_given_up). Default: no limit. With 1 the first failure is
+    /// final; 0 counts as 1.
     #[must_use]
     pub fn max_failures(mut self, failures: u32) -> Self {
         self.max_failures = Some(failures.max(1));
         self
     }
 
-    /// Tries again on this status instead of ending. Default: none, as the standard has it.
+    /// HTTP status on which the source tries again instead of ending. Default: none, as the standard says.
     ///
-    /// 200 and 204 mean what they mean, and a redirect is followed: naming those here has no effect.
+    /// 200 and 204 keep their meaning, and a redirect is followed: naming those here has no effect.
     #[must_use]
     pub fn status(mut self, status: StatusCode) -> Self {
         self.statuses.insert(status.as_u16());
         self
     }
 
-    /// Tries again on 429, 500, 502, 503 and 504: what a balancer says while a service restarts.
+    /// Tries again on 429, 500, 502, 503 and 504, which a load balancer sends while a service restarts.
     #[must_use]
     pub fn unavailable(mut self) -> Self {
         self.statuses.extend([429, 500, 502, 503, 504]);
         self
     }
 
-    /// Waits exactly the lower bound of each wait, the doubled backoff in full. For a single client, and for tests.
+    /// Waits exactly the lower bound of each wait, and the doubled backoff in full. This is for a single
+    /// client and for tests: many clients without jitter reconnect in the same moment.
     #[must_use]
     pub fn no_jitter(mut self) -> Self {
         self.has_jitter = false;

@@ -18,7 +18,7 @@ use crate::event_source::EventSource;
 use crate::gap::GAP_EVENT_NAME;
 use crate::inflate::Encoding;
 use crate::machine::{Machine, Settings};
-use crate::request::Template;
+use crate::request::RequestTemplate;
 use crate::transport::{HyperTransport, Transport};
 
 pub(crate) type TokenFuture = Pin<Box<dyn Future<Output = Result<String, BoxError>> + Send>>;
@@ -33,7 +33,9 @@ impl fmt::Debug for TokenProvider {
     }
 }
 
-/// An event source to be, from [`EventSource::builder`].
+/// Settings of an [`EventSource`], from [`EventSource::builder`].
+///
+/// Each setter is usable alone. [`build`](Self::build) reports the first mistake of all of them.
 ///
 /// ```
 /// use std::time::Duration;
@@ -66,7 +68,7 @@ impl EventSourceBuilder {
         if let Some(authorization) = authorization {
             headers.insert(AUTHORIZATION, authorization);
         }
-        let template = Template {
+        let template = RequestTemplate {
             url,
             method: Method::GET,
             headers,
@@ -91,26 +93,47 @@ impl EventSourceBuilder {
         }
     }
 
-    /// Sets the method. Default `GET`.
+    /// HTTP method of every request. Default: `GET`.
     ///
-    /// A source connects again when a stream ends, and so sends the same request again: for one that must not be
-    /// repeated there is [`once`](Self::once).
+    /// The source connects again when a stream ends, and then sends the same request again. For a request
+    /// that must not be repeated there is [`once`](Self::once).
     pub fn method(mut self, method: Method) -> Self {
         self.settings.template.method = method;
         self
     }
 
-    /// Sets the body, which is sent with every request. Default empty. Its type goes into `content-type`.
+    /// Body of every request. Default: empty. Its type goes into the header `content-type`.
+    ///
+    /// ```
+    /// use bellwether_client::EventSource;
+    /// use http::Method;
+    ///
+    /// let source = EventSource::builder("https://example.com/v1/chat")
+    ///     .method(Method::POST)
+    ///     .header("content-type", "application/json")
+    ///     .body(r#"{"stream":true}"#)
+    ///     .once()
+    ///     .build()?;
+    /// # Ok::<(), bellwether_client::Error>(())
+    /// ```
     pub fn body(mut self, body: impl Into<Bytes>) -> Self {
         self.settings.template.body = body.into();
         self
     }
 
-    /// Sets a header field of every request; a field of the same name is replaced, also one of ours.
+    /// Header field of every request. It replaces a field of the same name, also one that the source sets.
     ///
-    /// Fields go to the origin of the URL only: after a redirect to another one, none of them is sent, since any of
-    /// them may be a secret (of those about a body, `content-type` goes with the body). `last-event-id` and
-    /// `accept-encoding` have methods of their own.
+    /// Fields go to the origin of the URL only. After a redirect to another origin none of them is sent,
+    /// since any of them may be a secret; `content-type` alone goes with the body. `last-event-id` and
+    /// `accept-encoding` have methods of their own. An invalid name or value is an error of
+    /// [`build`](Self::build).
+    ///
+    /// ```
+    /// use bellwether_client::EventSource;
+    ///
+    /// let error = EventSource::builder("https://example.com/").header("no spaces", "x").build().unwrap_err();
+    /// assert!(error.is_invalid());
+    /// ```
     pub fn header<N, V>(mut self, name: N, value: V) -> Self
     where
         N: TryInto<HeaderName>,
@@ -130,10 +153,12 @@ impl EventSourceBuilder {
         }
     }
 
-    /// Asks for a token before every request, redirects included, and sends it as `Authorization: Bearer`.
+    /// Function that returns the token for `Authorization: Bearer`. It runs before every request, redirects
+    /// included. Default: none.
     ///
-    /// So a token that has expired is replaced on the next connection. It goes to the origin of the URL only. A failure
-    /// counts as one of the connection: it is told in [`Waiting`](crate::Waiting), and tried again.
+    /// A token that has expired is therefore replaced on the next connection. The token goes to the origin of
+    /// the URL only. A failure counts as a failed connection: it is the cause of a
+    /// [`Waiting`](crate::Waiting), and the source tries again.
     ///
     /// ```
     /// # use bellwether_client::EventSource;
@@ -154,73 +179,94 @@ impl EventSourceBuilder {
         self
     }
 
-    /// Resumes after this id, for instance one that an earlier run has stored. Default: none.
+    /// Event id after which the first request resumes, for instance one that an earlier run has stored.
+    /// Default: none.
+    ///
+    /// ```
+    /// use bellwether_client::{EventId, EventSource};
+    ///
+    /// let stored = "41";
+    /// let source = EventSource::builder("https://example.com/prices")
+    ///     .last_event_id(EventId::new(stored)?)
+    ///     .build()?;
+    /// assert_eq!(source.last_event_id(), "41");
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn last_event_id(mut self, id: EventId) -> Self {
         self.settings.last_event_id = id;
         self
     }
 
-    /// Sets when to connect again.
+    /// Rules for connecting again. Default: [`Retry::default`].
     pub fn retry(mut self, retry: Retry) -> Self {
         self.settings.retry = retry;
         self
     }
 
-    /// Sends one request and never another, but for redirects.
+    /// Sends one request and does not connect again. Redirects are still followed.
     ///
-    /// The end of the answer is [`Item::Closed`](crate::Item::Closed); if it is torn, or if there is none, an `Err`.
-    /// Where the server has told by an event `bellwether.finished` or `bellwether.error` whether the answer is whole, that
-    /// counts and not how the connection ended. For answers such as those of language models, where a second request would begin (and bill) a second answer.
+    /// A whole response ends with [`Item::Closed`](crate::Item::Closed). A response that is cut, or a missing
+    /// one, ends with an `Err`. If the server has sent an event `bellwether.finished` or `bellwether.error`,
+    /// that event decides, not the end of the connection. Use it for answers such as those of language
+    /// models, where a second request would start and bill a second answer.
     pub fn once(mut self) -> Self {
         self.settings.reconnects = false;
         self
     }
 
-    /// Sets how long it may take from looking up the name to the head of the response, all redirects included.
+    /// Maximum time from the lookup of the name to the head of the response, all redirects included. Default:
+    /// 30 s.
     ///
-    /// Default 30 s. Some APIs send no head before the first word: raise it for those.
+    /// Some APIs send no head before the first word of an answer: raise the time for those. Too small a value
+    /// fails slow servers again and again; too large a value hides a server that accepts connections and
+    /// never answers.
     pub fn connect_timeout(mut self, timeout: Duration) -> Self {
         self.settings.connect_timeout = timeout;
         self
     }
 
-    /// Sets after how much silence an open stream is taken for dead, and the source connects again. Default 5 min.
+    /// Maximum time that an open stream may be silent. The source then closes the connection and connects
+    /// again. Default: 5 min.
     ///
-    /// Every byte counts, also a comment. The default is above what proxies allow (60 s to 5 min), so it ends streams
-    /// only that are dead anyway. With a server that sends comments every 15 s, 45 s finds a dead one sooner: three of
-    /// the `keep_alive_ms` that an event `bellwether.open` promises are the bound for its stream without a word of yours, but
-    /// at least 10 s and never more than this.
+    /// Every byte counts, also a comment. The default is above the limits of common proxies (60 s to 5 min),
+    /// so it ends only streams that are dead anyway. A server that sends comments every 15 s allows 45 s,
+    /// which finds a dead connection sooner. An event `bellwether.open` sets the time of its stream to three
+    /// of the `keep_alive_ms` that it promises, at least 10 s and never more than this value. Too small a
+    /// value reconnects on every quiet stream.
     pub fn idle_timeout(mut self, timeout: Duration) -> Self {
         self.settings.idle_timeout = Some(timeout);
         self
     }
 
-    /// Lets a stream be silent for ever, whatever its opening event promises. A server that vanishes is then noticed by TCP alone.
+    /// Never ends a silent stream, whatever its opening event promises. Only TCP then notices a server that
+    /// has vanished.
     pub fn no_idle_timeout(mut self) -> Self {
         self.settings.idle_timeout = None;
         self
     }
 
-    /// Sets how many redirects one connection may take. Default 20, as in browsers; 0 follows none.
+    /// Maximum number of redirects of one connection. Default: 20, as in browsers. Zero follows none.
     pub fn max_redirects(mut self, redirects: u32) -> Self {
         self.settings.max_redirects = redirects;
         self
     }
 
-    /// Sets how long a line and how large an event may be. Default 4 MiB each; a stream that goes beyond ends with
-    /// [`Error::is_limit`].
+    /// Maximum length of a line and maximum size of an event, in bytes. Default: 4 MiB each. A stream beyond
+    /// them ends with [`Error::is_limit`].
     ///
-    /// With both at `n` bytes a source holds at most 4 × `n`, twice that while a line of invalid UTF-8 is replaced, and
-    /// what transport and [`Encoding`] hold. Events are decoded one by one, as they are asked for.
+    /// With both at `n` bytes a source holds at most 4 × `n`, twice that while a line of invalid UTF-8 is
+    /// replaced, and what the transport and the [`Encoding`] hold. Events are decoded one by one, when they
+    /// are asked for.
     pub fn limits(mut self, limits: Limits) -> Self {
         self.settings.limits = limits;
         self
     }
 
-    /// Asks the server to compress, with these codings in order of preference. Default: none.
+    /// Content codings that the server may use, in order of preference. Default: none is asked for.
     ///
-    /// Proxies that compress tend to hold events back until a buffer is full, so it has to be asked for. What comes
-    /// compressed unasked is read all the same, in every coding that is compiled in; any other is refused.
+    /// Proxies that compress tend to hold events back until a buffer is full, which delays them. A compressed
+    /// response that was not asked for is read in every coding that is compiled in; any other coding is
+    /// refused.
     pub fn accept_encodings(mut self, encodings: impl IntoIterator<Item = Encoding>) -> Self {
         let names: Vec<_> = encodings.into_iter().map(Encoding::as_str).collect();
         self.settings.template.accept_encoding = match names.is_empty() {
@@ -230,19 +276,20 @@ impl EventSourceBuilder {
         self
     }
 
-    /// Sets the name by which this server tells gaps. Default `bellwether.gap`.
+    /// Name of the event that this server uses to report a gap. Default: `bellwether.gap`.
     pub fn gap_event(mut self, name: EventName) -> Self {
         self.settings.gap_event = Some(name);
         self
     }
 
-    /// Takes gap events for events like any other.
+    /// Treats gap events like any other event, so that they arrive as
+    /// [`Item::Message`](crate::Item::Message).
     pub fn no_gap_event(mut self) -> Self {
         self.settings.gap_event = None;
         self
     }
 
-    /// Sends requests through this. Default: a [`HyperTransport`] of its own.
+    /// Transport that sends the requests. Default: a [`HyperTransport`] of the source's own.
     pub fn transport(mut self, transport: impl Transport) -> Self {
         self.transport = Some(Arc::new(transport));
         self

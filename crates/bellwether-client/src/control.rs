@@ -1,4 +1,5 @@
-//! [`Control`]: the events by which a server of Bellwether speaks about the stream itself, and how a stream ended. Pure.
+//! [`ControlEvent`]: the events by which a server of Bellwether reports on the stream itself, and how a stream ended.
+//! Pure.
 //!
 //! Their names begin with `bellwether.`, and applications send none of these. [`Gap`](crate::Gap) has a file of its own.
 
@@ -11,15 +12,15 @@ use crate::transport::TransportError;
 
 const PREFIX: &str = "bellwether.";
 
-/// So many keep-alives may be missing, or late, before a stream is taken for dead.
+/// This many keep-alives may be missing or late before a stream counts as dead.
 const KEEP_ALIVES: u32 = 3;
 
-/// A server that promises a sign of life each second is not taken at its word: networks stall for longer.
+/// The minimum silence, even if a server promises a keep-alive each second: networks stall for longer.
 const MIN_SILENCE: Duration = Duration::from_secs(10);
 
 /// What such an event says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Control {
+pub(crate) enum ControlEvent {
     /// The stream begins here: it carries the id of this place, so that a cut before the first event loses nothing.
     Open,
     /// Nothing follows: the stream is whole.
@@ -34,7 +35,7 @@ pub(crate) enum Control {
     Other,
 }
 
-impl Control {
+impl ControlEvent {
     /// What an event of this name says; `None` if it is one of the application's.
     #[inline]
     pub(crate) fn of(event: &str) -> Option<Self> {
@@ -53,7 +54,7 @@ impl Control {
 ///
 /// The transport does not decide it alone: a proxy may make a clean end of a cut, and a cut of a clean end.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub(crate) enum Ending {
+pub(crate) enum StreamEnding {
     /// The transport knows best.
     #[default]
     Untold,
@@ -63,14 +64,14 @@ pub(crate) enum Ending {
     Stopping,
 }
 
-impl Ending {
+impl StreamEnding {
     /// Takes an event's word. The last one counts.
-    pub(crate) fn observe(&mut self, control: Control, data: &str) {
+    pub(crate) fn observe(&mut self, control: ControlEvent, data: &str) {
         *self = match control {
-            Control::Finished => Self::Finished,
-            Control::Failed => Self::Failed(data.to_owned()),
-            Control::Stopping => Self::Stopping,
-            Control::Open | Control::Gap | Control::Other => return,
+            ControlEvent::Finished => Self::Finished,
+            ControlEvent::Failed => Self::Failed(data.to_owned()),
+            ControlEvent::Stopping => Self::Stopping,
+            ControlEvent::Open | ControlEvent::Gap | ControlEvent::Other => return,
         };
     }
 
@@ -83,7 +84,7 @@ impl Ending {
     pub(crate) fn clean(self) -> Result<(), Error> {
         match self {
             Self::Untold | Self::Finished => Ok(()),
-            Self::Failed(data) => Err(Kind::Told { data }.into()),
+            Self::Failed(data) => Err(Kind::ErrorEvent { data }.into()),
             Self::Stopping => {
                 let cut = TransportError::cut("the server stopped before its end".into());
                 Err(Kind::Transport(cut).into())
@@ -95,12 +96,12 @@ impl Ending {
 /// How long a stream may be silent, by its opening event; never longer than the caller's own bound.
 pub(crate) fn silence(data: &str, bound: Option<Duration>) -> Option<Duration> {
     #[derive(Deserialize)]
-    struct Opening {
+    struct OpenEvent {
         keep_alive_ms: Option<u64>,
     }
 
     let bound = bound?;
-    let opening: Option<Opening> = serde_json::from_str(data).ok();
+    let opening: Option<OpenEvent> = serde_json::from_str(data).ok();
     let Some(millis) = opening.and_then(|opening| opening.keep_alive_ms) else {
         return Some(bound);
     };

@@ -13,20 +13,27 @@ use crate::transport::TransportError;
 /// An error of any type, as transports and token providers have them.
 pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
-/// What went wrong, to be asked.
+/// What went wrong with an event source.
 ///
-/// An `Err` of an [`EventSource`](crate::EventSource) is its end: [`is_closed`](Self::is_closed) is true and the stream
-/// is over. In [`Waiting`](crate::Waiting) it is the reason of a reconnect that follows. From
-/// [`Messages`](crate::Messages) come three kinds more that end nothing: data that is no such value, gaps, and the server's
-/// own failures.
+/// An `Err` of an [`EventSource`](crate::EventSource) is its end: [`is_closed`](Self::is_closed) is true and
+/// the stream is over. As the cause of a [`Waiting`](crate::Waiting) it is a failure after which the source
+/// reconnects. The methods say what failed and whose fault it is.
 ///
-/// ```
-/// let error = bellwether_client::EventSource::new("ftp://example.com/").unwrap_err();
-/// assert!(error.is_invalid());
-/// assert_eq!(
-///     error.to_string(),
-///     "cannot connect to \"ftp://example.com/\": an absolute URL with http or https is needed"
-/// );
+/// ```no_run
+/// use bellwether_client::{Error, EventSource};
+///
+/// # async fn run() -> Result<(), Error> {
+/// let mut source = EventSource::new("http://127.0.0.1:8000/events")?;
+/// while let Some(message) = source.next_message().await {
+///     match message {
+///         Ok(message) => println!("{}", message.data),
+///         Err(error) if error.is_finished() => break,
+///         Err(error) if error.is_closed() => return Err(error),
+///         Err(error) => eprintln!("{error}"),
+///     }
+/// }
+/// # Ok(())
+/// # }
 /// ```
 #[derive(Debug)]
 pub struct Error {
@@ -51,7 +58,7 @@ pub(crate) enum Kind {
         headers: HeaderMap,
         why: &'static str,
     },
-    /// Blame: the network, or whoever cut the stream.
+    /// Blame: the network, or the peer that cut the stream.
     Transport(TransportError),
     Timeout {
         what: &'static str,
@@ -70,7 +77,7 @@ pub(crate) enum Kind {
     },
     Gap(Gap),
     /// Blame: the application behind the server, which said so.
-    Told {
+    ErrorEvent {
         data: String,
     },
 }
@@ -92,47 +99,66 @@ pub(crate) enum RefusedFor {
 }
 
 impl Error {
-    /// The stream is over: no item follows this one.
+    /// Whether the stream is over: no item follows this one. Otherwise the source goes on, and this error
+    /// concerns one event or one connection.
     pub fn is_closed(&self) -> bool {
         self.is_closed
     }
 
-    /// The URL, a header or a setting cannot be used: the caller's mistake.
+    /// The URL, a header or a setting cannot be used: the caller's mistake. Trying again fails again.
+    ///
+    /// ```
+    /// use bellwether_client::EventSource;
+    ///
+    /// let error = EventSource::new("ftp://example.com/").unwrap_err();
+    /// assert!(error.is_invalid() && !error.is_transport());
+    /// ```
     pub fn is_invalid(&self) -> bool {
         matches!(*self.kind, Kind::Url { .. } | Kind::Header { .. })
     }
 
-    /// The server answered with another status than 200; [`status`](Self::status) says which.
+    /// The server answered with another status than 200; [`status`](Self::status) is that status.
+    ///
+    /// The source ends, unless [`Retry::status`](crate::Retry::status) or
+    /// [`Retry::unavailable`](crate::Retry::unavailable) names the status. [`body_start`](Self::body_start)
+    /// often says what is wrong.
     pub fn is_status(&self) -> bool {
         matches!(&*self.kind, Kind::Refused(refusal) if refusal.why == RefusedFor::Status)
     }
 
-    /// The server answered with 204: it has nothing more to send, and asks its clients not to come back.
+    /// The server answered with 204: it has nothing more to send, and its clients shall not reconnect.
     pub fn is_finished(&self) -> bool {
         self.is_status() && self.status() == Some(StatusCode::NO_CONTENT)
     }
 
     /// The server answered with 200, but with another content type than `text/event-stream`.
+    ///
+    /// The source ends. The URL usually names a page instead of a stream, or a proxy has answered.
     pub fn is_content_type(&self) -> bool {
         matches!(&*self.kind, Kind::Refused(refusal) if refusal.why == RefusedFor::ContentType)
     }
 
-    /// A redirect leads nowhere, to where a client must not follow, or there are too many.
+    /// A redirect cannot be followed: it has no valid target, its target is not allowed, or there were more
+    /// than [`max_redirects`](crate::EventSourceBuilder::max_redirects).
     pub fn is_redirect(&self) -> bool {
         matches!(*self.kind, Kind::Redirect { .. })
     }
 
-    /// Nothing came in time: no head of a response, or no byte of an open stream.
+    /// No bytes came in time: no head of a response within
+    /// [`connect_timeout`](crate::EventSourceBuilder::connect_timeout), or nothing on an open stream within
+    /// [`idle_timeout`](crate::EventSourceBuilder::idle_timeout). The source reconnects.
     pub fn is_timeout(&self) -> bool {
         matches!(*self.kind, Kind::Timeout { .. })
     }
 
-    /// The network failed: no connection, or one that broke. The source says how.
+    /// The network failed: no connection could be made, or one broke. [`source`](std::error::Error::source)
+    /// says how.
     pub fn is_transport(&self) -> bool {
         matches!(*self.kind, Kind::Transport(_))
     }
 
-    /// The body's content coding is broken, has not come to its end with the body, or is none that is compiled in.
+    /// The content coding of the body is broken, the body ends before the coding does, or the coding is not
+    /// compiled in.
     pub fn is_encoding(&self) -> bool {
         match &*self.kind {
             Kind::Coding(_) => true,
@@ -142,26 +168,33 @@ impl Error {
     }
 
     /// A line or an event is beyond the [`Limits`](crate::Limits).
+    ///
+    /// The source ends, since the same stream would break the same limit again. Raise it by
+    /// [`limits`](crate::EventSourceBuilder::limits) if the server may send such events.
     pub fn is_limit(&self) -> bool {
         matches!(*self.kind, Kind::Limit(_))
     }
 
-    /// The token provider failed; the source is its error.
+    /// The token provider failed; [`source`](std::error::Error::source) is its error. The source tries again.
     pub fn is_token(&self) -> bool {
         matches!(*self.kind, Kind::Token(_))
     }
 
-    /// The number of failures that [`Retry::max_failures`](crate::Retry::max_failures) allows is reached; the source is the last of them.
+    /// The number of failures that [`Retry::max_failures`](crate::Retry::max_failures) allows is reached; the source
+    /// is the last of them.
     pub fn has_given_up(&self) -> bool {
         matches!(*self.kind, Kind::GaveUp { .. })
     }
 
-    /// The data of one event is not the JSON of the wanted type. The stream goes on.
+    /// The data of one event is not JSON of the wanted type. The stream goes on with the next event.
     pub fn is_json(&self) -> bool {
         matches!(*self.kind, Kind::Json { .. })
     }
 
-    /// History was lost, where [`Messages`](crate::Messages) has no other way to say so. The stream goes on.
+    /// The lost history, where [`Messages`](crate::Messages) has no other way to report it. The stream goes
+    /// on.
+    ///
+    /// A client that keeps state fetches the state again.
     pub fn gap(&self) -> Option<&Gap> {
         match &*self.kind {
             Kind::Gap(gap) => Some(gap),
@@ -169,24 +202,27 @@ impl Error {
         }
     }
 
-    /// The server told by an event `bellwether.error` that it failed after the stream had begun: the stream is not whole.
+    /// The server reported a failure by an event `bellwether.error` after the stream had started: the stream
+    /// is not whole.
     ///
-    /// [`told`](Self::told) is the event's data. From [`Messages`](crate::Messages) and
-    /// [`next_message`](crate::EventSource::next_message) it comes in the place of that event, and ends nothing; as an
-    /// end or a cause it means that the connection ended cleanly, and the stream did not.
-    pub fn is_told(&self) -> bool {
-        self.told().is_some()
+    /// [`error_event`](Self::error_event) is the event's data. From [`Messages`](crate::Messages) and
+    /// [`next_message`](crate::EventSource::next_message) it comes instead of that event, and the stream goes
+    /// on. As an end or a cause it means that the connection ended cleanly, but the stream is incomplete.
+    pub fn is_error_event(&self) -> bool {
+        self.error_event().is_some()
     }
 
-    /// The data of the event of [`is_told`](Self::is_told): from Bellwether JSON with `status` and `message`.
-    pub fn told(&self) -> Option<&str> {
+    /// The data of that event, see [`is_error_event`](Self::is_error_event). Bellwether's servers send JSON
+    /// with `status` and `message`.
+    pub fn error_event(&self) -> Option<&str> {
         match &*self.kind {
-            Kind::Told { data } => Some(data),
+            Kind::ErrorEvent { data } => Some(data),
             _ => None,
         }
     }
 
-    /// The status of the response, if there was one that is no stream; after giving up, that of the last.
+    /// HTTP status of the response that was not a stream, if there was one. After
+    /// [`has_given_up`](Self::has_given_up) it is the status of the last failure.
     pub fn status(&self) -> Option<StatusCode> {
         match &*self.kind {
             Kind::Refused(refusal) => Some(refusal.status),
@@ -196,7 +232,7 @@ impl Error {
         }
     }
 
-    /// The header fields of that response.
+    /// Header fields of that response.
     pub fn headers(&self) -> Option<&HeaderMap> {
         match &*self.kind {
             Kind::Refused(refusal) => Some(&refusal.headers),
@@ -206,7 +242,7 @@ impl Error {
         }
     }
 
-    /// The start of that response's body, at most 8 KiB, decompressed: APIs say there what is wrong.
+    /// First bytes of the body of that response, at most 8 KiB, decompressed. APIs say there what is wrong.
     pub fn body_start(&self) -> Option<&Bytes> {
         match &*self.kind {
             Kind::Refused(refusal) => Some(&refusal.body_start),
@@ -259,7 +295,7 @@ impl fmt::Display for Error {
             }
             Kind::Json { event, .. } => write!(f, "cannot read the data of an event {event:?}"),
             Kind::Gap(gap) => gap.fmt(f),
-            Kind::Told { data } => {
+            Kind::ErrorEvent { data } => {
                 let start: String = data.chars().take(200).collect();
                 write!(f, "the server failed in the middle of the stream: {start}")
             }

@@ -15,9 +15,9 @@ use serde::de::DeserializeOwned;
 use tokio::time::{Instant, Sleep, sleep_until};
 
 use crate::builder::{EventSourceBuilder, TokenProvider};
-use crate::control::Control;
+use crate::control::ControlEvent;
 use crate::error::{Error, Kind};
-use crate::inflate::{Coding, Inflater, coding};
+use crate::inflate::{Coding, Decompressor, coding};
 use crate::item::{Item, Message, State};
 use crate::machine::{Action, Failure, Machine, Verdict};
 use crate::messages::Messages;
@@ -26,36 +26,54 @@ use crate::transport::{Body, Transport, TransportError};
 /// How much may be decoded in one poll without an item: a bomb of comments must not keep others of its thread waiting.
 const POLL_BYTES: usize = 256 * 1024;
 
-/// A stream of server-sent events that connects again by itself.
+/// A stream of server-sent events that reconnects on its own.
 ///
-/// Yields `Ok` items until it ends, which one last item tells: `Ok(Item::Closed)` if that was wished, else an `Err`
-/// (see the table). After it, the stream yields `None`, however often it is asked.
+/// It yields `Ok` items until it ends. The last item says why: `Ok(Item::Closed)` if the caller wished it,
+/// otherwise an `Err` (see the table). After the last item the stream yields `None`, however often it is
+/// polled.
 ///
 /// | what happens | item | then |
 /// |---|---|---|
-/// | no connection, a timeout, a torn stream, the token provider fails | `Ok(Item::Waiting)` with its cause | connects again |
-/// | the server ends the stream | `Ok(Item::Waiting)` without cause | connects again |
-/// | the same after an event `bellwether.error` or `bellwether.stopping` | `Ok(Item::Waiting)` with a cause | connects again |
+/// | no connection, a timeout, a cut stream, the token provider fails | `Ok(Item::Waiting)` with its cause | reconnects |
+/// | the server ends the stream | `Ok(Item::Waiting)` without a cause | reconnects |
+/// | the same after an event `bellwether.error` or `bellwether.stopping` | `Ok(Item::Waiting)` with a cause | reconnects |
 /// | 204 | `Err`, [`Error::is_finished`] | over |
 /// | another status; a content type that is no stream | `Err`, [`Error::is_status`], [`Error::is_content_type`] | over, unless [`Retry`](crate::Retry) names the status |
 /// | a redirect that must not be followed, a scheme or coding that cannot be read | `Err` | over |
 /// | a line or event beyond the limits | `Err`, [`Error::is_limit`] | over |
 /// | [`Retry::max_failures`](crate::Retry::max_failures) is reached | `Err`, [`Error::has_given_up`] | over |
 ///
-/// It is driven by being polled: nothing happens while nobody asks for an item, and a source that is not asked for long
-/// leaves the server's data in the socket. To drop it is to close its connection. [`next`](Self::next) and the stream
-/// are cancel-safe: a future that is dropped before it is ready has lost nothing.
+/// Polling drives it: nothing happens while no item is asked for, and unread data stays in the socket.
+/// Dropping the source closes its connection. [`next`](Self::next) and the stream are cancel-safe: a future
+/// that is dropped before it is ready has lost nothing.
 ///
-/// Needs the time driver of a tokio runtime, and with [`HyperTransport`](crate::HyperTransport) the network driver.
+/// It needs the time driver of a tokio runtime, and with [`HyperTransport`](crate::HyperTransport) the
+/// network driver.
+///
+/// ```no_run
+/// use bellwether_client::{EventSource, Item};
+///
+/// # async fn run() -> Result<(), bellwether_client::Error> {
+/// let mut source = EventSource::new("http://127.0.0.1:8000/events")?;
+/// while let Some(item) = source.next().await {
+///     match item? {
+///         Item::Message(message) => println!("{}", message.data),
+///         Item::Waiting(waiting) => eprintln!("reconnecting: {waiting:?}"),
+///         _ => {}
+///     }
+/// }
+/// # Ok(())
+/// # }
+/// ```
 pub struct EventSource {
     machine: Machine,
     transport: Arc<dyn Transport>,
     token: Option<TokenProvider>,
-    connection: Connection,
+    connection: ConnectionPhase,
     timer: Option<Pin<Box<Sleep>>>,
 }
 
-enum Connection {
+enum ConnectionPhase {
     None,
     Sending(Pin<Box<dyn Future<Output = Result<Response<Body>, Failure>> + Send>>),
     Reading(Reading),
@@ -63,7 +81,7 @@ enum Connection {
 
 struct Reading {
     body: Body,
-    inflater: Option<Inflater>,
+    decompressor: Option<Decompressor>,
     /// Arrived, and not decoded yet.
     chunk: Bytes,
 }
@@ -78,7 +96,8 @@ impl EventSource {
         Self::builder(url).build()
     }
 
-    /// Sets up a source for this URL.
+    /// Starts the settings of a source for this URL. A URL that cannot be used is an error of
+    /// [`build`](EventSourceBuilder::build).
     pub fn builder(url: impl AsRef<str>) -> EventSourceBuilder {
         EventSourceBuilder::new(url.as_ref())
     }
@@ -92,7 +111,7 @@ impl EventSource {
             machine,
             transport,
             token,
-            connection: Connection::None,
+            connection: ConnectionPhase::None,
             timer: None,
         }
     }
@@ -108,8 +127,8 @@ impl EventSource {
     ///
     /// # Errors
     ///
-    /// A gap, as [`Error::gap`], and an event `bellwether.error`, as [`Error::is_told`], after which the stream goes on;
-    /// and what ends the stream, then [`Error::is_closed`] is true.
+    /// A gap, as [`Error::gap`], and an event `bellwether.error`, as [`Error::is_error_event`], after which the
+    /// stream goes on; and what ends the stream, then [`Error::is_closed`] is true.
     pub async fn next_message(&mut self) -> Option<Result<Message, Error>> {
         std::future::poll_fn(|cx| self.poll_message(cx)).await
     }
@@ -137,22 +156,36 @@ impl EventSource {
         Messages::new(self)
     }
 
-    /// Closes the connection at once. What has not been taken is dropped; `Ok(Item::Closed)` is the last item, unless
-    /// the source was over before.
+    /// Closes the connection at once. Items that were not taken are dropped. The last item is
+    /// `Ok(Item::Closed)`, unless the source was over before.
+    ///
+    /// ```
+    /// use bellwether_client::{EventSource, Item};
+    ///
+    /// # tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(async {
+    /// let mut source = EventSource::new("http://127.0.0.1:1/events")?;
+    /// source.close();
+    /// assert!(matches!(source.next().await, Some(Ok(Item::Closed))));
+    /// assert!(source.next().await.is_none());
+    /// # Ok::<(), bellwether_client::Error>(())
+    /// # }).unwrap();
+    /// ```
     pub fn close(&mut self) {
         self.machine.stop();
-        self.connection = Connection::None;
+        self.connection = ConnectionPhase::None;
         self.timer = None;
     }
 
-    /// What it is about at the moment: the state after the items that were taken, or a later one.
+    /// State of the source: that after the items which were taken, or a later one.
     pub fn state(&self) -> State {
         self.machine.state()
     }
 
-    /// The last event id, to be stored for [`last_event_id`](EventSourceBuilder::last_event_id); empty if there is none.
+    /// Last event id, to be stored for [`last_event_id`](EventSourceBuilder::last_event_id). It is empty if
+    /// there is none.
     ///
-    /// It is that of the last block whose end was read: after a message was taken, its own or a later one's.
+    /// It belongs to the last event that was read to its end: after a message was taken, to that message or a
+    /// later one.
     pub fn last_event_id(&self) -> &str {
         self.machine.last_event_id()
     }
@@ -164,12 +197,12 @@ impl EventSource {
         loop {
             match std::task::ready!(Pin::new(&mut *self).poll_next(cx)) {
                 Some(Ok(Item::Message(message))) => {
-                    match Control::of(message.event.as_str()) {
+                    match ControlEvent::of(message.event.as_str()) {
                         // A gap gets here only where the caller takes gaps for events like any other.
-                        None | Some(Control::Gap) => return Poll::Ready(Some(Ok(message))),
-                        Some(Control::Failed) => {
+                        None | Some(ControlEvent::Gap) => return Poll::Ready(Some(Ok(message))),
+                        Some(ControlEvent::Failed) => {
                             let data = message.data;
-                            return Poll::Ready(Some(Err(Kind::Told { data }.into())));
+                            return Poll::Ready(Some(Err(Kind::ErrorEvent { data }.into())));
                         }
                         Some(_) => {}
                     }
@@ -183,21 +216,21 @@ impl EventSource {
     }
 
     fn poll_send(&mut self, cx: &mut Context<'_>, until: std::time::Instant) -> Poll<()> {
-        if !matches!(self.connection, Connection::Sending(_)) {
+        if !matches!(self.connection, ConnectionPhase::Sending(_)) {
             let Some((request, is_trusted)) = self.machine.request() else {
                 return Poll::Ready(());
             };
             let token = self.token.clone().filter(|_| is_trusted);
             let transport = Arc::clone(&self.transport);
-            self.connection = Connection::Sending(Box::pin(send(transport, token, request)));
+            self.connection = ConnectionPhase::Sending(Box::pin(send(transport, token, request)));
         }
-        let Connection::Sending(sending) = &mut self.connection else {
+        let ConnectionPhase::Sending(sending) = &mut self.connection else {
             return Poll::Ready(());
         };
         let Poll::Ready(sent) = sending.as_mut().poll(cx) else {
             return self.poll_time(cx, Some(until));
         };
-        self.connection = Connection::None;
+        self.connection = ConnectionPhase::None;
         let now = now();
         match sent {
             Err(failure) => self.machine.on_failure(now, failure),
@@ -217,16 +250,16 @@ impl EventSource {
     }
 
     fn open(&mut self, now: std::time::Instant, body: Body, coding: Coding) {
-        let inflater = match coding {
-            Coding::Coded(encoding) => Inflater::new(encoding).map(Some),
+        let decompressor = match coding {
+            Coding::Coded(encoding) => Decompressor::new(encoding).map(Some),
             Coding::Plain | Coding::Unknown => Ok(None),
         };
-        match inflater {
+        match decompressor {
             Err(error) => self.machine.on_failure(now, Kind::Coding(error)),
-            Ok(inflater) => {
-                self.connection = Connection::Reading(Reading {
+            Ok(decompressor) => {
+                self.connection = ConnectionPhase::Reading(Reading {
                     body,
-                    inflater,
+                    decompressor,
                     chunk: Bytes::new(),
                 });
             }
@@ -240,7 +273,7 @@ impl EventSource {
         until: Option<std::time::Instant>,
         budget: &mut usize,
     ) -> Poll<()> {
-        let Connection::Reading(reading) = &mut self.connection else {
+        let ConnectionPhase::Reading(reading) = &mut self.connection else {
             // The machine reads, and there is nothing to read from: as good as an end.
             self.machine.on_end(now());
             return Poll::Ready(());
@@ -257,10 +290,12 @@ impl EventSource {
             }
             Ok(None) => match Pin::new(&mut reading.body).poll_frame(cx) {
                 Poll::Pending => return self.poll_time(cx, until),
-                Poll::Ready(None) => match reading.inflater.as_ref().map(Inflater::finish) {
-                    Some(Err(error)) => self.machine.on_failure(now, Kind::Coding(error)),
-                    Some(Ok(())) | None => self.machine.on_end(now),
-                },
+                Poll::Ready(None) => {
+                    match reading.decompressor.as_ref().map(Decompressor::finish) {
+                        Some(Err(error)) => self.machine.on_failure(now, Kind::Coding(error)),
+                        Some(Ok(())) | None => self.machine.on_end(now),
+                    }
+                }
                 Poll::Ready(Some(Err(error))) => {
                     let cut = TransportError::cut(error);
                     self.machine.on_failure(now, cut);
@@ -309,10 +344,10 @@ impl Stream for EventSource {
         let this = self.get_mut();
         let mut budget = POLL_BYTES;
         loop {
-            // Whoever waits or is over has no connection; this is where it is closed.
+            // A source that waits or is over has no connection; it is closed here.
             let action = this.machine.action(now());
             if matches!(action, Action::Wait(_) | Action::Stop) {
-                this.connection = Connection::None;
+                this.connection = ConnectionPhase::None;
             }
             if let Some(item) = this.machine.take_item() {
                 return Poll::Ready(Some(item));
@@ -343,22 +378,22 @@ impl fmt::Debug for EventSource {
 impl Reading {
     /// Bytes ready to be decoded; `None` if more must arrive first.
     fn plain(&mut self) -> std::io::Result<Option<&[u8]>> {
-        if let Some(inflater) = &mut self.inflater {
-            while inflater.unread().is_empty() && inflater.can_step(self.chunk.len()) {
-                let taken = inflater.step(&self.chunk)?;
+        if let Some(decompressor) = &mut self.decompressor {
+            while decompressor.unread().is_empty() && decompressor.can_step(self.chunk.len()) {
+                let taken = decompressor.step(&self.chunk)?;
                 self.chunk.advance(taken);
             }
         }
         let bytes = self
-            .inflater
+            .decompressor
             .as_ref()
-            .map_or(&*self.chunk, Inflater::unread);
+            .map_or(&*self.chunk, Decompressor::unread);
         Ok((!bytes.is_empty()).then_some(bytes))
     }
 
     fn consume(&mut self, bytes: usize) {
-        match &mut self.inflater {
-            Some(inflater) => inflater.consume(bytes),
+        match &mut self.decompressor {
+            Some(decompressor) => decompressor.consume(bytes),
             None => self.chunk.advance(bytes),
         }
     }

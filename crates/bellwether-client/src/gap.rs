@@ -10,8 +10,24 @@ pub(crate) const GAP_EVENT_NAME: EventName = event_name!("bellwether.gap");
 
 /// History that this client does not get.
 ///
-/// It stands where the missing events would: what came before it is whole, and what comes after it is whole again. A
-/// client that keeps state fetches it anew. The next reconnect resumes behind the gap.
+/// A gap comes instead of the missing events. The events before it are complete, and so are those after it. A
+/// client that keeps state fetches the state again. The next reconnect resumes behind the gap.
+///
+/// ```no_run
+/// use bellwether_client::{EventSource, Item};
+///
+/// # async fn run() -> Result<(), bellwether_client::Error> {
+/// let mut source = EventSource::new("http://127.0.0.1:8000/prices")?;
+/// while let Some(item) = source.next().await {
+///     match item? {
+///         Item::Gap(gap) => eprintln!("events are missing ({}): fetch the prices", gap.reason),
+///         Item::Message(price) => println!("{}", price.data),
+///         _ => {}
+///     }
+/// }
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Gap {
@@ -30,12 +46,15 @@ pub struct Gap {
 }
 
 /// Why history is lost.
+///
+/// The list grows with the server: match the reasons that need an action of their own, and treat all others
+/// alike.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum GapReason {
     /// What the client asked for is no cursor of the server's.
     Unknown,
-    /// The cursor belongs to another history of the log: it was made anew.
+    /// The cursor belongs to another history of the log, which was created again.
     Epoch,
     /// The log no longer keeps all that came after the cursor.
     Trimmed,
@@ -74,7 +93,7 @@ impl fmt::Display for Gap {
 
 /// The data as it comes over the wire.
 #[derive(Deserialize)]
-struct Told {
+struct GapData {
     reason: String,
     asked: Option<String>,
     floor: Option<Offset>,
@@ -113,7 +132,7 @@ impl Gap {
 
     /// Reads the data of a gap event; `None` if it is none, and then it is an event like any other.
     pub(crate) fn read(data: &str, last_event_id: &EventId) -> Option<Self> {
-        let told: Told = serde_json::from_str(data).ok()?;
+        let told: GapData = serde_json::from_str(data).ok()?;
         Some(Self {
             reason: match told.reason.as_str() {
                 "unknown" => GapReason::Unknown,

@@ -12,7 +12,20 @@ use http::header::CONTENT_ENCODING;
 
 const PIECE_BYTES: usize = 16 * 1024;
 
-/// A coding in which the server may send the stream; each variant exists with the feature of its name.
+/// Content coding in which the server may send the stream. Each variant exists with the feature of its name.
+///
+/// The memory is held for as long as a connection is open.
+///
+/// ```
+/// # #[cfg(feature = "gzip")] {
+/// use bellwether_client::{Encoding, EventSource};
+///
+/// let source = EventSource::builder("https://example.com/prices")
+///     .accept_encodings([Encoding::Gzip])
+///     .build()?;
+/// # }
+/// # Ok::<(), bellwether_client::Error>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Encoding {
@@ -70,7 +83,7 @@ pub(crate) enum Coding {
 /// The coding that a response names.
 ///
 /// It need not have been asked for: a request without `Accept-Encoding` accepts any (RFC 9110, section 12.5.3), and some
-/// proxies take it at its word.
+/// proxies make use of that.
 pub(crate) fn coding(headers: &HeaderMap) -> Coding {
     let mut values = headers.get_all(CONTENT_ENCODING).iter();
     let (value, more) = (values.next(), values.next());
@@ -93,10 +106,10 @@ pub(crate) fn coding(headers: &HeaderMap) -> Coding {
 }
 
 /// Undoes one coding for one body.
-pub(crate) struct Inflater {
+pub(crate) struct Decompressor {
     codec: Box<dyn Codec>,
     output: Box<[u8]>,
-    /// The part of `output` that nobody has read yet.
+    /// The unread part of `output`.
     unread: std::ops::Range<usize>,
     /// The codec may have more to give without further input.
     is_full: bool,
@@ -113,7 +126,7 @@ trait Codec: Send {
     fn is_whole(&self) -> bool;
 }
 
-impl Inflater {
+impl Decompressor {
     // Without a coding compiled in there is no encoding to call this with, and the compiler sees that.
     #[allow(unreachable_code, unused_variables)]
     pub(crate) fn new(encoding: Encoding) -> io::Result<Self> {
@@ -150,7 +163,7 @@ impl Inflater {
         input > 0 || self.is_full
     }
 
-    /// Takes from `input` and fills the output anew; returns how much was taken.
+    /// Takes from `input` and fills the output again; returns how much was taken.
     ///
     /// # Errors
     ///
@@ -167,12 +180,12 @@ impl Inflater {
     }
 }
 
-impl Inflater {
+impl Decompressor {
     /// Takes the end of the body.
     ///
     /// # Errors
     ///
-    /// The coding has not come to its end: the body was cut, whatever whoever passed it on made of it.
+    /// The coding has not come to its end: the body was cut, even if a proxy made a clean end of it.
     pub(crate) fn finish(&self) -> io::Result<()> {
         match self.is_new || self.codec.is_whole() {
             true => Ok(()),
@@ -184,7 +197,7 @@ impl Inflater {
     }
 }
 
-impl fmt::Debug for Inflater {
+impl fmt::Debug for Decompressor {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Inflater").finish_non_exhaustive()
     }
@@ -345,7 +358,7 @@ mod zstandard {
     }
 
     impl Codec for Zstd {
-        /// At the end of a frame the next one begins by itself: broadcasts are sent as one frame for each event.
+        /// At the end of a frame the next one follows directly: broadcasts are sent as one frame for each event.
         fn step(&mut self, input: &[u8], output: &mut [u8]) -> io::Result<(usize, usize)> {
             let mut input = InBuffer::around(input);
             let mut output = OutBuffer::around(output);
@@ -372,15 +385,15 @@ mod tests {
 
     /// Feeds pieces of `size` bytes and returns all that comes out after each of `parts`.
     fn inflate(encoding: Encoding, parts: &[Vec<u8>], size: usize) -> Vec<Vec<u8>> {
-        let mut inflater = Inflater::new(encoding).unwrap();
+        let mut decompressor = Decompressor::new(encoding).unwrap();
         let mut all = Vec::new();
         for part in parts {
             let mut output = Vec::new();
             for mut piece in part.chunks(size) {
-                while inflater.can_step(piece.len()) {
-                    let taken = inflater.step(piece).unwrap();
+                while decompressor.can_step(piece.len()) {
+                    let taken = decompressor.step(piece).unwrap();
                     piece = &piece[taken..];
-                    output.extend_from_slice(inflater.unread());
+                    output.extend_from_slice(decompressor.unread());
                 }
             }
             all.push(output);
@@ -445,8 +458,8 @@ mod tests {
 
     #[test]
     fn what_is_not_of_the_coding_is_an_error() {
-        let mut inflater = Inflater::new(Encoding::Gzip).unwrap();
-        assert!(inflater.step(b"data: 1\n\n").is_err());
+        let mut decompressor = Decompressor::new(Encoding::Gzip).unwrap();
+        assert!(decompressor.step(b"data: 1\n\n").is_err());
     }
 
     #[test]

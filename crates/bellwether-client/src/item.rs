@@ -10,7 +10,7 @@ use serde::de::DeserializeOwned;
 use crate::error::{Error, Kind};
 use crate::gap::Gap;
 
-/// One thing that has happened, in order.
+/// An item of an [`EventSource`](crate::EventSource), in the order in which things happened.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum Item {
@@ -24,7 +24,7 @@ pub enum Item {
     Gap(Gap),
     /// The connection is over, and the next attempt is decided on.
     Waiting(Waiting),
-    /// The stream is over as wished: [`close`](crate::EventSource::close) was called, or the one answer of
+    /// The stream is over as the caller wished: [`close`](crate::EventSource::close) was called, or the one answer of
     /// [`once`](crate::EventSourceBuilder::once) is complete. Nothing follows.
     Closed,
 }
@@ -100,26 +100,28 @@ fn read_json<T: DeserializeOwned>(event: &EventName, data: &str) -> Result<T, Er
 }
 
 /// The head of the response that opened the stream.
+///
+/// Compare `url` with the URL of the source to notice a redirect.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Opened {
-    /// Where the stream comes from, after redirects.
+    /// URL of the stream, after redirects.
     pub url: Uri,
     /// The header fields of the response.
     pub headers: HeaderMap,
 }
 
-/// A reconnect that is to come.
+/// A reconnect that the source waits for. No call is needed: the next item comes when the wait is over.
 #[derive(Debug)]
 #[non_exhaustive]
 pub struct Waiting {
-    /// How long until then, from the end of the connection on.
+    /// Time until the reconnect, from the end of the connection on.
     pub delay: Duration,
-    /// Why; `None` if the server ended the stream in good order.
+    /// The failure that ended the connection; `None` if the server ended the stream in good order.
     pub cause: Option<Error>,
 }
 
-/// What an event source is about at the moment.
+/// The state of an event source.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum State {

@@ -29,12 +29,12 @@
 //! |---|---|---|
 //! | [`Retry`] | waits `retry:` (3 s if unset) and up to a tenth more; after failures a random backoff up to 30 s on top, until an event has arrived | browsers never back off nor jitter, so a restarted server meets all its clients in one millisecond |
 //! | statuses that are tried again | none, as in browsers; [`Retry::unavailable`] names 429 and the passing 5xx | a 500 is often a bug that more requests do not mend |
-//! | [`connect_timeout`](EventSourceBuilder::connect_timeout) | 30 s until the head is there | a server that accepts and says nothing would hold a client for ever |
+//! | [`connect_timeout`](EventSourceBuilder::connect_timeout) | 30 s until the head is there | a server that accepts and says nothing would block a client without end |
 //! | [`idle_timeout`](EventSourceBuilder::idle_timeout) | 5 min without a byte, then reconnect | proxies cut silent streams after 1 to 5 min anyway, and the peer may have vanished |
 //! | [`max_redirects`](EventSourceBuilder::max_redirects) | 20, credentials to the same origin only | the number of the Fetch standard |
 //! | [`limits`](EventSourceBuilder::limits) | 4 MiB for a line and for an event | a server cannot fill the client's memory |
 //! | [`accept_encodings`](EventSourceBuilder::accept_encodings) | none asked for, all that are compiled in read | several proxies hold compressed streams back |
-//! | gaps | `bellwether.gap` is an [`Item::Gap`] | history that was lost is told, never silent |
+//! | gaps | `bellwether.gap` is an [`Item::Gap`] | lost history is always reported |
 //! | ends | an event `bellwether.finished`, `bellwether.error` or `bellwether.stopping` says whether the stream was whole | proxies make clean ends of cuts, and cuts of clean ends |
 //! | openings | `bellwether.open` is not shown; its id counts, and three of its `keep_alive_ms` of silence, at least 10 s, shorten the idle timeout | a cut before the first event loses nothing, and a dead stream is noticed sooner |
 //!

@@ -1,8 +1,8 @@
 //! The state machine of an event source (WHATWG HTML, section 9.2.3), pure: what happened and `now` go in, what to do
 //! and items come out.
 //!
-//! It opens no connection, reads no clock and sleeps never; [`EventSource`](crate::EventSource) does those for it. The
-//! driver asks [`Machine::action`], does that, and tells the outcome by one of the `on_` methods; before each it takes
+//! It opens no connection, reads no clock and never sleeps; [`EventSource`](crate::EventSource) does those for it. The
+//! driver asks [`Machine::action`], does that, and reports the outcome by one of the `on_` methods; before each it takes
 //! what [`Machine::take_item`] has. Inputs that do not fit the phase are ignored, so a late answer does no harm.
 
 use std::collections::VecDeque;
@@ -15,12 +15,12 @@ use http::header::CONTENT_ENCODING;
 use http::{HeaderMap, Request, StatusCode};
 
 use crate::backoff::Retry;
-use crate::control::{Control, Ending, silence};
+use crate::control::{ControlEvent, StreamEnding, silence};
 use crate::error::{Error, Kind, Refusal, RefusedFor};
 use crate::gap::Gap;
 use crate::item::{Item, Message, Opened, State, Waiting};
 use crate::location::origin;
-use crate::request::{Hop, Template, is_event_stream, is_redirect};
+use crate::request::{RedirectTarget, RequestTemplate, is_event_stream, is_redirect};
 use crate::retry_after::retry_after;
 use crate::transport::TransportError;
 
@@ -33,10 +33,10 @@ const REFUSAL_PATIENCE: Duration = Duration::from_secs(2);
 /// Deadlines that no `Instant` can hold are as good as this.
 const FAR: Duration = Duration::from_secs(365 * 24 * 60 * 60);
 
-/// All that a machine is told once.
+/// Settings of a machine, from the builder of an event source.
 #[derive(Clone, Debug)]
 pub struct Settings {
-    pub(crate) template: Template,
+    pub(crate) template: RequestTemplate,
     pub(crate) retry: Retry,
     pub(crate) reconnects: bool,
     pub(crate) connect_timeout: Duration,
@@ -47,7 +47,7 @@ pub struct Settings {
     pub(crate) gap_event: Option<EventName>,
 }
 
-/// What the driver is to do now.
+/// What the driver has to do now. Each action ends with one of the `on_` methods of the [`Machine`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Action {
     /// Send [`Machine::request`] unless it is on its way already; then [`Machine::on_response`] or
@@ -71,7 +71,10 @@ pub enum Verdict {
     Drop,
 }
 
-/// See the module.
+/// The state of one event source, without I/O and without a clock.
+///
+/// An [`EventSource`](crate::EventSource) drives one. Simulations and fuzz targets drive it directly: they
+/// ask [`action`](Self::action), do that, and report the outcome.
 #[derive(Debug)]
 pub struct Machine {
     settings: Settings,
@@ -90,7 +93,7 @@ pub struct Machine {
 enum Phase {
     Start,
     Connecting {
-        hop: Hop,
+        target: RedirectTarget,
         until: Instant,
     },
     Open {
@@ -98,7 +101,7 @@ enum Phase {
         /// How long it may be silent.
         idle: Option<Duration>,
         until: Option<Instant>,
-        ending: Ending,
+        ending: StreamEnding,
     },
     /// The start of the body of a response that is no stream.
     Refused {
@@ -113,7 +116,7 @@ enum Phase {
 }
 
 impl Machine {
-    /// A machine that has not begun. The same seed and the same inputs give the same outputs.
+    /// A machine before its first connection. The same seed and the same inputs give the same outputs.
     pub fn new(settings: Settings, seed: u64) -> Self {
         Self {
             decoder: Decoder::with_limits(settings.limits)
@@ -148,11 +151,11 @@ impl Machine {
 
     /// The request to send, and whether a token may go with it.
     pub fn request(&self) -> Option<(Request<Bytes>, bool)> {
-        let Phase::Connecting { hop, .. } = &self.phase else {
+        let Phase::Connecting { target, .. } = &self.phase else {
             return None;
         };
-        let request = hop.request(&self.settings.template, self.decoder.last_event_id());
-        Some((request, hop.is_trusted))
+        let request = target.request(&self.settings.template, self.decoder.last_event_id());
+        Some((request, target.is_trusted))
     }
 
     /// The head of a response has arrived; `can_decode` tells whether the driver knows its content coding.
@@ -163,14 +166,19 @@ impl Machine {
         headers: HeaderMap,
         can_decode: bool,
     ) -> Verdict {
-        let Phase::Connecting { hop, until } = &self.phase else {
+        let Phase::Connecting { target, until } = &self.phase else {
             return Verdict::Drop;
         };
         if is_redirect(status) {
             let max = self.settings.max_redirects;
-            match hop.clone().redirected(status, &headers, max) {
+            match target.clone().redirected(status, &headers, max) {
                 // One deadline for all hops: a chain of slow redirects is no longer way to a head.
-                Ok(hop) => self.phase = Phase::Connecting { hop, until: *until },
+                Ok(target) => {
+                    self.phase = Phase::Connecting {
+                        target,
+                        until: *until,
+                    }
+                }
                 Err(why) => self.close(Err(Kind::Redirect {
                     status,
                     headers,
@@ -187,14 +195,14 @@ impl Machine {
         } else if !can_decode {
             RefusedFor::Encoding
         } else {
-            let origin = origin(&hop.url).into();
-            let url = hop.url.clone();
+            let origin = origin(&target.url).into();
+            let url = target.url.clone();
             self.decoder.reconnect();
             self.phase = Phase::Open {
                 origin,
                 idle: self.settings.idle_timeout,
                 until: deadline(now, self.settings.idle_timeout),
-                ending: Ending::default(),
+                ending: StreamEnding::default(),
             };
             self.items
                 .push_back(Ok(Item::Open(Opened { url, headers })));
@@ -237,8 +245,8 @@ impl Machine {
             } => match self.decoder.decode_ref(input) {
                 Ok(None) => {}
                 Ok(Some(message)) => {
-                    let control = Control::of(message.event.as_str());
-                    if control == Some(Control::Open) {
+                    let control = ControlEvent::of(message.event.as_str());
+                    if control == Some(ControlEvent::Open) {
                         // Its id is taken already. It is no event: a server that opens every stream and ends it at once
                         // is not to be asked without pause.
                         *idle = silence(&message.data, self.settings.idle_timeout);
@@ -248,7 +256,7 @@ impl Machine {
                     if let Some(control) = control {
                         ending.observe(control, &message.data);
                     }
-                    if control != Some(Control::Stopping) {
+                    if control != Some(ControlEvent::Stopping) {
                         self.failures = 0;
                         self.has_event = true;
                     }
@@ -264,7 +272,7 @@ impl Machine {
                     };
                     self.items.push_back(Ok(item));
                 }
-                // Not tried again: the server would replay the same event after the same id, for ever.
+                // Not tried again: the server would replay the same event after the same id again and again.
                 Err(error) => self.close(Err(error.into())),
             },
             Phase::Refused { body, .. } => {
@@ -336,7 +344,7 @@ impl Machine {
         }
     }
 
-    /// Ends it: what has not been taken is dropped, and [`Item::Closed`] is the last item.
+    /// Ends the source: items that were not taken are dropped, and [`Item::Closed`] is the last item.
     pub fn stop(&mut self) {
         if !matches!(self.phase, Phase::Closed) {
             self.items.clear();
@@ -344,7 +352,7 @@ impl Machine {
         }
     }
 
-    /// What it is about at the moment.
+    /// State of the source after the items that were taken.
     pub fn state(&self) -> State {
         match self.phase {
             Phase::Start | Phase::Connecting { .. } | Phase::Refused { .. } => State::Connecting,
@@ -362,7 +370,7 @@ impl Machine {
     fn connect(&mut self, now: Instant) {
         self.has_event = false;
         self.phase = Phase::Connecting {
-            hop: Hop::first(&self.settings.template),
+            target: RedirectTarget::first(&self.settings.template),
             until: after(now, self.settings.connect_timeout),
         };
         self.items.push_back(Ok(Item::Connecting));

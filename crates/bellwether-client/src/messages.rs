@@ -8,7 +8,7 @@ use std::task::{Context, Poll, ready};
 use futures_core::Stream;
 use serde::de::DeserializeOwned;
 
-use crate::control::Control;
+use crate::control::ControlEvent;
 use crate::error::{Error, Kind};
 use crate::event_source::EventSource;
 use crate::gap::Gap;
@@ -16,9 +16,10 @@ use crate::item::Message;
 
 /// From [`EventSource::messages`].
 ///
-/// An `Err` is one of four things: data that is no such value ([`Error::is_json`]), lost history ([`Error::gap`]) and a
-/// failure that the server tells ([`Error::is_told`]), after which the stream goes on; or the end ([`Error::is_closed`]).
-/// Reconnects are not told here. Other events whose name begins with `bellwether.` are left out.
+/// An `Err` is one of four things: data that is no such value ([`Error::is_json`]), lost history ([`Error::gap`]) and
+/// a failure that the server tells ([`Error::is_error_event`]), after which the stream goes on; or the end
+/// ([`Error::is_closed`]). Reconnects are not told here. Other events whose name begins with `bellwether.` are left
+/// out.
 pub struct Messages<T> {
     source: EventSource,
     data: PhantomData<fn() -> T>,
@@ -32,16 +33,16 @@ impl<T: DeserializeOwned> Messages<T> {
         }
     }
 
-    /// The next message; `None` after the end. Cancel-safe.
+    /// The next message; `None` after the end. The future is cancel-safe: dropping it loses no message.
     ///
     /// # Errors
     ///
-    /// See [`Messages`].
+    /// See [`Messages`]. Only an error with [`Error::is_closed`] is the last item.
     pub async fn next(&mut self) -> Option<Result<Message<T>, Error>> {
         std::future::poll_fn(|cx| Pin::new(&mut *self).poll_next(cx)).await
     }
 
-    /// The source, for its last event id or to close it.
+    /// The source below, for its last event id, its state or to close it.
     pub fn source(&mut self) -> &mut EventSource {
         &mut self.source
     }
@@ -54,7 +55,7 @@ impl<T: DeserializeOwned> Stream for Messages<T> {
         let message = ready!(self.source.poll_message(cx));
         Poll::Ready(message.map(|message| {
             let message = message?;
-            if Control::of(message.event.as_str()) == Some(Control::Gap) {
+            if ControlEvent::of(message.event.as_str()) == Some(ControlEvent::Gap) {
                 let gap = Gap::told(&message.data, &message.last_event_id);
                 return Err(Kind::Gap(gap).into());
             }

@@ -11,7 +11,7 @@ use http_body::Frame;
 use pin_project_lite::pin_project;
 use serde::de::DeserializeOwned;
 
-use crate::control::{Control, Ending};
+use crate::control::{ControlEvent, StreamEnding};
 use crate::error::{BoxError, Error, Kind};
 use crate::gap::Gap;
 use crate::item::Message;
@@ -21,8 +21,8 @@ use crate::transport::TransportError;
 ///
 /// Looks at nothing but the bytes: status and content type are the caller's to check, and the body must not be
 /// compressed any more. Ends with the body; an event that is not finished by then is discarded, as the standard says.
-/// Where a server of Bellwether has said whether the stream is whole, by `bellwether.finished` or `bellwether.error`, its
-/// word counts more than how the body ended. Its opening event is not shown.
+/// Where a server of Bellwether has said whether the stream is whole, by `bellwether.finished` or `bellwether.error`,
+/// its word counts more than how the body ended. Its opening event is not shown.
 ///
 /// ```
 /// use bellwether_client::read_events;
@@ -50,7 +50,7 @@ where
         piece: None,
         used: 0,
         until_data: None,
-        ending: Ending::default(),
+        ending: StreamEnding::default(),
         is_over: false,
     }
 }
@@ -69,8 +69,8 @@ pin_project! {
     /// From [`read_events`] and [`read_event_bytes`]: a stream of messages.
     ///
     /// An `Err` is the last item: the body broke off ([`Error::is_transport`]), is beyond the limits
-    /// ([`Error::is_limit`]), or ended cleanly after the server had told a failure ([`Error::is_told`]). Afterwards it
-    /// yields `None`.
+    /// ([`Error::is_limit`]), or ended cleanly after the server had told a failure ([`Error::is_error_event`]).
+    /// Afterwards it yields `None`.
     pub struct Events<B: http_body::Body> {
         #[pin]
         body: B,
@@ -79,20 +79,22 @@ pin_project! {
         // How many bytes of the piece's first chunk have been decoded and are still to be stepped over.
         used: usize,
         until_data: Option<String>,
-        ending: Ending,
+        ending: StreamEnding,
         is_over: bool,
     }
 }
 
 impl<B: http_body::Body> Events<B> {
-    /// Sets how long a line and how large an event may be. Default 4 MiB each. Call it before the first event.
+    /// Maximum length of a line and maximum size of an event, in bytes. Default: 4 MiB each. Call it before
+    /// the first event.
     #[must_use]
     pub fn limits(mut self, limits: Limits) -> Self {
         self.decoder = Decoder::with_limits(limits);
         self
     }
 
-    /// Ends before the event with exactly this data, such as `[DONE]`, even if the body goes on.
+    /// Data of the event before which the stream ends, such as `[DONE]`, even if the body goes on. Default:
+    /// none.
     #[must_use]
     pub fn until_data(mut self, data: impl Into<String>) -> Self {
         self.until_data = Some(data.into());
@@ -123,19 +125,19 @@ where
     ///
     /// # Errors
     ///
-    /// As [`next`](Self::next), and [`Error::is_json`], [`Error::gap`] and [`Error::is_told`], after which the stream goes
-    /// on. Other events whose name begins with `bellwether.` are left out.
+    /// As [`next`](Self::next), and [`Error::is_json`], [`Error::gap`] and [`Error::is_error_event`], after which the
+    /// stream goes on. Other events whose name begins with `bellwether.` are left out.
     pub async fn next_json<T: DeserializeOwned>(&mut self) -> Option<Result<Message<T>, Error>> {
-        // Read right from the bytes that have come: the text itself is nobody's to keep.
-        let read = |message: MessageRef<'_>| match Control::of(message.event.as_str()) {
+        // Read right from the bytes that have come: the text itself is not kept.
+        let read = |message: MessageRef<'_>| match ControlEvent::of(message.event.as_str()) {
             None => Some(Message::read_json(&message)),
-            Some(Control::Gap) => {
+            Some(ControlEvent::Gap) => {
                 let gap = Gap::told(&message.data, message.last_event_id);
                 Some(Err(Kind::Gap(gap).into()))
             }
-            Some(Control::Failed) => {
+            Some(ControlEvent::Failed) => {
                 let data = message.data.into_owned();
-                Some(Err(Kind::Told { data }.into()))
+                Some(Err(Kind::ErrorEvent { data }.into()))
             }
             Some(_) => None,
         };
@@ -177,9 +179,9 @@ where
                     }
                     Ok(Some(message)) => {
                         *this.used = chunk.len() - input.len();
-                        match Control::of(message.event.as_str()) {
+                        match ControlEvent::of(message.event.as_str()) {
                             None => {}
-                            Some(Control::Open) => continue,
+                            Some(ControlEvent::Open) => continue,
                             Some(control) => this.ending.observe(control, &message.data),
                         }
                         // The event is made where it stays: to hand it on costs more than to decode it.

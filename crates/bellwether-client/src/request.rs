@@ -16,7 +16,7 @@ const MAX_SENT_ID_BYTES: usize = 4096;
 
 /// The request as the caller has set it up.
 #[derive(Clone, Debug)]
-pub(crate) struct Template {
+pub(crate) struct RequestTemplate {
     pub(crate) url: Uri,
     pub(crate) method: Method,
     pub(crate) headers: HeaderMap,
@@ -27,7 +27,7 @@ pub(crate) struct Template {
 
 /// Where the request has come to, redirect by redirect.
 #[derive(Clone, Debug)]
-pub(crate) struct Hop {
+pub(crate) struct RedirectTarget {
     pub(crate) url: Uri,
     method: Method,
     /// The body goes along.
@@ -38,10 +38,10 @@ pub(crate) struct Hop {
     redirects: u32,
 }
 
-impl Hop {
+impl RedirectTarget {
     /// The first request of each connection goes to the URL that the caller gave, whatever redirects there were
-    /// before: so that server decides anew each time, and credentials stay tied to it.
-    pub(crate) fn first(template: &Template) -> Self {
+    /// before: so that server decides each time, and credentials stay tied to it.
+    pub(crate) fn first(template: &RequestTemplate) -> Self {
         Self {
             url: template.url.clone(),
             method: template.method.clone(),
@@ -97,7 +97,11 @@ impl Hop {
     ///
     /// The caller's header fields are all taken for credentials, since an API key may have any name: another origin
     /// gets none of them, but for the type of the body that goes there.
-    pub(crate) fn request(&self, template: &Template, last_event_id: &str) -> Request<Bytes> {
+    pub(crate) fn request(
+        &self,
+        template: &RequestTemplate,
+        last_event_id: &str,
+    ) -> Request<Bytes> {
         let mut request = Request::new(Bytes::new());
         *request.uri_mut() = self.url.clone();
         *request.method_mut() = self.method.clone();
@@ -170,7 +174,7 @@ pub(crate) fn is_event_stream(headers: &HeaderMap) -> bool {
 mod tests {
     use super::*;
 
-    fn template(method: Method) -> Template {
+    fn template(method: Method) -> RequestTemplate {
         let mut headers = HeaderMap::new();
         for (name, value) in [
             ("authorization", "Bearer x"),
@@ -181,7 +185,7 @@ mod tests {
         ] {
             headers.insert(name, HeaderValue::from_static(value));
         }
-        Template {
+        RequestTemplate {
             url: "https://a.example/x/y".parse().unwrap(),
             method,
             headers,
@@ -190,16 +194,20 @@ mod tests {
         }
     }
 
-    fn follow(hop: Hop, status: u16, location: &str) -> Result<Hop, &'static str> {
+    fn follow(
+        target: RedirectTarget,
+        status: u16,
+        location: &str,
+    ) -> Result<RedirectTarget, &'static str> {
         let mut headers = HeaderMap::new();
         headers.insert(LOCATION, HeaderValue::from_str(location).unwrap());
-        hop.redirected(StatusCode::from_u16(status).unwrap(), &headers, 3)
+        target.redirected(StatusCode::from_u16(status).unwrap(), &headers, 3)
     }
 
     #[test]
     fn another_origin_gets_no_header_of_the_caller_even_after_the_way_back() {
         let template = template(Method::POST);
-        let here = follow(Hop::first(&template), 307, "../z").unwrap();
+        let here = follow(RedirectTarget::first(&template), 307, "../z").unwrap();
         let request = here.request(&template, "7");
         assert_eq!(request.uri(), "https://a.example/z");
         assert_eq!(request.headers()["authorization"], "Bearer x");
@@ -227,8 +235,13 @@ mod tests {
     #[test]
     fn another_port_is_another_origin() {
         let template = template(Method::GET);
-        let hop = follow(Hop::first(&template), 302, "https://a.example:8443/").unwrap();
-        assert!(!hop.is_trusted);
+        let target = follow(
+            RedirectTarget::first(&template),
+            302,
+            "https://a.example:8443/",
+        )
+        .unwrap();
+        assert!(!target.is_trusted);
     }
 
     #[test]
@@ -243,8 +256,8 @@ mod tests {
             (Method::POST, 308, Method::POST),
         ] {
             let template = template(method);
-            let hop = follow(Hop::first(&template), status, "/z").unwrap();
-            let request = hop.request(&template, "");
+            let target = follow(RedirectTarget::first(&template), status, "/z").unwrap();
+            let request = target.request(&template, "");
             assert_eq!(request.method(), becomes, "{status}");
             let keeps = becomes != Method::GET;
             assert_eq!(!request.body().is_empty(), keeps, "{status}");
@@ -254,7 +267,7 @@ mod tests {
 
     #[test]
     fn redirects_that_lead_nowhere_are_refused() {
-        let first = Hop::first(&template(Method::GET));
+        let first = RedirectTarget::first(&template(Method::GET));
         for location in [
             "http://a.example/",
             "ftp://a.example/",
@@ -269,11 +282,11 @@ mod tests {
             .clone()
             .redirected(StatusCode::FOUND, &HeaderMap::new(), 3);
         assert!(bare.is_err());
-        let mut hop = first;
+        let mut target = first;
         for _ in 0..3 {
-            hop = follow(hop, 302, "/again").unwrap();
+            target = follow(target, 302, "/again").unwrap();
         }
-        assert!(follow(hop, 302, "/again").is_err());
+        assert!(follow(target, 302, "/again").is_err());
     }
 
     #[test]

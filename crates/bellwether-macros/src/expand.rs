@@ -23,7 +23,10 @@ pub(crate) fn route(
     let function: ItemFn = syn::parse2(item).map_err(|error| {
         Error::new(
             error.span(),
-            format!("`#[{}]` stands on a function: {error}", lower(method)),
+            format!(
+                "`#[{}]` must be placed on a function: {error}",
+                lower(method)
+            ),
         )
     })?;
     check_signature(&function)?;
@@ -122,7 +125,7 @@ fn check_signature(function: &ItemFn) -> Result<()> {
 
 /// The generics, state type and bounds for a function that takes these `State<T>`.
 ///
-/// A `T` may be the whole state or a part of it, which nobody can tell from here. So the state stays
+/// A `T` may be the whole state or a part of it, which the macro cannot know. So the state stays
 /// open and each `T` only has to come out of it, which holds for the whole as well.
 fn generic_state(states: &[Type]) -> (TokenStream, TokenStream, TokenStream) {
     let bounds = quote! {

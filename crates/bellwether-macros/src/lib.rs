@@ -25,7 +25,7 @@ macro_rules! attribute {
 attribute! {
     /// Makes a route value of a function: `GET`, and `HEAD` with it, on the given path.
     ///
-    /// `#[get("/path")]` stands on a `fn` or `async fn` that `bellwether::get` would take. The name,
+    /// `#[get("/path")]` is placed on a `fn` or `async fn` that `bellwether::get` would take. The name,
     /// with its visibility and documentation, then means the route, for `Application::route(events)`;
     /// called, `events()` is the `Route` itself. Move what other code calls into a function of its own.
     ///

@@ -6,8 +6,8 @@
 
 use std::ops::Range;
 
+use bellwether_topics::Cursor;
 use bellwether_topics::broker::{BrokerError, NewRecord, Stored};
-use bellwether_topics::{Cursor, Epoch};
 use redis::Value;
 
 use crate::builder::Settings;
@@ -15,7 +15,7 @@ use crate::error::Failure;
 use crate::keys::Keys;
 use crate::link::checked;
 use crate::reply;
-use crate::scripts::Digests;
+use crate::scripts::{Digests, Look};
 
 /// The most records and bytes of one run.
 const RUN_RECORDS: usize = 64;
@@ -73,7 +73,7 @@ pub(crate) fn add_run(
     keys: &Keys,
     settings: &Settings,
     digests: &Digests,
-    is_thorough: bool,
+    look: &Look,
 ) {
     let once: Vec<String> = run
         .iter()
@@ -87,8 +87,7 @@ pub(crate) fn add_run(
         .arg(&keys.topics)
         .arg(&once);
     command
-        .arg(format!("{:016x}", Epoch::random().0))
-        .arg(u8::from(is_thorough))
+        .arg(look)
         .arg(milliseconds(settings.idempotency_window).max(1))
         .arg(if settings.is_exact { "=" } else { "~" })
         .arg(settings.max_records)

@@ -4,10 +4,10 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
+use bellwether_topics::Offset;
 use bellwether_topics::broker::{
     Bounds, Broker, BrokerError, BrokerFuture, NewRecord, Newest, Page, ReadRequest, Stored, Tail,
 };
-use bellwether_topics::{Epoch, Offset};
 use redis::Value;
 use tokio::sync::watch;
 use tokio::time::Instant;
@@ -21,7 +21,8 @@ use crate::keys::{Keys, MAX_NAME_BYTES};
 use crate::link::{Link, Server, checked};
 use crate::observe::Metrics;
 use crate::reply;
-use crate::scripts::Digests;
+use crate::scripts::{Digests, Look};
+use crate::seen::Seen;
 use crate::tail::{RedisTail, bytes_of};
 
 /// How often a server that still loads its data is asked again.
@@ -44,6 +45,7 @@ pub(crate) struct Log {
     pub(crate) keys: Keys,
     settings: Settings,
     digests: Digests,
+    pub(crate) seen: Seen,
 }
 
 /// What the script that reads is asked for.
@@ -123,6 +125,7 @@ impl RedisBroker {
                 keys,
                 settings,
                 digests,
+                seen: Seen::default(),
             }),
             appends: Arc::new(Link::new(server.clone())),
             reads: Arc::new(Link::new(server.clone())),
@@ -153,7 +156,14 @@ impl RedisBroker {
             match self.appends.send(build).await {
                 Ok(answers) => {
                     for (run, answer) in runs.iter().zip(answers) {
-                        results.extend(append::answers(answer, &records[run.clone()]));
+                        let stored = append::answers(answer, &records[run.clone()]);
+                        if let Some(Ok(newest)) = stored.iter().rev().find(|stored| stored.is_ok())
+                        {
+                            self.log
+                                .seen
+                                .advance(newest.cursor.epoch, newest.cursor.offset);
+                        }
+                        results.extend(stored);
                     }
                 }
                 // What was sent before is known; the rest is not sent, so that the order holds.
@@ -188,6 +198,7 @@ impl RedisBroker {
             // Nothing tells whose it was, so it may have been anybody's.
             orphans.for_each(|record| record.topic = topic.clone());
         }
+        self.log.seen.advance(page.epoch, page.head);
         self.log.server.damage.tell(&self.log, &page.records);
         Ok(page)
     }
@@ -218,7 +229,8 @@ impl Log {
             digests,
             ..
         } = self;
-        append::add_run(commands, run, keys, settings, digests, is_thorough);
+        let look = self.due_look(is_thorough);
+        append::add_run(commands, run, keys, settings, digests, &look);
     }
 
     /// Adds the call of a script, with what each of them takes first.
@@ -231,9 +243,14 @@ impl Log {
         let keys = &self.keys;
         let command = commands.cmd("EVALSHA").arg(digest).arg(3);
         command.arg(&keys.log).arg(&keys.about).arg(&keys.topics);
-        command
-            .arg(format!("{:016x}", Epoch::random().0))
-            .arg(u8::from(is_thorough))
+        command.arg(self.due_look(is_thorough))
+    }
+
+    fn due_look(&self, is_thorough: bool) -> Look {
+        Look {
+            is_thorough,
+            seen: self.seen.argument(),
+        }
     }
 
     /// Adds the call that reads a page.

@@ -31,6 +31,7 @@ mod link;
 mod observe;
 mod reply;
 mod scripts;
+mod seen;
 mod tail;
 
 pub use crate::broker::RedisBroker;

@@ -1,5 +1,7 @@
 //! The Lua scripts that the server runs: one appends, one reads, one looks at topics. Each begins with the same look at the log.
 
+use bellwether_topics::Epoch;
+
 /// Appends records, all or none.
 pub(crate) const APPEND: &str = concat!(
     include_str!("scripts/log.lua"),
@@ -17,6 +19,27 @@ pub(crate) const NEWEST: &str = concat!(
     include_str!("scripts/log.lua"),
     include_str!("scripts/newest.lua")
 );
+
+/// What every script takes first: how it is to look at the log.
+#[derive(Debug)]
+pub(crate) struct Look {
+    pub(crate) is_thorough: bool,
+    /// The newest record that this node knows of, as [`Seen`](crate::seen::Seen) writes it.
+    pub(crate) seen: String,
+}
+
+impl redis::ToRedisArgs for Look {
+    fn write_redis_args<W: ?Sized + redis::RedisWrite>(&self, out: &mut W) {
+        // The epoch that begins if the log turns out to be another one.
+        format!("{:016x}", Epoch::random().0).write_redis_args(out);
+        u8::from(self.is_thorough).write_redis_args(out);
+        self.seen.write_redis_args(out);
+    }
+
+    fn num_of_args(&self) -> usize {
+        3
+    }
+}
 
 /// The names under which the server knows the scripts: the digests of their text.
 #[derive(Clone, Debug)]

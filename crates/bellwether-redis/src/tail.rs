@@ -103,6 +103,7 @@ impl Follower {
             self.checked_at = Some(Instant::now());
         }
         self.place = self.place.after(&mut page)?;
+        self.log.seen.advance(page.epoch, page.head);
         self.log.server.damage.tell(&self.log, &page.records);
         let bytes = bytes_of(&page);
         if !page.records.is_empty() {

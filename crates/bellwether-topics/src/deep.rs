@@ -168,6 +168,10 @@ impl Asking<'_> {
             }
             // The records after the place are what is left.
             Err(GapReason::Trimmed) => Ok(self.told(GapReason::Trimmed, &page, place.offset)),
+            // Something was lost, but not what the reader has had: it is not delivered once more.
+            Err(reason) if has_record_of(&page, place) => {
+                Ok(self.told(reason, &page, place.offset))
+            }
             Err(reason) => self.gap(reason).await,
         }
     }
@@ -279,6 +283,14 @@ fn cursor_of(page: &Page, record: &Record) -> Cursor {
 fn is_newest(seen: &Seen, place: Place) -> bool {
     let (offset, tag) = seen.newest;
     seen.epoch == place.epoch && offset == place.offset && place.tag == Some(tag)
+}
+
+/// Whether the log has the record that the reader had last, under whatever epoch. Pure.
+fn has_record_of(page: &Page, place: Place) -> bool {
+    let anchor = page.records.first();
+    place.tag.is_some()
+        && anchor
+            .is_some_and(|anchor| anchor.offset == place.offset && Some(anchor.tag) == place.tag)
 }
 
 /// Decides by the page's anchor whether it continues the reader's history. Pure.

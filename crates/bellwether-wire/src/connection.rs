@@ -30,7 +30,7 @@ pub(crate) struct Connection {
 #[derive(Debug)]
 #[repr(u8)]
 pub(crate) enum Phase {
-    /// So many bytes of what may be a byte-order mark have been seen.
+    /// This many bytes of what may be a byte-order mark have been seen.
     Mark(usize),
     /// Nothing.
     Reading,

@@ -1,6 +1,6 @@
 //! Bytes to events: the algorithm of WHATWG HTML 9.2.5 and 9.2.6, fed with pieces of any size.
 //!
-//! A line that lies whole in the input is looked at once and read right there; only a line that a piece cuts is gathered
+//! A line that is whole in the input is scanned once and read in place; only a line that a piece cuts is gathered
 //! in a buffer. The decoder does no I/O and knows no time: reconnecting and waiting are the caller's.
 
 use std::time::Duration;
@@ -44,7 +44,7 @@ pub struct Decoder {
     comments: u64,
 }
 
-/// How far a look at the input has come.
+/// How far the input was read.
 enum Step<'i> {
     /// All of it is read, and no event is complete.
     NoEvent,
@@ -66,7 +66,7 @@ impl Decoder {
         Self::with_limits(Limits::default())
     }
 
-    /// A decoder with limits of the caller's.
+    /// A decoder with other [`Limits`] and no last event id.
     pub fn with_limits(limits: Limits) -> Self {
         Self {
             limits,
@@ -77,7 +77,15 @@ impl Decoder {
         }
     }
 
-    /// Starts with this last event id, for a client that remembers where an earlier run stopped.
+    /// Last event id with which the decoder starts, for a client that stores the position of an earlier run.
+    /// Default: the empty id.
+    ///
+    /// ```
+    /// use bellwether_wire::{Decoder, event_id};
+    ///
+    /// let decoder = Decoder::new().resume_after(event_id!("41"));
+    /// assert_eq!(decoder.last_event_id(), "41");
+    /// ```
     #[must_use]
     pub fn resume_after(mut self, id: EventId) -> Self {
         self.last_event_id = id;
@@ -103,8 +111,8 @@ impl Decoder {
         }
     }
 
-    /// Like [`decode`](Self::decode), but the event is only lent: for whoever looks at it at once, for instance to read
-    /// JSON, and needs no copy. Most events cost no allocation then.
+    /// Like [`decode`](Self::decode), but the event borrows from the input: for a caller that reads it at
+    /// once, for instance as JSON, and needs no copy. Most events then cost no allocation.
     ///
     /// ```
     /// use std::borrow::Cow;
@@ -145,22 +153,45 @@ impl Decoder {
         self.last_event_id.as_str()
     }
 
-    /// The delay before the next reconnect, if the stream has set one: at most 2⁵³ ms, more is taken for that.
+    /// Time before the next reconnect, if the stream has set one. A value above 2⁵³ ms counts as 2⁵³ ms.
     ///
-    /// A `retry:` line counts as soon as it ends; one with anything but ASCII digits, or with nothing, is ignored.
+    /// A `retry:` line counts as soon as it ends. A line that is empty or has anything but ASCII digits is
+    /// ignored.
     pub fn reconnection_time(&self) -> Option<Duration> {
         self.retry.map(Duration::from_millis)
     }
 
-    /// How many comment lines have come, over all connections: a keep-alive is a sign of life that makes no event.
+    /// Number of comment lines so far, over all connections. A keep-alive is a comment, which makes no event.
+    ///
+    /// ```
+    /// use bellwether_wire::Decoder;
+    ///
+    /// let mut decoder = Decoder::new();
+    /// assert!(decoder.decode(&mut &b":\n: still here\n"[..])?.is_none());
+    /// assert_eq!(decoder.comment_count(), 2);
+    /// # Ok::<(), bellwether_wire::DecodeError>(())
+    /// ```
     pub fn comment_count(&self) -> u64 {
         self.comments
     }
 
-    /// Forgets the connection, since the next bytes are those of a new one.
+    /// Resets the decoder for a new connection.
     ///
-    /// An unfinished event and an error are gone, and a byte-order mark is skipped again. The last event id and the
-    /// reconnection time stay: an event without an id on the new connection carries the old one, as in all browsers.
+    /// An unfinished event and an error are dropped, and a byte-order mark is skipped again. The last event
+    /// id and the reconnection time stay: an event without an id on the new connection has the old one, as in
+    /// all browsers.
+    ///
+    /// ```
+    /// use bellwether_wire::Decoder;
+    ///
+    /// let mut decoder = Decoder::new();
+    /// decoder.decode(&mut &b"id: 7\ndata: one\n\ndata: cut of"[..])?;
+    /// decoder.reconnect();
+    /// let message = decoder.decode(&mut &b"data: two\n\n"[..])?.expect("one event is complete");
+    /// assert_eq!(message.data, "two");
+    /// assert_eq!(decoder.last_event_id(), "7");
+    /// # Ok::<(), bellwether_wire::DecodeError>(())
+    /// ```
     pub fn reconnect(&mut self) {
         let mut line = std::mem::take(&mut self.connection.line);
         line.clear();

@@ -20,8 +20,8 @@ impl ServerSentEvent {
     ///
     /// # Errors
     ///
-    /// The value given to [`json`](Self::json) is no JSON, or the text given as a name or an id is none. No other event
-    /// can fail.
+    /// The value given to [`json`](Self::json) is no JSON, or the text given as a name or an id is invalid. No other
+    /// event can fail.
     pub fn encode(&self) -> Result<Bytes, EncodeError> {
         let mut out = Vec::new();
         self.encode_into(&mut out)?;
@@ -152,7 +152,7 @@ pub fn encode_json_into<T: serde::Serialize + ?Sized>(
     value: &T,
     out: &mut Vec<u8>,
 ) -> Result<(), EncodeError> {
-    let mut block = Block {
+    let mut block = BlockWriter {
         start: out.len(),
         out,
         is_done: false,
@@ -173,14 +173,14 @@ pub fn encode_json_into<T: serde::Serialize + ?Sized>(
 
 /// A block being written; takes its bytes back unless it gets done.
 #[cfg(feature = "json")]
-struct Block<'a> {
+struct BlockWriter<'a> {
     out: &'a mut Vec<u8>,
     start: usize,
     is_done: bool,
 }
 
 #[cfg(feature = "json")]
-impl Drop for Block<'_> {
+impl Drop for BlockWriter<'_> {
     fn drop(&mut self) {
         if !self.is_done {
             self.out.truncate(self.start);

@@ -2,9 +2,16 @@
 
 use std::fmt;
 
-/// Text that cannot be an event id or an event name; made by their constructors.
+/// Text that cannot be an event id or an event name, from their constructors.
 ///
-/// The caller's mistake, or that of whoever sent the caller the text.
+/// It is a mistake of the caller, or of the peer that sent the text to the caller.
+///
+/// ```
+/// use bellwether_wire::EventName;
+///
+/// let error = EventName::new("pri\nce").unwrap_err();
+/// assert_eq!((error.found(), error.position()), ('\n', 3));
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct FieldError {
     pub(crate) field: Field,
@@ -24,7 +31,7 @@ impl FieldError {
         char::from(self.found)
     }
 
-    /// Where the character stands, in bytes from the start of the text.
+    /// Position of the character, in bytes from the start of the text.
     pub fn position(&self) -> usize {
         self.at
     }
@@ -44,8 +51,19 @@ impl std::error::Error for FieldError {}
 
 /// An event that cannot be encoded.
 ///
-/// The value given to [`ServerSentEvent::json`](crate::ServerSentEvent::json) or
-/// [`encode_json_into`](crate::encode_json_into) is no JSON, or the text given as a name or an id is none.
+/// Either the value given to [`ServerSentEvent::json`](crate::ServerSentEvent::json) or
+/// [`encode_json_into`](crate::encode_json_into) is no JSON, or the text given as a name or an id is invalid.
+/// No other event can fail.
+///
+/// ```
+/// use bellwether_wire::ServerSentEvent;
+///
+/// let error = ServerSentEvent::json(f64::NAN).encode().unwrap_err();
+/// assert!(error.json().is_some() && error.field().is_none());
+///
+/// let error = ServerSentEvent::text("108").id("4\n2").encode().unwrap_err();
+/// assert_eq!(error.field().map(|field| field.found()), Some('\n'));
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct EncodeError {
     kind: EncodeErrorKind,
@@ -59,7 +77,7 @@ enum EncodeErrorKind {
 }
 
 impl EncodeError {
-    /// What is wrong with the JSON, if that is what failed.
+    /// The error of the JSON value, if that is what failed.
     #[cfg(feature = "json")]
     pub fn json(&self) -> Option<&crate::json::JsonError> {
         match &self.kind {
@@ -68,7 +86,7 @@ impl EncodeError {
         }
     }
 
-    /// What is wrong with the name or the id, if that is what failed.
+    /// The error of the name or the id, if that is what failed.
     pub fn field(&self) -> Option<&FieldError> {
         match &self.kind {
             #[cfg(feature = "json")]
@@ -108,7 +126,18 @@ impl fmt::Display for EncodeError {
 // The message is that of the error inside, so that is no separate source.
 impl std::error::Error for EncodeError {}
 
-/// A stream that is beyond the decoder's [`Limits`](crate::Limits): the peer's fault, or a limit that is too low.
+/// A stream that is beyond the decoder's [`Limits`](crate::Limits): the peer's fault, or a limit that is too
+/// low.
+///
+/// ```
+/// use bellwether_wire::{Decoder, Limits};
+///
+/// let limits = Limits::default().max_line_bytes(8);
+/// let mut decoder = Decoder::with_limits(limits);
+/// let error = decoder.decode(&mut &b"data: far too long\n\n"[..]).unwrap_err();
+/// assert!(error.is_line_too_long());
+/// assert_eq!(error.allowed_bytes(), 8);
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct DecodeError {
     pub(crate) limit: Limit,

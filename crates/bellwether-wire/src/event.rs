@@ -41,7 +41,7 @@ pub(crate) struct Rest {
     /// Milliseconds, at most `MAX_RETRY_MS`.
     pub(crate) retry: Option<u32>,
     pub(crate) comment: Option<Text>,
-    /// The first text that was given as a name or an id and is none.
+    /// The first invalid text that was given as a name or an id.
     pub(crate) mistake: Option<FieldError>,
 }
 
@@ -78,11 +78,11 @@ impl ServerSentEvent {
 
     /// An event with a value as JSON as its data.
     ///
-    /// The value is serialized here and now. If that fails, the event carries the error: [`error`](Self::error) tells
-    /// it and encoding returns it. [`try_json`](Self::try_json) is the same with the error in the caller's hands.
+    /// The value is serialized here and now. If that fails, the event holds the error, which [`error`](Self::error) and
+    /// encoding return. [`try_json`](Self::try_json) is the same with the error in the caller's hands.
     ///
     /// What fails: a float that is NaN or infinite, a map whose keys are no strings or numbers, a `Serialize` that
-    /// returns an error. `serde_json::json!` turns such a float into `null` by itself, before it gets here.
+    /// returns an error. `serde_json::json!` turns such a float into `null` before it gets here.
     ///
     /// ```
     /// use bellwether_wire::ServerSentEvent;
@@ -104,7 +104,7 @@ impl ServerSentEvent {
         }
     }
 
-    /// Like [`json`](Self::json), and tells at once when the value is no JSON.
+    /// Like [`json`](Self::json), but returns the error at once when the value is no JSON.
     ///
     /// # Errors
     ///
@@ -115,18 +115,19 @@ impl ServerSentEvent {
         Ok(Self::new().with_data(json::to_text(&value)?))
     }
 
-    /// Sets the data to this text, like [`text`](Self::text).
+    /// Data of the event, as text; see [`text`](Self::text). It replaces the data that was set before.
     #[must_use]
     pub fn with_data(mut self, data: impl Into<Text>) -> Self {
         self.data = Data::Text(data.into());
         self
     }
 
-    /// Sets the name under which the browser dispatches the event; without one it is `message`.
+    /// Name under which the browser dispatches the event. Default: none, which browsers dispatch as
+    /// `message`.
     ///
-    /// Takes an [`EventName`], or text, which is checked: text with a line break could inject an event. The event then
-    /// carries the error, which [`error`](Self::error) tells and encoding returns. `event_name!` checks a literal when the
-    /// program is compiled.
+    /// It takes an [`EventName`], or text, which is checked: text with a line break could inject an event.
+    /// The event then holds the error, which [`error`](Self::error) and encoding return. `event_name!` checks
+    /// a literal when the program is compiled.
     ///
     /// ```
     /// use bellwether_wire::{ServerSentEvent, event_name};
@@ -146,9 +147,18 @@ impl ServerSentEvent {
         self
     }
 
-    /// Sets the id, which the browser sends back as `Last-Event-ID` when it reconnects.
+    /// Id of the event, which the browser sends back as `Last-Event-ID` when it reconnects. Default: none,
+    /// which leaves the client's last id as it is.
     ///
-    /// Takes an [`EventId`], an integer, or text, which is checked as that of a [name](Self::event) is.
+    /// It takes an [`EventId`], an integer, or text, which is checked like that of a [name](Self::event).
+    ///
+    /// ```
+    /// use bellwether_wire::ServerSentEvent;
+    ///
+    /// let event = ServerSentEvent::text("108").id(42);
+    /// assert_eq!(event.encode()?, "data: 108\nid: 42\n\n");
+    /// # Ok::<(), bellwether_wire::EncodeError>(())
+    /// ```
     #[must_use]
     pub fn id(mut self, id: impl IntoEventId) -> Self {
         let id = id.into_event_id();
@@ -160,10 +170,20 @@ impl ServerSentEvent {
         self
     }
 
-    /// Sets the delay before the browser reconnects, in whole milliseconds, rounded down.
+    /// Time that the browser waits before it reconnects, in whole milliseconds, rounded down. Default: none,
+    /// which leaves the browser's own time.
     ///
-    /// The largest value is 2³¹ − 1 ms, nearly 25 days; more is sent as that. Zero means at once (Firefox waits 500 ms
-    /// at least). Browsers never spread their reconnects: give each client its own delay.
+    /// The largest value is 2³¹ − 1 ms, nearly 25 days; a larger one is sent as that. With zero the browser
+    /// reconnects at once (Firefox waits 500 ms at least). Browsers do not spread their reconnects: give each
+    /// client its own delay, or all clients of a failed server return in the same moment.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use bellwether_wire::ServerSentEvent;
+    ///
+    /// let event = ServerSentEvent::text("108").retry(Duration::from_micros(2_999));
+    /// assert_eq!(event.retry_delay(), Some(Duration::from_millis(2)));
+    /// ```
     #[must_use]
     pub fn retry(mut self, delay: Duration) -> Self {
         let millis = u32::try_from(delay.as_millis()).unwrap_or(u32::MAX);
@@ -171,7 +191,16 @@ impl ServerSentEvent {
         self
     }
 
-    /// Sets the comment, which no browser shows to scripts. It may have several lines and may be empty.
+    /// Comment, which browsers do not show to scripts. It may have several lines and may be empty. Default:
+    /// none.
+    ///
+    /// ```
+    /// use bellwether_wire::ServerSentEvent;
+    ///
+    /// let event = ServerSentEvent::new().comment("still here");
+    /// assert_eq!(event.encode()?, ": still here\n");
+    /// # Ok::<(), bellwether_wire::EncodeError>(())
+    /// ```
     #[must_use]
     pub fn comment(mut self, text: impl Into<Text>) -> Self {
         self.rest_mut().comment = Some(text.into());
@@ -204,7 +233,8 @@ impl ServerSentEvent {
         self.rest.as_ref()?.comment.as_ref().map(Text::as_str)
     }
 
-    /// Why the event cannot be encoded, if so: the value given to [`json`](Self::json) is no JSON, or a text no name or id.
+    /// Error with which the event will fail to encode, if any: the value given to [`json`](Self::json) is no
+    /// JSON, or the text given as a name or an id is invalid.
     pub fn error(&self) -> Option<EncodeError> {
         match &self.data {
             #[cfg(feature = "json")]

@@ -1,7 +1,7 @@
-//! [`EventId`] and [`EventName`]: checked once where they are made, written without a look afterwards.
+//! [`EventId`] and [`EventName`]: checked once where they are made, and written without a further check.
 //!
-//! A line break in either would let its author write whole fields and events of his own, and a client ignores an id
-//! with U+0000 (WHATWG HTML 9.2.6), so that the place to resume from would be lost without a word.
+//! A line break in either would let its author inject whole fields and events, and a client ignores an id
+//! with U+0000 (WHATWG HTML 9.2.6), so that the position to resume from would be lost silently.
 
 use std::fmt;
 use std::str::FromStr;
@@ -28,7 +28,7 @@ pub struct EventId(Text);
 
 /// The name of an event, which a browser passes to `addEventListener`: any text without CR and LF.
 ///
-/// An empty name is allowed and written; clients take it for `message`, as if no name were given (WHATWG HTML 9.2.6).
+/// An empty name is allowed and written; clients treat it as `message`, as if no name were given (WHATWG HTML 9.2.6).
 ///
 /// ```
 /// use bellwether_wire::{EventName, event_name};
@@ -269,7 +269,7 @@ id_of_integer!(u8 u16 u32 u64 usize i8 i16 i32 i64 isize);
 
 /// What [`ServerSentEvent::event`](crate::ServerSentEvent::event) takes: a checked name, or text to be checked.
 #[diagnostic::on_unimplemented(
-    message = "`{Self}` is no name of an event",
+    message = "`{Self}` is not an event name",
     note = "give an `EventName`, such as `event_name!(\"price\")`, or text, which is checked when the event is encoded"
 )]
 pub trait IntoEventName {
@@ -283,7 +283,7 @@ pub trait IntoEventName {
 
 /// What [`ServerSentEvent::id`](crate::ServerSentEvent::id) takes: a checked id, an integer, or text to be checked.
 #[diagnostic::on_unimplemented(
-    message = "`{Self}` is no id of an event",
+    message = "`{Self}` is not an event id",
     note = "give an `EventId`, such as `event_id!(\"a1\")`, an integer, or text, which is checked when the event is encoded"
 )]
 pub trait IntoEventId {

@@ -15,8 +15,15 @@ use crate::text::Text;
 
 /// A value that cannot be written as JSON, with the reason.
 ///
-/// The mistake of whoever made the value: a float that is NaN or infinite, a map whose keys are no strings or numbers,
-/// a `Serialize` that returns an error.
+/// It is a mistake in the value: a float that is NaN or infinite, a map whose keys are neither strings nor
+/// numbers, or a `Serialize` that returns an error.
+///
+/// ```
+/// use bellwether_wire::ServerSentEvent;
+///
+/// assert!(ServerSentEvent::try_json(1.5).is_ok());
+/// assert!(ServerSentEvent::try_json(f64::INFINITY).is_err());
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct JsonError {
     // Text, as serde_json's error is neither `Clone` nor comparable.
@@ -54,7 +61,7 @@ pub(crate) fn write<T: Serialize + ?Sized>(
     }
 }
 
-/// Compact JSON, which is what a `Formatter` writes by itself; looks for line breaks where alone there can be some.
+/// Compact JSON, which a `Formatter` writes by default; checks for line breaks where there can be some.
 struct Compact<'a>(&'a mut Written);
 
 impl serde_json::ser::Formatter for Compact<'_> {

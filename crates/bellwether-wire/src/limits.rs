@@ -1,11 +1,11 @@
 //! [`Limits`]: how much the decoder holds on behalf of a peer that it does not trust.
 
-/// How long a line and how large an event may become before the decoder gives up.
+/// Maximum length of a line and maximum size of an event, in bytes. A stream beyond them cannot be decoded.
 ///
-/// Both defaults are 4 MiB: far above any event meant for a browser, and little enough for one connection. A decoder
-/// holds at most one unfinished line and one unfinished event, in buffers with room ahead: with both limits at `n` bytes
-/// that is 4 × `n`. Only data that is full of invalid UTF-8 takes more, when it is handed out: a replaced
-/// byte becomes the three of U+FFFD.
+/// Both defaults are 4 MiB: far above any event meant for a browser, and little enough for one connection. A
+/// decoder holds at most one unfinished line and one unfinished event, in buffers with spare capacity: with
+/// both limits at `n` bytes that is 4 × `n`. Only data that is full of invalid UTF-8 takes more when it is
+/// returned, since U+FFFD replaces each invalid byte by three.
 ///
 /// ```
 /// use bellwether_wire::{Decoder, Limits};
@@ -24,18 +24,21 @@ impl Limits {
     /// The default of both limits, 4 MiB.
     pub const DEFAULT_BYTES: usize = 4 * 1024 * 1024;
 
-    /// Sets the longest line, in bytes as they come over the wire, field name included and line break not.
+    /// Maximum length of a line in bytes, as they come over the wire: with the field name, without the line
+    /// break. Default: 4 MiB.
     ///
-    /// It counts for lines that are ignored too, such as comments. A value below 6 lets no data through.
+    /// It also holds for lines that are ignored, such as comments. With a value below 6 no data can be
+    /// decoded. A large value lets a peer make the decoder hold that much for a line that never ends.
     #[must_use]
     pub fn max_line_bytes(mut self, bytes: usize) -> Self {
         self.max_line_bytes = bytes;
         self
     }
 
-    /// Sets the largest event: the bytes of its data as they come, with one per line break, of its name and of its id.
+    /// Maximum size of an event in bytes: its data with one byte for each line break, its name and its id.
+    /// Default: 4 MiB.
     ///
-    /// It is looked at when a line ends. Zero lets through events with empty data only.
+    /// The size is checked when a line ends. With zero, only events with empty data can be decoded.
     #[must_use]
     pub fn max_event_bytes(mut self, bytes: usize) -> Self {
         self.max_event_bytes = bytes;

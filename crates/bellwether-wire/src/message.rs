@@ -16,7 +16,8 @@ pub struct Message {
     pub last_event_id: EventId,
 }
 
-/// An event as a client sees it, borrowed from the input and the decoder: from [`Decoder::decode_ref`](crate::Decoder::decode_ref).
+/// An event as a client sees it, borrowed from the input and the decoder: from
+/// [`Decoder::decode_ref`](crate::Decoder::decode_ref).
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct MessageRef<'a> {

@@ -1,4 +1,4 @@
-//! [`line_end`]: where a line ends, and whether it is plain ASCII, found in one look at its bytes.
+//! [`line_end`]: where a line ends, and whether it is plain ASCII, found in one pass over its bytes.
 //!
 //! Sixteen bytes at a time, by instructions that every processor of the target has. Lines of events are short, often
 //! shorter than a call into a library that first asks which processor this is.
@@ -12,7 +12,8 @@ const TWO: usize = 2 * BLOCK;
 const FOUR: usize = 4 * BLOCK;
 const EIGHT: usize = 8 * BLOCK;
 
-/// The place of the first CR or LF, or the input's length if there is none, and whether all bytes before it are ASCII.
+/// The position of the first CR or LF, or the input's length if there is none, and whether all bytes before it are
+/// ASCII.
 // Inlined with everything below, as the call would cost as much as a short line.
 #[inline(always)]
 pub(crate) fn line_end(input: &[u8]) -> (usize, bool) {
@@ -104,7 +105,7 @@ impl Scan {
     }
 }
 
-/// Blocks that are looked at together.
+/// Blocks that are scanned together.
 #[derive(Clone, Copy)]
 struct Blocks<const N: usize>([u8x16; N]);
 
@@ -127,8 +128,8 @@ impl<const N: usize> Blocks<N> {
             .fold(u8x16::ZERO, |seen, block| seen | block)
     }
 
-    /// Rules out most blocks by one comparison: both breaks are among the smallest bytes, and of those only tabs are usual
-    /// in texts.
+    /// Rules out most blocks by one comparison: both breaks are among the smallest bytes, and of those only tabs are
+    /// usual in texts.
     #[inline(always)]
     fn may_have_break(self) -> bool {
         let least = self.0.into_iter().fold(u8x16::splat(u8::MAX), u8x16::min);

@@ -1,5 +1,5 @@
-//! [`Scanned`] and [`ScannedBuf`]: bytes of which it is known whether they are ASCII, since the search for the line's end
-//! has looked at each of them.
+//! [`Scanned`] and [`ScannedBuf`]: bytes of which it is known whether they are ASCII, since the search for the line's
+//! end has checked each of them.
 //!
 //! ASCII is UTF-8, so such bytes become text without a second look. This is the one module of the project with `unsafe`
 //! code. What it earns: decoding is 1.2 to 1.8 times as fast as with a check by vector instructions
@@ -15,7 +15,7 @@ use crate::text::{lossy, valid};
 
 #[cfg(test)]
 thread_local! {
-    /// How many bytes this thread has looked at.
+    /// How many bytes this thread has checked.
     pub(crate) static LOOKED_AT: std::cell::Cell<usize> = const { std::cell::Cell::new(0) };
 }
 
@@ -123,7 +123,8 @@ impl ScannedBuf {
         all.text()
     }
 
-    /// The bytes as text of its own, without a copy unless bytes have to be replaced; much room that is left is given back.
+    /// The bytes as text of its own, without a copy unless bytes have to be replaced; much room that is left is given
+    /// back.
     pub(crate) fn take_text(&mut self) -> String {
         let mut bytes = std::mem::take(&mut self.bytes);
         let is_checked = std::mem::take(&mut self.has_more_than_ascii);

@@ -30,15 +30,15 @@ pub(crate) type Hook =
     Box<dyn FnOnce() -> Pin<Box<dyn Future<Output = Result<(), BoxError>> + Send>> + Send>;
 
 /// Wraps the whole router in a layer of the user's.
-type Wrap = Box<dyn FnOnce(Router) -> Router + Send>;
+type LayerFn = Box<dyn FnOnce(Router) -> Router + Send>;
 
 /// A web application that streams events: routes, static files, settings, and the way to run it.
 ///
-/// `S` is the type of the shared state that handlers take as `State<S>`, as in axum; it is given
-/// by [`state`](Self::state) and inferred otherwise.
+/// `S` is the type of the shared state that handlers take as `State<S>`, as in axum. It is given by
+/// [`state`](Self::state) and inferred otherwise.
 ///
-/// The program of fifteen lines is safe: it is bound to loopback, its streams notice clients that
-/// leave, send keep-alives, and end in good order on SIGTERM or Ctrl-C.
+/// The defaults are safe: the application listens on loopback only. Its streams notice clients that
+/// disconnect, send keep-alives, and end in good order on SIGTERM or Ctrl-C.
 ///
 /// ```no_run
 /// use std::time::Duration;
@@ -63,12 +63,12 @@ type Wrap = Box<dyn FnOnce(Router) -> Router + Send>;
 #[must_use = "an application does nothing until it is run"]
 pub struct Application<S = ()> {
     router: Router<S>,
-    pub(crate) parts: Parts,
+    pub(crate) parts: ApplicationParts,
 }
 
 /// What does not depend on the type of the state.
-pub(crate) struct Parts {
-    wraps: Vec<Wrap>,
+pub(crate) struct ApplicationParts {
+    wraps: Vec<LayerFn>,
     pub(crate) routes: Vec<RouteLine>,
     pub(crate) files: Option<PathBuf>,
     readiness: Readiness,
@@ -82,14 +82,14 @@ pub(crate) struct Parts {
     pub(crate) shows_warnings: bool,
     pub(crate) on_start: Vec<Hook>,
     pub(crate) on_stop: Vec<Hook>,
-    pub(crate) place: Option<Place>,
+    pub(crate) configured_address: Option<ConfiguredAddress>,
     #[cfg(feature = "tls")]
     pub(crate) tls: Option<crate::listen::Tls>,
 }
 
 /// Where an application listens, if its code says so.
 #[derive(Debug, Clone)]
-pub(crate) enum Place {
+pub(crate) enum ConfiguredAddress {
     Address(String),
     #[cfg(unix)]
     Unix(PathBuf),
@@ -103,7 +103,7 @@ where
     pub fn new() -> Self {
         Self {
             router: Router::new(),
-            parts: Parts {
+            parts: ApplicationParts {
                 wraps: Vec::new(),
                 routes: Vec::new(),
                 files: None,
@@ -117,7 +117,7 @@ where
                 shows_warnings: true,
                 on_start: Vec::new(),
                 on_stop: Vec::new(),
-                place: None,
+                configured_address: None,
                 #[cfg(feature = "tls")]
                 tls: None,
             },
@@ -126,9 +126,22 @@ where
 
     /// Adds a route: a function under `#[get("/path")]`, or a pair `("/path", get(function))`.
     ///
+    /// ```
+    /// use bellwether::{Application, get};
+    ///
+    /// #[get("/hello")]
+    /// async fn hello() -> &'static str {
+    ///     "hello"
+    /// }
+    ///
+    /// let application = Application::new().route(hello).route(("/bye", get(|| "bye")));
+    /// # application.into_router()?;
+    /// # Ok::<(), bellwether::Error>(())
+    /// ```
+    ///
     /// # Panics
     ///
-    /// At start-up, as axum does, if the path is no path or the route overlaps another one.
+    /// At start-up, as axum does, if the path is invalid or the route overlaps another one.
     #[track_caller]
     pub fn route(mut self, route: impl IntoRoute<S>) -> Self {
         let route = route.into_route();
@@ -142,8 +155,17 @@ where
         self
     }
 
-    /// Takes in all routes of an axum router. They are served like the application's own; a
-    /// handler of theirs may return a [`ServerEventsResponse`](crate::ServerEventsResponse).
+    /// Adds all routes of an axum router.
+    ///
+    /// They are served like the application's own. A handler of theirs may return a
+    /// [`ServerEventsResponse`](crate::ServerEventsResponse).
+    ///
+    /// ```
+    /// use bellwether::Application;
+    ///
+    /// let api = axum::Router::new().route("/version", axum::routing::get(|| async { "1" }));
+    /// let application: Application = Application::new().merge(api);
+    /// ```
     ///
     /// # Panics
     ///
@@ -154,8 +176,8 @@ where
         self
     }
 
-    /// Puts a tower layer around everything: all routes and files, whenever they were added. The
-    /// layer added last is the outermost.
+    /// Wraps all routes and files in a tower layer, also those that are added later. The layer added last is
+    /// the outermost.
     ///
     /// A layer that wraps response bodies, such as compression, sees event streams too.
     pub fn layer<L>(mut self, layer: L) -> Self
@@ -172,7 +194,21 @@ where
         self
     }
 
-    /// Gives the shared state that handlers take as `State<S>`.
+    /// Shared state that handlers take as `State<S>`. Call it after the routes that need the state.
+    ///
+    /// ```
+    /// use axum::extract::State;
+    /// use bellwether::{Application, get};
+    ///
+    /// #[get("/name", state = String)]
+    /// async fn name(State(name): State<String>) -> String {
+    ///     name
+    /// }
+    ///
+    /// let application = Application::new().route(name).state("bellwether".to_owned());
+    /// # application.into_router()?;
+    /// # Ok::<(), bellwether::Error>(())
+    /// ```
     pub fn state(self, state: S) -> Application {
         Application {
             router: self.router.with_state(state),
@@ -180,71 +216,78 @@ where
         }
     }
 
-    /// Serves the files below `directory` where no route matches. Default: none.
+    /// Directory whose files are served where no route matches. Default: none.
     ///
-    /// `index.html` answers for directories; there are ETags and ranges, but no listing, no
-    /// dotfiles, no way out of the directory by `..` or symlinks. A directory that is missing is an
-    /// error when the application starts.
+    /// `index.html` answers for a directory. Responses have ETags and support ranges. There is no listing, no
+    /// dotfile, and no way out of the directory by `..` or symlinks. A missing directory is an error when the
+    /// application starts.
     pub fn serve_files(mut self, directory: impl Into<PathBuf>) -> Self {
         self.parts.files = Some(directory.into());
         self
     }
 
-    /// Shows the chain of causes, panic messages and the route on error pages and in error events.
-    /// Default: off; then clients learn the status and nothing of the inside.
+    /// Whether error pages and error events show the chain of causes, panic messages and the route. Default:
+    /// off; clients then see the status alone.
     ///
-    /// For development. A warning is logged when it is on and the address is not loopback.
+    /// This is for development: details may hold secrets. A warning is logged if it is on and the address is
+    /// not loopback.
     pub fn show_error_details(mut self, show: bool) -> Self {
         self.parts.defaults.show_error_details = show;
         self
     }
 
-    /// Sets what holds for every stream unless its response says otherwise.
+    /// Settings that hold for every stream whose response does not override them. Default:
+    /// [`StreamDefaults::new`].
     pub fn streams(mut self, mut defaults: StreamDefaults) -> Self {
         defaults.show_error_details = self.parts.defaults.show_error_details;
         self.parts.defaults = defaults;
         self
     }
 
-    /// Sets the sizes and counts that the server allows.
+    /// Sizes and counts that the server allows. Default: [`Limits::default`].
+    ///
+    /// Limits that contradict one another are an error when the application starts.
     pub fn limits(mut self, limits: Limits) -> Self {
         self.parts.limits = limits;
         self
     }
 
-    /// Sets how long the server waits for its clients.
+    /// Times that the server waits for its clients. Default: [`Timeouts::default`].
     pub fn timeouts(mut self, timeouts: Timeouts) -> Self {
         self.parts.timeouts = timeouts;
         self
     }
 
-    /// Sets how the server ends.
+    /// Times of a stop. Default: [`Drain::default`].
     pub fn drain(mut self, drain: Drain) -> Self {
         self.parts.drain = drain;
         self
     }
 
-    /// Answers readiness on `path`: `200 ready`, and `503 stopping` once a stop is on its way.
-    /// Default: no such route. Give load balancers the time to see it by
-    /// [`Drain::notice`](crate::Drain::notice). [`ready_while`](Self::ready_while) adds conditions.
+    /// Path of the readiness route. It answers `200 ready`, and `503 stopping` once a stop has begun.
+    /// Default: no such route.
+    ///
+    /// [`Drain::notice`](crate::Drain::notice) gives load balancers the time to see the change, and
+    /// [`ready_while`](Self::ready_while) adds conditions.
     pub fn health(mut self, path: impl Into<String>) -> Self {
         self.parts.readiness.path = Some(path.into());
         self
     }
 
-    /// Answers liveness on `path`: `200 alive`, always. Default: no such route.
+    /// Path of the liveness route. It always answers `200 alive`. Default: no such route.
     ///
-    /// A full server answers this route and [`health`](Self::health) too, so that a probe on a new connection does not
-    /// have a server ended that serves its clients well.
+    /// A full server answers this route and [`health`](Self::health) too. A probe on a new connection
+    /// therefore does not cause the restart of a server that serves its clients well.
     pub fn liveness(mut self, path: impl Into<String>) -> Self {
         self.parts.liveness = Some(path.into());
         self
     }
 
-    /// Adds a condition to [`health`](Self::health): while it does not hold, the answer is `503` and `otherwise`.
+    /// Condition of [`health`](Self::health). While it is false, the readiness route answers `503` and the
+    /// text `otherwise`.
     ///
-    /// It is asked at each request for readiness, so it has to be quick: look at a flag that others keep up to date.
-    /// Nothing else changes meanwhile: open streams stay, and new ones are taken.
+    /// The condition runs at each request for readiness, so it has to be quick: read a flag that other code
+    /// keeps up to date. Nothing else changes meanwhile. Open streams stay, and new ones are accepted.
     ///
     /// ```
     /// use bellwether::{Application, Topics};
@@ -271,38 +314,50 @@ where
 
     /// Writes nothing to standard error in a program without a `tracing` subscriber.
     ///
-    /// By default, [`run`](Self::run) and [`serve`](Self::serve) then write Bellwether's warnings and errors there, each
-    /// line once: a stream that has failed, a generator that holds its thread. Set a subscriber of your own, before `run`,
-    /// to see more; the guide has a page on logging.
+    /// By default, [`run`](Self::run) and [`serve`](Self::serve) then write Bellwether's warnings and errors
+    /// there, each line once: a stream that has failed, a generator that blocks its thread. To see more, set
+    /// a subscriber before `run`; the guide has a page on logging.
     pub fn no_warnings_on_stderr(mut self) -> Self {
         self.parts.shows_warnings = false;
         self
     }
 
-    /// Listens on this address, such as `127.0.0.1:8000`; it wins over `HOST` and `PORT`.
+    /// Address on which the application listens, such as `127.0.0.1:8000`. It has precedence over `HOST` and
+    /// `PORT`. Default: `127.0.0.1:8000`.
     ///
-    /// An address that is not loopback is reachable by others: that is never the default.
+    /// Other machines can reach an address that is not loopback.
     pub fn bind(mut self, address: impl Into<String>) -> Self {
-        self.parts.place = Some(Place::Address(address.into()));
+        self.parts.configured_address = Some(ConfiguredAddress::Address(address.into()));
         self
     }
 
-    /// Listens on a Unix socket at `path`. A socket file that nobody answers on is replaced.
+    /// Path of the Unix socket on which the application listens. Default: none.
+    ///
+    /// The file of a socket on which no server answers is replaced. The file of a running server is an error
+    /// when the application starts.
     #[cfg(unix)]
     pub fn bind_unix(mut self, path: impl Into<PathBuf>) -> Self {
-        self.parts.place = Some(Place::Unix(path.into()));
+        self.parts.configured_address = Some(ConfiguredAddress::Unix(path.into()));
         self
     }
 
-    /// Serves HTTPS, with HTTP/2 by ALPN, with this certificate chain and key.
+    /// Certificate chain and key for HTTPS, with HTTP/2 by ALPN. Default: none, which serves plain HTTP.
     #[cfg(feature = "tls")]
     pub fn tls(mut self, tls: crate::listen::Tls) -> Self {
         self.parts.tls = Some(tls);
         self
     }
 
-    /// Runs `hook` before the first connection is accepted. An error stops the start. Several
-    /// hooks run one after the other.
+    /// Function that runs before the first connection is accepted. An error stops the start.
+    ///
+    /// Several hooks run one after the other, in the order in which they were added.
+    ///
+    /// ```
+    /// use bellwether::Application;
+    ///
+    /// let application: Application = Application::new()
+    ///     .on_start(|| async { std::fs::metadata("Cargo.toml").map(drop) });
+    /// ```
     pub fn on_start<F, Fut, E>(mut self, hook: F) -> Self
     where
         F: FnOnce() -> Fut + Send + 'static,
@@ -313,8 +368,10 @@ where
         self
     }
 
-    /// Runs `hook` when the last stream has ended. Each hook has 5 s; an error or a hook that
-    /// takes longer is reported by the run's result once all have run.
+    /// Function that runs when the last stream has ended.
+    ///
+    /// Each hook has 5 s. If a hook fails or takes longer, the others run all the same, and then
+    /// [`run`](Self::run) returns the error.
     pub fn on_stop<F, Fut, E>(mut self, hook: F) -> Self
     where
         F: FnOnce() -> Fut + Send + 'static,
@@ -335,7 +392,7 @@ where
     note = "give it with `.state(value)` after the routes and before this call"
 )]
 pub trait StateGiven: Sized {
-    // Hidden: nobody else can name what it gives to anything.
+    // Hidden: other crates have no use for its result.
     #[doc(hidden)]
     fn ready(self) -> Application;
 }
@@ -347,11 +404,11 @@ impl StateGiven for Application {
 }
 
 impl<S> Application<S> {
-    /// The application as an axum router, for `axum::serve` or to nest in another one.
+    /// Converts the application into an axum router, for `axum::serve` or to nest in another one.
     ///
-    /// Settings of the server (limits, timeouts, drain, hooks, addresses) are then somebody
-    /// else's. For streams that end on stop give
-    /// [`shutdown_signal`](crate::shutdown_signal) to `with_graceful_shutdown`.
+    /// The settings of the server (limits, timeouts, drain, hooks, addresses) are then ignored. Give
+    /// [`shutdown_signal`](crate::shutdown_signal) to `with_graceful_shutdown`, so that streams end when the
+    /// server stops.
     ///
     /// # Errors
     ///
@@ -366,7 +423,7 @@ impl<S> Application<S> {
 
 impl Application {
     /// The router with everything around it, and what the server needs.
-    pub(crate) fn split(self) -> Result<(Router, Parts)> {
+    pub(crate) fn split(self) -> Result<(Router, ApplicationParts)> {
         let Self {
             mut router,
             mut parts,
@@ -393,9 +450,9 @@ impl Application {
             error_page::error_pages(parts.defaults.show_error_details),
         );
         let router = if parts.wraps.is_empty() {
-            router.layer((around, events::Completion))
+            router.layer((around, events::PendingEventsLayer))
         } else {
-            router = router.layer(events::Completion);
+            router = router.layer(events::PendingEventsLayer);
             for wrap in parts.wraps.drain(..) {
                 router = wrap(router);
             }

@@ -11,24 +11,28 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 
 /// An application could not start or could not go on.
 ///
-/// Opaque: ask it what it is. `Debug` prints the message for people with its causes, because that
-/// is what `fn main() -> bellwether::Result<()>` shows.
+/// The error is opaque; its methods say what it is. `Debug` prints the message and its causes for people,
+/// because `fn main() -> bellwether::Result<()>` shows that.
 ///
 /// ```
-/// # fn check(error: &bellwether::Error) {
-/// if error.is_address_in_use() {
-///     eprintln!("another program listens there");
-/// }
+/// use bellwether::Application;
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() {
+/// let listener = bellwether::Listener::tcp("127.0.0.1:0").await.unwrap();
+/// let error = Application::new().serve_files("no/such/directory").start(listener).await.unwrap_err();
+/// assert!(error.is_configuration());
+/// assert!(!error.is_address_in_use());
 /// # }
 /// ```
 pub struct Error {
-    kind: Kind,
+    kind: ErrorKind,
     message: String,
     source: Option<BoxError>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Kind {
+enum ErrorKind {
     Configuration,
     AddressInUse,
     Io,
@@ -39,7 +43,7 @@ impl Error {
     /// The caller's settings cannot be used.
     pub(crate) fn configuration(message: impl Into<String>, source: Option<BoxError>) -> Self {
         Self {
-            kind: Kind::Configuration,
+            kind: ErrorKind::Configuration,
             message: message.into(),
             source,
         }
@@ -48,8 +52,8 @@ impl Error {
     /// The environment refused something.
     pub(crate) fn io(message: impl Into<String>, source: io::Error) -> Self {
         let kind = match source.kind() {
-            io::ErrorKind::AddrInUse => Kind::AddressInUse,
-            _ => Kind::Io,
+            io::ErrorKind::AddrInUse => ErrorKind::AddressInUse,
+            _ => ErrorKind::Io,
         };
         Self {
             kind,
@@ -61,35 +65,36 @@ impl Error {
     /// A start or stop hook of the application has failed.
     pub(crate) fn hook(message: impl Into<String>, source: Option<BoxError>) -> Self {
         Self {
-            kind: Kind::Hook,
+            kind: ErrorKind::Hook,
             message: message.into(),
             source,
         }
     }
 
-    /// Whether a setting cannot be used: a missing directory, an unreadable certificate, a port
-    /// that is no number. The caller's mistake.
+    /// Whether a setting cannot be used: a missing directory, an unreadable certificate, an invalid port. It
+    /// is the caller's mistake, and the same program fails again.
     #[must_use]
     pub fn is_configuration(&self) -> bool {
-        self.kind == Kind::Configuration
+        self.kind == ErrorKind::Configuration
     }
 
-    /// Whether another program listens on the address.
+    /// Whether another program listens on the address. Stop that program, or choose another port.
     #[must_use]
     pub fn is_address_in_use(&self) -> bool {
-        self.kind == Kind::AddressInUse
+        self.kind == ErrorKind::AddressInUse
     }
 
     /// Whether the operating system refused something else.
     #[must_use]
     pub fn is_io(&self) -> bool {
-        self.kind == Kind::Io
+        self.kind == ErrorKind::Io
     }
 
-    /// Whether one of the application's own hooks failed.
+    /// Whether one of the application's own hooks failed. [`source`](std::error::Error::source) is the error that the
+    /// hook returned; it is empty for a hook that took too long.
     #[must_use]
     pub fn is_hook(&self) -> bool {
-        self.kind == Kind::Hook
+        self.kind == ErrorKind::Hook
     }
 }
 
@@ -104,7 +109,7 @@ impl From<io::Error> for Error {
     }
 }
 
-/// For `?` in `main`: a topic's name that is none, or a broker that cannot be reached.
+/// For `?` in `main`: an invalid topic name, or a broker that cannot be reached.
 impl From<bellwether_topics::Error> for Error {
     fn from(error: bellwether_topics::Error) -> Self {
         let message = error.to_string();

@@ -1,6 +1,6 @@
 //! The door of the fuzz targets to what is pure within the crate. It is open only where `cargo fuzz` builds.
 
-use crate::stream::machine::play::{self, Input};
+use crate::stream::machine::simulation::{self, SimulationInput};
 
 /// How a stream is set: its times are milliseconds, `phase` and `share` parts of 256.
 #[derive(Debug, Clone, Copy)]
@@ -26,7 +26,7 @@ pub struct Settings {
 /// # Panics
 ///
 /// When a rule of streams is broken.
-pub fn play_stream(settings: Settings, inputs: impl IntoIterator<Item = (u8, u16)>) {
+pub fn simulate_stream(settings: Settings, inputs: impl IntoIterator<Item = (u8, u16)>) {
     let Settings {
         keep_alive,
         phase,
@@ -36,7 +36,7 @@ pub fn play_stream(settings: Settings, inputs: impl IntoIterator<Item = (u8, u16
         finishes,
         lets_finish,
     } = settings;
-    let settings = play::Settings {
+    let settings = simulation::SimulationSettings {
         keep_alive,
         phase,
         share,
@@ -45,9 +45,9 @@ pub fn play_stream(settings: Settings, inputs: impl IntoIterator<Item = (u8, u16
         finishes,
         lets_finish,
     };
-    let inputs: Vec<Input> = inputs
+    let inputs: Vec<SimulationInput> = inputs
         .into_iter()
-        .map(|(kind, millis)| Input::new(kind, millis))
+        .map(|(kind, millis)| SimulationInput::new(kind, millis))
         .collect();
-    play::play(settings, &inputs);
+    simulation::simulate(settings, &inputs);
 }

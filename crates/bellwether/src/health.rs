@@ -26,7 +26,7 @@ pub(crate) struct Condition {
 }
 
 impl Readiness {
-    /// `ready`, or why not: a stop wins over the conditions, of which the first that does not hold is told.
+    /// `ready`, or the reason why not. A stop has precedence over the conditions; of those, the first that is false is named.
     fn verdict(&self, is_stopping: bool) -> Result<&str, &str> {
         if is_stopping {
             return Err("stopping");

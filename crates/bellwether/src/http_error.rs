@@ -79,8 +79,8 @@ impl HttpError {
         }
     }
 
-    /// The error in this box: the `HttpError` that was put into it, or a 500 with the box as its
-    /// source. An `HttpError` deeper in the chain lends its status and message.
+    /// Converts a boxed error: to the `HttpError` that it holds, or else to a 500 with the box as its
+    /// source. An `HttpError` deeper in the chain gives its status and message.
     ///
     /// ```
     /// use bellwether::{BoxError, HttpError};
@@ -91,8 +91,8 @@ impl HttpError {
     /// assert_eq!(HttpError::from_boxed("broken".into()).status(), 500);
     /// ```
     pub fn from_boxed(error: BoxError) -> Self {
-        let error = match error.downcast::<Carried>() {
-            Ok(carried) => return carried.0,
+        let error = match error.downcast::<BoxedHttpError>() {
+            Ok(boxed) => return boxed.0,
             Err(error) => error,
         };
         let (status, message) = match Self::find(error.as_ref()) {
@@ -111,7 +111,7 @@ impl HttpError {
         }
     }
 
-    /// Adds what caused this error. Sources are internals whatever the status is.
+    /// Cause of this error. Clients never see it, whatever the status is.
     #[must_use]
     pub fn with_source(mut self, source: impl Into<BoxError>) -> Self {
         self.source = Some(source.into());
@@ -129,8 +129,8 @@ impl HttpError {
     /// ```
     pub fn find<'a>(error: &'a (dyn StdError + 'static)) -> Option<&'a Self> {
         std::iter::successors(Some(error), |&error| error.source())
-            .find_map(|error| error.downcast_ref::<Carried>())
-            .map(|carried| &carried.0)
+            .find_map(|error| error.downcast_ref::<BoxedHttpError>())
+            .map(|boxed| &boxed.0)
     }
 
     /// The status; 400 to 599, or what lies beyond 599 if it was given so.
@@ -138,7 +138,7 @@ impl HttpError {
         self.status
     }
 
-    /// What a client may read: the message of a status below 500, else the status's reason phrase.
+    /// The text that a client may read: the message of a status below 500, otherwise the reason phrase of the status.
     pub fn public_message(&self) -> &str {
         if self.status.is_client_error() && !self.message.is_empty() {
             &self.message
@@ -161,7 +161,7 @@ impl HttpError {
     }
 }
 
-/// The status of an error that is none of ours to name: that of a subscription that could not be opened or an event that
+/// The status of an error of another crate: that of a subscription that could not be opened or an event that
 /// could not be published is in its questions; any other is a 500.
 fn status_of(error: &(dyn StdError + 'static)) -> StatusCode {
     match error.downcast_ref::<bellwether_topics::Error>() {
@@ -181,34 +181,34 @@ pub(crate) fn reason(status: StatusCode) -> &'static str {
 
 /// A boxed error whose text is already the message keeps only what lies below it.
 ///
-/// The source of a box is borrowed, so the box itself has to stay; [`Below`] skips its text.
+/// The source of a box is borrowed, so the box itself has to stay; [`SourceOf`] skips its text.
 fn hide_repeat(error: BoxError) -> Option<BoxError> {
     error.source()?;
-    Some(Box::new(Below(error)))
+    Some(Box::new(SourceOf(error)))
 }
 
 /// Stands for the source of the error it holds.
-struct Below(BoxError);
+struct SourceOf(BoxError);
 
-impl Below {
+impl SourceOf {
     fn shown(&self) -> &(dyn StdError + 'static) {
         self.0.source().unwrap_or(self.0.as_ref())
     }
 }
 
-impl fmt::Display for Below {
+impl fmt::Display for SourceOf {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         fmt::Display::fmt(self.shown(), f)
     }
 }
 
-impl fmt::Debug for Below {
+impl fmt::Debug for SourceOf {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         fmt::Debug::fmt(&self.0, f)
     }
 }
 
-impl StdError for Below {
+impl StdError for SourceOf {
     fn source(&self) -> Option<&(dyn StdError + 'static)> {
         self.shown().source()
     }
@@ -241,22 +241,22 @@ where
 
 impl From<HttpError> for BoxError {
     fn from(error: HttpError) -> Self {
-        Box::new(Carried(error))
+        Box::new(BoxedHttpError(error))
     }
 }
 
 /// An `HttpError` as a standard error, which it cannot be itself: the blanket `From` above would
 /// then collide with the one that turns every type into itself.
 #[derive(Debug)]
-struct Carried(HttpError);
+struct BoxedHttpError(HttpError);
 
-impl fmt::Display for Carried {
+impl fmt::Display for BoxedHttpError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         fmt::Display::fmt(&self.0, f)
     }
 }
 
-impl StdError for Carried {
+impl StdError for BoxedHttpError {
     fn source(&self) -> Option<&(dyn StdError + 'static)> {
         self.0
             .source
@@ -265,9 +265,9 @@ impl StdError for Carried {
     }
 }
 
-/// What a response carries so that the error page can be made from it.
+/// The error of a response, kept in its extensions for the error page.
 #[derive(Clone, Debug)]
-pub(crate) struct Failure(pub(crate) Arc<HttpError>);
+pub(crate) struct HttpErrorExtension(pub(crate) Arc<HttpError>);
 
 impl IntoResponse for HttpError {
     fn into_response(self) -> Response {
@@ -282,7 +282,9 @@ impl IntoResponse for HttpError {
             HeaderValue::from_static("nosniff"),
         );
         headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
-        response.extensions_mut().insert(Failure(Arc::new(self)));
+        response
+            .extensions_mut()
+            .insert(HttpErrorExtension(Arc::new(self)));
         response
     }
 }

@@ -13,20 +13,20 @@ use http::{Extensions, HeaderMap, Method, Uri, Version};
 use pin_project_lite::pin_project;
 use tokio_util::sync::WaitForCancellationFutureOwned;
 
-use crate::lifecycle::{Asker, Presence, PresenceLink};
+use crate::lifecycle::{DisconnectSignal, DisconnectWatcher, WeakDisconnectSignal};
 
-/// The longest `Last-Event-ID` that is looked at, in bytes. A longer one is treated as unknown
-/// text by whoever resumes; it is cut off nowhere and costs nothing.
+/// The longest `Last-Event-ID` that is read, in bytes. A longer one is treated as unknown
+/// text when the stream resumes; it costs nothing.
 const MAX_LAST_EVENT_ID_BYTES: usize = 256;
 
-/// A request, and the right to ask whether its client is still there.
+/// A request that knows whether its client is still connected.
 ///
 /// As an extractor it comes last, since it takes the body. A generator that holds it is not
 /// dropped at once when the client leaves: for a bounded moment (5 s by default) it runs on, its
 /// items thrown away, and [`is_disconnected`](Self::is_disconnected) is true, so that its
 /// clean-up code runs.
 ///
-/// The client's leaving is known to handlers made by [`bellwether::get`](fn@crate::get) and its
+/// The disconnect is known to handlers made by [`bellwether::get`](fn@crate::get) and its
 /// siblings and to every handler of an [`Application`](crate::Application).
 ///
 /// ```
@@ -49,24 +49,24 @@ pub struct Request {
     parts: Parts,
     /// A mutex only to make the whole shareable between threads; it is never locked.
     body: Mutex<Body>,
-    asker: Asker,
+    watcher: DisconnectWatcher,
 }
 
 impl Request {
-    /// Whether the client has left.
+    /// Whether the client has disconnected.
     ///
-    /// Cheap; reads nothing of the body.
+    /// The call is cheap and does not read the body.
     #[must_use]
     pub fn is_disconnected(&self) -> bool {
-        self.asker.is_left()
+        self.watcher.is_disconnected()
     }
 
-    /// Resolves when the client has left: the awaitable form of
-    /// [`is_disconnected`](Self::is_disconnected). It does not hold the request.
+    /// Resolves when the client has disconnected: the awaitable form of
+    /// [`is_disconnected`](Self::is_disconnected). The future does not hold the request.
     pub fn disconnected(&self) -> Disconnected {
         Disconnected {
-            left: self.asker.left(),
-            link: self.asker.link(),
+            left: self.watcher.disconnected(),
+            link: self.watcher.link(),
         }
     }
 
@@ -106,11 +106,22 @@ impl Request {
         &self.parts.extensions
     }
 
-    /// Runs another of axum's extractors on the head of this request.
+    /// Runs one of axum's extractors on the head of this request.
+    ///
+    /// ```
+    /// use axum::http::HeaderMap;
+    /// use bellwether::{Request, get};
+    ///
+    /// #[get("/agent")]
+    /// async fn agent(mut request: Request) -> String {
+    ///     let headers = request.extract::<HeaderMap>().await.unwrap_or_default();
+    ///     format!("{:?}", headers.get("user-agent"))
+    /// }
+    /// ```
     ///
     /// # Errors
     ///
-    /// The extractor's rejection.
+    /// The rejection of the extractor.
     pub async fn extract<T>(&mut self) -> Result<T, T::Rejection>
     where
         T: FromRequestParts<()>,
@@ -118,17 +129,17 @@ impl Request {
         T::from_request_parts(&mut self.parts, &()).await
     }
 
-    /// Takes the whole body out, up to `limit` bytes; a second call gives an empty one.
+    /// Reads the whole body, up to `limit` bytes. A second call returns an empty body.
     ///
     /// # Errors
     ///
-    /// The body is longer, or the client stopped sending it.
+    /// The body is longer than `limit`, or the client stopped sending it.
     pub async fn body(&mut self, limit: usize) -> Result<Bytes, axum::Error> {
         let body = std::mem::take(&mut self.body);
         axum::body::to_bytes(into_body(body), limit).await
     }
 
-    /// The request as axum has it. The right to ask about the client is given up.
+    /// Converts the request into axum's. It then no longer knows whether the client is connected.
     #[must_use]
     pub fn into_axum(self) -> axum::extract::Request {
         http::Request::from_parts(self.parts, into_body(self.body))
@@ -144,16 +155,16 @@ impl<S: Sync> FromRequest<S> for Request {
 
     async fn from_request(request: axum::extract::Request, _: &S) -> Result<Self, Infallible> {
         let (parts, body) = request.into_parts();
-        let presence = parts
+        let signal = parts
             .extensions
-            .get::<PresenceLink>()
-            .and_then(PresenceLink::upgrade);
-        // Without a link nobody will ever say that the client has left.
-        let presence = presence.unwrap_or_else(Arc::<Presence>::default);
+            .get::<WeakDisconnectSignal>()
+            .and_then(WeakDisconnectSignal::upgrade);
+        // Without a link the signal never fires.
+        let signal = signal.unwrap_or_else(Arc::<DisconnectSignal>::default);
         Ok(Self {
             parts,
             body: body.into(),
-            asker: Asker::new(presence),
+            watcher: DisconnectWatcher::new(signal),
         })
     }
 }
@@ -165,8 +176,8 @@ pin_project! {
     pub struct Disconnected {
         #[pin]
         left: WaitForCancellationFutureOwned,
-        // Without it a response whose request is dropped takes it that nobody asks, and says nothing.
-        link: PresenceLink,
+        // Without it, a response whose request is dropped assumes that there is no watcher, and sends no signal.
+        link: WeakDisconnectSignal,
     }
 }
 
@@ -203,7 +214,7 @@ impl LastEventId {
         self.0.as_deref()
     }
 
-    /// The id as a value of your own; `None` if there is none or it cannot be read as one.
+    /// The id, parsed as `T`. It is `None` if there is no id or it cannot be parsed.
     #[must_use]
     pub fn parse<T: std::str::FromStr>(&self) -> Option<T> {
         self.as_deref()?.parse().ok()
@@ -231,8 +242,8 @@ pub(crate) fn last_event_id(headers: &HeaderMap, uri: &Uri) -> Option<String> {
     sent_last_event_id(headers, uri).filter(|id| id.len() <= MAX_LAST_EVENT_ID_BYTES)
 }
 
-/// As [`last_event_id`], but for an id that is too long: that is cut to something that nobody gave it, so that whoever
-/// resumes knows that there was one.
+/// As [`last_event_id`], but for an id that is too long: that is cut to an id that no server has sent, so that the
+/// subscription that resumes knows that there was one.
 pub(crate) fn sent_last_event_id(headers: &HeaderMap, uri: &Uri) -> Option<String> {
     const QUERY_NAMES: [&str; 3] = ["last_event_id", "lastEventId", "evs_last_event_id"];
     // An empty header says nothing, so it does not win over the query.

@@ -89,7 +89,7 @@ routing_function! {
     fn delete()
 }
 routing_function! {
-    /// Routes `HEAD` alone; otherwise as [`get`](fn@get), which answers `HEAD` by itself.
+    /// Routes `HEAD` alone; otherwise as [`get`](fn@get), which answers `HEAD` too.
     fn head()
 }
 routing_function! {
@@ -135,7 +135,7 @@ impl<S> Route<S> {
         }
     }
 
-    /// The path, as it was given.
+    /// Path of the route, in axum's syntax.
     #[must_use]
     pub fn path(&self) -> &str {
         &self.path

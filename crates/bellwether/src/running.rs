@@ -9,15 +9,15 @@ use axum::Router;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
-use crate::application::{Application, Hook, Parts, Place, StateGiven};
+use crate::application::{Application, ApplicationParts, ConfiguredAddress, Hook, StateGiven};
 use crate::error::{Error, Result};
 use crate::error_page;
 use crate::lifecycle::{Lifecycle, StreamCounts, first_signal, watch_signals};
 use crate::listen::{DrainReport, Listener, ListenerAddress, Server};
-use crate::screen::{self, Address, Look, StartScreen};
+use crate::screen::{self, Address, OutputStyle, StartScreen};
 use crate::stderr;
 
-/// The host and port that are listened on where nobody says otherwise.
+/// The host and port on which the application listens by default.
 const DEFAULT_HOST: &str = "127.0.0.1";
 const DEFAULT_PORT: u16 = 8000;
 
@@ -55,7 +55,7 @@ impl<S> Application<S> {
     ///
     /// # Errors
     ///
-    /// As [`run`](Self::run), but for the address.
+    /// As [`run`](Self::run), except for the address.
     pub async fn serve(self, listener: impl Into<Listener>) -> Result<()>
     where
         Self: StateGiven,
@@ -63,7 +63,7 @@ impl<S> Application<S> {
         self.ready().run_on(listener.into()).await
     }
 
-    /// Serves in the background, without signals and without a word on standard output: for tests
+    /// Serves in the background, without signals and without output: for tests
     /// and for programs that run several servers.
     ///
     /// ```
@@ -109,17 +109,17 @@ impl<S> Application<S> {
 }
 
 impl Application {
-    /// Where the application listens when nobody hands it a listener.
+    /// Where the application listens when it is given no listener.
     async fn listener(&self) -> Result<Listener> {
         if let Some(listener) = Listener::activated()
             .map_err(|e| Error::io("take over the sockets of LISTEN_FDS", e))?
         {
             return Ok(listener);
         }
-        match &self.parts.place {
-            Some(Place::Address(address)) => bind(address, true).await,
+        match &self.parts.configured_address {
+            Some(ConfiguredAddress::Address(address)) => bind(address, true).await,
             #[cfg(unix)]
-            Some(Place::Unix(path)) => Listener::unix(path)
+            Some(ConfiguredAddress::Unix(path)) => Listener::unix(path)
                 .await
                 .map_err(|e| Error::io(format!("listen on {}", path.display()), e)),
             None => bind(&environment_address()?, false).await,
@@ -156,7 +156,7 @@ impl Application {
 
 /// A server in the background, from [`Application::start`].
 ///
-/// Dropping it leaves the server running.
+/// Dropping it leaves the server running until the process ends.
 #[derive(Debug)]
 pub struct Running {
     address: ListenerAddress,
@@ -166,20 +166,21 @@ pub struct Running {
 }
 
 impl Running {
-    /// Where it listens, with the port that the system has picked.
+    /// Address on which the server listens, with the port that the system has picked.
     #[must_use]
     pub fn address(&self) -> &ListenerAddress {
         &self.address
     }
 
-    /// The accounts of its streams.
+    /// Counts of the server's streams at this moment.
     #[must_use]
     pub fn streams(&self) -> StreamCounts {
         self.lifecycle.streams().counts()
     }
 
-    /// Stops it as a signal would and waits until every stream has ended or was cut. The final
-    /// accounts of its streams come back.
+    /// Stops the server as a signal would, and waits until every stream has ended or was cut.
+    ///
+    /// It returns the final counts of the streams. A stop that has begun goes on when the future is dropped.
     ///
     /// # Errors
     ///
@@ -197,7 +198,7 @@ impl Running {
 /// An application with everything in place to accept connections.
 struct Prepared {
     router: Router,
-    parts: Parts,
+    parts: ApplicationParts,
     listener: Listener,
     lifecycle: Lifecycle,
 }
@@ -244,7 +245,7 @@ impl Prepared {
             listener,
             lifecycle,
         } = self;
-        let Parts {
+        let ApplicationParts {
             limits,
             timeouts,
             drain,
@@ -254,7 +255,7 @@ impl Prepared {
         let (notice, window) = (drain.notice, drain.window);
         let stop = async {
             stop.await;
-            lifecycle.retire();
+            lifecycle.mark_unready();
             tokio::time::sleep(notice).await;
         };
         let server = Server {
@@ -292,11 +293,11 @@ impl Prepared {
             routes: &self.parts.routes,
             static_directory: self.parts.files.as_deref(),
         };
-        screen.text(Look::of_stdout())
+        screen.text(OutputStyle::of_stdout())
     }
 }
 
-/// Every hook runs, whatever the others do; the first failure is told.
+/// Every hook runs, even if another fails. The first failure is returned.
 async fn run_stop_hooks(lifecycle: &Lifecycle, hooks: Vec<Hook>) -> Result<()> {
     let mut failure = None;
     for hook in hooks {

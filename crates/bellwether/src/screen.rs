@@ -71,12 +71,12 @@ impl RouteLine {
 
 /// Whether a text is for eyes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Look {
+pub(crate) enum OutputStyle {
     Plain,
     Coloured,
 }
 
-impl Look {
+impl OutputStyle {
     /// Colour on a terminal, unless `NO_COLOR` is set to anything (no-color.org) or `TERM` is `dumb`.
     pub(crate) fn of_stdout() -> Self {
         let set = |name| std::env::var_os(name).filter(|value| !value.is_empty());
@@ -135,7 +135,7 @@ impl Address {
 
 impl StartScreen<'_> {
     /// The whole text, each line ended by a line feed.
-    pub(crate) fn text(&self, look: Look) -> String {
+    pub(crate) fn text(&self, look: OutputStyle) -> String {
         let mut text = format!("{} {}", look.strong(self.name), self.version);
         for (position, address) in self.addresses.iter().enumerate() {
             let before = if position == 0 { " on " } else { "\n  and on " };
@@ -158,7 +158,7 @@ impl StartScreen<'_> {
         text
     }
 
-    fn write_routes(&self, text: &mut String, look: Look) {
+    fn write_routes(&self, text: &mut String, look: OutputStyle) {
         let methods: Vec<String> = self.routes.iter().map(RouteLine::methods).collect();
         let served = self
             .static_directory
@@ -269,7 +269,7 @@ mod tests {
         Address::Http(address.parse().unwrap())
     }
 
-    fn screen(addresses: &[Address], look: Look) -> String {
+    fn screen(addresses: &[Address], look: OutputStyle) -> String {
         let static_directory = Some(Path::new("static"));
         StartScreen {
             name: "Bellwether",
@@ -298,13 +298,16 @@ Watch the events:
 
 Ctrl-C to stop
 ";
-        assert_eq!(screen(&[http("127.0.0.1:8000")], Look::Plain), expected);
+        assert_eq!(
+            screen(&[http("127.0.0.1:8000")], OutputStyle::Plain),
+            expected
+        );
     }
 
     #[test]
     fn the_first_line_holds_an_address_that_can_be_opened() {
         let first = |address| {
-            screen(&[address], Look::Plain)
+            screen(&[address], OutputStyle::Plain)
                 .lines()
                 .next()
                 .unwrap()
@@ -325,16 +328,16 @@ Ctrl-C to stop
             first(socket.clone()),
             "Bellwether 0.1.0 on unix:/run/app.sock"
         );
-        let text = screen(&[http("127.0.0.1:1"), socket.clone()], Look::Plain);
+        let text = screen(&[http("127.0.0.1:1"), socket.clone()], OutputStyle::Plain);
         assert!(text.contains("\n  and on unix:/run/app.sock\n"), "{text}");
-        let text = screen(&[socket], Look::Plain);
+        let text = screen(&[socket], OutputStyle::Plain);
         let line = "curl -N --unix-socket /run/app.sock http://localhost/events";
         assert!(text.contains(line), "{text}");
     }
 
     #[test]
     fn colour_changes_nothing_but_the_colour() {
-        let coloured = screen(&[http("127.0.0.1:8000")], Look::Coloured);
+        let coloured = screen(&[http("127.0.0.1:8000")], OutputStyle::Coloured);
         assert!(
             coloured.contains("\x1b[36mhttp://127.0.0.1:8000\x1b[0m"),
             "{coloured}"
@@ -343,7 +346,7 @@ Ctrl-C to stop
         for code in ["\x1b[1m", "\x1b[2m", "\x1b[36m", "\x1b[0m"] {
             plain = plain.replace(code, "");
         }
-        assert_eq!(plain, screen(&[http("127.0.0.1:8000")], Look::Plain));
+        assert_eq!(plain, screen(&[http("127.0.0.1:8000")], OutputStyle::Plain));
     }
 
     #[test]
@@ -356,7 +359,7 @@ Ctrl-C to stop
             routes: &[],
             static_directory: None,
         }
-        .text(Look::Plain);
+        .text(OutputStyle::Plain);
         assert_eq!(
             text,
             "Bellwether 0.1.0 on http://127.0.0.1:8000\n\nCtrl-C to stop\n"

@@ -57,7 +57,7 @@ impl Subscriber for Stderr {
     }
 
     fn new_span(&self, _: &Attributes<'_>) -> Id {
-        // Spans are not enabled, so nobody looks at it.
+        // Spans are not enabled, so it is never read.
         Id::from_u64(1)
     }
 
@@ -79,13 +79,13 @@ impl Subscriber for Stderr {
 
 /// `warning: stream failed (path=/feed, error=disk full)`.
 fn line(event: &Event<'_>) -> String {
-    let mut parts = Parts::default();
+    let mut parts = EventFields::default();
     event.record(&mut parts);
     let level = match *event.metadata().level() {
         Level::ERROR => "error",
         _ => "warning",
     };
-    let Parts { message, fields } = parts;
+    let EventFields { message, fields } = parts;
     match fields.is_empty() {
         true => format!("{level}: {message}"),
         false => format!("{level}: {message} ({fields})"),
@@ -94,12 +94,12 @@ fn line(event: &Event<'_>) -> String {
 
 /// What an event says.
 #[derive(Default)]
-struct Parts {
+struct EventFields {
     message: String,
     fields: String,
 }
 
-impl Parts {
+impl EventFields {
     fn add(&mut self, field: &Field, value: fmt::Arguments<'_>) {
         // Writing to a string does not fail.
         let _ = match field.name() {
@@ -110,7 +110,7 @@ impl Parts {
     }
 }
 
-impl Visit for Parts {
+impl Visit for EventFields {
     fn record_str(&mut self, field: &Field, value: &str) {
         self.add(field, format_args!("{value}"));
     }

@@ -165,12 +165,12 @@ impl<S> fmt::Debug for StreamedContent<S> {
     message = "`{Self}` cannot be sent as a chunk of a streamed response",
     note = "yield `Bytes`, `String`, `Vec<u8>`, `&'static str`, or a `Result` of one of them"
 )]
-pub trait Chunk: sealed::Chunk {}
+pub trait Chunk: sealed::IntoChunk {}
 
 mod sealed {
     use super::{BoxError, Bytes};
 
-    pub trait Chunk: Send {
+    pub trait IntoChunk: Send {
         fn into_chunk(self) -> Result<Bytes, BoxError>;
     }
 }
@@ -178,7 +178,7 @@ mod sealed {
 macro_rules! chunks {
     ($($type:ty),+) => { $(
         impl Chunk for $type {}
-        impl sealed::Chunk for $type {
+        impl sealed::IntoChunk for $type {
             fn into_chunk(self) -> Result<Bytes, BoxError> {
                 Ok(self.into())
             }
@@ -195,7 +195,7 @@ where
 {
 }
 
-impl<T, E> sealed::Chunk for Result<T, E>
+impl<T, E> sealed::IntoChunk for Result<T, E>
 where
     T: Into<Bytes> + Send,
     E: Into<BoxError> + Send,
@@ -233,7 +233,7 @@ where
             // The stream is dropped after a panic and never polled again, so no broken state of it
             // can be seen. Uncaught, the panic would take the whole connection's task with it.
             let polled = match catch_unwind(AssertUnwindSafe(|| stream.poll_next(cx))) {
-                Ok(polled) => ready!(polled).map(sealed::Chunk::into_chunk),
+                Ok(polled) => ready!(polled).map(sealed::IntoChunk::into_chunk),
                 Err(_) => Some(Err("the stream of the body panicked".into())),
             };
             match polled {

@@ -156,6 +156,7 @@ mod tests {
     fn an_edge_outside_the_table_is_found() {
         let package = |name: &str, dependency: &str, is_dev| Package {
             name: name.to_owned(),
+            is_published: true,
             dependencies: vec![Dependency {
                 name: dependency.to_owned(),
                 is_dev,

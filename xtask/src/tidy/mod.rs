@@ -6,13 +6,14 @@ mod findings;
 mod prose;
 mod text;
 mod tree;
+mod types;
 
 use std::process::ExitCode;
 
 /// One rule: its name, and a function that lists who breaks it.
 type Rule = (&'static str, fn() -> Vec<String>);
 
-const RULES: [Rule; 11] = [
+const RULES: [Rule; 12] = [
     (
         "crates import only what ARCHITECTURE.md allows",
         edges::check,
@@ -35,6 +36,7 @@ const RULES: [Rule; 11] = [
         findings::check,
     ),
     ("no page makes its reader stumble", prose::check),
+    ("a type name is defined once in a crate", types::check),
     ("the default build stays small", tree::check),
 ];
 

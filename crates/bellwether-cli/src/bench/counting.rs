@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll, ready};
 
 use bellwether_client::BoxError;
-use bellwether_client::transport::{Body, HyperTransport, Sending, Transport};
+use bellwether_client::transport::{Body, HyperTransport, ResponseFuture, Transport};
 use bytes::Bytes;
 use http::Request;
 use http_body::Frame;
@@ -33,7 +33,7 @@ impl Counting {
 }
 
 impl Transport for Counting {
-    fn send(&self, request: Request<Bytes>) -> Sending {
+    fn send(&self, request: Request<Bytes>) -> ResponseFuture {
         let sending = self.inner.send(request);
         let bytes = Arc::clone(&self.bytes);
         Box::pin(async move {

@@ -19,17 +19,17 @@ use tokio::sync::watch;
 
 use self::counting::Counting;
 use self::report::{Latency, Order, Report};
-use self::stamp::Source;
-use self::stream::{Phase, Shared};
+use self::stamp::NumberSource;
+use self::stream::{BenchPhase, ThreadShared};
 use self::tally::Tally;
 use crate::exit::{Failure, INTERRUPTED, NO_CONNECTION, REFUSED, USAGE};
 use crate::line::json_line;
 use crate::show;
 use crate::target::Target;
 
-/// How often the counters are looked at.
+/// How often the counters are read.
 const TICK: Duration = Duration::from_millis(100);
-/// How often progress is told where it is not one line that is written over.
+/// How often progress is printed where it is not one line that is written over.
 const SLOW_TICKS: u32 = 10;
 /// Streams that are slower to open than this are measured without.
 const MAX_CONNECTING: Duration = Duration::from_secs(60);
@@ -53,7 +53,7 @@ Each stream is an open file: raise the limit (`ulimit -n`) above the number of s
 
 Exit codes: 0 measured, 1 every stream was refused, 2 wrong usage, 3 no stream could connect,
 130 ended early by Ctrl-C, with a report.")]
-pub(crate) struct Arguments {
+pub(crate) struct BenchArguments {
     #[command(flatten)]
     target: Target,
 
@@ -81,7 +81,7 @@ fn seconds(text: &str) -> Result<f64, String> {
     }
 }
 
-pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode, Failure> {
+pub(crate) fn run(arguments: &BenchArguments) -> Result<ExitCode, Failure> {
     // What is wrong with the address is told once, not by each stream.
     let url = arguments.target.url();
     let source = arguments.target.source(&url).build();
@@ -103,12 +103,12 @@ pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode, Failure> {
     let written = out.write_all(&text).and_then(|()| out.flush());
     written.map_err(|error| Failure::output(&error))?;
     Ok(ExitCode::from(match outcome {
-        Outcome {
+        BenchOutcome {
             is_interrupted: true,
             ..
         } => INTERRUPTED,
-        Outcome { report, .. } if report.opened > 0 => 0,
-        Outcome {
+        BenchOutcome { report, .. } if report.opened > 0 => 0,
+        BenchOutcome {
             is_refused: true, ..
         } => REFUSED,
         _ => NO_CONNECTION,
@@ -116,7 +116,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode, Failure> {
 }
 
 /// How a run has ended.
-struct Outcome {
+struct BenchOutcome {
     report: Report,
     /// The server refused a stream.
     is_refused: bool,
@@ -128,23 +128,23 @@ struct Outcome {
 struct Bench {
     url: String,
     started: Instant,
-    phase: watch::Sender<Phase>,
+    phase: watch::Sender<BenchPhase>,
     bytes: Counting,
     tallies: Vec<Arc<Mutex<Tally>>>,
     threads: Vec<std::thread::JoinHandle<()>>,
 }
 
 impl Bench {
-    fn start(arguments: &Arguments, url: String, bytes: Counting) -> Self {
+    fn start(arguments: &BenchArguments, url: String, bytes: Counting) -> Self {
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
         let streams = arguments.streams as usize;
         let count = cores.min(streams);
-        let (phase, _) = watch::channel(Phase::Connecting);
+        let (phase, _) = watch::channel(BenchPhase::Connecting);
         let mut tallies = Vec::new();
         let mut threads = Vec::new();
         for index in 0..count {
             let tally = Arc::new(Mutex::new(Tally::new()));
-            let shared = Shared {
+            let shared = ThreadShared {
                 target: arguments.target.clone(),
                 url: url.clone(),
                 transport: bytes.clone(),
@@ -168,7 +168,7 @@ impl Bench {
     }
 
     /// Waits for the streams to open, then for the time to pass.
-    async fn measure(self, arguments: &Arguments) -> Outcome {
+    async fn measure(self, arguments: &BenchArguments) -> BenchOutcome {
         let streams = u64::from(arguments.streams);
         let mut progress = Progress::new(arguments.quiet);
         let interrupt = tokio::signal::ctrl_c();
@@ -185,7 +185,7 @@ impl Bench {
         }
         let connecting = self.started.elapsed();
         let before = (self.sum(), self.bytes.total());
-        self.phase.send_replace(Phase::Measuring);
+        self.phase.send_replace(BenchPhase::Measuring);
         let measuring = Instant::now();
         let wanted = Duration::from_secs_f64(arguments.seconds);
         let mut last = (Instant::now(), before.0.events);
@@ -210,7 +210,7 @@ impl Bench {
         let (events, bytes) = (self.sum().events, self.bytes.total());
         progress.clear();
 
-        self.phase.send_replace(Phase::Over);
+        self.phase.send_replace(BenchPhase::Over);
         for thread in self.threads {
             // A thread that has panicked has told so itself.
             let _ = thread.join();
@@ -238,21 +238,21 @@ impl Bench {
             latency: Latency::of(&sum.latency),
             order: sum.by.map(|by| {
                 let by = match by {
-                    Source::Data => "i",
-                    Source::Id => "id",
+                    NumberSource::Data => "i",
+                    NumberSource::Id => "id",
                 };
                 Order::of(by, sum.order)
             }),
         };
-        Outcome {
+        BenchOutcome {
             report,
             is_refused: sum.is_refused,
             is_interrupted,
         }
     }
 
-    fn sum(&self) -> Glance {
-        let mut sum = Glance::default();
+    fn sum(&self) -> ProgressSnapshot {
+        let mut sum = ProgressSnapshot::default();
         for tally in &self.tallies {
             let tally = lock(tally);
             sum.opened += tally.opened;
@@ -264,9 +264,9 @@ impl Bench {
     }
 }
 
-/// The counters that are looked at while the streams run.
+/// The counters, read while the streams run.
 #[derive(Clone, Copy, Debug, Default)]
-struct Glance {
+struct ProgressSnapshot {
     opened: u64,
     settled: u64,
     ended: u64,
@@ -280,7 +280,7 @@ fn lock(tally: &Mutex<Tally>) -> MutexGuard<'_, Tally> {
         .unwrap_or_else(std::sync::PoisonError::into_inner)
 }
 
-/// Waits for the next look; tells whether Ctrl-C came.
+/// Waits for the next reading; true if Ctrl-C came.
 async fn tick(interrupt: &mut (impl Future<Output = std::io::Result<()>> + Unpin)) -> bool {
     tokio::select! {
         signal = interrupt => signal.is_ok(),

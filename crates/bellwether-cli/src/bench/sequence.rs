@@ -28,7 +28,7 @@ pub(super) struct Counts {
 }
 
 impl Sequence {
-    /// Takes the number of the next event. Another run begins anew: its numbers say nothing about the old ones.
+    /// Takes the number of the next event. Another run starts over: its numbers say nothing about the old ones.
     pub(super) fn observe(&mut self, run: &str, number: u64) {
         if self.run != run {
             self.lose(missing(&self.holes));

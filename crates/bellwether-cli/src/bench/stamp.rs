@@ -18,12 +18,12 @@ pub(super) struct Number<'a> {
     /// Numbers of different runs say nothing about each other.
     pub(super) run: &'a str,
     pub(super) number: u64,
-    pub(super) source: Source,
+    pub(super) source: NumberSource,
 }
 
 /// Where the number stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Source {
+pub(super) enum NumberSource {
     /// `"i"` in the data.
     Data,
     /// The end of the event's id, or the offset in a cursor of Bellwether.
@@ -45,7 +45,7 @@ pub(super) fn read<'a>(data: &str, id: &'a str, has_own_id: bool) -> Stamp<'a> {
         .map(|number| Number {
             run: "",
             number,
-            source: Source::Data,
+            source: NumberSource::Data,
         });
     Stamp {
         sent: sent.and_then(since_1970),
@@ -53,7 +53,7 @@ pub(super) fn read<'a>(data: &str, id: &'a str, has_own_id: bool) -> Stamp<'a> {
     }
 }
 
-/// The unit is told by the size: any time from 1973 to 5138 is recognized in seconds, milliseconds, microseconds and
+/// The unit follows from the size: any time from 1973 to 5138 is recognized in seconds, milliseconds, microseconds and
 /// nanoseconds.
 fn since_1970(number: f64) -> Option<Duration> {
     let seconds = match number {
@@ -81,7 +81,7 @@ fn of_id(id: &str) -> Option<Number<'_>> {
     Some(Number {
         run,
         number: digits.parse().ok()?,
-        source: Source::Id,
+        source: NumberSource::Id,
     })
 }
 
@@ -124,10 +124,10 @@ mod tests {
                  }| (run.to_owned(), number, source),
             )
         };
-        let of_id = |run: &str, number| Some((run.to_owned(), number, Source::Id));
+        let of_id = |run: &str, number| Some((run.to_owned(), number, NumberSource::Id));
         assert_eq!(
             found("{\"i\":3}", "9"),
-            Some((String::new(), 3, Source::Data))
+            Some((String::new(), 3, NumberSource::Data))
         );
         assert_eq!(found("x", "42"), of_id("", 42));
         assert_eq!(found("x", "node-a/0042"), of_id("node-a/", 42));

@@ -16,7 +16,7 @@ use crate::target::Target;
 
 /// What the run is about at the moment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Phase {
+pub(super) enum BenchPhase {
     /// Streams are being opened; latency does not count yet.
     Connecting,
     Measuring,
@@ -25,17 +25,17 @@ pub(super) enum Phase {
 
 /// What all streams of a thread share.
 #[derive(Clone)]
-pub(super) struct Shared {
+pub(super) struct ThreadShared {
     pub(super) target: Target,
     pub(super) url: String,
     pub(super) transport: Counting,
-    pub(super) phase: watch::Receiver<Phase>,
+    pub(super) phase: watch::Receiver<BenchPhase>,
     /// Guards the counters of this thread; only the looks at the progress come from outside.
     pub(super) tally: Arc<Mutex<Tally>>,
 }
 
-/// Runs this many streams until the phase is over, with so many unanswered requests at once.
-pub(super) fn run_all(shared: &Shared, streams: usize, at_once: usize) {
+/// Runs this many streams until the phase is over, with this many unanswered requests at once.
+pub(super) fn run_all(shared: &ThreadShared, streams: usize, at_once: usize) {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build();
@@ -60,13 +60,13 @@ pub(super) fn run_all(shared: &Shared, streams: usize, at_once: usize) {
 }
 
 /// Runs one stream.
-async fn run(shared: Shared, connecting: Arc<Semaphore>) {
+async fn run(shared: ThreadShared, connecting: Arc<Semaphore>) {
     let source = shared.target.source(&shared.url);
     // The arguments have been tried before any thread was started.
     let Ok(source) = source.transport(shared.transport.clone()).build() else {
         return;
     };
-    let mut stream = Measured {
+    let mut stream = MeasuredStream {
         source,
         sequence: Sequence::default(),
         last_id: String::new(),
@@ -77,12 +77,12 @@ async fn run(shared: Shared, connecting: Arc<Semaphore>) {
     tokio::select! {
         () = stream.follow(&shared, &connecting) => {}
         // An error means that the sender is gone, which is an end too.
-        _ = phase.wait_for(|phase| *phase == Phase::Over) => {}
+        _ = phase.wait_for(|phase| *phase == BenchPhase::Over) => {}
     }
     lock(&shared.tally).add_order(stream.sequence.counts());
 }
 
-struct Measured {
+struct MeasuredStream {
     source: EventSource,
     sequence: Sequence,
     last_id: String,
@@ -91,8 +91,8 @@ struct Measured {
     is_settled: bool,
 }
 
-impl Measured {
-    async fn follow(&mut self, shared: &Shared, connecting: &Semaphore) {
+impl MeasuredStream {
+    async fn follow(&mut self, shared: &ThreadShared, connecting: &Semaphore) {
         // Held until the first answer; the semaphore is never closed.
         let mut permit = connecting.acquire().await.ok();
         while let Some(item) = self.source.next().await {
@@ -101,7 +101,7 @@ impl Measured {
             let mut tally = lock(&shared.tally);
             match item {
                 Ok(Item::Message(message)) => {
-                    let is_measuring = *shared.phase.borrow() == Phase::Measuring;
+                    let is_measuring = *shared.phase.borrow() == BenchPhase::Measuring;
                     self.count(&mut tally, &message, is_measuring);
                     continue;
                 }

@@ -3,9 +3,9 @@
 use hdrhistogram::Histogram;
 
 use super::sequence::Counts;
-use super::stamp::Source;
+use super::stamp::NumberSource;
 
-/// The longest latency that is told apart: 10 minutes, in microseconds.
+/// The longest latency that is measured: 10 minutes, in microseconds.
 const MAX_LATENCY_US: u64 = 600_000_000;
 
 /// Counters of many streams, added up at the end.
@@ -23,7 +23,7 @@ pub(super) struct Tally {
     /// The server refused, where `first_failure` is not about the connection.
     pub(super) is_refused: bool,
     pub(super) latency: Histogram<u64>,
-    pub(super) by: Option<Source>,
+    pub(super) by: Option<NumberSource>,
     /// Of streams that are over or were stopped.
     pub(super) order: Counts,
 }

@@ -1,4 +1,4 @@
-//! [`Place`]: where the hub's log lives, as `--broker` names it, and the way to open it.
+//! [`BrokerAddress`]: where the hub's log lives, as `--broker` names it, and the way to open it.
 
 use std::error::Error;
 use std::fmt;
@@ -23,7 +23,7 @@ const MAX_EVENT_BYTES: usize = 2 * 1024 * 1024;
 
 /// Where the log lives. The addresses may hold passwords, so there is no `Debug`.
 #[derive(Clone, PartialEq, Eq)]
-pub(super) enum Place {
+pub(super) enum BrokerAddress {
     /// In this process, with which it ends.
     Memory,
     /// In a file.
@@ -34,7 +34,7 @@ pub(super) enum Place {
     Nats(String),
 }
 
-impl Place {
+impl BrokerAddress {
     /// The place that this text names.
     ///
     /// # Errors
@@ -126,7 +126,7 @@ impl Place {
 }
 
 /// What kind of place it is, without the address.
-impl fmt::Display for Place {
+impl fmt::Display for BrokerAddress {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Memory => "memory",
@@ -163,19 +163,19 @@ fn has_host(rest: &str) -> bool {
 mod tests {
     use super::*;
 
-    fn parse(text: &str) -> Option<Place> {
-        Place::parse(text).ok()
+    fn parse(text: &str) -> Option<BrokerAddress> {
+        BrokerAddress::parse(text).ok()
     }
 
     #[test]
     fn each_form_names_its_place() {
-        assert!(parse("memory:") == Some(Place::Memory));
-        let file = Place::Sqlite("/var/lib/a:b.db".to_owned());
+        assert!(parse("memory:") == Some(BrokerAddress::Memory));
+        let file = BrokerAddress::Sqlite("/var/lib/a:b.db".to_owned());
         assert!(parse("sqlite:/var/lib/a:b.db") == Some(file));
         let redis = "rediss://:secret@cache:6380/2";
-        assert!(parse(redis) == Some(Place::Redis(redis.to_owned())));
+        assert!(parse(redis) == Some(BrokerAddress::Redis(redis.to_owned())));
         let nats = "nats://a.example";
-        assert!(parse(nats) == Some(Place::Nats(nats.to_owned())));
+        assert!(parse(nats) == Some(BrokerAddress::Nats(nats.to_owned())));
     }
 
     #[test]
@@ -190,7 +190,7 @@ mod tests {
             "kafka://:secret@a",
             ":secret",
         ] {
-            let Err(failure) = Place::parse(text) else {
+            let Err(failure) = BrokerAddress::parse(text) else {
                 panic!("{text:?} was taken");
             };
             let message = format!("{failure:?}");

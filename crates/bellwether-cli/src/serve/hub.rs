@@ -16,7 +16,7 @@ use crate::exit;
 
 const INSPECTOR: &str = include_str!("inspector.html");
 
-/// Scripts and styles stand in the page itself, and it talks to nobody but this server.
+/// Scripts and styles stand in the page itself, and it connects to this server only.
 const INSPECTOR_POLICY: &str = "default-src 'none'; connect-src 'self'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; img-src data:";
 
 /// The page lists no more topics than this; the others work all the same.
@@ -71,7 +71,7 @@ impl Hub {
 }
 
 #[derive(Deserialize)]
-struct Asked {
+struct TopicQuery {
     topic: String,
     event: Option<String>,
 }
@@ -79,7 +79,7 @@ struct Asked {
 #[get("/events", state = Hub)]
 async fn events(
     State(hub): State<Hub>,
-    Query(asked): Query<Asked>,
+    Query(asked): Query<TopicQuery>,
 ) -> Result<Subscription, HttpError> {
     Ok(hub.topic(&asked.topic)?.subscribe().open()?)
 }
@@ -87,7 +87,7 @@ async fn events(
 #[post("/publish", state = Hub)]
 async fn publish(
     State(hub): State<Hub>,
-    Query(asked): Query<Asked>,
+    Query(asked): Query<TopicQuery>,
     headers: HeaderMap,
     body: String,
 ) -> Result<String, (StatusCode, String)> {
@@ -142,7 +142,7 @@ fn not_published(error: &bellwether_topics::Error) -> (StatusCode, String) {
         true => "; the event may have been published: send it again with the same idempotency key",
         false => "; the event was not published",
     };
-    // The causes name the broker's address and state, which are nobody's business.
+    // The causes name the broker's address and state, which clients must not see.
     (
         StatusCode::SERVICE_UNAVAILABLE,
         format!("{error}{advice}\n"),
@@ -156,15 +156,15 @@ fn is_foreign(headers: &HeaderMap) -> bool {
 }
 
 #[derive(Serialize)]
-struct Listed {
+struct TopicEntry {
     name: String,
     readers: usize,
 }
 
 #[get("/topics", state = Hub)]
-async fn list(State(hub): State<Hub>) -> Json<Vec<Listed>> {
+async fn list(State(hub): State<Hub>) -> Json<Vec<TopicEntry>> {
     let seen = hub.seen();
-    let listed = seen.iter().map(|(name, topic)| Listed {
+    let listed = seen.iter().map(|(name, topic)| TopicEntry {
         name: name.clone(),
         readers: topic.subscriber_count(),
     });

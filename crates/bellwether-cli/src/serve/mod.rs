@@ -7,16 +7,16 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use crate::exit::{self, Failure, REFUSED};
-use broker::Place;
+use broker::BrokerAddress;
 
 /// Serve topics, a page to look into them, and static files.
 ///
 /// GET /events?topic=T streams a topic and resumes after Last-Event-ID; POST /publish?topic=T publishes the body and
-/// answers with the event's id (`&event=NAME` names the event; the same Idempotency-Key publishes once). GET /ready says
-/// whether the broker answers. The inspector is at /, or at /inspector where DIR has an index.html. Events live in the
-/// broker: memory: ends with the process, sqlite:FILE outlives it, and all nodes on one redis:// or nats:// server serve
-/// the same topics. Whoever reaches the address can read and publish, and it is this machine alone unless --bind says
-/// otherwise.
+/// answers with the event's id (`&event=NAME` names the event; the same Idempotency-Key publishes once). GET /ready
+/// says whether the broker answers. The inspector is at /, or at /inspector where DIR has an index.html. Events live
+/// in the broker: memory: ends with the process, sqlite:FILE outlives it, and all nodes on one redis:// or nats://
+/// server serve the same topics. Any client that reaches the address can read and publish. It is this machine alone
+/// unless --bind says otherwise.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
@@ -27,7 +27,7 @@ Examples:
   echo hello | bellwether send :8000 --topic news
 
 Exit codes: 0 stopped by Ctrl-C or SIGTERM, 1 it cannot be served or the broker cannot be used, 2 wrong usage.")]
-pub(crate) struct Arguments {
+pub(crate) struct ServeArguments {
     /// A folder of static files
     dir: Option<PathBuf>,
 
@@ -81,8 +81,8 @@ impl From<&str> for Password {
     }
 }
 
-pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode, Failure> {
-    let place = Place::parse(&arguments.broker.0)?;
+pub(crate) fn run(arguments: &ServeArguments) -> Result<ExitCode, Failure> {
+    let place = BrokerAddress::parse(&arguments.broker.0)?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
@@ -91,7 +91,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode, Failure> {
     Ok(ExitCode::SUCCESS)
 }
 
-async fn serve(arguments: &Arguments, place: &Place) -> Result<(), Failure> {
+async fn serve(arguments: &ServeArguments, place: &BrokerAddress) -> Result<(), Failure> {
     let topics = place.open(arguments.keep).await?;
     let dir = arguments.dir.as_ref();
     let has_index = dir.is_some_and(|dir| dir.join("index.html").is_file());

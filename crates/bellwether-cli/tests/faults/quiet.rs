@@ -47,7 +47,9 @@ async fn read(
         if let Some(address) = addresses.any_from(topic)
             && let Ok(mut stream) = EventStream::open(&address, &path, &last_id).await
         {
-            let mut is_counted = false;
+            // The head of an answer says that a stream is open; without an id, only its opening event says from where.
+            let mut is_counted = !last_id.is_empty();
+            opened.fetch_add(usize::from(is_counted), Ordering::AcqRel);
             while let Ok(Some(block)) = stream.block().await {
                 match Block::parse(&block) {
                     Block::Opening(id) => last_id = id,

@@ -19,19 +19,19 @@ use crate::location::port;
 /// How long one address may take before the next is tried beside it (RFC 8305, section 5).
 const STAGGER: Duration = Duration::from_millis(250);
 
-/// An event stream has the client silent for hours, so TCP itself must ask whether the server still exists: first after
-/// this silence, then each [`PROBE_INTERVAL`], [`PROBES`] times. One interval after the last of them, at 51 s, the server is
-/// taken for gone; [`HyperTransport`](super::HyperTransport) promises a minute.
+/// An event stream has the client silent for hours, so TCP itself must ask whether the server still exists: first
+/// after this silence, then each [`PROBE_INTERVAL`], [`PROBES`] times. One interval after the last of them, at 51 s,
+/// the server is taken for gone; [`HyperTransport`](super::HyperTransport) promises a minute.
 const PROBE_AFTER: Duration = Duration::from_secs(30);
 const PROBE_INTERVAL: Duration = Duration::from_secs(7);
 /// Linux would send nine.
 const PROBES: u32 = 3;
-/// Bytes of ours that are never acknowledged, such as a request or a ping, suppress the probes. Where this is set, Linux
+/// Sent bytes that are never acknowledged, such as a request or a ping, suppress the probes. Where this is set, Linux
 /// ends the probes by it too and does not count them.
 #[cfg(any(target_os = "linux", target_os = "android"))]
 const UNACKNOWLEDGED: Duration = Duration::from_secs(51);
 
-/// Where to connect to.
+/// Where a [`connector`](super::HyperTransport::connector) shall connect to.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Target {
@@ -51,14 +51,27 @@ impl Target {
     }
 }
 
-/// A connection of any kind.
+/// A connection of any kind, as hyper reads and writes it.
+///
+/// A [`connector`](super::HyperTransport::connector) returns one. TLS is put on top of it for `https`, so the
+/// connector returns plain bytes.
+///
+/// ```no_run
+/// use bellwether_client::HyperTransport;
+/// use bellwether_client::transport::Io;
+/// use tokio::net::TcpStream;
+///
+/// // All requests go to one port of this machine, whatever host their URL names.
+/// let transport = HyperTransport::new()
+///     .connector(|_target| async { Ok(Io::new(TcpStream::connect("127.0.0.1:8000").await?)) });
+/// ```
 pub struct Io(Pin<Box<dyn Duplex>>);
 
 trait Duplex: AsyncRead + AsyncWrite + Send {}
 impl<T: AsyncRead + AsyncWrite + Send> Duplex for T {}
 
 impl Io {
-    /// Takes a connection.
+    /// Wraps a connection.
     pub fn new(io: impl AsyncRead + AsyncWrite + Send + 'static) -> Self {
         Self(Box::pin(io))
     }

@@ -21,17 +21,17 @@ use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
 
 use super::connect::{Connector, Io, Target};
-use super::{Body, Sending, Transport, TransportError};
+use super::{Body, ResponseFuture, Transport, TransportError};
 use crate::address::Address;
 
-/// The head of a response is at most this long; it is also what is read ahead of a body that nobody polls.
+/// The head of a response is at most this long; it is also what is read ahead of a body that is not polled.
 const MAX_READ_BYTES: usize = 64 * 1024;
 
 /// The default transport: HTTP/1.1, and with TLS HTTP/2 where the server has it.
 ///
 /// - Names are looked up by the system; all addresses are tried, IPv6 and IPv4 in turn, 250 ms apart.
 /// - A vanished server is noticed by TCP's own probes within a minute, and by pings with HTTP/2 within 50 s. On Linux that
-///   holds also while bytes of ours are under way.
+///   also holds while sent bytes are not yet acknowledged.
 /// - TLS is rustls with ring and Mozilla's roots. Another configuration, for instance with a company's own root or a
 ///   client certificate: [`tls_config`](Self::tls_config).
 /// - Memory: the head of a response may have 64 KiB and 100 fields; up to 64 KiB (HTTP/2: 256 KiB) of a body wait.
@@ -51,7 +51,7 @@ impl Default for HyperTransport {
 }
 
 impl HyperTransport {
-    /// Over TCP.
+    /// A transport over TCP, with TLS for `https`.
     pub fn new() -> Self {
         Self {
             connector: Connector::tcp(),
@@ -60,7 +60,8 @@ impl HyperTransport {
         }
     }
 
-    /// Connects in another way: to a Unix socket, through a proxy, to a pipe in a test. TLS comes on top for `https`.
+    /// Function that connects in another way: to a Unix socket, through a proxy, to a pipe in a test. TLS
+    /// comes on top for `https`. Default: TCP.
     ///
     /// ```
     /// use bellwether_client::HyperTransport;
@@ -81,7 +82,9 @@ impl HyperTransport {
         self
     }
 
-    /// Uses this configuration for `https`; its list of protocols is replaced by `h2` and `http/1.1`.
+    /// TLS configuration for `https`, for instance with a company's own root or a client certificate.
+    /// Default: rustls with ring and Mozilla's roots. The list of protocols in it is replaced by `h2` and
+    /// `http/1.1`.
     #[cfg(feature = "tls")]
     #[must_use]
     pub fn tls_config(mut self, config: tokio_rustls::rustls::ClientConfig) -> Self {
@@ -138,7 +141,7 @@ impl fmt::Debug for HyperTransport {
 }
 
 impl Transport for HyperTransport {
-    fn send(&self, request: Request<Bytes>) -> Sending {
+    fn send(&self, request: Request<Bytes>) -> ResponseFuture {
         let transport = self.clone();
         Box::pin(async move {
             let (io, is_http2) = transport.connect(request.uri().clone()).await?;
@@ -153,7 +156,7 @@ impl Transport for HyperTransport {
 
 async fn send_http1(io: Io, request: Request<Bytes>) -> Result<Response<Body>, TransportError> {
     let request = with_origin_form(request)?;
-    let (mut sender, connection) = shake_hands(io).await?;
+    let (mut sender, connection) = handshake(io).await?;
     let mut connection = Some(Box::pin(connection));
     let mut sending = std::pin::pin!(sender.send_request(request));
     let response = std::future::poll_fn(|cx| {
@@ -162,12 +165,12 @@ async fn send_http1(io: Io, request: Request<Bytes>) -> Result<Response<Body>, T
     })
     .await
     .map_err(TransportError::new)?;
-    Ok(response.map(|body| Body::new(Driven { connection, body })))
+    Ok(response.map(|body| Body::new(DrivenBody { connection, body })))
 }
 
-pub(super) async fn shake_hands(
+pub(super) async fn handshake(
     io: Io,
-) -> Result<(http1::SendRequest<Full<Bytes>>, Connection), TransportError> {
+) -> Result<(http1::SendRequest<Full<Bytes>>, Http1Connection), TransportError> {
     let mut builder = http1::Builder::new();
     builder.max_buf_size(MAX_READ_BYTES);
     let shaken = builder.handshake::<_, Full<Bytes>>(TokioIo::new(io)).await;
@@ -194,10 +197,10 @@ pub(super) fn with_origin_form(
     Ok(Request::from_parts(parts, Full::new(body)))
 }
 
-pub(super) type Connection = http1::Connection<TokioIo<Io>, Full<Bytes>>;
+pub(super) type Http1Connection = http1::Connection<TokioIo<Io>, Full<Bytes>>;
 
 /// Lets the connection read and write. Its errors reach the response or the body, so they need no other way.
-pub(super) fn drive(connection: &mut Option<Pin<Box<Connection>>>, cx: &mut Context<'_>) {
+pub(super) fn drive(connection: &mut Option<Pin<Box<Http1Connection>>>, cx: &mut Context<'_>) {
     if let Some(running) = connection
         && running.as_mut().poll(cx).is_ready()
     {
@@ -206,12 +209,12 @@ pub(super) fn drive(connection: &mut Option<Pin<Box<Connection>>>, cx: &mut Cont
 }
 
 /// A body together with the connection that feeds it.
-struct Driven {
-    connection: Option<Pin<Box<Connection>>>,
+struct DrivenBody {
+    connection: Option<Pin<Box<Http1Connection>>>,
     body: Incoming,
 }
 
-impl http_body::Body for Driven {
+impl http_body::Body for DrivenBody {
     type Data = Bytes;
     type Error = hyper::Error;
 
@@ -251,7 +254,7 @@ mod http2 {
         mut request: Request<Bytes>,
     ) -> Result<Response<Body>, TransportError> {
         let tasks = Tasks::default();
-        let guard = Guard(tasks.clone());
+        let guard = TaskGuard(tasks.clone());
         let (mut sender, connection) = http2::Builder::new(tasks.clone())
             .timer(TokioTimer::new())
             .keep_alive_interval(Duration::from_secs(30))
@@ -272,7 +275,7 @@ mod http2 {
             .await
             .map_err(TransportError::new)?;
         Ok(response.map(|body| {
-            Body::new(Guarded {
+            Body::new(GuardedBody {
                 body,
                 _sender: sender,
                 _guard: guard,
@@ -309,9 +312,9 @@ mod http2 {
     }
 
     /// The tasks hold their own set, so they do not end by themselves when the last user of it goes.
-    struct Guard(Tasks);
+    struct TaskGuard(Tasks);
 
-    impl Drop for Guard {
+    impl Drop for TaskGuard {
         fn drop(&mut self) {
             let tasks = self.0.0.lock();
             tasks
@@ -320,13 +323,13 @@ mod http2 {
         }
     }
 
-    struct Guarded {
+    struct GuardedBody {
         body: Incoming,
         _sender: http2::SendRequest<Full<Bytes>>,
-        _guard: Guard,
+        _guard: TaskGuard,
     }
 
-    impl http_body::Body for Guarded {
+    impl http_body::Body for GuardedBody {
         type Data = Bytes;
         type Error = BoxError;
 

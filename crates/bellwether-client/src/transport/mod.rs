@@ -4,7 +4,7 @@
 
 mod connect;
 mod hyper;
-mod kept;
+mod persistent;
 #[cfg(feature = "reqwest")]
 mod reqwest;
 #[cfg(feature = "tls")]
@@ -23,12 +23,13 @@ use crate::error::BoxError;
 
 pub use self::connect::{Io, Target};
 pub use self::hyper::HyperTransport;
-pub use self::kept::KeptConnection;
+pub use self::persistent::PersistentConnection;
 #[cfg(feature = "reqwest")]
 pub use self::reqwest::ReqwestTransport;
 
-/// A response on its way.
-pub type Sending = Pin<Box<dyn Future<Output = Result<Response<Body>, TransportError>> + Send>>;
+/// The future of a response's head. Dropping it closes the connection, or resets the stream in HTTP/2.
+pub type ResponseFuture =
+    Pin<Box<dyn Future<Output = Result<Response<Body>, TransportError>> + Send>>;
 
 /// Sends requests, one at a time for each source.
 ///
@@ -45,14 +46,14 @@ pub type Sending = Pin<Box<dyn Future<Output = Result<Response<Body>, TransportE
 /// - Memory: what a transport reads ahead while its body is not polled must be bounded.
 ///
 /// ```
-/// use bellwether_client::transport::{Body, Sending, Transport};
+/// use bellwether_client::transport::{Body, ResponseFuture, Transport};
 /// use bytes::Bytes;
 /// use http::{Request, Response};
 ///
 /// struct Canned;
 ///
 /// impl Transport for Canned {
-///     fn send(&self, _: Request<Bytes>) -> Sending {
+///     fn send(&self, _: Request<Bytes>) -> ResponseFuture {
 ///         Box::pin(async {
 ///             let body = http_body_util::Full::new(Bytes::from("data: canned\n\n"));
 ///             let mut response = Response::new(Body::new(body));
@@ -65,7 +66,7 @@ pub type Sending = Pin<Box<dyn Future<Output = Result<Response<Body>, TransportE
 /// ```
 pub trait Transport: Send + Sync + 'static {
     /// Sends one request.
-    fn send(&self, request: Request<Bytes>) -> Sending;
+    fn send(&self, request: Request<Bytes>) -> ResponseFuture;
 }
 
 /// The body of a response, of whatever transport.
@@ -100,7 +101,15 @@ impl fmt::Debug for Body {
     }
 }
 
-/// Why no response came, or why its body broke off.
+/// The reason why there is no response, or why its body broke off.
+///
+/// ```
+/// use bellwether_client::transport::TransportError;
+///
+/// let passing = TransportError::new("connection refused");
+/// let lasting = TransportError::permanent("no such scheme");
+/// assert!(!passing.to_string().is_empty() && !lasting.to_string().is_empty());
+/// ```
 #[derive(Debug)]
 pub struct TransportError {
     source: BoxError,
@@ -109,7 +118,7 @@ pub struct TransportError {
 }
 
 impl TransportError {
-    /// A failure that may pass: the source connects again. For an open stream, all are.
+    /// A failure that may pass: the source reconnects. Every failure of an open stream is one of these.
     pub fn new(source: impl Into<BoxError>) -> Self {
         Self {
             source: source.into(),
@@ -118,7 +127,7 @@ impl TransportError {
         }
     }
 
-    /// A failure that stays, for instance a scheme that the transport does not speak: the source ends.
+    /// A failure that stays, for instance a scheme that the transport does not support: the source ends.
     pub fn permanent(source: impl Into<BoxError>) -> Self {
         Self {
             is_final: true,

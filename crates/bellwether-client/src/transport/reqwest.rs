@@ -5,15 +5,15 @@ use std::fmt;
 use bytes::Bytes;
 use http::Request;
 
-use super::{Body, Sending, Transport, TransportError};
+use super::{Body, ResponseFuture, Transport, TransportError};
 
-/// Sends through reqwest.
+/// A transport over reqwest, with its proxies, cookies and TLS.
 ///
-/// Takes a builder and not a client: redirects have to be off in it, since the source follows them itself and keeps
-/// credentials from other origins. Leave decompression and time limits off too.
+/// It takes a builder instead of a client, because redirects have to be off in it: the source follows them
+/// itself and keeps credentials from other origins. Leave decompression and time limits off too.
 ///
-/// With HTTP/2, a body that the server resets with `NO_ERROR` or `CANCEL` ends here as if it were whole;
-/// [`HyperTransport`](super::HyperTransport) knows it for a cut.
+/// With HTTP/2, a body that the server resets with `NO_ERROR` or `CANCEL` ends as if it were whole;
+/// [`HyperTransport`](super::HyperTransport) treats it as cut.
 pub struct ReqwestTransport(reqwest::Client);
 
 impl ReqwestTransport {
@@ -35,7 +35,7 @@ impl fmt::Debug for ReqwestTransport {
 }
 
 impl Transport for ReqwestTransport {
-    fn send(&self, request: Request<Bytes>) -> Sending {
+    fn send(&self, request: Request<Bytes>) -> ResponseFuture {
         let client = self.0.clone();
         Box::pin(async move {
             let request = reqwest::Request::try_from(request).map_err(TransportError::permanent)?;

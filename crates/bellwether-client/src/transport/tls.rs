@@ -1,4 +1,4 @@
-//! TLS by rustls with ring: whom to trust, and which protocol comes out of it.
+//! TLS by rustls with ring: the trusted roots and the negotiated protocol.
 
 use std::io;
 use std::sync::Arc;
@@ -32,7 +32,7 @@ pub(super) fn with_protocols(mut config: ClientConfig) -> ClientConfig {
     config
 }
 
-/// Shakes hands; tells whether HTTP/2 was agreed on.
+/// Completes the handshake; true if HTTP/2 was negotiated.
 pub(super) async fn wrap(
     config: Arc<ClientConfig>,
     target: &Target,

@@ -96,7 +96,7 @@ async fn typed_messages_never_take_what_is_said_of_the_stream_for_the_users_type
     let error = numbers.next().await.unwrap().unwrap_err();
     assert!(error.gap().is_some() && !error.is_closed(), "{error}");
     let error = numbers.next().await.unwrap().unwrap_err();
-    assert_eq!(error.told(), Some("{\"status\":500}"));
+    assert_eq!(error.error_event(), Some("{\"status\":500}"));
     assert!(!error.is_closed());
     assert!(numbers.next().await.is_none());
 
@@ -117,7 +117,7 @@ async fn typed_messages_never_take_what_is_said_of_the_stream_for_the_users_type
             .await
             .unwrap()
             .unwrap_err()
-            .is_told()
+            .is_error_event()
     );
     assert!(events.next_json::<u32>().await.is_none());
 }
@@ -141,7 +141,7 @@ async fn a_body_is_whole_where_its_events_say_so() {
     ] {
         let last = read(texts, is_cut).await.pop().unwrap().unwrap_err();
         assert_eq!(
-            (last.is_told(), last.is_closed()),
+            (last.is_error_event(), last.is_closed()),
             (!is_cut, true),
             "{last}"
         );

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
-use bellwether_client::transport::{Io, KeptConnection, Transport as _};
+use bellwether_client::transport::{Io, PersistentConnection, Transport as _};
 use bellwether_client::{EventSource, HyperTransport, Item};
 use bellwether_testkit::{Answer, ScriptedServer};
 use http::Method;
@@ -141,7 +141,7 @@ async fn a_transport_does_not_guess_where_a_url_leads() {
         *request.uri_mut() = url;
         let sent = transport(&server).send(request.clone()).await;
         assert!(sent.is_err(), "{:?}", request.uri());
-        let mut connection = KeptConnection::new(transport(&server));
+        let mut connection = PersistentConnection::new(transport(&server));
         assert!(connection.send(request, 10).await.is_err());
     }
     assert!(server.requests().is_empty());
@@ -159,7 +159,7 @@ async fn a_kept_connection_asks_again_over_the_same_one_until_it_has_rested_or_t
         let pipe = pipes.connect();
         async { pipe.map(Io::new) }
     });
-    let mut connection = KeptConnection::new(transport);
+    let mut connection = PersistentConnection::new(transport);
     let second = Duration::from_secs(1);
     for (host, rest, expected) in [
         ("a", Duration::ZERO, 1),

@@ -1,7 +1,7 @@
 -- Appends records, all or none, and answers with the epoch and, for each record, its id; "id tag" if its idempotency
 -- key is known.
 --
--- ARGV: 3 how long idempotency keys are known, in milliseconds; 4 "=" or "~" for trimming; 5 the most records and 6 the
+-- ARGV: 4 how long idempotency keys are known, in milliseconds; 5 "=" or "~" for trimming; 6 the most records and 7 the
 -- greatest age in milliseconds, 0 for no bound; then five of each record: topic, tag, event, "" or "+" and the
 -- conflation key, and the place of its idempotency key in KEYS or 0.
 local now = state()
@@ -27,7 +27,7 @@ local function forget()
   redis.call('HSET', about, 'forgotten', now.forgotten)
 end
 
-for i = 7, #ARGV, 5 do
+for i = 8, #ARGV, 5 do
   local tag, once = ARGV[i + 1], tonumber(ARGV[i + 4])
   local found = once > 0 and redis.call('GET', KEYS[once])
   if found and string.sub(found, 1, 16) == now.epoch then
@@ -45,7 +45,7 @@ for i = 7, #ARGV, 5 do
     end
     redis.call('HSET', topics, ARGV[i], id .. ' ' .. tag)
     if once > 0 then
-      redis.call('SET', KEYS[once], now.epoch .. ' ' .. id .. ' ' .. tag, 'PX', ARGV[3])
+      redis.call('SET', KEYS[once], now.epoch .. ' ' .. id .. ' ' .. tag, 'PX', ARGV[4])
     end
     if now.first == '0-0' then
       now.first = id
@@ -59,13 +59,13 @@ end
 if last then
   redis.call('HSET', about, 'last', last, 'listed', last)
   -- The newest record is younger than any age and within any count, so it stays.
-  if ARGV[5] ~= '0' then
-    redis.call('XTRIM', log, 'MAXLEN', ARGV[4], ARGV[5])
-  end
   if ARGV[6] ~= '0' then
+    redis.call('XTRIM', log, 'MAXLEN', ARGV[5], ARGV[6])
+  end
+  if ARGV[7] ~= '0' then
     local time = redis.call('TIME')
-    local oldest = time[1] * 1000 + math.floor(time[2] / 1000) - tonumber(ARGV[6])
-    redis.call('XTRIM', log, 'MINID', ARGV[4], string.format('%.0f', math.max(oldest, 0)))
+    local oldest = time[1] * 1000 + math.floor(time[2] / 1000) - tonumber(ARGV[7])
+    redis.call('XTRIM', log, 'MINID', ARGV[5], string.format('%.0f', math.max(oldest, 0)))
   end
   if redis.call('HLEN', topics) > MAX_TOPICS then
     forget()

@@ -1,6 +1,7 @@
 -- The beginning of every script: which log this is, and whether it still is the one that it was.
 --
--- KEYS: 1 the stream, 2 the hash about it, 3 the hash of each topic's newest record, "id tag". ARGV: 1 the epoch to take if a new one is due, 2 "1" for the thorough look.
+-- KEYS: 1 the stream, 2 the hash about it, 3 the hash of each topic's newest record, "id tag". ARGV: 1 the epoch to take if a new one is due, 2 "1" for the thorough look, 3 the newest record
+-- that the caller knows of, "epoch id", or nothing.
 --
 -- The hash holds: epoch; last, the newest record; first, the first record that this epoch ever had, empty if older
 -- ones may have been before it; adopted, the newest record of earlier epochs; holes, the newest entry that was
@@ -57,6 +58,12 @@ end
 local function has_changed(known, now)
   if is_after(known.last, now.last) then
     return true -- It lost its end.
+  end
+  -- The caller has seen a record that is neither here nor trimmed: a server that writes its file late was killed, or a
+  -- replica that lagged has taken over. Others may have appended since, so that the end alone does not show it.
+  local epoch, seen = string.match(ARGV[3], '^(%x+) (%S+)$')
+  if epoch == known.epoch and not is_after(now.first, seen) and not redis.call('XRANGE', log, seen, seen)[1] then
+    return true
   end
   if now.hole ~= known.holes and not is_after(now.first, now.hole) then
     return true -- A record was deleted, and not at the front.

@@ -2,12 +2,12 @@
 -- the entries: the one at the start, if it exists, and those after it; and the last removed record of the wanted topics, or
 -- nothing if that is not known.
 --
--- ARGV: 3 where to start; 4 the most records after it, 0 to look only at the one there, which then comes without its
--- event; 5 the most bytes of events; then the wanted topics, none for all.
+-- ARGV: 4 where to start; 5 the most records after it, 0 to look only at the one there, which then comes without its
+-- event; 6 the most bytes of events; then the wanted topics, none for all.
 local now = state()
-local from, max_records, max_bytes = ARGV[3], tonumber(ARGV[4]), tonumber(ARGV[5])
+local from, max_records, max_bytes = ARGV[4], tonumber(ARGV[5]), tonumber(ARGV[6])
 local wanted = false
-for i = 6, #ARGV do
+for i = 7, #ARGV do
   wanted = wanted or {}
   wanted[ARGV[i]] = true
 end

@@ -104,9 +104,10 @@ async fn a_restored_older_copy_of_the_data_is_one_gap() {
     server.kill().await;
     copy(&older, server.folder()).await;
     server.start_again().await;
-    one_gap_and_then_everything(&mut node, &later[3], GapReason::Regressed).await;
+    one_gap_and_then_everything(&mut node, &later[3], GapReason::Epoch).await;
     // What the copy has is still good: 1 to 3, then the four numbers after the loss.
     let mut old = node.resume(&ids[0]);
+    assert_eq!(gap(&mut old).await.reason(), GapReason::Epoch);
     assert_eq!(take(&mut old, 6).await, [2, 3, 8, 9, 10, 11]);
 }
 
@@ -189,13 +190,48 @@ async fn a_failover_that_lost_confirmed_records_is_one_gap() {
 
     relay.lead_to(replica.port());
     primary.kill().await;
-    one_gap_and_then_everything(&mut node, &lost[1], GapReason::Regressed).await;
+    one_gap_and_then_everything(&mut node, &lost[1], GapReason::Epoch).await;
     let mut back = node.resume(&kept[2]);
+    assert_eq!(gap(&mut back).await.reason(), GapReason::Epoch);
     assert_eq!(
         take(&mut back, 4).await,
         [6, 7, 8, 9],
-        "nothing that it had is lost"
+        "nothing that it had comes again"
     );
+}
+
+/// Others append after the loss and before the one node that can know of it speaks: the end of the log hides it then.
+#[tokio::test]
+async fn a_lost_record_is_told_also_where_others_have_appended_since() {
+    let started = RedisServer::start(&["--appendonly", "no"]).await;
+    let Some(mut server) = or_skip(started) else {
+        return;
+    };
+    let broker = connect(&server).await;
+    let [first] = append(&broker, &[record(1)]).await[..] else {
+        panic!("one record, one answer");
+    };
+    by_hand(&server, &["SAVE"]).await;
+    append(&broker, &[record(2)]).await;
+    server.kill().await;
+    server.start_again().await;
+
+    let other = connect(&server).await;
+    let [third] = append(&other, &[record(3)]).await[..] else {
+        panic!("one record, one answer");
+    };
+    assert_eq!(third.cursor.epoch, first.cursor.epoch, "it cannot know");
+    // The connection of before is broken, and the first append finds that out.
+    assert!(broker.append(&[record(4)]).await.is_err());
+    let [fourth] = append(&broker, &[record(5)]).await[..] else {
+        panic!("one record, one answer");
+    };
+    assert_ne!(
+        fourth.cursor.epoch, first.cursor.epoch,
+        "the second is gone"
+    );
+    let page = read(&other, fourth.cursor.offset).await;
+    assert_eq!(page.epoch, fourth.cursor.epoch, "also for the others");
 }
 
 /// Each is done to a log of five records by somebody with the server's command line.

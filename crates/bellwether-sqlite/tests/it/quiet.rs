@@ -104,3 +104,39 @@ async fn any_write_of_another_program_to_the_logs_own_tables_ends_the_epoch() {
         broker.shutdown().await.unwrap();
     }
 }
+
+#[tokio::test]
+async fn after_the_end_of_an_epoch_no_reader_gets_what_it_has_had() {
+    let folder = Folder::new();
+    let topics = Topics::with(SqliteBroker::open(folder.log()).unwrap())
+        .await
+        .unwrap();
+    let topic = topics.topic("t").unwrap();
+    let publish = async |number: u64| {
+        let event = ServerSentEvent::text(number.to_string());
+        topic.publish(&event).unwrap().await.unwrap().to_string()
+    };
+    let mut ids = Vec::new();
+    for number in 1..=5 {
+        ids.push(publish(number).await);
+    }
+    let mut live = topic.subscribe().after(ids[3].as_str()).open().unwrap();
+    assert!(live.next().await.unwrap().frame().is_some());
+
+    let hand = Connection::open(folder.log()).unwrap();
+    hand.execute_batch("DELETE FROM records WHERE offset = 1")
+        .unwrap();
+    let sixth = publish(6).await;
+    let mut away = topic.subscribe().after(ids[2].as_str()).open().unwrap();
+    for (reader, expected) in [(&mut live, 1), (&mut away, 3)] {
+        let gap = reader.next().await.unwrap();
+        assert_eq!(gap.gap().unwrap().reason(), GapReason::Epoch);
+        let mut got = Vec::new();
+        while got.last().is_none_or(|id| *id != sixth) {
+            let next = reader.next().await.unwrap();
+            got.push(next.frame().unwrap().id().as_str().to_owned());
+        }
+        assert_eq!(got.len(), expected, "{got:?}");
+    }
+    topics.close().await.unwrap();
+}

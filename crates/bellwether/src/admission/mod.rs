@@ -2,8 +2,8 @@
 //!
 //! `listen` admits; `send` keeps the permit of each stream. So it stands below both.
 
-mod meters;
+mod metrics;
 mod permits;
 
-pub(crate) use meters::Meters;
-pub(crate) use permits::{Admission, Permit, Permits, Places, Refusal};
+pub(crate) use metrics::ConnectionMetrics;
+pub(crate) use permits::{Admission, ConnectionLimits, Permit, Permits, Refusal};

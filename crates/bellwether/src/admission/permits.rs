@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::Semaphore;
 
-use super::meters::Meters;
+use super::metrics::ConnectionMetrics;
 
 /// Why a connection is not served.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -34,13 +34,13 @@ pub(crate) enum Admission {
     Refuse(Permit, Refusal),
     /// There is no place to answer it now: it waits until there is one.
     Hold,
-    /// It is closed without a word: its address has all the answers that it may have at once.
+    /// It is closed without an answer: its address has all the refusals that it may have at once.
     Close(Refusal),
 }
 
 /// How many places a server has.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Places {
+pub(crate) struct ConnectionLimits {
     pub(crate) connections: usize,
     /// For connections that get one answer, which says why they are not served.
     pub(crate) refusals: usize,
@@ -50,32 +50,32 @@ pub(crate) struct Places {
 /// The places of one server.
 #[derive(Debug)]
 pub(crate) struct Permits {
-    connections: Arc<Pool>,
+    connections: Arc<PermitPool>,
     /// For those who find the server full.
-    refusals: Arc<Pool>,
+    refusals: Arc<PermitPool>,
     /// For those whose address has all its places. Apart, so that one address takes no answer away from others.
-    address_refusals: Arc<Pool>,
+    address_refusals: Arc<PermitPool>,
     addresses: Option<Arc<Addresses>>,
-    meters: Meters,
+    metrics: ConnectionMetrics,
     #[cfg(test)]
     total: usize,
 }
 
 impl Permits {
-    pub(crate) fn new(places: Places, meters: Meters) -> Self {
+    pub(crate) fn new(places: ConnectionLimits, metrics: ConnectionMetrics) -> Self {
         let connections = places.connections.min(Semaphore::MAX_PERMITS);
         let refusals = places.refusals.min(Semaphore::MAX_PERMITS);
         Self {
-            connections: Pool::new(connections, Some(meters.clone())),
-            refusals: Pool::new(refusals, None),
-            address_refusals: Pool::new(refusals, None),
+            connections: PermitPool::new(connections, Some(metrics.clone())),
+            refusals: PermitPool::new(refusals, None),
+            address_refusals: PermitPool::new(refusals, None),
             addresses: places.per_address.map(|limit| {
                 Arc::new(Addresses {
                     limit,
                     connected: Mutex::new(HashMap::new()),
                 })
             }),
-            meters,
+            metrics,
             #[cfg(test)]
             total: connections,
         }
@@ -92,7 +92,7 @@ impl Permits {
         };
         match self.connections.take(address) {
             Some(permit) => {
-                self.meters.accepted();
+                self.metrics.accepted();
                 Admission::Serve(permit)
             }
             None => self.refuse(Refusal::Full),
@@ -109,7 +109,7 @@ impl Permits {
             None => otherwise,
         };
         if !matches!(admission, Admission::Hold) {
-            self.meters.refused(why);
+            self.metrics.refused(why);
         }
         admission
     }
@@ -117,15 +117,15 @@ impl Permits {
     /// Waits until a connection that was held may be admitted: for a place, or for one to be refused in.
     pub(crate) async fn room(&self) {
         tokio::select! {
-            _ = self.connections.places.acquire() => {}
-            _ = self.refusals.places.acquire() => {}
+            _ = self.connections.slots.acquire() => {}
+            _ = self.refusals.slots.acquire() => {}
         }
     }
 
     /// Places that are free.
     #[cfg(test)]
     pub(crate) fn free(&self) -> usize {
-        self.connections.places.available_permits()
+        self.connections.slots.available_permits()
     }
 
     /// All places.
@@ -137,22 +137,22 @@ impl Permits {
 
 /// Places of one kind.
 #[derive(Debug)]
-struct Pool {
-    places: Semaphore,
+struct PermitPool {
+    slots: Semaphore,
     /// Present if who takes a place counts as open.
-    meters: Option<Meters>,
+    metrics: Option<ConnectionMetrics>,
 }
 
-impl Pool {
-    fn new(places: usize, meters: Option<Meters>) -> Arc<Self> {
+impl PermitPool {
+    fn new(places: usize, metrics: Option<ConnectionMetrics>) -> Arc<Self> {
         Arc::new(Self {
-            places: Semaphore::new(places),
-            meters,
+            slots: Semaphore::new(places),
+            metrics,
         })
     }
 
-    fn take(self: &Arc<Self>, address: Option<Box<AddressPlace>>) -> Option<Permit> {
-        self.places.try_acquire().ok()?.forget();
+    fn take(self: &Arc<Self>, address: Option<Box<AddressPermit>>) -> Option<Permit> {
+        self.slots.try_acquire().ok()?.forget();
         Some(Permit {
             pool: Arc::clone(self),
             _address: address,
@@ -164,16 +164,16 @@ impl Pool {
 /// stream has one.
 #[derive(Debug)]
 pub(crate) struct Permit {
-    pool: Arc<Pool>,
+    pool: Arc<PermitPool>,
     /// Boxed: most servers do not count addresses.
-    _address: Option<Box<AddressPlace>>,
+    _address: Option<Box<AddressPermit>>,
 }
 
 impl Drop for Permit {
     fn drop(&mut self) {
-        self.pool.places.add_permits(1);
-        if let Some(meters) = &self.pool.meters {
-            meters.closed();
+        self.pool.slots.add_permits(1);
+        if let Some(metrics) = &self.pool.metrics {
+            metrics.closed();
         }
     }
 }
@@ -187,7 +187,7 @@ struct Addresses {
 }
 
 impl Addresses {
-    fn enter(self: &Arc<Self>, peer: IpAddr) -> Option<AddressPlace> {
+    fn enter(self: &Arc<Self>, peer: IpAddr) -> Option<AddressPermit> {
         let address = group(peer);
         let mut connected = self
             .connected
@@ -198,7 +198,7 @@ impl Addresses {
             return None;
         }
         connected.insert(address, count + 1);
-        Some(AddressPlace {
+        Some(AddressPermit {
             addresses: Arc::clone(self),
             address,
         })
@@ -207,12 +207,12 @@ impl Addresses {
 
 /// One connection of one address.
 #[derive(Debug)]
-struct AddressPlace {
+struct AddressPermit {
     addresses: Arc<Addresses>,
     address: IpAddr,
 }
 
-impl Drop for AddressPlace {
+impl Drop for AddressPermit {
     fn drop(&mut self) {
         let mut connected = self
             .addresses
@@ -241,14 +241,14 @@ fn group(peer: IpAddr) -> IpAddr {
 mod tests {
     use super::*;
 
-    const ROOM: Places = Places {
+    const ROOM: ConnectionLimits = ConnectionLimits {
         connections: 1000,
         refusals: 100,
         per_address: None,
     };
 
-    fn permits(places: Places) -> Permits {
-        Permits::new(places, Meters::new())
+    fn permits(places: ConnectionLimits) -> Permits {
+        Permits::new(places, ConnectionMetrics::new())
     }
 
     fn peer(text: &str) -> Option<IpAddr> {
@@ -257,7 +257,7 @@ mod tests {
 
     #[test]
     fn a_dropped_permit_is_free_again() {
-        let permits = permits(Places {
+        let permits = permits(ConnectionLimits {
             connections: 1,
             ..ROOM
         });
@@ -273,7 +273,7 @@ mod tests {
 
     #[test]
     fn refusals_are_bounded_too() {
-        let permits = permits(Places {
+        let permits = permits(ConnectionLimits {
             connections: 0,
             refusals: 1,
             ..ROOM
@@ -285,7 +285,7 @@ mod tests {
 
     #[test]
     fn addresses_of_one_ipv6_network_count_together_and_others_apart() {
-        let permits = permits(Places {
+        let permits = permits(ConnectionLimits {
             per_address: Some(1),
             ..ROOM
         });
@@ -308,7 +308,7 @@ mod tests {
 
     #[test]
     fn addresses_without_connections_leave_no_entry() {
-        let permits = permits(Places {
+        let permits = permits(ConnectionLimits {
             per_address: Some(2),
             ..ROOM
         });

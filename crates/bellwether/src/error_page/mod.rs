@@ -2,7 +2,7 @@
 //!
 //! A layer around the whole application. It writes a body where there is none (no route, wrong method,
 //! a bare status) and where the response carries an [`HttpError`]; it turns a panic of a handler into a
-//! 500. A body that somebody else has written is never touched, and headers are kept, `Allow` among
+//! 500. A body that a handler or layer has written is never touched, and headers are kept, `Allow` among
 //! them.
 //!
 //! Without details a page says the status and, below 500, the message of the [`HttpError`]. With
@@ -33,17 +33,17 @@ use pin_project_lite::pin_project;
 use serde_json::{Value, json};
 use tower::{Layer, Service};
 
-use crate::http_error::{Failure, HttpError, reason};
+use crate::http_error::{HttpError, HttpErrorExtension, reason};
 use render::{Details, Page};
 
 /// The layer that gives error responses their page; with `details`, internals are on it.
 ///
 /// Laid over a `Router` by `Router::layer` it knows the matched route.
-pub(crate) fn error_pages(details: bool) -> ErrorPages {
-    ErrorPages { details }
+pub(crate) fn error_pages(details: bool) -> ErrorPagesLayer {
+    ErrorPagesLayer { details }
 }
 
-/// The name and the data of the event that tells of an error in the middle of a stream.
+/// The name and the data of the event that reports an error in the middle of a stream.
 ///
 /// The data is `{"error":{"message":…,"type":"server_error"},"message":"Internal Server Error","status":500}`. The
 /// object `error` is what the SDKs of language models look for: they raise it instead of an odd chunk. An [`HttpError`]
@@ -105,15 +105,15 @@ fn is_public(details: bool, address: SocketAddr) -> bool {
 
 /// The layer of [`error_pages`].
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct ErrorPages {
+pub(crate) struct ErrorPagesLayer {
     details: bool,
 }
 
-impl<S> Layer<S> for ErrorPages {
-    type Service = WithErrorPages<S>;
+impl<S> Layer<S> for ErrorPagesLayer {
+    type Service = ErrorPagesService<S>;
 
     fn layer(&self, inner: S) -> Self::Service {
-        WithErrorPages {
+        ErrorPagesService {
             inner,
             details: self.details,
         }
@@ -122,33 +122,33 @@ impl<S> Layer<S> for ErrorPages {
 
 /// A service whose errors get a page.
 #[derive(Clone, Debug)]
-pub(crate) struct WithErrorPages<S> {
+pub(crate) struct ErrorPagesService<S> {
     inner: S,
     details: bool,
 }
 
-impl<S> Service<Request<Body>> for WithErrorPages<S>
+impl<S> Service<Request<Body>> for ErrorPagesService<S>
 where
     S: Service<Request<Body>, Response = Response, Error = Infallible>,
 {
     type Response = Response;
     type Error = Infallible;
-    type Future = PageFuture<S::Future>;
+    type Future = ErrorPagesFuture<S::Future>;
 
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
         self.inner.poll_ready(cx)
     }
 
     fn call(&mut self, request: Request<Body>) -> Self::Future {
-        let asked = Asked::of(&request, self.details);
+        let asked = PageRequest::of(&request, self.details);
         // Own, and not tower-http's catch-panic: that one boxes the body of every response.
         match catch_unwind(AssertUnwindSafe(|| self.inner.call(request))) {
-            Ok(future) => PageFuture {
+            Ok(future) => ErrorPagesFuture {
                 future: Some(future),
                 panicked: None,
                 asked,
             },
-            Err(panic) => PageFuture {
+            Err(panic) => ErrorPagesFuture {
                 future: None,
                 panicked: Some(panic),
                 asked,
@@ -158,16 +158,16 @@ where
 }
 
 pin_project! {
-    /// The future of [`WithErrorPages`].
-    pub(crate) struct PageFuture<F> {
+    /// The future of [`ErrorPagesService`].
+    pub(crate) struct ErrorPagesFuture<F> {
         #[pin]
         future: Option<F>,
         panicked: Option<Box<dyn Any + Send>>,
-        asked: Asked,
+        asked: PageRequest,
     }
 }
 
-impl<F> Future for PageFuture<F>
+impl<F> Future for ErrorPagesFuture<F>
 where
     F: Future<Output = Result<Response, Infallible>>,
 {
@@ -206,7 +206,7 @@ fn panic_error(panic: &(dyn Any + Send)) -> HttpError {
 
 /// What a page says about the request. Its parts are shared with the request, not copied.
 #[derive(Debug)]
-struct Asked {
+struct PageRequest {
     details: bool,
     method: Method,
     uri: Uri,
@@ -214,7 +214,7 @@ struct Asked {
     accept: Option<HeaderValue>,
 }
 
-impl Asked {
+impl PageRequest {
     fn of(request: &Request<Body>, details: bool) -> Self {
         Self {
             details,
@@ -227,13 +227,13 @@ impl Asked {
 
     /// The response, with a page as its body if it is an error that needs one.
     fn answered(&self, mut response: Response) -> Response {
-        let failure = response.extensions_mut().remove::<Failure>();
-        if let Some(Failure(error)) = &failure {
+        let failure = response.extensions_mut().remove::<HttpErrorExtension>();
+        if let Some(HttpErrorExtension(error)) = &failure {
             self.log(error);
         } else if !is_bare_error(&response) {
             return response;
         }
-        let error = failure.map(|Failure(error)| error);
+        let error = failure.map(|HttpErrorExtension(error)| error);
         let page = self.page(response.status(), error.as_ref());
         let format = accept::preferred(self.accept.as_ref());
         let headers = response.headers_mut();

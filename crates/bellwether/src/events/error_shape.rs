@@ -7,11 +7,11 @@ use serde_json::json;
 
 use crate::error_page::{error_kind, public};
 
-/// The shape of the event that tells an error, for clients that know only their own vendor's.
+/// Shape of the event that reports an error, for clients that know only their own vendor's.
 ///
-/// Give it to [`ServerEventsResponse::error_shape`](crate::ServerEventsResponse::error_shape). The event says the status
-/// and message that a client may see: those of an [`HttpError`](crate::HttpError) below 500, and otherwise
-/// `Internal Server Error`.
+/// Give it to [`ServerEventsResponse::error_shape`](crate::ServerEventsResponse::error_shape). The event
+/// contains the status and the message that a client may see: those of an [`HttpError`](crate::HttpError)
+/// below 500, and otherwise `Internal Server Error`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum ErrorShape {

@@ -16,25 +16,26 @@ use futures_core::Stream;
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use http_body::Frame;
 
+use super::encoder::producer_of;
 use super::error_shape::ErrorShape;
-use super::exchange::set_event_stream_headers;
+use super::event_request::set_event_stream_headers;
 use super::item::IntoEvent;
-use super::producer::source_of;
 use crate::http_error::HttpError;
 use crate::lifecycle::{Lifecycle, StreamGuard};
-use crate::send::{EventBody, Source};
+use crate::send::{EventBody, EventProducer};
 use crate::stream::options::{ErrorEvent, KeepAlive, OnStop, StreamDefaults, StreamOptions};
 
-/// A response that streams events, with its status, headers and behaviour in your hands.
+/// A response that streams events, with a status, headers and behaviour of its own.
 ///
-/// What is not set here is as the application's [`StreamDefaults`] say. The headers of an event
+/// Settings that are not made here come from the application's [`StreamDefaults`]. The headers of an event
 /// stream (`text/event-stream`, `Cache-Control: no-store, no-transform`, `X-Accel-Buffering: no`,
-/// `X-Content-Type-Options: nosniff`) are always there.
+/// `X-Content-Type-Options: nosniff`) are always set.
 ///
 /// It is an `IntoResponse` and so works in any axum app. Returned from a handler that
-/// [`bellwether::get`](fn@crate::get) made, or served by an [`Application`](crate::Application), it
-/// also waits for the first item (so that an early error has its real status), answers 406 and,
-/// after [`finish`](Self::finish), 204.
+/// [`bellwether::get`](fn@crate::get) made, or served by an [`Application`](crate::Application), it also
+/// waits for the first item, so that an early error has its real status. It answers clients that do not
+/// accept an event stream with 406, and after [`finish`](Self::finish) a client that has read the whole
+/// stream with 204.
 ///
 /// ```
 /// use std::time::Duration;
@@ -53,7 +54,7 @@ use crate::stream::options::{ErrorEvent, KeepAlive, OnStop, StreamDefaults, Stre
 /// ```
 #[must_use]
 pub struct ServerEventsResponse {
-    source: Source,
+    producer: EventProducer,
     status: StatusCode,
     headers: HeaderMap,
     mistake: Option<String>,
@@ -68,7 +69,7 @@ impl ServerEventsResponse {
         S::Item: IntoEvent,
     {
         Self {
-            source: source_of(events),
+            producer: producer_of(events),
             status: StatusCode::OK,
             headers: HeaderMap::new(),
             mistake: None,
@@ -76,19 +77,34 @@ impl ServerEventsResponse {
         }
     }
 
-    /// Sets the status. Default: 200. Browsers take every other status as the end for good
-    /// (WHATWG HTML, section 9.2.3).
+    /// HTTP status of the response. Default: 200.
+    ///
+    /// Browsers treat every other status as the end of the stream and do not reconnect (WHATWG HTML, section
+    /// 9.2.3).
     pub fn status(mut self, status: StatusCode) -> Self {
         self.status = status;
         self
     }
 
-    /// Sets a header; one of the same name that was set before is replaced.
+    /// Header of the response. It replaces one of the same name that was set before.
     ///
-    /// The defaults stay: only a default of the very same name gives way. `Content-Type` and
-    /// hop-by-hop headers (`Connection`, `Keep-Alive`, `Transfer-Encoding`, `Upgrade`) cannot be
-    /// set; they would make it something else than an event stream. A header that cannot be sent
-    /// makes the response a 500, and the log says which.
+    /// The default headers stay unless one of them is set by its name. `Content-Type` and hop-by-hop headers
+    /// (`Connection`, `Keep-Alive`, `Transfer-Encoding`, `Upgrade`) cannot be set, since the response would
+    /// no longer be an event stream. A header that cannot be sent makes the response a 500, and the log names
+    /// it.
+    ///
+    /// ```
+    /// use bellwether::{ServerEventsResponse, ServerSentEvent, stream};
+    /// use http::StatusCode;
+    /// use axum::response::IntoResponse;
+    ///
+    /// let events = || stream!( yield ServerSentEvent::text("hello"); );
+    /// let response = ServerEventsResponse::new(events()).header("x-feed", "demo").into_response();
+    /// assert_eq!(response.headers()["x-feed"], "demo");
+    ///
+    /// let refused = ServerEventsResponse::new(events()).header("connection", "close").into_response();
+    /// assert_eq!(refused.status(), StatusCode::INTERNAL_SERVER_ERROR);
+    /// ```
     pub fn header<N, V>(mut self, name: N, value: V) -> Self
     where
         N: TryInto<HeaderName>,
@@ -123,19 +139,35 @@ impl ServerEventsResponse {
         self
     }
 
-    /// Sends a comment when nothing was sent for `interval`. Default: 15 s.
+    /// Interval after which this stream sends a comment if it was idle. Default: that of the application, 15
+    /// s.
+    ///
+    /// See [`StreamDefaults::keep_alive`] for what a too short or too long interval costs.
     pub fn keep_alive(mut self, interval: Duration) -> Self {
-        let beat = KeepAlive::COMMENT;
-        self.overrides.keep_alive = Some(Some(KeepAlive { interval, beat }));
+        let bytes = KeepAlive::COMMENT;
+        self.overrides.keep_alive = Some(Some(KeepAlive { interval, bytes }));
         self
     }
 
-    /// Sends `event` when nothing was sent for `interval`: a heartbeat that scripts can see.
+    /// Event that is sent when nothing was sent for `interval`: a keep-alive that scripts can see. Default: a
+    /// comment, which they cannot.
     ///
-    /// Give it a name of its own and no id: an id would move the client's place in the stream.
+    /// Give the event a name of its own and no id, because an id would move the client's position in the
+    /// stream. An event that cannot be encoded makes the response a 500.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use bellwether::{ServerEventsResponse, ServerSentEvent, event_name, stream};
+    ///
+    /// let heartbeat = ServerSentEvent::text("").event(event_name!("heartbeat"));
+    /// let events = stream!( yield ServerSentEvent::text("hello"); );
+    /// let response =
+    ///     ServerEventsResponse::new(events).keep_alive_event(Duration::from_secs(5), &heartbeat);
+    /// # drop(response);
+    /// ```
     pub fn keep_alive_event(mut self, interval: Duration, event: &ServerSentEvent) -> Self {
         match event.encode() {
-            Ok(beat) => self.overrides.keep_alive = Some(Some(KeepAlive { interval, beat })),
+            Ok(bytes) => self.overrides.keep_alive = Some(Some(KeepAlive { interval, bytes })),
             Err(error) => {
                 self.mistake
                     .get_or_insert(format!("the keep-alive event: {error}"));
@@ -144,32 +176,48 @@ impl ServerEventsResponse {
         self
     }
 
-    /// Sends nothing while the stream is idle.
+    /// Sends nothing while the stream is idle; see [`StreamDefaults::no_keep_alive`].
     pub fn no_keep_alive(mut self) -> Self {
         self.overrides.keep_alive = Some(None);
         self
     }
 
-    /// Tells the client at the beginning how long to wait before it reconnects, to the
-    /// millisecond. Default: a random time from 2 to 4 s, so that the clients of a server that was killed do not all
-    /// come back at once.
+    /// Time that the client waits before it reconnects, in milliseconds on the wire. It is sent at the start
+    /// of the stream.
+    ///
+    /// Default: a random time from 2 to 4 s, so that the clients of a server that was killed do not all
+    /// reconnect at once. A fixed time gives this up. A short one makes clients ask a server that is down
+    /// very often; a long one leaves gaps.
     pub fn retry(mut self, delay: Duration) -> Self {
         self.overrides.retry = Some(delay);
         self
     }
 
-    /// Says at the end of the stream that it is finished for good.
+    /// Marks the end of the stream as final: the client shall not reconnect.
     ///
-    /// After the last item comes an event `bellwether.finished` with an id of the same text. When
-    /// the client reconnects, as every `EventSource` does, that id comes back and the answer is
-    /// 204, which ends it. A stream that fails or is stopped does not say so.
+    /// After the last item the stream sends an event `bellwether.finished` with an id of the same text. Every
+    /// `EventSource` reconnects and sends that id back. The answer is then 204, which makes it stop. A stream
+    /// that fails or that a stop ends is not marked.
     pub fn finish(mut self) -> Self {
         self.overrides.finish = true;
         self
     }
 
-    /// How an error after the first event is written. Default: `bellwether.error` with
-    /// `{"error":{"message":…,"type":…},"message":…,"status":…}`. An id in the event is sent as it is; better give it none.
+    /// Function that writes the event for an error after the first item.
+    ///
+    /// Default: an event `bellwether.error` with the data
+    /// `{"error":{"message":…,"type":…},"message":…,"status":…}`. An id in the event is sent as it is; an
+    /// event without one leaves the client's position where it was, so that the client resumes after the last
+    /// good event.
+    ///
+    /// ```
+    /// use bellwether::{ServerEventsResponse, ServerSentEvent, event_name, stream};
+    ///
+    /// let events = stream!( yield ServerSentEvent::text("hello"); );
+    /// let response = ServerEventsResponse::new(events)
+    ///     .error_event(|_| ServerSentEvent::text("try again later").event(event_name!("failed")));
+    /// # drop(response);
+    /// ```
     pub fn error_event<F>(mut self, make: F) -> Self
     where
         F: Fn(&BoxError) -> ServerSentEvent + Send + Sync + 'static,
@@ -194,15 +242,16 @@ impl ServerEventsResponse {
         self.error_event(move |error| shape.event(error))
     }
 
-    /// Renames the event that tells an error. Default: `bellwether.error`; the bare name `error`
-    /// would reach a browser's handler for connection errors.
+    /// Name of the event that reports an error. Default: `bellwether.error`.
+    ///
+    /// The name `error` alone would reach a browser's handler for connection errors.
     pub fn error_event_name(mut self, name: EventName) -> Self {
         self.overrides.error_name = Some(Some(name));
         self
     }
 
-    /// Renames the event that tells a subscription's reader of lost history ([`Gap`](crate::Gap)). Default:
-    /// `bellwether.gap`.
+    /// Name of the event that reports lost history to the reader of a subscription ([`Gap`](crate::Gap)).
+    /// Default: `bellwether.gap`.
     pub fn gap_event_name(mut self, name: EventName) -> Self {
         self.overrides.gap_name = Some(Some(name));
         self
@@ -214,26 +263,26 @@ impl ServerEventsResponse {
         self
     }
 
-    /// Does not tell of lost history. Readers then cannot know that something is missing.
+    /// Sends no event for lost history. Readers then cannot know that events are missing.
     pub fn no_gap_event(mut self) -> Self {
         self.overrides.gap_name = Some(None);
         self
     }
 
-    /// Tells errors only by the cut of the stream.
+    /// Sends no event for an error. The client sees only that the stream is cut.
     pub fn no_error_event(mut self) -> Self {
         self.overrides.error_name = Some(None);
         self.overrides.error_event = None;
         self
     }
 
-    /// How long the head waits for the first item; see [`StreamDefaults::head_wait`].
+    /// Maximum time that the head waits for the first item; see [`StreamDefaults::head_wait`].
     pub fn head_wait(mut self, wait: Duration) -> Self {
         self.overrides.head_wait = Some(wait);
         self
     }
 
-    /// The moment given to a generator that holds its `Request` when its client has left; see
+    /// Time for the clean-up of a generator whose client has disconnected; see
     /// [`StreamDefaults::leave_grace`].
     pub fn leave_grace(mut self, grace: Duration) -> Self {
         self.overrides.leave_grace = Some(grace);
@@ -262,7 +311,7 @@ impl IntoResponse for ServerEventsResponse {
             tracing::error!(target: "bellwether::stream", mistake, "response cannot be sent");
             return HttpError::from_boxed(mistake.into()).into_response();
         }
-        let pending = PendingEvents::new(Pending::Source(self.source, self.overrides));
+        let pending = PendingEvents::new(Pending::EventProducer(self.producer, self.overrides));
         let mut response = Response::new(Body::new(EventsBody::Pending(pending.clone())));
         *response.status_mut() = self.status;
         set_event_stream_headers(response.headers_mut());
@@ -334,12 +383,12 @@ impl Overrides {
 /// The events of a response before its body is polled.
 pub(super) enum Pending {
     /// As the handler gave them.
-    Source(Source, Overrides),
-    /// Completed by an exchange.
+    EventProducer(EventProducer, Overrides),
+    /// Completed by an event request.
     Body(EventBody),
 }
 
-/// The place, in the response's extensions, from which an exchange takes the pending events and
+/// The place, in the response's extensions, from which an event request takes the pending events and
 /// where the body finds them.
 #[derive(Clone)]
 pub(super) struct PendingEvents(Arc<Mutex<Option<Pending>>>);
@@ -361,7 +410,7 @@ impl PendingEvents {
 }
 
 /// The only body of ours that goes into a response: events, or the place where they are found when it is first polled,
-/// completed by an exchange, or, under a foreign router, as the handler gave them.
+/// completed by an event request, or, under a foreign router, as the handler gave them.
 #[expect(
     clippy::large_enum_variant,
     reason = "events are the usual case, a box of their own would cost more"
@@ -377,14 +426,14 @@ impl EventsBody {
     fn events(pending: &PendingEvents) -> Self {
         match pending.take() {
             Some(Pending::Body(body)) => Self::Events(body),
-            Some(Pending::Source(mut source, overrides)) => {
+            Some(Pending::EventProducer(mut producer, overrides)) => {
                 // Nothing of ours has seen the request, so what the client has had is not known.
-                source.resume(Resumption::Unknown);
-                warn_of_doubt(&source);
+                producer.resume(Resumption::Unknown);
+                warn_of_doubt(&producer);
                 let options = overrides.resolve(&StreamDefaults::default());
                 let guard = StreamGuard::open(Lifecycle::current(), "".into());
                 Self::Events(EventBody::new(
-                    source,
+                    producer,
                     options,
                     guard,
                     Arc::default(),
@@ -398,9 +447,10 @@ impl EventsBody {
 }
 
 /// Warns, once in a process, of a route that cannot resume its subscriptions.
-fn warn_of_doubt(source: &Source) {
+fn warn_of_doubt(producer: &EventProducer) {
     static WARNING: Once = Once::new();
-    if matches!(source, Source::Subscription(subscription) if subscription.begins_in_doubt()) {
+    if matches!(producer, EventProducer::Subscription(subscription) if subscription.begins_in_doubt())
+    {
         WARNING.call_once(|| {
             tracing::warn!(
                 target: "bellwether::stream",

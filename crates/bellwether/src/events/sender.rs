@@ -1,6 +1,6 @@
 //! [`events_from`]: a stream written as a closure with a sender, for bodies too long for a macro.
 //!
-//! The closure's future lives inside the stream and is polled by whoever polls the stream: no task, no
+//! The closure's future lives inside the stream and is polled with the stream: no task, no
 //! channel that fills up. One event at most is between the two, in a slot; `send` completes when it
 //! has been taken and more is asked for, as a `yield` would. Dropping the stream drops the future
 //! where it stands.
@@ -55,12 +55,12 @@ where
     F: FnOnce(EventSender<T>) -> Fut,
     Fut: Future<Output: Ending<T>>,
 {
-    let slot = Arc::new(Mutex::new(Slot::new()));
+    let slot = Arc::new(Mutex::new(SenderSlot::new()));
     let sender = EventSender {
         slot: Arc::clone(&slot),
     };
     EventsFrom {
-        slot: Held { slot },
+        slot: SlotReceiver { slot },
         future: Some(closure(sender)),
         last: None,
     }
@@ -72,7 +72,7 @@ where
 /// which the sends got the slot.
 #[derive(Debug)]
 pub struct EventSender<T> {
-    slot: Arc<Mutex<Slot<T>>>,
+    slot: Arc<Mutex<SenderSlot<T>>>,
 }
 
 impl<T> EventSender<T> {
@@ -114,7 +114,7 @@ impl<T> EventSender<T> {
 
 /// What stands between the sender and the stream.
 #[derive(Debug)]
-struct Slot<T> {
+struct SenderSlot<T> {
     event: Option<T>,
     /// How many events the stream has taken so far.
     taken: u64,
@@ -125,7 +125,7 @@ struct Slot<T> {
     reader: Option<Waker>,
 }
 
-impl<T> Slot<T> {
+impl<T> SenderSlot<T> {
     fn new() -> Self {
         Self {
             event: None,
@@ -144,16 +144,16 @@ impl<T> Slot<T> {
 }
 
 /// The mutex guards one move of an event; nothing that can panic runs under it.
-fn lock<T>(slot: &Mutex<Slot<T>>) -> MutexGuard<'_, Slot<T>> {
+fn lock<T>(slot: &Mutex<SenderSlot<T>>) -> MutexGuard<'_, SenderSlot<T>> {
     slot.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// The stream's hold on the slot: letting go closes it.
-struct Held<T> {
-    slot: Arc<Mutex<Slot<T>>>,
+struct SlotReceiver<T> {
+    slot: Arc<Mutex<SenderSlot<T>>>,
 }
 
-impl<T> Held<T> {
+impl<T> SlotReceiver<T> {
     /// Takes the event if there is one, else leaves the reader's waker.
     fn take(&self, cx: &Context<'_>) -> Option<T> {
         let mut slot = lock(&self.slot);
@@ -193,7 +193,7 @@ impl<T> Held<T> {
     }
 }
 
-impl<T> Drop for Held<T> {
+impl<T> Drop for SlotReceiver<T> {
     fn drop(&mut self) {
         self.close();
     }
@@ -205,7 +205,7 @@ pin_project! {
         Fut: Future,
         Fut::Output: Ending<T>,
     {
-        slot: Held<T>,
+        slot: SlotReceiver<T>,
         #[pin]
         future: Option<Fut>,
         // The closure's error, kept back while its last event is delivered.
@@ -243,7 +243,7 @@ where
     message = "a closure of `events_from` cannot end with `{Self}`",
     note = "it returns `()`, or `Result<(), BoxError>`, which is what `Ok(())` as its last line means"
 )]
-pub trait Ending<T>: sealed::Ending {
+pub trait Ending<T>: sealed::SealedEnding {
     /// The item of the stream.
     type Item;
 
@@ -257,12 +257,12 @@ pub trait Ending<T>: sealed::Ending {
 }
 
 mod sealed {
-    pub trait Ending {}
-    impl Ending for () {}
-    impl Ending for Result<(), axum::BoxError> {}
-    impl Ending for Never {}
+    pub trait SealedEnding {}
+    impl SealedEnding for () {}
+    impl SealedEnding for Result<(), axum::BoxError> {}
+    impl SealedEnding for Never {}
 
-    /// `!`, the type of a closure that loops for ever, which stable Rust can name only as the output
+    /// `!`, the type of a closure whose loop never ends, which stable Rust can name only as the output
     /// of a function.
     pub(super) type Never = <fn() -> ! as Returns>::Output;
 
@@ -378,7 +378,7 @@ mod tests {
             assert!(second.as_mut().poll(&mut cx).is_pending());
             assert!(
                 second.as_mut().poll(&mut cx).is_pending(),
-                "nobody has taken it yet"
+                "it is not taken yet"
             );
             "x".parse::<u8>()?;
             Ok(())
@@ -418,7 +418,7 @@ mod tests {
         while let Poll::Ready(Some(_)) = stream.as_mut().poll_next(&mut Context::from_waker(&waker))
         {
         }
-        // The first send wakes nobody either, as no reader was waiting.
+        // The first send causes no wake either, as no reader was waiting.
         assert_eq!(wakes.0.load(Ordering::Relaxed), 0);
     }
 

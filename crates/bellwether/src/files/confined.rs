@@ -2,7 +2,7 @@
 //!
 //! A path is judged by where it really leads: resolved through every symlink, it must lie below
 //! the root, have no part that starts with a dot, and be a regular file or a directory (opening a
-//! named pipe would hold a thread for ever). Symlinks that stay inside are followed. Hard links
+//! named pipe would block a thread without end). Symlinks that stay inside are followed. Hard links
 //! cannot be told from the file itself.
 //!
 //! Every file system call runs on tokio's blocking threads.
@@ -60,7 +60,7 @@ impl Confined {
             return Err(not_found());
         }
         let file = fs::File::open(real)?;
-        // Somebody who can write below the root could put a symlink in place between the check and
+        // A process that can write below the root could put a symlink in place between the check and
         // the open; so the file that was opened is asked where it is.
         match place_of(&file) {
             Some(place) if !self.is_inside(&place) => Err(not_found()),

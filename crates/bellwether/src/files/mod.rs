@@ -15,7 +15,7 @@
 //!   mostly gets an empty 304. A fixed age would save that question and, after a deploy, run an
 //!   old script against a new page until it is over.
 //! - `X-Content-Type-Options: nosniff`, and `Content-Disposition: attachment` for a type unknown by its
-//!   extension: what nobody declared to be a page must not become one in a browser.
+//!   extension: a file that was not declared a page must not become one in a browser.
 //! - Text is declared as UTF-8, which it is taken for nowhere unless said.
 
 mod confined;

@@ -21,9 +21,9 @@ use futures_core::Stream;
 use super::{Handler, ResponseFuture, function::Function};
 use bellwether_wire::ServerSentEvent;
 
-use crate::events::{Exchange, IntoEvent};
+use crate::events::{EventRequest, IntoEvent};
 
-/// Keeps [`Handler::handle`] ours: nobody outside can name it, so nobody can implement the trait.
+/// Seals [`Handler::handle`]: other crates cannot name this type, so they cannot implement the trait.
 #[derive(Debug)]
 pub struct Sealed(pub(crate) ());
 
@@ -81,11 +81,11 @@ where
         Self: Send + 'static,
         S: Send + Sync + 'static,
     {
-        let exchange = Exchange::watch(&mut request);
+        let event_request = EventRequest::watch(&mut request);
         // Called here and not inside the block: axum's future is boxed already, so the block holds a
-        // pointer and the exchange, and neither the request nor the state.
+        // pointer and the event request, and neither the request nor the state.
         let response = self.call(request, state);
-        Box::pin(async move { exchange.finish(response.await).await })
+        Box::pin(async move { event_request.finish(response.await).await })
     }
 }
 
@@ -106,12 +106,12 @@ where
         S: Send + Sync + 'static,
     {
         Box::pin(async move {
-            let exchange = Exchange::watch(&mut request);
+            let event_request = EventRequest::watch(&mut request);
             let response = match self.extract_and_call(request, state).await {
                 Ok(answer) => answer.into_response(),
                 Err(rejection) => *rejection,
             };
-            exchange.finish(response).await
+            event_request.finish(response).await
         })
     }
 }
@@ -222,12 +222,12 @@ where
     Fut: Future<Output = Result<R, Box<Response>>>,
     R: Stream<Item: IntoEvent> + Send + 'static,
 {
-    let exchange = match Exchange::open(&mut request) {
-        Ok(exchange) => exchange,
+    let event_request = match EventRequest::open(&mut request) {
+        Ok(event_request) => event_request,
         Err(response) => return response,
     };
     match call(request).await {
-        Ok(stream) => exchange.events(stream).await,
-        Err(response) => exchange.finish(*response).await,
+        Ok(stream) => event_request.events(stream).await,
+        Err(response) => event_request.finish(*response).await,
     }
 }

@@ -1,7 +1,7 @@
 //! What may handle a request: functions that stream events beside every handler that axum knows.
 //!
 //! The return type alone decides how a function is treated. rustc finds the way through a marker, the
-//! parameter `K` of [`Handler`], which nobody writes. An impl's where-clause holds only what tells
+//! parameter `K` of [`Handler`], which users never write. An impl's where-clause holds only what tells
 //! the kinds apart (is it a stream? a future?); what must be true besides (the future is `Send`, the
 //! item is an event) is asked by [`get`](crate::get) and [`events`](crate::events()) themselves, so
 //! that a mistake there is named and not answered by "not a handler".

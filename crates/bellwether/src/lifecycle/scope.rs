@@ -14,7 +14,7 @@ use super::Lifecycle;
 
 thread_local! {
     static CURRENT: RefCell<Option<Lifecycle>> = const { RefCell::new(None) };
-    static ASKED: Cell<bool> = const { Cell::new(false) };
+    static STOP_CHECKED: Cell<bool> = const { Cell::new(false) };
 }
 
 /// The lifecycle of the server whose task is being polled, or the process's own.
@@ -25,15 +25,15 @@ pub(super) fn current() -> Lifecycle {
 }
 
 /// Notes that the running code asked whether a stop has begun.
-pub(super) fn note_asked() {
-    ASKED.set(true);
+pub(super) fn note_stop_checked() {
+    STOP_CHECKED.set(true);
 }
 
 /// Whether the question was asked since the last call.
 ///
-/// A generator that asks is trusted to end by itself; the body looks here after each poll.
-pub(crate) fn take_asked() -> bool {
-    ASKED.take()
+/// A generator that asks is trusted to end on its own; the body checks this after each poll.
+pub(crate) fn take_stop_checked() -> bool {
+    STOP_CHECKED.take()
 }
 
 pin_project! {
@@ -57,17 +57,17 @@ impl<F: Future> Future for Scoped<F> {
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<F::Output> {
         let this = self.project();
-        let _entered = Entered::new(this.lifecycle.clone());
+        let _entered = ScopeGuard::new(this.lifecycle.clone());
         this.future.poll(cx)
     }
 }
 
 /// Restores the outer scope when the poll ends, by return or by panic.
-struct Entered {
+struct ScopeGuard {
     outer: Option<Lifecycle>,
 }
 
-impl Entered {
+impl ScopeGuard {
     fn new(lifecycle: Lifecycle) -> Self {
         Self {
             outer: CURRENT.replace(Some(lifecycle)),
@@ -75,7 +75,7 @@ impl Entered {
     }
 }
 
-impl Drop for Entered {
+impl Drop for ScopeGuard {
     fn drop(&mut self) {
         CURRENT.set(self.outer.take());
     }

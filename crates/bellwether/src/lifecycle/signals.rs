@@ -53,7 +53,7 @@ async fn watch(
     first: oneshot::Sender<&'static str>,
     last_resort: Option<Duration>,
 ) {
-    // Nobody waits any more when the application has ended by itself.
+    // The receiver is gone when the application has ended on its own.
     let _ = first.send(signals.next().await);
     let overdue = async {
         match last_resort {
@@ -65,7 +65,7 @@ async fn watch(
         // 128 + SIGINT, what a shell expects of an interrupted program.
         _ = signals.next() => std::process::exit(130),
         () = overdue => {
-            let words = "bellwether: the process did not end by itself after the stop\n";
+            let words = "bellwether: the process did not end after the stop\n";
             let _ = std::io::stderr().write_all(words.as_bytes());
             std::process::exit(1);
         }
@@ -106,7 +106,7 @@ impl Signals {
     }
 }
 
-/// Waits for a watched signal; for ever where none can be received.
+/// Waits for a watched signal. It never resolves where none can be received.
 pub(crate) async fn first_signal(told: oneshot::Receiver<&'static str>) -> &'static str {
     match told.await {
         Ok(name) => name,
@@ -119,7 +119,7 @@ pub(crate) async fn first_signal(told: oneshot::Receiver<&'static str>) -> &'sta
 /// Give it to `with_graceful_shutdown`: when the signal comes, [`is_stopping`](crate::is_stopping)
 /// turns true, every event stream of the process ends on an event boundary within `window`, each
 /// with its own `retry:`, and so axum's graceful shutdown completes. Without it axum waits for
-/// open streams for ever. A second signal ends the process at once.
+/// open streams without end. A second signal ends the process at once.
 ///
 /// `window` is the time over which streams are ended; 10 s is what [`Application`](crate::Application)
 /// uses. Zero ends all at once.

@@ -1,4 +1,4 @@
-//! The stop of a server, seen from inside: `is_stopping()`, `stopping().await`, and who is told.
+//! The stop of a server, seen from inside: `is_stopping()` and `stopping().await`.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -21,15 +21,15 @@ use super::{Scoped, Streams, scope};
 /// task of your own, for the process: the application that [`run`](crate::Application::run) runs,
 /// or [`shutdown_signal`](crate::shutdown_signal).
 ///
-/// A generator that asks is trusted to end by itself: it is not ended at a random moment of the
-/// drain window like the others, but is left to notice, until the window closes.
+/// A generator that calls this is trusted to end on its own. The stop does not end it at a random moment of the
+/// drain window like the others: it may run until the window closes.
 ///
 /// ```
 /// assert!(!bellwether::is_stopping());
 /// ```
 #[must_use]
 pub fn is_stopping() -> bool {
-    scope::note_asked();
+    scope::note_stop_checked();
     scope::current().is_stopping()
 }
 
@@ -42,13 +42,13 @@ pub fn is_stopping() -> bool {
 /// # async fn work() {}
 /// # async fn generator() {
 /// tokio::select! {
-///     () = bellwether::stopping() => { /* say goodbye */ }
+///     () = bellwether::stopping() => { /* send the last event */ }
 ///     () = work() => {}
 /// }
 /// # }
 /// ```
 pub fn stopping() -> Stopping {
-    scope::note_asked();
+    scope::note_stop_checked();
     Stopping {
         stopped: scope::current().stopping(),
     }
@@ -68,7 +68,7 @@ impl Future for Stopping {
     type Output = ();
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
-        scope::note_asked();
+        scope::note_stop_checked();
         self.project().stopped.poll(cx)
     }
 }
@@ -85,8 +85,8 @@ pub(crate) struct DrainPlan {
 }
 
 impl DrainPlan {
-    /// At most this many streams a second are told to come back: what is spread protects whoever
-    /// takes the reconnects, and a server with few streams need not take its whole window.
+    /// At most this many streams a second are ended. The spread protects the servers that
+    /// take the reconnects, and a server with few streams does not use its whole window.
     const ENDS_PER_SECOND: u64 = 200;
 
     /// The part of the window over which this many streams spread.
@@ -96,12 +96,12 @@ impl DrainPlan {
         needed.min(self.window)
     }
 
-    /// When a stream that does not end by itself is ended; `share` in 0..1 is its place.
+    /// When a stream that does not end on its own is ended; `share` in 0..1 is its position in the window.
     pub(crate) fn moment(&self, share: f32) -> Instant {
         after(self.began, self.spread().mul_f64(f64::from(share)))
     }
 
-    /// When a stream that asks, or that was told to run to its end, is ended all the same.
+    /// When a stream that calls `is_stopping()`, or that may run to its end, is ended all the same.
     pub(crate) fn last_moment(&self) -> Instant {
         after(self.began, self.window)
     }
@@ -115,16 +115,16 @@ pub(crate) fn after(instant: Instant, time: Duration) -> Instant {
 
 /// The life of one server: running or stopping, its open streams, the tasks a stop waits for.
 #[derive(Debug, Clone)]
-pub(crate) struct Lifecycle(Arc<Inner>);
+pub(crate) struct Lifecycle(Arc<LifecycleInner>);
 
 #[derive(Debug)]
-struct Inner {
-    retired: AtomicBool,
+struct LifecycleInner {
+    is_unready: AtomicBool,
     stopping: CancellationToken,
     plan: OnceLock<DrainPlan>,
     tracker: TaskTracker,
     streams: Streams,
-    /// The routes of streams, each kept once. Held for a look or a push.
+    /// The routes of streams, each kept once. Held for a search or a push.
     routes: Mutex<Vec<Arc<str>>>,
 }
 
@@ -134,8 +134,8 @@ static PROCESS: RwLock<Option<Lifecycle>> = RwLock::new(None);
 impl Lifecycle {
     /// A lifecycle of its own, for one server.
     pub(crate) fn new() -> Self {
-        Self(Arc::new(Inner {
-            retired: AtomicBool::new(false),
+        Self(Arc::new(LifecycleInner {
+            is_unready: AtomicBool::new(false),
             stopping: CancellationToken::new(),
             plan: OnceLock::new(),
             tracker: TaskTracker::new(),
@@ -149,7 +149,7 @@ impl Lifecycle {
         scope::current()
     }
 
-    /// The lifecycle for code that no server of ours runs: that of the application which the
+    /// The lifecycle for code that another server runs: that of the application which the
     /// process runs, or one of its own.
     pub(crate) fn process() -> Self {
         if let Some(lifecycle) = &*PROCESS.read().unwrap_or_else(PoisonError::into_inner) {
@@ -165,13 +165,13 @@ impl Lifecycle {
     }
 
     /// From now on the server says that it is not ready.
-    pub(crate) fn retire(&self) {
-        self.0.retired.store(true, Ordering::Release);
+    pub(crate) fn mark_unready(&self) {
+        self.0.is_unready.store(true, Ordering::Release);
     }
 
     /// Whether new clients are welcome.
     pub(crate) fn is_ready(&self) -> bool {
-        !self.0.retired.load(Ordering::Acquire)
+        !self.0.is_unready.load(Ordering::Acquire)
     }
 
     /// Begins the stop. The first call counts; its plan holds.
@@ -181,7 +181,7 @@ impl Lifecycle {
             window,
             streams: self.streams().open(),
         });
-        self.retire();
+        self.mark_unready();
         self.0.stopping.cancel();
         plan
     }

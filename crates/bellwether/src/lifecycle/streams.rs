@@ -12,7 +12,16 @@ use tokio::time::Instant;
 
 use super::Lifecycle;
 
-/// Why a stream closed. Each closes for exactly one of these reasons.
+/// Reason why a stream closed. Each stream closes for exactly one.
+///
+/// It is in the log line of the stream's end and is the `reason` label of `bellwether_streams_closed_total`.
+///
+/// ```
+/// use bellwether::CloseReason;
+///
+/// let names: Vec<_> = CloseReason::ALL.iter().map(|reason| reason.as_str()).collect();
+/// assert!(names.contains(&"client_left") && names.contains(&"too_slow"));
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum CloseReason {
@@ -44,7 +53,7 @@ impl CloseReason {
         Self::Expired,
     ];
 
-    /// The name used in logs and as the `reason` label of metrics.
+    /// Name of the reason in logs and as the `reason` label of metrics.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
@@ -65,7 +74,22 @@ impl fmt::Display for CloseReason {
     }
 }
 
-/// The accounts of a server's streams at one moment.
+/// Counts of a server's streams at one moment.
+///
+/// `open` is `opened` less all that have closed, so nothing is lost between the two.
+///
+/// ```
+/// use bellwether::{Application, CloseReason, Listener};
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> bellwether::Result<()> {
+/// let listener = Listener::tcp("127.0.0.1:0").await.unwrap();
+/// let running = Application::new().start(listener).await?;
+/// let counts = running.stop().await?;
+/// assert_eq!((counts.open, counts.closed(CloseReason::Stopping)), (0, 0));
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub struct StreamCounts {
@@ -75,13 +99,14 @@ pub struct StreamCounts {
     pub opened: u64,
     /// Generators whose client has left and that are given a moment for their clean-up.
     pub leaving: u64,
-    /// Streams that the delivery engine took over since the start; see [`StreamDefaults::no_engine`](crate::StreamDefaults::no_engine).
+    /// Streams that the delivery engine took over since the start; see
+    /// [`StreamDefaults::no_engine`](crate::StreamDefaults::no_engine).
     pub engine: u64,
     closed: [u64; CloseReason::ALL.len()],
 }
 
 impl StreamCounts {
-    /// Streams that closed for `reason` since the start.
+    /// Number of streams that have closed for `reason` since the start.
     #[must_use]
     pub fn closed(&self, reason: CloseReason) -> u64 {
         self.closed[reason as usize]
@@ -125,13 +150,13 @@ impl Streams {
 
     /// A stream is sent on this path from now on.
     pub(crate) fn note_path(path: StreamPath) {
-        Instruments::shared().paths[path as usize].increment(1);
+        StreamMetrics::shared().paths[path as usize].increment(1);
     }
 
     /// A generator is given its moment; the count falls when the value is dropped.
-    pub(crate) fn leave(lifecycle: &Lifecycle) -> Leaving {
+    pub(crate) fn begin_cleanup(lifecycle: &Lifecycle) -> CleanupGuard {
         lifecycle.streams().leaving.fetch_add(1, Ordering::AcqRel);
-        Leaving(lifecycle.clone())
+        CleanupGuard(lifecycle.clone())
     }
 }
 
@@ -157,16 +182,16 @@ impl StreamPath {
 
 /// Counts one generator that is given a moment after its client has left.
 #[derive(Debug)]
-pub(crate) struct Leaving(Lifecycle);
+pub(crate) struct CleanupGuard(Lifecycle);
 
-impl Drop for Leaving {
+impl Drop for CleanupGuard {
     fn drop(&mut self) {
         self.0.streams().leaving.fetch_sub(1, Ordering::AcqRel);
     }
 }
 
 /// Handles of the exported metrics, looked up once per process.
-struct Instruments {
+struct StreamMetrics {
     open: Gauge,
     opened: Counter,
     closed: [Counter; CloseReason::ALL.len()],
@@ -175,9 +200,9 @@ struct Instruments {
     bytes: Counter,
 }
 
-impl Instruments {
+impl StreamMetrics {
     fn shared() -> &'static Self {
-        static SHARED: OnceLock<Instruments> = OnceLock::new();
+        static SHARED: OnceLock<StreamMetrics> = OnceLock::new();
         SHARED.get_or_init(|| Self {
             open: gauge!("bellwether_streams_open"),
             opened: counter!("bellwether_streams_opened_total"),
@@ -206,9 +231,9 @@ impl StreamGuard {
     /// Opens the account of a stream on `path` (the matched route, never a query string).
     pub(crate) fn open(lifecycle: Lifecycle, path: Arc<str>) -> Self {
         lifecycle.streams().opened.fetch_add(1, Ordering::AcqRel);
-        let instruments = Instruments::shared();
-        instruments.opened.increment(1);
-        instruments.open.increment(1.0);
+        let metrics = StreamMetrics::shared();
+        metrics.opened.increment(1);
+        metrics.open.increment(1.0);
         tracing::info!(target: "bellwether::stream", path = &*path, "stream opened");
         Self {
             lifecycle,
@@ -248,11 +273,11 @@ impl Drop for StreamGuard {
     fn drop(&mut self) {
         let reason = self.reason.unwrap_or(CloseReason::ClientLeft);
         self.lifecycle.streams().closed[reason as usize].fetch_add(1, Ordering::AcqRel);
-        let instruments = Instruments::shared();
-        instruments.open.decrement(1.0);
-        instruments.closed[reason as usize].increment(1);
-        instruments.events.increment(self.events);
-        instruments.bytes.increment(self.bytes);
+        let metrics = StreamMetrics::shared();
+        metrics.open.decrement(1.0);
+        metrics.closed[reason as usize].increment(1);
+        metrics.events.increment(self.events);
+        metrics.bytes.increment(self.bytes);
         tracing::info!(
             target: "bellwether::stream",
             path = &*self.path,

@@ -5,7 +5,7 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::Shared;
+use super::ServerContext;
 use super::connection::Connection;
 use super::listener::{Listener, ip};
 use super::socket::Socket;
@@ -16,9 +16,9 @@ use crate::admission::{Admission, Permit, Refusal};
 const PAUSE_MILLIS: std::ops::RangeInclusive<u64> = 50..=500;
 
 /// Accepts until the stop begins. The listener is closed when this returns.
-pub(super) async fn run(shared: &Arc<Shared>, listener: Listener) {
+pub(super) async fn run(shared: &Arc<ServerContext>, listener: Listener) {
     listener.prepare(&shared.limits, &shared.timeouts);
-    let mut trouble = Trouble::default();
+    let mut failures = AcceptFailures::default();
     let mut stopping = std::pin::pin!(shared.lifecycle.stopping());
     loop {
         let accepted = tokio::select! {
@@ -31,7 +31,7 @@ pub(super) async fn run(shared: &Arc<Shared>, listener: Listener) {
             // The client was gone before it was accepted.
             Err(error) if is_of_client(&error) => continue,
             Err(error) => {
-                trouble.note(&error);
+                failures.note(&error);
                 tokio::select! {
                     biased;
                     () = stopping.as_mut() => return,
@@ -39,11 +39,11 @@ pub(super) async fn run(shared: &Arc<Shared>, listener: Listener) {
                 }
             }
         };
-        trouble.end();
+        failures.end();
         let admission = loop {
             match shared.permits.admit(ip(peer)) {
                 // A browser takes a connection that is closed unanswered for a fault of the network, and tries it ten
-                // times more. Whoever comes next waits in the listener's queue.
+                // times more. The next client waits in the listener's queue.
                 Admission::Hold => tokio::select! {
                     biased;
                     () = stopping.as_mut() => return,
@@ -64,7 +64,7 @@ pub(super) async fn run(shared: &Arc<Shared>, listener: Listener) {
 }
 
 fn serve(
-    shared: &Arc<Shared>,
+    shared: &Arc<ServerContext>,
     socket: Socket,
     peer: Option<std::net::SocketAddr>,
     permit: Permit,
@@ -96,11 +96,11 @@ fn pause() -> Duration {
 
 /// A time in which accepting does not work; one warning when it begins, one line when it is over.
 #[derive(Debug, Default)]
-struct Trouble {
+struct AcceptFailures {
     failures: u64,
 }
 
-impl Trouble {
+impl AcceptFailures {
     fn note(&mut self, error: &io::Error) {
         if self.failures == 0 {
             tracing::warn!(%error, "cannot accept connections, trying again");

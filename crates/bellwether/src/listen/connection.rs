@@ -17,19 +17,19 @@ use pin_project_lite::pin_project;
 use tokio::time::{Instant, Sleep};
 use tokio_util::sync::WaitForCancellationFutureOwned;
 
-use super::Shared;
-use super::clock::{Clock, Late};
+use super::ServerContext;
+use super::clock::{ConnectionClock, ExpiredTimeout};
+use super::connection_state::{ConnectionState, Detached};
 use super::executor::StreamExecutor;
 use super::io::{Io, Protocol};
-use super::pulse::{Detached, Pulse};
-use super::service::Requests;
+use super::service::ConnectionService;
 use super::socket::{Socket, Transport};
 use super::streaming;
 use crate::admission::{Permit, Refusal};
-use crate::stream::Chain;
+use crate::stream::ErrorChain;
 
-type Http1 = http1::UpgradeableConnection<TokioIo<Io>, Requests>;
-type Http2 = http2::Connection<TokioIo<Io>, Requests, StreamExecutor>;
+type Http1Connection = http1::UpgradeableConnection<TokioIo<Io>, ConnectionService>;
+type Http2Connection = http2::Connection<TokioIo<Io>, ConnectionService, StreamExecutor>;
 
 #[cfg(feature = "tls")]
 type Handshake = (Pin<Box<tokio_rustls::Accept<Socket>>>, Permit);
@@ -44,20 +44,20 @@ enum Stage {
     Handshake(Handshake),
     /// The first bytes tell the protocol.
     Opening(Io),
-    Http1(Http1),
-    Http2(Box<Http2>),
-    /// The socket is somebody else's; the task stays to cut it when the server ends.
+    Http1(Http1Connection),
+    Http2(Box<Http2Connection>),
+    /// The socket belongs to another protocol; the task stays to cut it when the server ends.
     Upgraded,
     Ended,
 }
 
 /// Why a connection ended.
-enum End {
+enum ConnectionEnd {
     /// HTTP says that it is done.
     Done,
     /// The client closed it before its first request, or broke HTTP.
-    Failed(Failure),
-    Late(Late),
+    Failed(ConnectionError),
+    TimedOut(ExpiredTimeout),
     /// A stop began before there was a request.
     Stopped,
     /// The stop's deadline has passed.
@@ -68,13 +68,13 @@ enum End {
 }
 
 #[derive(Debug)]
-enum Failure {
+enum ConnectionError {
     Io(io::Error),
     Http(hyper::Error),
 }
 
 /// Where the connection stands towards a stop of the server.
-enum Stop {
+enum StopState {
     NotYet,
     /// Told to end in good order; the future resolves when it is to be cut.
     Told(Pin<Box<WaitForCancellationFutureOwned>>),
@@ -83,12 +83,12 @@ enum Stop {
 pin_project! {
     /// One connection, from its acceptance to its end. Resolves when nothing is left of it.
     pub(super) struct Connection {
-        shared: Arc<Shared>,
-        pulse: Arc<Pulse>,
+        shared: Arc<ServerContext>,
+        state: Arc<ConnectionState>,
         stage: Stage,
         timer: Option<Pin<Box<Sleep>>>,
-        stop: Stop,
-        has_retired: bool,
+        stop: StopState,
+        has_shut_down: bool,
         #[pin]
         stopping: WaitForCancellationFutureOwned,
     }
@@ -97,7 +97,7 @@ pin_project! {
 impl Connection {
     /// A connection on `socket`; with a `refusal` it gets one answer that says so.
     pub(super) fn new(
-        shared: Arc<Shared>,
+        shared: Arc<ServerContext>,
         socket: Socket,
         peer: Option<std::net::SocketAddr>,
         permit: Permit,
@@ -107,18 +107,26 @@ impl Connection {
         let stopping = shared.lifecycle.stopping();
         #[cfg(feature = "tls")]
         if let Some(tls) = &shared.tls {
-            let pulse = Arc::new(Pulse::new(Clock::handshake(now), peer, refusal));
+            let state = Arc::new(ConnectionState::new(
+                ConnectionClock::handshake(now),
+                peer,
+                refusal,
+            ));
             let stage = Stage::Handshake((Box::pin(tls.accept(socket)), permit));
-            return Self::at(stage, shared, pulse, stopping);
+            return Self::at(stage, shared, state, stopping);
         }
-        let pulse = Arc::new(Pulse::new(Clock::head(now), peer, refusal));
-        let io = Io::new(Transport::Plain(socket), Arc::clone(&pulse), permit);
-        Self::at(Stage::Opening(io), shared, pulse, stopping)
+        let state = Arc::new(ConnectionState::new(
+            ConnectionClock::head(now),
+            peer,
+            refusal,
+        ));
+        let io = Io::new(Transport::Plain(socket), Arc::clone(&state), permit);
+        Self::at(Stage::Opening(io), shared, state, stopping)
     }
 
     /// A connection whose first answer was an event stream that has ended; `ahead` has come since.
-    fn again(
-        shared: Arc<Shared>,
+    fn reused(
+        shared: Arc<ServerContext>,
         transport: Transport,
         ahead: Vec<u8>,
         peer: Option<std::net::SocketAddr>,
@@ -127,42 +135,42 @@ impl Connection {
         let now = Instant::now();
         let stopping = shared.lifecycle.stopping();
         let clock = if ahead.is_empty() {
-            Clock::idle(now)
+            ConnectionClock::idle(now)
         } else {
-            Clock::head(now)
+            ConnectionClock::head(now)
         };
-        let pulse = Arc::new(Pulse::new(clock, peer, None));
-        let io = Io::new(transport, Arc::clone(&pulse), permit).with_ahead(ahead);
-        Self::at(Stage::Opening(io), shared, pulse, stopping)
+        let state = Arc::new(ConnectionState::new(clock, peer, None));
+        let io = Io::new(transport, Arc::clone(&state), permit).with_ahead(ahead);
+        Self::at(Stage::Opening(io), shared, state, stopping)
     }
 
     fn at(
         stage: Stage,
-        shared: Arc<Shared>,
-        pulse: Arc<Pulse>,
+        shared: Arc<ServerContext>,
+        state: Arc<ConnectionState>,
         stopping: WaitForCancellationFutureOwned,
     ) -> Self {
         Self {
             shared,
-            pulse,
+            state,
             stage,
             timer: None,
-            stop: Stop::NotYet,
-            has_retired: false,
+            stop: StopState::NotYet,
+            has_shut_down: false,
             stopping,
         }
     }
 }
 
 /// Goes on with a connection that an event stream has given back.
-pub(super) fn spawn_again(
-    shared: &Arc<Shared>,
+pub(super) fn spawn_reused(
+    shared: &Arc<ServerContext>,
     transport: Transport,
     ahead: Vec<u8>,
     peer: Option<std::net::SocketAddr>,
     permit: Permit,
 ) {
-    let connection = Connection::again(Arc::clone(shared), transport, ahead, peer, permit);
+    let connection = Connection::reused(Arc::clone(shared), transport, ahead, peer, permit);
     let lifecycle = &shared.lifecycle;
     lifecycle.tracker().spawn(lifecycle.scope(connection));
 }
@@ -173,30 +181,30 @@ impl Future for Connection {
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
         let end = ready!(self.as_mut().poll_end(cx));
         let this = self.project();
-        let peer = this.pulse.peer;
+        let peer = this.state.peer;
         match end {
-            End::Done => tracing::debug!(?peer, "connection closed"),
-            End::Stopped => tracing::debug!(?peer, "connection closed by the stop"),
-            End::Failed(Failure::Io(error)) => {
+            ConnectionEnd::Done => tracing::debug!(?peer, "connection closed"),
+            ConnectionEnd::Stopped => tracing::debug!(?peer, "connection closed by the stop"),
+            ConnectionEnd::Failed(ConnectionError::Io(error)) => {
                 tracing::debug!(?peer, %error, "connection failed");
             }
-            End::Failed(Failure::Http(error)) => {
-                tracing::debug!(?peer, error = %Chain(&error), "connection failed");
+            ConnectionEnd::Failed(ConnectionError::Http(error)) => {
+                tracing::debug!(?peer, error = %ErrorChain(&error), "connection failed");
             }
-            End::Late(late) => {
-                if late == Late::Write {
-                    this.pulse.note_timed_out();
+            ConnectionEnd::TimedOut(expired) => {
+                if expired == ExpiredTimeout::Write {
+                    this.state.note_timed_out();
                 }
-                tracing::debug!(?peer, reason = late.as_str(), "connection closed");
+                tracing::debug!(?peer, reason = expired.as_str(), "connection closed");
             }
-            End::Cut => {
-                this.pulse.cut_upgraded();
+            ConnectionEnd::Cut => {
+                this.state.cut_upgraded();
                 tracing::debug!(?peer, "connection cut at the drain deadline");
             }
-            End::Detached(detached, io, read) => {
-                streaming::drive(this.shared, this.pulse, *detached, *io, &read);
+            ConnectionEnd::Detached(detached, io, read) => {
+                streaming::drive(this.shared, this.state, *detached, *io, &read);
             }
-            End::Panicked => tracing::error!(?peer, "connection closed by a panic"),
+            ConnectionEnd::Panicked => tracing::error!(?peer, "connection closed by a panic"),
         }
         // The bodies of the connection are dropped here, after their reason was settled.
         *this.stage = Stage::Ended;
@@ -206,7 +214,7 @@ impl Future for Connection {
 }
 
 impl Connection {
-    fn poll_end(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<End> {
+    fn poll_end(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<ConnectionEnd> {
         if let Some(end) = self.as_mut().poll_stop(cx) {
             return Poll::Ready(end);
         }
@@ -216,92 +224,100 @@ impl Connection {
             match polled {
                 Ok(Poll::Ready(end)) => return Poll::Ready(end),
                 Ok(Poll::Pending) => {}
-                Err(_) => return Poll::Ready(End::Panicked),
+                Err(_) => return Poll::Ready(ConnectionEnd::Panicked),
             }
             let this = self.as_mut().project();
-            if this.pulse.has_refused() && !*this.has_retired {
-                *this.has_retired = true;
+            if this.state.has_refused() && !*this.has_shut_down {
+                *this.has_shut_down = true;
                 this.stage.shut_down();
                 continue;
             }
-            match ready!(self.as_mut().poll_late(cx)) {
-                // HTTP/2 says goodbye first: the client may just be sending its next request.
-                Late::Idle if matches!(self.stage, Stage::Http2(_)) => {
+            match ready!(self.as_mut().poll_timeout(cx)) {
+                // HTTP/2 sends GOAWAY first: the client may be sending its next request.
+                ExpiredTimeout::Idle if matches!(self.stage, Stage::Http2(_)) => {
                     let this = self.as_mut().project();
-                    *this.has_retired = true;
-                    this.pulse.note(Clock::retire);
+                    *this.has_shut_down = true;
+                    this.state.note(ConnectionClock::begin_shutdown);
                     this.stage.shut_down();
                 }
-                late => return Poll::Ready(End::Late(late)),
+                expired => return Poll::Ready(ConnectionEnd::TimedOut(expired)),
             }
         }
     }
 
     /// Passes a stop on to the stage, and tells when there is nothing left to wait for.
-    fn poll_stop(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Option<End> {
+    fn poll_stop(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Option<ConnectionEnd> {
         let this = self.project();
-        if let Stop::NotYet = this.stop {
+        if let StopState::NotYet = this.stop {
             if this.stopping.poll(cx).is_pending() {
                 return None;
             }
             let cut = this.shared.cut.clone().cancelled_owned();
-            *this.stop = Stop::Told(Box::pin(cut));
+            *this.stop = StopState::Told(Box::pin(cut));
             this.stage.shut_down();
             if this.stage.has_no_request() {
-                return Some(End::Stopped);
+                return Some(ConnectionEnd::Stopped);
             }
         }
-        if let Stop::Told(cut) = this.stop
+        if let StopState::Told(cut) = this.stop
             && cut.as_mut().poll(cx).is_ready()
         {
-            return Some(End::Cut);
+            return Some(ConnectionEnd::Cut);
         }
         None
     }
 
-    fn poll_stage(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<End> {
+    fn poll_stage(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<ConnectionEnd> {
         let this = self.project();
         loop {
             match this.stage {
                 #[cfg(feature = "tls")]
                 Stage::Handshake((accept, _)) => match ready!(accept.as_mut().poll(cx)) {
-                    Ok(stream) => this.stage.secured(stream, this.shared, this.pulse),
-                    Err(error) => return Poll::Ready(End::Failed(Failure::Io(error))),
+                    Ok(stream) => this.stage.start_tls(stream, this.shared, this.state),
+                    Err(error) => {
+                        return Poll::Ready(ConnectionEnd::Failed(ConnectionError::Io(error)));
+                    }
                 },
                 Stage::Opening(io) => match ready!(io.poll_protocol(cx)) {
-                    Ok(protocol) => this.stage.open(protocol, this.shared, this.pulse),
-                    Err(error) => return Poll::Ready(End::Failed(Failure::Io(error))),
+                    Ok(protocol) => this.stage.open(protocol, this.shared, this.state),
+                    Err(error) => {
+                        return Poll::Ready(ConnectionEnd::Failed(ConnectionError::Io(error)));
+                    }
                 },
                 Stage::Http1(http1) => {
                     let polled = Pin::new(http1).poll(cx);
-                    if let Some(detached) = this.pulse.take_detached() {
-                        return Poll::Ready(this.stage.take_apart(detached));
+                    if let Some(detached) = this.state.take_detached() {
+                        return Poll::Ready(this.stage.detach_stream(detached));
                     }
                     match ready!(polled) {
-                        Ok(()) if this.pulse.has_upgraded() => *this.stage = Stage::Upgraded,
-                        Ok(()) => return Poll::Ready(End::Done),
-                        Err(error) => return Poll::Ready(End::Failed(Failure::Http(error))),
+                        Ok(()) if this.state.has_upgraded() => *this.stage = Stage::Upgraded,
+                        Ok(()) => return Poll::Ready(ConnectionEnd::Done),
+                        Err(error) => {
+                            return Poll::Ready(ConnectionEnd::Failed(ConnectionError::Http(
+                                error,
+                            )));
+                        }
                     }
                 }
                 Stage::Http2(http2) => {
                     return Pin::new(http2.as_mut())
                         .poll(cx)
                         .map(|result| match result {
-                            Ok(()) => End::Done,
-                            Err(error) => End::Failed(Failure::Http(error)),
+                            Ok(()) => ConnectionEnd::Done,
+                            Err(error) => ConnectionEnd::Failed(ConnectionError::Http(error)),
                         });
                 }
-                Stage::Upgraded => return this.pulse.poll_closed(cx).map(|()| End::Done),
-                Stage::Ended => return Poll::Ready(End::Done),
+                Stage::Upgraded => return this.state.poll_closed(cx).map(|()| ConnectionEnd::Done),
+                Stage::Ended => return Poll::Ready(ConnectionEnd::Done),
             }
         }
     }
 
     /// Resolves when the connection is late. Keeps one timer, and none without a deadline.
-    fn poll_late(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Late> {
+    fn poll_timeout(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<ExpiredTimeout> {
         let this = self.project();
         let timeouts = &this.shared.timeouts;
-        let clock = this.pulse.clock();
+        let clock = this.state.clock();
         let next = clock.deadline(timeouts).map(|(deadline, _)| deadline);
         loop {
             let timer = match (&mut *this.timer, next) {
@@ -318,8 +334,8 @@ impl Connection {
             };
             ready!(timer.as_mut().poll(cx));
             *this.timer = None;
-            if let Some(late) = clock.verdict(Instant::now(), timeouts) {
-                return Poll::Ready(late);
+            if let Some(expired) = clock.verdict(Instant::now(), timeouts) {
+                return Poll::Ready(expired);
             }
         }
     }
@@ -327,13 +343,18 @@ impl Connection {
 
 impl Stage {
     /// Hands the opened connection to hyper.
-    fn open(&mut self, protocol: Protocol, shared: &Arc<Shared>, pulse: &Arc<Pulse>) {
+    fn open(
+        &mut self,
+        protocol: Protocol,
+        shared: &Arc<ServerContext>,
+        state: &Arc<ConnectionState>,
+    ) {
         if let Self::Opening(io) = std::mem::replace(self, Self::Ended) {
-            let io = TokioIo::new(io.speaks(protocol));
-            let requests = Requests::new(Arc::clone(shared), Arc::clone(pulse));
+            let io = TokioIo::new(io.with_protocol(protocol));
+            let requests = ConnectionService::new(Arc::clone(shared), Arc::clone(state));
             *self = match protocol {
                 Protocol::Http1 => {
-                    let keep_alive = pulse.refusal.is_none();
+                    let keep_alive = state.refusal.is_none();
                     let builder = if keep_alive {
                         &shared.http1
                     } else {
@@ -342,7 +363,7 @@ impl Stage {
                     Self::Http1(builder.serve_connection(io, requests).with_upgrades())
                 }
                 Protocol::Http2 => {
-                    let executor = StreamExecutor::new(Arc::clone(shared), Arc::clone(pulse));
+                    let executor = StreamExecutor::new(Arc::clone(shared), Arc::clone(state));
                     let builder = shared.http2(executor);
                     Self::Http2(Box::new(builder.serve_connection(io, requests)))
                 }
@@ -352,31 +373,33 @@ impl Stage {
 
     /// Goes on over TLS, with the protocol that was negotiated, if one was.
     #[cfg(feature = "tls")]
-    fn secured(
+    fn start_tls(
         &mut self,
         stream: tokio_rustls::server::TlsStream<Socket>,
-        shared: &Arc<Shared>,
-        pulse: &Arc<Pulse>,
+        shared: &Arc<ServerContext>,
+        state: &Arc<ConnectionState>,
     ) {
         if let Self::Handshake((_, permit)) = std::mem::replace(self, Self::Ended) {
-            pulse.note(|clock, now| *clock = Clock::head(now));
+            state.note(|clock, now| *clock = ConnectionClock::head(now));
             let protocol = super::tls::negotiated(&stream);
-            let io = Io::new(Transport::Tls(Box::new(stream)), Arc::clone(pulse), permit);
+            let io = Io::new(Transport::Tls(Box::new(stream)), Arc::clone(state), permit);
             *self = Self::Opening(io);
             if let Some(protocol) = protocol {
-                self.open(protocol, shared, pulse);
+                self.open(protocol, shared, state);
             }
         }
     }
 
     /// Takes the socket from hyper, which has written all that it was given.
-    fn take_apart(&mut self, detached: Box<Detached>) -> End {
+    fn detach_stream(&mut self, detached: Box<Detached>) -> ConnectionEnd {
         let Self::Http1(http1) = std::mem::replace(self, Self::Ended) else {
-            return End::Done;
+            return ConnectionEnd::Done;
         };
         match http1.into_parts() {
-            Some(parts) => End::Detached(detached, Box::new(parts.io.into_inner()), parts.read_buf),
-            None => End::Done,
+            Some(parts) => {
+                ConnectionEnd::Detached(detached, Box::new(parts.io.into_inner()), parts.read_buf)
+            }
+            None => ConnectionEnd::Done,
         }
     }
 

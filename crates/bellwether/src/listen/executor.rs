@@ -13,19 +13,19 @@ use std::task::{Context, Poll, ready};
 use pin_project_lite::pin_project;
 use tokio::time::{Instant, Sleep};
 
-use super::Shared;
-use super::pulse::{Http2Stream, Pulse};
+use super::ServerContext;
+use super::connection_state::{ConnectionState, Http2Stream};
 
 /// Spawns hyper's HTTP/2 streams within the server's scope and accounts.
 #[derive(Clone)]
 pub(super) struct StreamExecutor {
-    shared: Arc<Shared>,
-    pulse: Arc<Pulse>,
+    shared: Arc<ServerContext>,
+    state: Arc<ConnectionState>,
 }
 
 impl StreamExecutor {
-    pub(super) fn new(shared: Arc<Shared>, pulse: Arc<Pulse>) -> Self {
-        Self { shared, pulse }
+    pub(super) fn new(shared: Arc<ServerContext>, state: Arc<ConnectionState>) -> Self {
+        Self { shared, state }
     }
 }
 
@@ -34,8 +34,8 @@ where
     F: Future<Output = ()> + Send + 'static,
 {
     fn execute(&self, task: F) {
-        let stream = self.pulse.take_http2_stream();
-        let task = StreamTask {
+        let stream = self.state.take_http2_stream();
+        let task = Http2StreamTask {
             task,
             stream,
             shared: Arc::clone(&self.shared),
@@ -48,17 +48,17 @@ where
 
 pin_project! {
     /// One HTTP/2 stream. Dropping the task resets the stream.
-    struct StreamTask<F> {
+    struct Http2StreamTask<F> {
         #[pin]
         task: F,
         stream: Option<Arc<Http2Stream>>,
-        shared: Arc<Shared>,
+        shared: Arc<ServerContext>,
         // Runs while the client's window keeps the body from going on.
         timer: Option<Pin<Box<Sleep>>>,
     }
 }
 
-impl<F: Future<Output = ()>> Future for StreamTask<F> {
+impl<F: Future<Output = ()>> Future for Http2StreamTask<F> {
     type Output = ();
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
@@ -83,7 +83,7 @@ impl<F: Future<Output = ()>> Future for StreamTask<F> {
             .timer
             .get_or_insert_with(|| Box::pin(tokio::time::sleep_until(due)));
         ready!(timer.as_mut().poll(cx));
-        stream.state.note_timed_out();
+        stream.stream_state.note_timed_out();
         tracing::debug!(reason = "too_slow", "stream closed");
         Poll::Ready(())
     }

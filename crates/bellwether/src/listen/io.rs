@@ -1,4 +1,4 @@
-//! The socket as hyper sees it: replays what was read ahead, notes stalls, notices who has left.
+//! The socket as hyper sees it: replays what was read ahead, notes stalls, notices clients that have left.
 //!
 //! hyper stops reading while bytes that it has read wait in its buffer. One stray byte after the
 //! request, or a pipelined one, therefore hides the end of the connection from it for as long as
@@ -19,8 +19,8 @@ use tokio::time::Sleep;
 use crate::admission::Permit;
 use crate::send::{LINGER, MAX_AHEAD_BYTES, MAX_DISCARDED_BYTES};
 
-use super::clock::Clock;
-use super::pulse::{Direction, Pulse};
+use super::clock::ConnectionClock;
+use super::connection_state::{ConnectionState, Direction};
 use super::socket::Transport;
 
 /// The connection preface of HTTP/2 (RFC 9113, section 3.4).
@@ -33,17 +33,17 @@ pub(super) enum Protocol {
     Http2,
 }
 
-/// A socket with its permit, reporting to the connection's [`Pulse`].
+/// A socket with its permit, reporting to the connection's [`ConnectionState`].
 pub(super) struct Io {
     transport: Transport,
     permit: Permit,
-    pulse: Closes,
-    ahead: Ahead,
+    state: CloseNotifier,
+    ahead: ReadAhead,
     protocol: Protocol,
     /// Hyper's last read found nothing, so it will be woken by whatever comes.
     is_read_armed: bool,
     is_stalled: bool,
-    /// What the socket had taken when this was last looked at.
+    /// What the socket had taken at the last check.
     written: u64,
     /// Bytes of a request's body that were thrown away.
     drained: usize,
@@ -53,12 +53,12 @@ pub(super) struct Io {
 
 /// Bytes that were read before hyper asked for them.
 #[derive(Default)]
-struct Ahead {
+struct ReadAhead {
     bytes: Vec<u8>,
     taken: usize,
 }
 
-impl Ahead {
+impl ReadAhead {
     fn waiting(&self) -> &[u8] {
         &self.bytes[self.taken..]
     }
@@ -84,12 +84,12 @@ impl Ahead {
 }
 
 impl Io {
-    pub(super) fn new(transport: Transport, pulse: Arc<Pulse>, permit: Permit) -> Self {
+    pub(super) fn new(transport: Transport, state: Arc<ConnectionState>, permit: Permit) -> Self {
         Self {
             transport,
             permit,
-            pulse: Closes(pulse),
-            ahead: Ahead::default(),
+            state: CloseNotifier(state),
+            ahead: ReadAhead::default(),
             protocol: Protocol::Http1,
             is_read_armed: false,
             is_stalled: false,
@@ -108,17 +108,17 @@ impl Io {
     /// The socket and its place, and what was read and not asked for. For a socket that stays with HTTP.
     pub(super) fn into_parts(mut self) -> (Transport, Permit, Vec<u8>) {
         let ahead = self.ahead.waiting().to_vec();
-        self.ahead = Ahead::default();
+        self.ahead = ReadAhead::default();
         (self.transport, self.permit, ahead)
     }
 
-    /// Settles the protocol that the client speaks.
-    pub(super) fn speaks(mut self, protocol: Protocol) -> Self {
+    /// Sets the protocol of the connection.
+    pub(super) fn with_protocol(mut self, protocol: Protocol) -> Self {
         self.protocol = protocol;
         self
     }
 
-    /// Reads until it is clear which protocol the client speaks. Nothing is lost.
+    /// Reads until the protocol of the client is known. The bytes are kept for hyper.
     pub(super) fn poll_protocol(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<Protocol>> {
         loop {
             if let Some(protocol) = protocol_of(self.ahead.waiting()) {
@@ -133,17 +133,17 @@ impl Io {
     /// Reads in hyper's place while it does not and an event stream is open.
     fn watch(&mut self, cx: &mut Context<'_>) -> io::Result<()> {
         let hyper_reads = std::mem::take(&mut self.is_read_armed);
-        if hyper_reads || self.protocol == Protocol::Http2 || !self.pulse.is_streaming() {
+        if hyper_reads || self.protocol == Protocol::Http2 || !self.state.is_streaming() {
             return Ok(());
         }
         // What arrives is, in this order: the rest of the request's body, which is kept for its reader, or thrown away
         // if that has dropped it; and the next request, if this one was read to its end.
-        let is_dropped = self.pulse.is_body_dropped();
+        let is_dropped = self.state.is_body_dropped();
         while self.ahead.waiting().len() <= MAX_AHEAD_BYTES && self.drained <= MAX_DISCARDED_BYTES {
             match self.ahead.fill(&mut self.transport, cx) {
                 Poll::Pending => return Ok(()),
                 Poll::Ready(Ok(0)) => {
-                    self.pulse.note_gone();
+                    self.state.note_disconnected();
                     return Err(io::Error::new(
                         io::ErrorKind::ConnectionAborted,
                         "the client has closed the connection",
@@ -151,17 +151,17 @@ impl Io {
                 }
                 Poll::Ready(Ok(count)) if is_dropped => {
                     self.drained += count;
-                    self.ahead = Ahead::default();
+                    self.ahead = ReadAhead::default();
                 }
                 Poll::Ready(Ok(_)) => {}
                 Poll::Ready(Err(error)) => {
-                    self.pulse.failed(&error);
+                    self.state.failed(&error);
                     return Err(error);
                 }
             }
         }
-        if self.pulse.is_request_read() {
-            self.pulse.note_gone();
+        if self.state.is_request_read() {
+            self.state.note_disconnected();
             return Err(io::Error::new(
                 io::ErrorKind::ConnectionAborted,
                 "the client sent too much while it was being streamed to",
@@ -171,7 +171,7 @@ impl Io {
         Ok(())
     }
 
-    /// Reads on after our side was closed, for a bounded time: bytes that nobody has read would make the close a reset,
+    /// Reads on after our side was closed, for a bounded time: unread bytes would make the close a reset,
     /// which can overtake the end of the response.
     fn poll_linger(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         let patience = self
@@ -181,7 +181,7 @@ impl Io {
             return Poll::Ready(());
         }
         while self.drained <= MAX_DISCARDED_BYTES {
-            self.ahead = Ahead::default();
+            self.ahead = ReadAhead::default();
             match ready!(self.ahead.fill(&mut self.transport, cx)) {
                 Ok(0) | Err(_) => break,
                 Ok(count) => self.drained += count,
@@ -191,7 +191,7 @@ impl Io {
     }
 
     /// Notes what came of a write or a flush. `all` says that success means: nothing is left.
-    fn wrote<T>(
+    fn note_write<T>(
         &mut self,
         result: Poll<io::Result<T>>,
         all: bool,
@@ -204,7 +204,7 @@ impl Io {
             Poll::Pending => {
                 if !self.is_stalled || has_advanced {
                     self.is_stalled = true;
-                    self.pulse.note(|clock, now| {
+                    self.state.note(|clock, now| {
                         clock.write_advanced();
                         clock.write_stalled(now);
                     });
@@ -216,17 +216,17 @@ impl Io {
             Poll::Ready(Ok(_)) => {
                 if self.is_stalled && (has_advanced || all) {
                     self.is_stalled = false;
-                    self.pulse.note(|clock, _| clock.write_advanced());
+                    self.state.note(|clock, _| clock.write_advanced());
                 }
             }
-            Poll::Ready(Err(error)) => self.pulse.failed(error),
+            Poll::Ready(Err(error)) => self.state.failed(error),
         }
         result
     }
 
     fn check_upgraded(&self, direction: Direction, cx: &Context<'_>) -> io::Result<()> {
-        if self.pulse.has_upgraded() {
-            self.pulse.poll_upgraded(direction, cx)
+        if self.state.has_upgraded() {
+            self.state.poll_upgraded(direction, cx)
         } else {
             Ok(())
         }
@@ -254,7 +254,7 @@ impl AsyncRead for Io {
                 }
                 Poll::Ready(Ok(())) => {}
                 Poll::Ready(Err(error)) => {
-                    this.pulse.failed(&error);
+                    this.state.failed(&error);
                     return Poll::Ready(Err(error));
                 }
             }
@@ -262,9 +262,9 @@ impl AsyncRead for Io {
             this.ahead.take_into(buf);
         }
         if buf.filled().len() == before {
-            this.pulse.note_gone();
+            this.state.note_disconnected();
         } else if this.protocol == Protocol::Http1 {
-            this.pulse.note(Clock::bytes_read);
+            this.state.note(ConnectionClock::bytes_read);
         }
         Poll::Ready(Ok(()))
     }
@@ -279,7 +279,7 @@ impl AsyncWrite for Io {
         let this = self.get_mut();
         this.check_upgraded(Direction::Write, cx)?;
         let result = Pin::new(&mut this.transport).poll_write(cx, buf);
-        this.wrote(result, false, cx)
+        this.note_write(result, false, cx)
     }
 
     fn poll_write_vectored(
@@ -290,7 +290,7 @@ impl AsyncWrite for Io {
         let this = self.get_mut();
         this.check_upgraded(Direction::Write, cx)?;
         let result = Pin::new(&mut this.transport).poll_write_vectored(cx, bufs);
-        this.wrote(result, false, cx)
+        this.note_write(result, false, cx)
     }
 
     fn is_write_vectored(&self) -> bool {
@@ -301,8 +301,8 @@ impl AsyncWrite for Io {
         let this = self.get_mut();
         this.check_upgraded(Direction::Write, cx)?;
         let result = Pin::new(&mut this.transport).poll_flush(cx);
-        ready!(this.wrote(result, true, cx))?;
-        this.pulse.note_flushed();
+        ready!(this.note_write(result, true, cx))?;
+        this.state.note_flushed();
         Poll::Ready(this.watch(cx))
     }
 
@@ -311,9 +311,9 @@ impl AsyncWrite for Io {
         this.check_upgraded(Direction::Write, cx)?;
         if this.linger.is_none() {
             let result = Pin::new(&mut this.transport).poll_shutdown(cx);
-            ready!(this.wrote(result, true, cx))?;
+            ready!(this.note_write(result, true, cx))?;
         }
-        if this.protocol == Protocol::Http1 && !this.pulse.is_request_read() {
+        if this.protocol == Protocol::Http1 && !this.state.is_request_read() {
             ready!(this.poll_linger(cx));
         }
         Poll::Ready(Ok(()))
@@ -321,17 +321,17 @@ impl AsyncWrite for Io {
 }
 
 /// Tells when an upgraded socket closes.
-struct Closes(Arc<Pulse>);
+struct CloseNotifier(Arc<ConnectionState>);
 
-impl Deref for Closes {
-    type Target = Pulse;
+impl Deref for CloseNotifier {
+    type Target = ConnectionState;
 
-    fn deref(&self) -> &Pulse {
+    fn deref(&self) -> &ConnectionState {
         &self.0
     }
 }
 
-impl Drop for Closes {
+impl Drop for CloseNotifier {
     fn drop(&mut self) {
         if self.0.has_upgraded() {
             self.0.note_closed();
@@ -374,7 +374,7 @@ mod tests {
 
     #[test]
     fn what_was_read_ahead_is_replayed_in_pieces_of_any_size() {
-        let mut ahead = Ahead {
+        let mut ahead = ReadAhead {
             bytes: b"abcdef".to_vec(),
             taken: 0,
         };

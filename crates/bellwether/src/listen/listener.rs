@@ -1,4 +1,4 @@
-//! Where clients connect: TCP, a Unix socket, or a socket that somebody else has opened.
+//! Where clients connect: TCP, a Unix socket, or a socket that another process has opened.
 
 use std::fmt;
 use std::io;
@@ -38,13 +38,13 @@ const BACKLOG: i32 = 4096;
 /// ```
 #[derive(Debug)]
 pub struct Listener {
-    kind: Kind,
+    kind: ListenerKind,
     #[cfg(feature = "tls")]
     tls: Option<Tls>,
 }
 
 #[derive(Debug)]
-enum Kind {
+enum ListenerKind {
     Tcp(TcpListener),
     #[cfg(unix)]
     Unix {
@@ -54,7 +54,7 @@ enum Kind {
     },
 }
 
-/// Where a [`Listener`] can be reached.
+/// Address at which a [`Listener`] can be reached.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum ListenerAddress {
@@ -66,7 +66,7 @@ pub enum ListenerAddress {
 }
 
 impl ListenerAddress {
-    /// Whether only this machine can connect.
+    /// Whether only this machine can connect: a loopback address or a Unix socket.
     #[must_use]
     pub fn is_local(&self) -> bool {
         match self {
@@ -100,15 +100,17 @@ impl fmt::Display for ListenerAddress {
 }
 
 impl Listener {
-    /// Opens a TCP socket. Port 0 picks a free port, which [`address`](Self::address) tells.
+    /// Opens a TCP socket. Port 0 picks a free port, which [`address`](Self::address) returns.
     ///
-    /// Of several addresses that a name has, the first that can be opened is taken. The address
-    /// may be taken again at once after a restart (`SO_REUSEADDR`).
+    /// If a name has several addresses, the first that can be opened is used. A server may open its address
+    /// at once after a restart (`SO_REUSEADDR`).
     ///
     /// # Errors
     ///
-    /// The name is unknown, the address is not this machine's (`AddrNotAvailable`), somebody else
-    /// listens there (`AddrInUse`), or the port needs rights (`PermissionDenied`).
+    /// - The name is unknown.
+    /// - `AddrNotAvailable`: the address does not belong to this machine.
+    /// - `AddrInUse`: another program listens there.
+    /// - `PermissionDenied`: the port needs rights.
     pub async fn tcp(address: impl ToSocketAddrs) -> io::Result<Self> {
         let mut failure = None;
         for address in lookup_host(address).await? {
@@ -123,13 +125,15 @@ impl Listener {
 
     /// Opens a Unix socket at `path`, with the rights that the process's umask leaves.
     ///
-    /// A socket file on which nobody answers, left by a server that was killed, is replaced. The
-    /// file is removed when the listener is dropped, unless it is somebody else's by then.
+    /// The socket file of a server that was killed is replaced. The file is removed when the listener is
+    /// dropped, unless another server has replaced it meanwhile.
     ///
     /// # Errors
     ///
-    /// Another server answers there, or the path is no socket (`AddrInUse`); the directory is
-    /// missing, closed to this process, or the path is too long. The message names the path.
+    /// - `AddrInUse`: another server answers there, or the path is no socket.
+    /// - The directory is missing, or closed to this process, or the path is too long.
+    ///
+    /// The message names the path.
     #[cfg(unix)]
     pub async fn unix(path: impl AsRef<Path>) -> io::Result<Self> {
         let path = path.as_ref();
@@ -159,7 +163,7 @@ impl Listener {
             }
             result => result,
         };
-        Ok(Self::new(Kind::Unix {
+        Ok(Self::new(ListenerKind::Unix {
             listener: listener?,
             _file: SocketFile::of(path),
         }))
@@ -167,9 +171,9 @@ impl Listener {
 
     /// Takes the first socket that the process was started with (`LISTEN_FDS`), TCP or Unix.
     ///
-    /// None if there is none, so a program can fall back to an address of its own. systemd and
-    /// `systemfd` start programs this way; connections wait in the socket over a restart. The
-    /// socket can be taken once.
+    /// It returns `None` if there is none, so that a program can fall back to an address of its own. systemd
+    /// and `systemfd` start programs this way; clients wait in the socket during a restart. The socket can be
+    /// taken once.
     ///
     /// # Errors
     ///
@@ -189,8 +193,8 @@ impl Listener {
         if let Some(listener) = sockets.take_unix_listener(0)? {
             listener.set_nonblocking(true)?;
             let listener = UnixListener::from_std(listener)?;
-            // The file belongs to whoever made it.
-            return Ok(Some(Self::new(Kind::Unix {
+            // The file belongs to the process that made it.
+            return Ok(Some(Self::new(ListenerKind::Unix {
                 listener,
                 _file: None,
             })));
@@ -210,13 +214,13 @@ impl Listener {
     #[must_use]
     pub fn address(&self) -> ListenerAddress {
         match &self.kind {
-            Kind::Tcp(listener) => ListenerAddress::Tcp(
+            ListenerKind::Tcp(listener) => ListenerAddress::Tcp(
                 listener
                     .local_addr()
                     .unwrap_or_else(|_| ([0, 0, 0, 0], 0).into()),
             ),
             #[cfg(unix)]
-            Kind::Unix { listener, .. } => ListenerAddress::Unix(
+            ListenerKind::Unix { listener, .. } => ListenerAddress::Unix(
                 listener
                     .local_addr()
                     .ok()
@@ -234,7 +238,7 @@ impl Listener {
         false
     }
 
-    fn new(kind: Kind) -> Self {
+    fn new(kind: ListenerKind) -> Self {
         Self {
             kind,
             #[cfg(feature = "tls")]
@@ -252,7 +256,7 @@ impl Listener {
     /// Linux copies them from the listener to each accepted socket, which saves four system calls
     /// for each connection. A socket that refuses one is served all the same.
     pub(super) fn prepare(&self, limits: &Limits, timeouts: &Timeouts) {
-        if let Kind::Tcp(listener) = &self.kind {
+        if let ListenerKind::Tcp(listener) = &self.kind {
             set_options(&SockRef::from(listener), limits, timeouts);
         }
     }
@@ -264,7 +268,7 @@ impl Listener {
         timeouts: &Timeouts,
     ) -> io::Result<(Socket, Option<SocketAddr>)> {
         match &self.kind {
-            Kind::Tcp(listener) => {
+            ListenerKind::Tcp(listener) => {
                 let (stream, peer) = listener.accept().await?;
                 let socket = SockRef::from(&stream);
                 if !has_options(&socket, timeouts) {
@@ -273,7 +277,7 @@ impl Listener {
                 Ok((stream.into(), Some(peer)))
             }
             #[cfg(unix)]
-            Kind::Unix { listener, .. } => {
+            ListenerKind::Unix { listener, .. } => {
                 let (stream, _) = listener.accept().await?;
                 Ok((stream.into(), None))
             }
@@ -283,7 +287,7 @@ impl Listener {
 
 impl From<TcpListener> for Listener {
     fn from(listener: TcpListener) -> Self {
-        Self::new(Kind::Tcp(listener))
+        Self::new(ListenerKind::Tcp(listener))
     }
 }
 

@@ -7,11 +7,11 @@
 mod accept;
 mod clock;
 mod connection;
+mod connection_state;
 mod executor;
 mod io;
 mod limits;
 mod listener;
-mod pulse;
 mod refusal;
 mod service;
 mod socket;
@@ -30,7 +30,7 @@ use hyper_util::rt::TokioTimer;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use crate::admission::{Meters, Permits};
+use crate::admission::{ConnectionMetrics, Permits};
 use crate::lifecycle::{Lifecycle, after};
 
 pub use limits::{Drain, Limits, Timeouts};
@@ -39,9 +39,9 @@ pub use listener::{Listener, ListenerAddress};
 #[cfg(feature = "tls")]
 pub use tls::Tls;
 
-use crate::send::Clock as DateClock;
+use crate::send::CachedDate;
 #[cfg(target_os = "linux")]
-use crate::send::{Engine, Rules};
+use crate::send::{Engine, EngineConfig};
 use executor::StreamExecutor;
 
 /// How long tasks may take to end once their connections were cut.
@@ -69,7 +69,7 @@ pub(crate) struct Server {
 }
 
 /// What all connections of a server have in common.
-struct Shared {
+struct ServerContext {
     router: Router,
     /// Paths that are answered also where there is no place.
     probes: Vec<String>,
@@ -83,7 +83,7 @@ struct Shared {
     /// For connections that get one answer.
     http1_once: http1::Builder,
     /// The date of response heads.
-    date: DateClock,
+    date: CachedDate,
     #[cfg(target_os = "linux")]
     engine: Engine,
     #[cfg(feature = "tls")]
@@ -93,12 +93,12 @@ struct Shared {
 impl Server {
     /// Accepts and serves until the lifecycle's stop begins, then drains.
     ///
-    /// Whoever begins the stop passes the drain's window to it; the deadline is kept here. When
+    /// The caller that begins the stop passes the drain's window to it; the deadline is kept here. When
     /// this returns, no connection is left. What goes wrong with accepting is waited out, so there
     /// is no error to return.
     pub(crate) async fn run(self, listener: Listener) -> DrainReport {
         let drain = self.drain;
-        let shared = Arc::new_cyclic(|shared| Shared {
+        let shared = Arc::new_cyclic(|shared| ServerContext {
             #[cfg(feature = "tls")]
             tls: listener.tls().cloned(),
             ..self.share(shared.clone())
@@ -109,25 +109,28 @@ impl Server {
 
     /// `back` leads to what this makes, for connections that the delivery engine gives back.
     #[cfg_attr(not(target_os = "linux"), allow(unused_variables))]
-    fn share(self, back: Weak<Shared>) -> Shared {
+    fn share(self, back: Weak<ServerContext>) -> ServerContext {
         let files = open_files(self.limits.raises_file_limit);
         let http1 = http1(&self.limits);
         let mut http1_once = http1.clone();
         http1_once.keep_alive(false);
         let cut = CancellationToken::new();
-        Shared {
+        ServerContext {
             #[cfg(target_os = "linux")]
-            engine: Engine::new(Rules {
+            engine: Engine::new(EngineConfig {
                 lifecycle: self.lifecycle.clone(),
                 cut: cut.clone(),
                 write_stall: self.timeouts.write_stall,
                 give_back: Box::new(move |returned| {
                     if let Some(shared) = back.upgrade() {
-                        streaming::take_back(&shared, returned);
+                        streaming::resume_connection(&shared, returned);
                     }
                 }),
             }),
-            permits: Permits::new(self.limits.places(files), Meters::new()),
+            permits: Permits::new(
+                self.limits.connection_limits(files),
+                ConnectionMetrics::new(),
+            ),
             router: self.router,
             probes: self.probes,
             lifecycle: self.lifecycle,
@@ -136,7 +139,7 @@ impl Server {
             cut,
             http1,
             http1_once,
-            date: DateClock::default(),
+            date: CachedDate::default(),
             #[cfg(feature = "tls")]
             tls: None,
         }
@@ -144,7 +147,7 @@ impl Server {
 }
 
 /// Waits for the connections; cuts those that are left at the deadline.
-async fn finish(shared: &Shared, drain: Drain) -> DrainReport {
+async fn finish(shared: &ServerContext, drain: Drain) -> DrainReport {
     let lifecycle = &shared.lifecycle;
     let (began, streams) = lifecycle
         .plan()
@@ -187,7 +190,7 @@ fn http1(limits: &Limits) -> http1::Builder {
     builder
 }
 
-impl Shared {
+impl ServerContext {
     fn http2(&self, executor: StreamExecutor) -> http2::Builder<StreamExecutor> {
         let mut builder = http2::Builder::new(executor);
         builder

@@ -1,4 +1,4 @@
-//! The answer to a client for whom there is no place.
+//! The response to a client that the server refuses because it is full.
 
 use std::time::Duration;
 
@@ -8,7 +8,7 @@ use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 
 use crate::events::set_event_stream_headers;
 
-/// Clients come back at a moment of their own within these bounds, not all at once.
+/// Each client reconnects at a random time within these bounds, so that they do not return all at once.
 const SOONEST: Duration = Duration::from_secs(15);
 const LATEST: Duration = Duration::from_secs(45);
 

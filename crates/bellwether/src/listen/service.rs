@@ -20,26 +20,26 @@ use tokio::time::{Instant, Sleep};
 
 use crate::events;
 
-use super::Shared;
-use super::pulse::{BodyProgress, Detached, Http2Stream, OpenRequest, Pulse};
+use super::ServerContext;
+use super::connection_state::{BodyProgress, ConnectionState, Detached, Http2Stream, RequestGuard};
 use super::refusal;
 
 /// The service that hyper calls for each request of one connection.
 #[derive(Clone)]
-pub(super) struct Requests {
-    shared: Arc<Shared>,
-    pulse: Arc<Pulse>,
+pub(super) struct ConnectionService {
+    shared: Arc<ServerContext>,
+    state: Arc<ConnectionState>,
 }
 
-impl Requests {
-    pub(super) fn new(shared: Arc<Shared>, pulse: Arc<Pulse>) -> Self {
-        Self { shared, pulse }
+impl ConnectionService {
+    pub(super) fn new(shared: Arc<ServerContext>, state: Arc<ConnectionState>) -> Self {
+        Self { shared, state }
     }
 
     /// The answer that the head alone calls for.
     fn verdict(&self, request: &Request<Incoming>) -> Option<Response> {
-        if self.pulse.refusal.is_some() {
-            self.pulse.note_refused();
+        if self.state.refusal.is_some() {
+            self.state.note_refused();
             // A probe that gets 503 would have the server killed or emptied that serves its clients well.
             if !self
                 .shared
@@ -65,21 +65,21 @@ impl Requests {
     }
 }
 
-impl hyper::service::Service<Request<Incoming>> for Requests {
-    type Response = http::Response<AnswerBody>;
+impl hyper::service::Service<Request<Incoming>> for ConnectionService {
+    type Response = http::Response<ResponseBody>;
     type Error = Infallible;
     /// Boxed, so that an idle event stream does not keep the space that its handler needed.
     type Future = Pin<Box<dyn Future<Output = Result<Self::Response, Infallible>> + Send>>;
 
     fn call(&self, request: Request<Incoming>) -> Self::Future {
-        let open = OpenRequest::begin(&self.pulse);
+        let open = RequestGuard::begin(&self.state);
         let is_http1 = request.version() < Version::HTTP_2;
         // HTTP/1.0 knows no chunks; hyper frames its streams by the end of the connection.
         let is_http11 = request.version() == Version::HTTP_11;
         let keeps_alive = !asks_to_close(request.headers());
-        let http2 = (!is_http1).then(|| self.pulse.open_http2_stream());
+        let http2 = (!is_http1).then(|| self.state.open_http2_stream());
         if let Some(response) = self.verdict(&request) {
-            let response = response.map(|body| AnswerBody {
+            let response = response.map(|body| ResponseBody {
                 body,
                 http2,
                 _open: open,
@@ -87,17 +87,17 @@ impl hyper::service::Service<Request<Incoming>> for Requests {
             return Box::pin(std::future::ready(Ok(response)));
         }
         let router = self.shared.router.clone();
-        let pulse = Arc::clone(&self.pulse);
+        let state = Arc::clone(&self.state);
         let is_connect = request.method() == Method::CONNECT;
         let late = Arc::<AtomicBool>::default();
         let time = self.shared.timeouts.body_read;
-        let mut request = request.map(|body| request_body(body, is_http1, time, &pulse, &late));
+        let mut request = request.map(|body| request_body(body, is_http1, time, &state, &late));
         let extensions = request.extensions_mut();
-        let state = http2
+        let stream_state = http2
             .as_ref()
-            .map_or_else(|| pulse.state(), |stream| &stream.state);
-        extensions.insert(Arc::clone(state));
-        if let Some(peer) = pulse.peer {
+            .map_or_else(|| state.stream_state(), |stream| &stream.stream_state);
+        extensions.insert(Arc::clone(stream_state));
+        if let Some(peer) = state.peer {
             extensions.insert(ConnectInfo(peer));
         }
         Box::pin(async move {
@@ -113,25 +113,25 @@ impl hyper::service::Service<Request<Incoming>> for Requests {
                 && (response.status() == StatusCode::SWITCHING_PROTOCOLS
                     || is_connect && response.status().is_success())
             {
-                pulse.note_upgrade();
+                state.note_upgrade();
             }
-            let is_read = pulse.is_request_read();
+            let is_read = state.is_request_read();
             // Bytes of the body may arrive for as long as the stream lasts. They must never be read as a request, so
             // this connection takes no further one.
-            if is_http1 && pulse.is_streaming() && !is_read {
+            if is_http1 && state.is_streaming() && !is_read {
                 let close = HeaderValue::from_static("close");
                 response.headers_mut().insert(header::CONNECTION, close);
             }
-            if is_http11 && pulse.is_streaming() && !pulse.is_body_open() && is_chunked(&response) {
+            if is_http11 && state.is_streaming() && !state.is_body_open() && is_chunked(&response) {
                 let is_reusable = is_read && keeps_alive && !asks_to_close(response.headers());
-                pulse.detach(Detached {
+                state.detach(Detached {
                     response,
                     is_reusable,
                 });
                 // The connection takes the answer away, and drops this future with the rest of hyper.
                 return std::future::pending().await;
             }
-            Ok(response.map(|body| AnswerBody {
+            Ok(response.map(|body| ResponseBody {
                 body,
                 http2,
                 _open: open,
@@ -197,17 +197,17 @@ fn request_body(
     body: Incoming,
     is_http1: bool,
     time: Duration,
-    pulse: &Arc<Pulse>,
+    state: &Arc<ConnectionState>,
     late: &Arc<AtomicBool>,
 ) -> Body {
     if http_body::Body::is_end_stream(&body) {
         if is_http1 {
-            pulse.set_body(BodyProgress::Read);
+            state.set_body(BodyProgress::Read);
         }
         return Body::empty();
     }
     // On HTTP/2 the socket is always read and nothing depends on this.
-    let open = is_http1.then(|| OpenBody::new(pulse));
+    let open = is_http1.then(|| BodyTracker::new(state));
     Body::new(RequestBody {
         body,
         time,
@@ -217,14 +217,14 @@ fn request_body(
     })
 }
 
-/// A request body that gives up when the next bytes take too long.
+/// A request body that fails when the next bytes take too long.
 struct RequestBody {
     body: Incoming,
     time: Duration,
     /// Exists while the body waits for bytes.
     timer: Option<Pin<Box<Sleep>>>,
     late: Arc<AtomicBool>,
-    open: Option<OpenBody>,
+    open: Option<BodyTracker>,
 }
 
 impl http_body::Body for RequestBody {
@@ -270,16 +270,16 @@ impl http_body::Body for RequestBody {
 }
 
 /// Says on the connection, once it is dropped, how far its request was read.
-struct OpenBody {
-    pulse: Arc<Pulse>,
+struct BodyTracker {
+    state: Arc<ConnectionState>,
     progress: BodyProgress,
 }
 
-impl OpenBody {
-    fn new(pulse: &Arc<Pulse>) -> Self {
-        pulse.set_body(BodyProgress::Open);
+impl BodyTracker {
+    fn new(state: &Arc<ConnectionState>) -> Self {
+        state.set_body(BodyProgress::Open);
         Self {
-            pulse: Arc::clone(pulse),
+            state: Arc::clone(state),
             progress: BodyProgress::Dropped,
         }
     }
@@ -290,20 +290,20 @@ impl OpenBody {
     }
 }
 
-impl Drop for OpenBody {
+impl Drop for BodyTracker {
     fn drop(&mut self) {
-        self.pulse.set_body(self.progress);
+        self.state.set_body(self.progress);
     }
 }
 
 /// A response body that ends its request's account when hyper drops it.
-pub(super) struct AnswerBody {
+pub(super) struct ResponseBody {
     body: Body,
     http2: Option<Arc<Http2Stream>>,
-    _open: OpenRequest,
+    _open: RequestGuard,
 }
 
-impl http_body::Body for AnswerBody {
+impl http_body::Body for ResponseBody {
     type Data = Bytes;
     type Error = axum::Error;
 

@@ -9,22 +9,22 @@ use tokio::net::TcpStream;
 #[cfg(unix)]
 use tokio::net::UnixStream;
 
+use crate::send::PollSocket;
 #[cfg(target_os = "linux")]
 use crate::send::ShardSocket;
 #[cfg(all(target_os = "linux", feature = "tls"))]
 use crate::send::TlsSocket;
-use crate::send::Wire;
 
 /// A socket as the kernel gave it.
 #[derive(Debug)]
 pub(super) struct Socket {
-    kind: Kind,
+    kind: SocketKind,
     /// Bytes that it took. Under TLS only the socket itself knows whether anything leaves.
     written: u64,
 }
 
 #[derive(Debug)]
-enum Kind {
+enum SocketKind {
     Tcp(TcpStream),
     #[cfg(unix)]
     Unix(UnixStream),
@@ -36,7 +36,7 @@ enum Kind {
 impl From<TcpStream> for Socket {
     fn from(stream: TcpStream) -> Self {
         Self {
-            kind: Kind::Tcp(stream),
+            kind: SocketKind::Tcp(stream),
             written: 0,
         }
     }
@@ -46,7 +46,7 @@ impl From<TcpStream> for Socket {
 impl From<UnixStream> for Socket {
     fn from(stream: UnixStream) -> Self {
         Self {
-            kind: Kind::Unix(stream),
+            kind: SocketKind::Unix(stream),
             written: 0,
         }
     }
@@ -56,7 +56,7 @@ impl From<UnixStream> for Socket {
 impl From<tokio::io::DuplexStream> for Socket {
     fn from(stream: tokio::io::DuplexStream) -> Self {
         Self {
-            kind: Kind::Memory(stream),
+            kind: SocketKind::Memory(stream),
             written: 0,
         }
     }
@@ -66,21 +66,21 @@ impl From<tokio::io::DuplexStream> for Socket {
 macro_rules! on_stream {
     ($kind:expr, $stream:ident => $call:expr) => {
         match $kind {
-            Kind::Tcp($stream) => $call,
+            SocketKind::Tcp($stream) => $call,
             #[cfg(unix)]
-            Kind::Unix($stream) => $call,
+            SocketKind::Unix($stream) => $call,
             #[cfg(test)]
-            Kind::Memory($stream) => $call,
+            SocketKind::Memory($stream) => $call,
         }
     };
 }
 
 impl Socket {
-    /// The TCP stream, to look at its options.
+    /// The TCP stream, to check its options.
     #[cfg(test)]
     pub(super) fn tcp(&self) -> Option<&TcpStream> {
         match &self.kind {
-            Kind::Tcp(stream) => Some(stream),
+            SocketKind::Tcp(stream) => Some(stream),
             _ => None,
         }
     }
@@ -147,7 +147,7 @@ pub(super) enum Transport {
 
 /// What a transport is for the delivery engine.
 #[cfg(target_os = "linux")]
-pub(super) enum Parted {
+pub(super) enum EngineTransport {
     Shard(ShardSocket),
     /// A kind that the engine does not send.
     Transport(Transport),
@@ -168,31 +168,31 @@ macro_rules! on_transport {
 impl Transport {
     /// The socket as a shard takes it, if it is TCP and the runtime lets it go.
     #[cfg(target_os = "linux")]
-    pub(super) fn part(self) -> Parted {
+    pub(super) fn into_engine(self) -> EngineTransport {
         match self {
             Self::Plain(Socket {
-                kind: Kind::Tcp(stream),
+                kind: SocketKind::Tcp(stream),
                 ..
             }) => match stream.into_std() {
-                Ok(stream) => Parted::Shard(ShardSocket::Plain(stream)),
+                Ok(stream) => EngineTransport::Shard(ShardSocket::Plain(stream)),
                 // Nothing of it is left; what waits for it sees a closed socket.
-                Err(_) => Parted::Gone,
+                Err(_) => EngineTransport::Gone,
             },
             #[cfg(feature = "tls")]
-            Self::Tls(stream) if matches!(stream.get_ref().0.kind, Kind::Tcp(_)) => {
+            Self::Tls(stream) if matches!(stream.get_ref().0.kind, SocketKind::Tcp(_)) => {
                 let (Socket { kind, .. }, session) = stream.into_inner();
                 match kind {
-                    Kind::Tcp(stream) => match stream.into_std() {
+                    SocketKind::Tcp(stream) => match stream.into_std() {
                         Ok(stream) => {
                             let socket = TlsSocket::new(stream, session);
-                            Parted::Shard(ShardSocket::Tls(Box::new(socket)))
+                            EngineTransport::Shard(ShardSocket::Tls(Box::new(socket)))
                         }
-                        Err(_) => Parted::Gone,
+                        Err(_) => EngineTransport::Gone,
                     },
-                    _ => Parted::Gone,
+                    _ => EngineTransport::Gone,
                 }
             }
-            other => Parted::Transport(other),
+            other => EngineTransport::Transport(other),
         }
     }
 
@@ -261,7 +261,7 @@ impl AsyncWrite for Transport {
     }
 }
 
-impl Wire for Transport {
+impl PollSocket for Transport {
     fn poll_write(&mut self, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         AsyncWrite::poll_write(Pin::new(self), cx, bytes)
     }

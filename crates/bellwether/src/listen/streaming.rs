@@ -6,22 +6,28 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use super::Shared;
-use super::connection::spawn_again;
+use super::ServerContext;
+use super::connection::spawn_reused;
+use super::connection_state::{ConnectionState, Detached};
 use super::io::Io;
-use super::pulse::{Detached, Pulse};
 #[cfg(target_os = "linux")]
-use super::socket::Parted;
+use super::socket::EngineTransport;
 use super::socket::Transport;
 use crate::admission::Permit;
 #[cfg(target_os = "linux")]
-use crate::send::{Arrival, Input, Returned};
-use crate::send::{Start, StreamTask, write_head};
+use crate::send::{Handover, RequestInput, ReturnedConnection};
+use crate::send::{StreamTask, StreamTaskConfig, write_head};
 
 /// Sends an event stream, of which nothing is written yet, over the socket that hyper has left.
 ///
 /// A subscription goes to the delivery engine where there is one, anything else to a task of its own.
-pub(super) fn drive(shared: &Arc<Shared>, pulse: &Pulse, detached: Detached, io: Io, read: &Bytes) {
+pub(super) fn drive(
+    shared: &Arc<ServerContext>,
+    state: &ConnectionState,
+    detached: Detached,
+    io: Io,
+    read: &Bytes,
+) {
     let (transport, permit, mut ahead) = io.into_parts();
     let Detached {
         response,
@@ -31,51 +37,51 @@ pub(super) fn drive(shared: &Arc<Shared>, pulse: &Pulse, detached: Detached, io:
     is_reusable &= !shared.lifecycle.is_stopping();
     let (parts, body) = response.into_parts();
     ahead.splice(0..0, read.iter().copied());
-    let connection = Arc::clone(pulse.state());
+    let stream_state = Arc::clone(state.stream_state());
 
     #[cfg(target_os = "linux")]
-    let transport = match connection.has_reads() {
+    let transport = match stream_state.has_reads() {
         false => transport,
-        true => match transport.part() {
-            Parted::Shard(socket) => {
+        true => match transport.into_engine() {
+            EngineTransport::Shard(socket) => {
                 // A session under TLS cannot go back to the runtime.
                 is_reusable &= !socket.is_tls();
                 let mut head = Vec::with_capacity(512);
                 write_head(&parts, !is_reusable, &shared.date, &mut head);
                 let input = match is_reusable {
-                    true => Input::NextRequest(ahead),
-                    false => Input::Discard,
+                    true => RequestInput::NextRequest(ahead),
+                    false => RequestInput::Discard,
                 };
-                shared.engine.take(Arrival {
+                shared.engine.take(Handover {
                     socket,
                     permit,
-                    connection,
+                    stream_state,
                     head,
                     body,
                     input,
                 });
                 return;
             }
-            Parted::Transport(transport) => transport,
-            Parted::Gone => return,
+            EngineTransport::Transport(transport) => transport,
+            EngineTransport::Gone => return,
         },
     };
     let mut head = Vec::with_capacity(512);
     write_head(&parts, !is_reusable, &shared.date, &mut head);
-    let task = StreamTask::new(Start {
-        wire: transport,
-        connection,
+    let task = StreamTask::new(StreamTaskConfig {
+        socket: transport,
+        stream_state,
         head,
         body,
         ahead: is_reusable.then(|| ahead.into()),
         write_stall: shared.timeouts.write_stall,
         cut: shared.cut.clone().cancelled_owned(),
     });
-    spawn(shared, task, permit, pulse.peer);
+    spawn(shared, task, permit, state.peer);
 }
 
 fn spawn(
-    shared: &Arc<Shared>,
+    shared: &Arc<ServerContext>,
     task: StreamTask<Transport>,
     permit: Permit,
     peer: Option<SocketAddr>,
@@ -86,7 +92,7 @@ fn spawn(
         if let Some((transport, ahead)) = task.await
             && !shared.lifecycle.is_stopping()
         {
-            spawn_again(&shared, transport, ahead.into(), peer, permit);
+            spawn_reused(&shared, transport, ahead.into(), peer, permit);
         }
     };
     lifecycle.tracker().spawn(lifecycle.scope(run));
@@ -94,8 +100,8 @@ fn spawn(
 
 /// Goes on with a connection that the delivery engine has given back.
 #[cfg(target_os = "linux")]
-pub(super) fn take_back(shared: &Arc<Shared>, returned: Returned) {
-    let Returned {
+pub(super) fn resume_connection(shared: &Arc<ServerContext>, returned: ReturnedConnection) {
+    let ReturnedConnection {
         socket,
         permit,
         ahead,
@@ -104,7 +110,7 @@ pub(super) fn take_back(shared: &Arc<Shared>, returned: Returned) {
         return;
     }
     match Transport::from_shard(socket) {
-        Ok((transport, peer)) => spawn_again(shared, transport, ahead, peer, permit),
+        Ok((transport, peer)) => spawn_reused(shared, transport, ahead, peer, permit),
         Err(error) => tracing::debug!(%error, "a connection cannot go on after its stream"),
     }
 }

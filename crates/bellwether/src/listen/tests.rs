@@ -22,7 +22,7 @@ const SECOND: Duration = Duration::from_secs(1);
 
 /// A server without a listener.
 struct Bench {
-    shared: Arc<Shared>,
+    shared: Arc<ServerContext>,
     drain: Drain,
 }
 

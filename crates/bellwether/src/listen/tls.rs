@@ -15,9 +15,9 @@ use tokio_rustls::{Accept, TlsAcceptor};
 use super::io::Protocol;
 use super::socket::Socket;
 
-/// A server's certificate and key.
+/// Certificate and key of a server.
 ///
-/// TLS 1.2 and 1.3 are spoken, with rustls's cipher suites, HTTP/2 and HTTP/1.1 by ALPN.
+/// The server speaks TLS 1.2 and 1.3 with rustls's cipher suites, and HTTP/2 and HTTP/1.1 by ALPN.
 #[derive(Clone)]
 pub struct Tls {
     acceptor: TlsAcceptor,

@@ -1,9 +1,9 @@
-//! The body of one event stream: a source, the rules of the stream, and its account, as HTTP polls them.
+//! The body of one event stream: a producer, the rules of the stream, and its account, as HTTP polls them.
 //!
-//! It is the innermost body. Layers may wrap it, and whoever sends the response polls it through them: hyper, another
-//! server, or one of our own drivers. A shard says so by an [`Attachment`]; it then keeps the body's
-//! time, follows the topics of its subscription and hands it what was read for many. Without one the body keeps a timer
-//! of its own and leaves its waker with the topics.
+//! It is the innermost body. Layers may wrap it, and the driver that sends the response polls it through them: hyper,
+//! another server, or a driver of this crate. A shard says so by an [`ShardAttachment`]; it then keeps the body's
+//! time, follows the topics of its subscription and hands it what was read for many. Without one the body keeps a
+//! timer of its own and leaves its waker with the topics.
 
 use std::cell::RefCell;
 use std::future::poll_fn;
@@ -19,18 +19,18 @@ use http_body::Frame;
 use tokio::time::Instant;
 
 use super::blocking;
-use super::connection::{Attachment, ConnectionState, Reads, Visit};
-use super::feed::{Found, Portion};
-use super::leaving;
-use super::source::{Filled, Filling, Source};
+use super::cleanup;
+use super::feed::{FeedPosition, FeedSlice};
+use super::producer::{EventProducer, FillReport, FillStatus};
+use super::stream_state::{PollBatch, ShardAttachment, StreamState, SubscriptionReads};
 use super::timer::Timer;
-use crate::lifecycle::{CloseReason, Presence, StreamGuard, StreamPath, Streams};
+use crate::lifecycle::{CloseReason, DisconnectSignal, StreamGuard, StreamPath, Streams};
 use crate::stream::{
-    Chain, End, Machine, Outcome, StreamOptions, first_retry, panic_error, write_opening,
-    write_retry,
+    ErrorChain, Machine, ProducerOutcome, StreamEnd, StreamOptions, first_retry, panic_error,
+    write_opening, write_retry,
 };
 
-/// A frame is handed over when it holds this many bytes or the source waits.
+/// A frame is handed over when it holds this many bytes or the producer waits.
 const FRAME_BYTES: usize = 16 * 1024;
 
 /// The time from publish to body is noted for one in this many events of a feed.
@@ -38,13 +38,13 @@ const EVENTS_PER_LAG: u64 = 64;
 
 /// The body of one event stream.
 pub(crate) struct EventBody {
-    source: Option<Source>,
+    producer: Option<EventProducer>,
     machine: Machine,
     guard: StreamGuard,
-    /// Gone once it is known that nobody can ask whether the client has left.
-    presence: Option<Arc<Presence>>,
+    /// `None` once it is known that the signal can have no watcher.
+    signal: Option<Arc<DisconnectSignal>>,
     /// Our server's side of the connection, if our server carries the stream.
-    connection: Option<Arc<ConnectionState>>,
+    stream_state: Option<Arc<StreamState>>,
     driver: Driver,
     /// The reader came without an id and has been given none yet.
     awaits_id: bool,
@@ -82,31 +82,31 @@ impl Primed {
 enum Driver {
     /// Not known before the first poll.
     Unknown,
-    /// Whoever it is, the body keeps its own time.
+    /// Any other driver: the body keeps its own time.
     Any(Box<Timer>),
     /// A shard.
     Shard {
-        attachment: Attachment,
-        /// The visit in which a poll took everything that the feed had: nothing else follows in that visit.
-        fed_in: Option<Visit>,
+        attachment: ShardAttachment,
+        /// The batch in which a poll took everything that the feed had: nothing else follows in that batch.
+        fed_in_batch: Option<PollBatch>,
     },
 }
 
 impl EventBody {
     pub(crate) fn new(
-        source: Source,
+        producer: EventProducer,
         mut options: Arc<StreamOptions>,
         guard: StreamGuard,
-        presence: Arc<Presence>,
-        connection: Option<Arc<ConnectionState>>,
+        signal: Arc<DisconnectSignal>,
+        stream_state: Option<Arc<StreamState>>,
         has_id: bool,
     ) -> Self {
         let mut primed = Vec::new();
         write_retry(&mut primed, options.retry.unwrap_or_else(first_retry));
-        if let Source::Subscription(subscription) = &source
-            && let Some(connection) = connection.as_ref().filter(|_| options.engine)
+        if let EventProducer::Subscription(subscription) = &producer
+            && let Some(stream_state) = stream_state.as_ref().filter(|_| options.engine)
         {
-            connection.offer(Reads {
+            stream_state.set_reads(SubscriptionReads {
                 topics: subscription.topics().collect(),
                 is_shareable: subscription.is_shareable(),
             });
@@ -115,29 +115,29 @@ impl EventBody {
             // Said once; without it many streams have the same options.
             Arc::make_mut(&mut options).retry = None;
         }
-        if let Some(connection) = &connection {
-            connection.begin_streaming();
+        if let Some(stream_state) = &stream_state {
+            stream_state.begin_streaming();
         }
         Self {
-            source: Some(source),
+            producer: Some(producer),
             machine: Machine::new(options, Instant::now(), fastrand::f64(), fastrand::f32()),
             guard,
             awaits_id: !has_id,
-            presence: Some(presence),
-            connection,
+            signal: Some(signal),
+            stream_state,
             driver: Driver::Unknown,
             primed: Primed::of(primed),
         }
     }
 
-    /// Polls the source until it has given something, at most for the head's wait.
+    /// Polls the producer until it has given something, at most for the head's wait.
     ///
     /// # Errors
     ///
-    /// The source failed before its first event: the response can still have a real status.
+    /// The producer failed before its first event: the response can still have a real status.
     pub(crate) async fn prime(&mut self) -> Result<(), BoxError> {
         // A subscription has no early error to tell.
-        if let Some(Source::Subscription(_)) = self.source {
+        if let Some(EventProducer::Subscription(_)) = self.producer {
             return Ok(());
         }
         let before = self.primed.len();
@@ -177,7 +177,7 @@ impl EventBody {
         tracing::error!(
             target: "bellwether::stream",
             path = self.guard.path(),
-            error = %Chain(&**error),
+            error = %ErrorChain(&**error),
             "stream failed"
         );
     }
@@ -191,7 +191,7 @@ impl EventBody {
         let now = Instant::now();
         if let Some(reason) = self.machine.stop(now, self.guard.lifecycle().plan(), out) {
             self.guard.close_for(reason);
-            self.retire();
+            self.stop_producer();
             return;
         }
         if out.len() < FRAME_BYTES
@@ -201,19 +201,19 @@ impl EventBody {
             return;
         }
         if self.awaits_id {
-            self.give_id(now, out);
+            self.write_open_event(now, out);
         }
         if out.is_empty() {
             self.machine.tick(now, out);
         }
     }
 
-    /// Appends the event that tells the reader where it is, unless the stream has ended or the subscription does not
+    /// Appends the event with the position of the reader, unless the stream has ended or the subscription does not
     /// know yet.
-    fn give_id(&mut self, now: Instant, out: &mut Vec<u8>) {
+    fn write_open_event(&mut self, now: Instant, out: &mut Vec<u8>) {
         let options = self.machine.options();
-        let (Some(Source::Subscription(subscription)), Some(name)) =
-            (&self.source, &options.open_name)
+        let (Some(EventProducer::Subscription(subscription)), Some(name)) =
+            (&self.producer, &options.open_name)
         else {
             self.awaits_id = false;
             return;
@@ -222,112 +222,119 @@ impl EventBody {
             let keep_alive = options.keep_alive.as_ref().map(|k| k.interval);
             write_opening(out, name, cursor.id(), keep_alive);
             self.awaits_id = false;
-            self.machine.gave(now);
+            self.machine.note_sent(now);
         }
     }
 
-    /// Appends what the source has ready. An error that ended the source is returned.
+    /// Appends what the producer has ready. An error that ended the producer is returned.
     fn fill(&mut self, cx: &mut Context<'_>, now: Instant, out: &mut Vec<u8>) -> Option<BoxError> {
-        let source = self.source.as_mut()?;
+        let producer = self.producer.as_mut()?;
         let is_watched = matches!(self.driver, Driver::Shard { .. });
         let gap_name = self.machine.options().gap_name.as_ref();
         let start = out.len();
         // A generator or a filter is foreign code: its panic ends its own stream and no other.
-        let polled = catch_unwind(AssertUnwindSafe(|| match source {
-            Source::Producer(producer, resumption) => Resumption::scope(resumption, || {
-                let _watch = blocking::watch(self.guard.path());
-                producer.as_mut().poll_fill(cx, out, FRAME_BYTES)
-            }),
-            Source::Subscription(subscription) => {
-                Source::poll_subscription(subscription, cx, is_watched, gap_name, out, FRAME_BYTES)
+        let polled = catch_unwind(AssertUnwindSafe(|| match producer {
+            EventProducer::Generator(generator, resumption) => {
+                Resumption::scope(resumption, || {
+                    let _watch = blocking::watch(self.guard.path());
+                    generator.as_mut().poll_fill(cx, out, FRAME_BYTES)
+                })
             }
+            EventProducer::Subscription(subscription) => EventProducer::poll_subscription(
+                subscription,
+                cx,
+                is_watched,
+                gap_name,
+                out,
+                FRAME_BYTES,
+            ),
         }));
-        let filling = polled.unwrap_or_else(|panic| Filling {
-            filled: Filled::Failed(panic_error(&*panic)),
+        let report = polled.unwrap_or_else(|panic| FillReport {
+            status: FillStatus::Failed(panic_error(&*panic)),
             events: 0,
-            asked: false,
+            stop_checked: false,
         });
-        if filling.asked {
-            self.machine.note_asked();
+        if report.stop_checked {
+            self.machine.note_stop_checked();
         }
         if out.len() > start {
-            self.machine.gave(now);
+            self.machine.note_sent(now);
             self.awaits_id = false;
         }
-        self.guard.count(filling.events, out.len() - start);
-        let outcome = match filling.filled {
-            Filled::Waiting | Filled::Full => return None,
-            Filled::Ended => Outcome::Ended,
-            Filled::Closed(end) => Outcome::Closed(end),
-            Filled::Failed(error) => {
-                self.let_go();
+        self.guard.count(report.events, out.len() - start);
+        let outcome = match report.status {
+            FillStatus::Waiting | FillStatus::Full => return None,
+            FillStatus::Ended => ProducerOutcome::Ended,
+            FillStatus::Closed(end) => ProducerOutcome::Closed(end),
+            FillStatus::Failed(error) => {
+                self.drop_producer();
                 return Some(error);
             }
         };
         let plan = self.guard.lifecycle().plan();
-        let reason = self.machine.source_is_done(outcome, now, plan, out);
+        let reason = self.machine.producer_is_done(outcome, now, plan, out);
         self.guard.close_for(reason);
-        self.let_go();
+        self.drop_producer();
         None
     }
 
-    /// The source has failed: tell it in band, then cut.
+    /// The producer has failed: tell it in band, then cut.
     fn fail(&mut self, error: &BoxError, now: Instant, out: &mut Vec<u8>) {
         self.log_failure(error);
         let plan = self.guard.lifecycle().plan();
-        let outcome = Outcome::Failed(error);
-        let reason = self.machine.source_is_done(outcome, now, plan, out);
+        let outcome = ProducerOutcome::Failed(error);
+        let reason = self.machine.producer_is_done(outcome, now, plan, out);
         self.guard.close_for(reason);
-        if let Some(connection) = &self.connection {
-            connection.mark_flush();
+        if let Some(stream_state) = &self.stream_state {
+            stream_state.mark_flush();
         }
     }
 
     /// What the shard has read for this reader and others.
-    fn take_from_feed(&mut self) -> Option<Portion> {
+    fn take_from_feed(&mut self) -> Option<FeedSlice> {
         let Driver::Shard {
             attachment:
-                Attachment {
+                ShardAttachment {
                     feed: Some(feed),
-                    polling,
+                    poll_origin,
                 },
-            fed_in,
+            fed_in_batch,
         } = &mut self.driver
         else {
             return None;
         };
-        let Some(Source::Subscription(subscription)) = &mut self.source else {
+        let Some(EventProducer::Subscription(subscription)) = &mut self.producer else {
             return None;
         };
-        *fed_in = None;
-        let portion = match feed.find(&subscription.place()) {
-            Found::Portion(portion) => portion,
-            Found::AtEnd | Found::Outside => return None,
+        *fed_in_batch = None;
+        let slice = match feed.find(&subscription.place()) {
+            FeedPosition::FeedSlice(slice) => slice,
+            FeedPosition::AtEnd | FeedPosition::Outside => return None,
         };
-        let now = portion.now;
+        let now = slice.now;
         let is_stopped = self.guard.lifecycle().plan().is_some();
         if is_stopped || !self.machine.is_open() || subscription.is_revoked(now.into_std()) {
             return None;
         }
-        subscription.set_place(portion.end, portion.events);
-        let before = self.guard.count(portion.events as u64, portion.data.len());
+        subscription.set_place(slice.end, slice.events);
+        let before = self.guard.count(slice.events as u64, slice.data.len());
         if before.is_multiple_of(EVENTS_PER_LAG) {
-            subscription.record_lag(portion.published);
+            subscription.record_lag(slice.published);
         }
-        self.machine.gave(now);
+        self.machine.note_sent(now);
         self.awaits_id = false;
-        *fed_in = Some(polling.visit());
-        Some(portion)
+        *fed_in_batch = Some(poll_origin.batch());
+        Some(slice)
     }
 
-    /// Whether a poll of the same visit took all that a feed had, which is then all there is. What is read later than
-    /// that is brought by another visit.
+    /// Whether a poll of the same batch took all that a feed had, which is then all there is. What is read later than
+    /// that is brought by another batch.
     fn was_fed(&self) -> bool {
         match &self.driver {
             Driver::Shard {
                 attachment,
-                fed_in: Some(visit),
-            } => attachment.polling.visit() == *visit,
+                fed_in_batch: Some(batch),
+            } => attachment.poll_origin.batch() == *batch,
             _ => false,
         }
     }
@@ -336,32 +343,32 @@ impl EventBody {
 
     /// Finds out who drives the body: at the first poll, and again if a poll does not come from the shard.
     fn settle_driver(&mut self, cx: &Context<'_>) {
-        let connection = self.connection.as_deref();
+        let stream_state = self.stream_state.as_deref();
         match &self.driver {
             Driver::Any(_) => {}
-            Driver::Shard { attachment, .. } if attachment.polling.is_by(cx) => {}
+            Driver::Shard { attachment, .. } if attachment.poll_origin.is_by(cx) => {}
             // A layer polls in its own way, and does so from now on.
             Driver::Shard { .. } => {
-                if let Some(connection) = connection {
-                    connection.set_deadline(None);
+                if let Some(stream_state) = stream_state {
+                    stream_state.set_deadline(None);
                 }
                 self.driver = Driver::Any(Box::new(Timer::new(self.guard.lifecycle())));
             }
             Driver::Unknown => {
-                self.presence.take_if(|presence| !presence.is_needed());
-                let attachment = connection
-                    .and_then(ConnectionState::take_attachment)
-                    .filter(|attachment| attachment.polling.is_by(cx));
+                self.signal.take_if(|signal| !signal.is_needed());
+                let attachment = stream_state
+                    .and_then(StreamState::take_attachment)
+                    .filter(|attachment| attachment.poll_origin.is_by(cx));
                 self.driver = match attachment {
                     Some(attachment) => {
                         Streams::note_path(StreamPath::Engine);
                         Driver::Shard {
                             attachment: *attachment,
-                            fed_in: None,
+                            fed_in_batch: None,
                         }
                     }
                     None => {
-                        drop(connection.map(ConnectionState::take_reads));
+                        drop(stream_state.map(StreamState::take_reads));
                         Streams::note_path(StreamPath::Body);
                         Driver::Any(Box::new(Timer::new(self.guard.lifecycle())))
                     }
@@ -378,13 +385,13 @@ impl EventBody {
             Driver::Unknown => Poll::Pending,
             Driver::Any(timer) => timer.poll(cx, deadline, plan.is_some()),
             Driver::Shard { .. } => {
-                if let Some(Source::Subscription(subscription)) = &self.source
+                if let Some(EventProducer::Subscription(subscription)) = &self.producer
                     && let Some(at) = subscription.expires_at()
                 {
                     deadline = deadline.into_iter().chain([Instant::from_std(at)]).min();
                 }
-                if let Some(connection) = &self.connection {
-                    connection.set_deadline(deadline);
+                if let Some(stream_state) = &self.stream_state {
+                    stream_state.set_deadline(deadline);
                 }
                 Poll::Pending
             }
@@ -395,8 +402,8 @@ impl EventBody {
     fn poll_flushed(&mut self, cx: &mut Context<'_>) {
         if self.machine.awaits_flush()
             && self.primed.is_empty()
-            && let Some(connection) = &self.connection
-            && connection.poll_flushed(cx)
+            && let Some(stream_state) = &self.stream_state
+            && stream_state.poll_flushed(cx)
         {
             self.machine.flushed(Instant::now());
         }
@@ -404,43 +411,45 @@ impl EventBody {
 
     // --- The end ---
 
-    /// The source is at its end: it needs no moment for its clean-up.
-    fn let_go(&mut self) {
-        let source = self.source.take();
+    /// The producer is at its end: it needs no moment for its clean-up.
+    fn drop_producer(&mut self) {
+        let producer = self.producer.take();
         // A hook of the application may run here; its panic must not become another stream's.
-        if catch_unwind(AssertUnwindSafe(|| drop(source))).is_err() {
+        if catch_unwind(AssertUnwindSafe(|| drop(producer))).is_err() {
             tracing::error!(target: "bellwether::stream", "a hook panicked at the end of a stream");
         }
     }
 
-    /// Lets go of the source: nothing that it gives is sent any more.
-    fn retire(&mut self) {
-        if let Some(presence) = &self.presence {
-            presence.leave();
+    /// Lets go of the producer: nothing that it gives is sent any more.
+    fn stop_producer(&mut self) {
+        if let Some(signal) = &self.signal {
+            signal.signal_disconnect();
         }
-        match self.source.take() {
-            Some(Source::Producer(producer, _)) => {
+        match self.producer.take() {
+            Some(EventProducer::Generator(producer, _)) => {
                 let grace = self.machine.options().leave_grace;
-                if let Some(presence) = &self.presence {
-                    leaving::let_go(producer, presence, grace, self.guard.lifecycle());
+                if let Some(signal) = &self.signal {
+                    cleanup::spawn_cleanup(producer, signal, grace, self.guard.lifecycle());
                 }
             }
-            Some(source) => {
-                self.source = Some(source);
-                self.let_go();
+            Some(producer) => {
+                self.producer = Some(producer);
+                self.drop_producer();
             }
             None => {}
         }
     }
 
-    /// The reason for an end that nobody announced: the body was dropped.
+    /// The reason for an end without an announcement: the body was dropped.
     fn reason_of_drop(&self) -> CloseReason {
-        let connection = self.connection.as_ref();
-        if std::thread::panicking() || connection.is_some_and(|c| c.has_failed()) {
+        let stream_state = self.stream_state.as_ref();
+        if std::thread::panicking() || stream_state.is_some_and(|c| c.has_failed()) {
             CloseReason::Error
-        } else if connection.is_some_and(|c| c.has_timed_out()) {
+        } else if stream_state.is_some_and(|c| c.has_timed_out()) {
             CloseReason::TooSlow
-        } else if self.guard.lifecycle().is_stopping() && !connection.is_some_and(|c| c.is_gone()) {
+        } else if self.guard.lifecycle().is_stopping()
+            && !stream_state.is_some_and(|c| c.is_disconnected())
+        {
             CloseReason::Stopping
         } else {
             CloseReason::ClientLeft
@@ -462,8 +471,8 @@ impl http_body::Body for EventBody {
             if this.was_fed() {
                 return Poll::Pending;
             }
-            if let Some(portion) = this.take_from_feed() {
-                return Poll::Ready(Some(Ok(Frame::data(portion.data))));
+            if let Some(slice) = this.take_from_feed() {
+                return Poll::Ready(Some(Ok(Frame::data(slice.data))));
             }
         }
         loop {
@@ -484,8 +493,8 @@ impl http_body::Body for EventBody {
                 return Poll::Ready(Some(Ok(Frame::data(bytes))));
             }
             match this.machine.end() {
-                Some(End::Whole) => return Poll::Ready(None),
-                Some(End::Cut) => {
+                Some(StreamEnd::Whole) => return Poll::Ready(None),
+                Some(StreamEnd::Cut) => {
                     this.machine.abandon();
                     return Poll::Ready(Some(Err("the event stream has failed".into())));
                 }
@@ -496,7 +505,7 @@ impl http_body::Body for EventBody {
     }
 
     fn is_end_stream(&self) -> bool {
-        self.machine.end() == Some(End::Whole) && self.primed.is_empty()
+        self.machine.end() == Some(StreamEnd::Whole) && self.primed.is_empty()
     }
 }
 
@@ -504,9 +513,9 @@ impl Drop for EventBody {
     fn drop(&mut self) {
         let reason = self.reason_of_drop();
         self.guard.close_for(reason);
-        self.retire();
-        if let Some(connection) = &self.connection {
-            connection.end_streaming();
+        self.stop_producer();
+        if let Some(stream_state) = &self.stream_state {
+            stream_state.end_streaming();
         }
     }
 }

@@ -1,9 +1,9 @@
 //! What was read from a topic once, for all of its readers on one shard.
 //!
-//! A shard reads the log of a topic and puts what is new into a [`Window`]. The bodies of its readers, polled through
-//! whatever layers the application has, take their events out of it as shared bytes. The window keeps the same events a
-//! second time with their chunk framing, so the shard can write a piece that came through the layers unchanged without
-//! framing it again. A reader that stands outside of the window reads for itself.
+//! A shard reads the log of a topic and puts what is new into a [`FeedWindow`]. The bodies of its readers, polled
+//! through whatever layers the application has, take their events out of it as shared bytes. The window keeps the
+//! same events a second time with their chunk framing, so the shard can write a piece that came through the layers
+//! unchanged without framing it again. A reader that stands outside of the window reads for itself.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
@@ -14,19 +14,20 @@ use bytes::{Bytes, BytesMut};
 /// The way from a shard to the bodies of one topic's readers.
 #[derive(Debug)]
 pub(crate) struct Feed {
-    /// Held for a look or an extension. The shard and the bodies that it polls run in one task, so nobody waits for it.
-    window: Mutex<Window>,
+    /// Held for a search or an extension. The shard and the bodies that it polls run in one task, so the lock is
+    /// never contended.
+    window: Mutex<FeedWindow>,
 }
 
 /// Consecutive events of one topic.
 #[derive(Debug)]
-pub(crate) struct Window {
+pub(crate) struct FeedWindow {
     /// The events as they are encoded.
     data: Bytes,
     /// The same events as chunks.
     chunks: Bytes,
     /// Where each event begins.
-    marks: Vec<Mark>,
+    marks: Vec<EventMark>,
     /// The place behind the last event.
     end: Place,
     /// When the shard's present turn began: near enough for keep-alives, and a clock less for each reader.
@@ -34,7 +35,7 @@ pub(crate) struct Window {
 }
 
 #[derive(Debug, Clone, Copy)]
-struct Mark {
+struct EventMark {
     /// The place before the event.
     place: Place,
     data_at: usize,
@@ -44,7 +45,7 @@ struct Mark {
 
 /// What a reader takes out of a window.
 #[derive(Debug)]
-pub(crate) struct Portion {
+pub(crate) struct FeedSlice {
     pub(crate) data: Bytes,
     pub(crate) events: usize,
     /// The place behind it.
@@ -57,8 +58,8 @@ pub(crate) struct Portion {
 
 /// Where a reader stands towards a window.
 #[derive(Debug)]
-pub(crate) enum Found {
-    Portion(Portion),
+pub(crate) enum FeedPosition {
+    FeedSlice(FeedSlice),
     /// Behind the last event.
     AtEnd,
     /// Somewhere else, or that is not known.
@@ -69,7 +70,7 @@ impl Feed {
     /// A feed without events whose readers begin here.
     pub(crate) fn new(place: Place) -> Self {
         Self {
-            window: Mutex::new(Window {
+            window: Mutex::new(FeedWindow {
                 data: Bytes::new(),
                 chunks: Bytes::new(),
                 marks: Vec::new(),
@@ -80,18 +81,18 @@ impl Feed {
     }
 
     /// The window, for the shard.
-    pub(crate) fn window(&self) -> MutexGuard<'_, Window> {
+    pub(crate) fn window(&self) -> MutexGuard<'_, FeedWindow> {
         self.window.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// What a reader at this place takes.
-    pub(crate) fn find(&self, place: &Place) -> Found {
+    pub(crate) fn find(&self, place: &Place) -> FeedPosition {
         self.window().find(place)
     }
 }
 
-impl Window {
-    /// Begins anew behind everything that was read so far.
+impl FeedWindow {
+    /// Empties the window; it then starts behind everything that was read so far.
     pub(crate) fn clear(&mut self, end: Place) {
         self.data = Bytes::new();
         self.chunks = Bytes::new();
@@ -114,7 +115,7 @@ impl Window {
         let mut data_at = self.data.len();
         let mut chunk_at = self.chunks.len();
         for (frame, place) in frames.iter().zip(places) {
-            self.marks.push(Mark {
+            self.marks.push(EventMark {
                 place: *place,
                 data_at,
                 chunk_at,
@@ -142,9 +143,9 @@ impl Window {
         self.end = end;
     }
 
-    fn find(&self, place: &Place) -> Found {
+    fn find(&self, place: &Place) -> FeedPosition {
         if place.is_same(&self.end) {
-            return Found::AtEnd;
+            return FeedPosition::AtEnd;
         }
         // Most readers have had nothing of the window; the others stand near its end.
         let first = self.marks.first().filter(|mark| mark.place.is_same(place));
@@ -155,9 +156,9 @@ impl Window {
                 .find(|(_, mark)| mark.place.is_same(place))
         });
         let Some((index, mark)) = found else {
-            return Found::Outside;
+            return FeedPosition::Outside;
         };
-        Found::Portion(Portion {
+        FeedPosition::FeedSlice(FeedSlice {
             data: self.data.slice(mark.data_at..),
             events: self.marks.len() - index,
             end: self.end,
@@ -208,7 +209,7 @@ mod tests {
         let mut log = topic.reader();
         let start = log.place();
         let feed = Feed::new(start);
-        assert!(matches!(feed.find(&start), Found::AtEnd));
+        assert!(matches!(feed.find(&start), FeedPosition::AtEnd));
         publish(&topic, "one");
         extend(&feed, &mut log);
         let middle = log.place();
@@ -216,24 +217,24 @@ mod tests {
         publish(&topic, "three");
         extend(&feed, &mut log);
         for (place, events) in [(start, 3), (middle, 2)] {
-            let Found::Portion(portion) = feed.find(&place) else {
+            let FeedPosition::FeedSlice(slice) = feed.find(&place) else {
                 panic!("outside");
             };
-            assert_eq!(portion.events, events);
-            assert!(portion.end.is_same(&log.place()));
-            let chunks = feed.window().chunks_of(&portion.data).expect("unchanged");
+            assert_eq!(slice.events, events);
+            assert!(slice.end.is_same(&log.place()));
+            let chunks = feed.window().chunks_of(&slice.data).expect("unchanged");
             let text = String::from_utf8_lossy(&chunks).into_owned();
             assert_eq!(text.matches("data: ").count(), events);
             let last = text.rsplit_once("data: three\nid: ").map(|(_, id)| id);
             assert!(last.is_some_and(|id| id.ends_with("\n\n\r\n")), "{text}");
             assert!(
                 feed.window()
-                    .chunks_of(&Bytes::from(portion.data.to_vec()))
+                    .chunks_of(&Bytes::from(slice.data.to_vec()))
                     .is_none()
             );
         }
-        assert!(matches!(feed.find(&log.place()), Found::AtEnd));
+        assert!(matches!(feed.find(&log.place()), FeedPosition::AtEnd));
         feed.window().clear(log.place());
-        assert!(matches!(feed.find(&middle), Found::Outside));
+        assert!(matches!(feed.find(&middle), FeedPosition::Outside));
     }
 }

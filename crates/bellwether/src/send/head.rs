@@ -9,7 +9,7 @@ use http::{HeaderValue, header};
 /// Appends the head of a response on HTTP/1.1 whose body is sent in chunks (RFC 9112, sections 4 to 7).
 ///
 /// `closes` says in the head that the connection takes no further request.
-pub(crate) fn write_head(parts: &Parts, closes: bool, clock: &Clock, out: &mut Vec<u8>) {
+pub(crate) fn write_head(parts: &Parts, closes: bool, cached_date: &CachedDate, out: &mut Vec<u8>) {
     out.extend_from_slice(b"HTTP/1.1 ");
     out.extend_from_slice(parts.status.as_str().as_bytes());
     out.push(b' ');
@@ -27,7 +27,7 @@ pub(crate) fn write_head(parts: &Parts, closes: bool, clock: &Clock, out: &mut V
         write_field("connection", b"close", out);
     }
     if !parts.headers.contains_key(header::DATE) {
-        write_field("date", clock.date().as_bytes(), out);
+        write_field("date", cached_date.date().as_bytes(), out);
     }
     out.extend_from_slice(b"\r\n");
 }
@@ -41,12 +41,12 @@ fn write_field(name: &str, value: &[u8], out: &mut Vec<u8>) {
 
 /// The date of responses, written once a second.
 #[derive(Debug, Default)]
-pub(crate) struct Clock {
-    /// The last second that was written, and its text. Held for a look or a store.
+pub(crate) struct CachedDate {
+    /// The last second that was written, and its text. Held for a load or a store.
     last: Mutex<Option<(u64, HeaderValue)>>,
 }
 
-impl Clock {
+impl CachedDate {
     fn date(&self) -> HeaderValue {
         let now = SystemTime::now();
         let second = now
@@ -76,7 +76,7 @@ mod tests {
         write_head(
             &response.into_parts().0,
             closes,
-            &Clock::default(),
+            &CachedDate::default(),
             &mut out,
         );
         String::from_utf8(out).expect("text")

@@ -1,10 +1,10 @@
 //! The sending side: one body for each event stream, one way out to a socket, and three thin drivers.
 //!
-//! [`body`] joins a [`source`] of events to the rules in [`stream`](crate::stream). Layers wrap it. Who polls it is
+//! [`body`] joins a [`producer`] of events to the rules in [`stream`](crate::stream). Layers wrap it. Who polls it is
 //! decided once, when the response is there: hyper (HTTP/2, HTTP/1.0, other servers) pulls it as any body; a [`task`]
 //! sends one stream over one socket; a [`shard`] of the [`engine`] sends many. Our own two drivers write through an
-//! [`outlet`], which frames chunks and keeps what a socket did not take. [`connection`] holds what a body and its driver
-//! tell each other, [`feed`] what a shard has read for many.
+//! [`writer`], which frames chunks and keeps what a socket did not take. [`stream_state`] holds what a body and its
+//! driver tell each other, [`feed`] what a shard has read for many.
 
 mod blocking;
 mod body;
@@ -12,7 +12,8 @@ mod body;
     not(target_os = "linux"),
     allow(dead_code, reason = "only a shard uses all of it")
 )]
-mod connection;
+mod chunk_writer;
+mod cleanup;
 #[cfg(target_os = "linux")]
 mod engine;
 #[cfg_attr(
@@ -21,29 +22,28 @@ mod engine;
 )]
 mod feed;
 mod head;
-mod leaving;
+mod producer;
+#[cfg(target_os = "linux")]
+mod shard;
 #[cfg_attr(
     not(target_os = "linux"),
     allow(dead_code, reason = "only a shard uses all of it")
 )]
-mod outlet;
-#[cfg(target_os = "linux")]
-mod shard;
-mod source;
+mod stream_state;
 mod task;
 mod timer;
 
 pub(crate) use body::EventBody;
-pub(crate) use connection::{ConnectionState, MAX_AHEAD_BYTES};
+pub(crate) use chunk_writer::{LINGER, MAX_DISCARDED_BYTES, PollSocket};
 #[cfg(target_os = "linux")]
-pub(crate) use engine::{Engine, Returned, Rules};
+pub(crate) use engine::{Engine, EngineConfig, ReturnedConnection};
 #[cfg(target_os = "linux")]
 pub(crate) use feed::Feed;
-pub(crate) use head::{Clock, write_head};
-pub(crate) use outlet::{LINGER, MAX_DISCARDED_BYTES, Wire};
+pub(crate) use head::{CachedDate, write_head};
+pub(crate) use producer::{EventEncoder, EventProducer, FillReport, FillStatus};
 #[cfg(all(target_os = "linux", feature = "tls"))]
 pub(crate) use shard::TlsSocket;
 #[cfg(target_os = "linux")]
-pub(crate) use shard::{Arrival, Input, ShardSocket};
-pub(crate) use source::{Filled, Filling, Producer, Source};
-pub(crate) use task::{Start, StreamTask};
+pub(crate) use shard::{Handover, RequestInput, ShardSocket};
+pub(crate) use stream_state::{MAX_AHEAD_BYTES, StreamState};
+pub(crate) use task::{StreamTask, StreamTaskConfig};

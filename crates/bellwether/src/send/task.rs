@@ -1,7 +1,8 @@
 //! Sends one stream over one socket, in a task of its own: any body, and any socket that the runtime knows.
 //!
 //! hyper keeps a read buffer of 8 KiB and its whole machinery for as long as a response lasts. An event stream on
-//! HTTP/1.1 needs none of it: each frame is one chunk, and all that comes from the client is its next request or its end.
+//! HTTP/1.1 needs none of it: each frame is one chunk, and all that comes from the client is its next request or its
+//! end.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -15,18 +16,19 @@ use http_body::Body as _;
 use tokio::time::{Instant, Sleep};
 use tokio_util::sync::WaitForCancellationFutureOwned;
 
-use super::connection::{ConnectionState, MAX_AHEAD_BYTES};
-use super::outlet::{
-    Gone, LAST_CHUNK, LINGER, MAX_DISCARDED_BYTES, Outlet, Sent, Wire, append_chunk,
+use super::chunk_writer::{
+    ChunkWriter, LAST_CHUNK, LINGER, MAX_DISCARDED_BYTES, PollSocket, SendFailure, WriteStatus,
+    append_chunk,
 };
+use super::stream_state::{MAX_AHEAD_BYTES, StreamState};
 
 /// After this many frames other tasks get their turn.
 const FRAMES_PER_POLL: usize = 16;
 
 /// A stream to send.
-pub(crate) struct Start<W> {
-    pub(crate) wire: W,
-    pub(crate) connection: Arc<ConnectionState>,
+pub(crate) struct StreamTaskConfig<W> {
+    pub(crate) socket: W,
+    pub(crate) stream_state: Arc<StreamState>,
     /// The head of the response, to be written before the body.
     pub(crate) head: Vec<u8>,
     /// The body with everything that layers have put around it.
@@ -40,14 +42,14 @@ pub(crate) struct Start<W> {
     pub(crate) cut: WaitForCancellationFutureOwned,
 }
 
-/// A stream and its socket. Resolves to the wire and what was read of the next request, if the response is complete and
-/// the connection may be used again.
+/// A stream and its socket. Resolves to the socket and what was read of the next request, if the response is complete
+/// and the connection may be used again.
 pub(crate) struct StreamTask<W> {
-    outlet: Option<Outlet<W>>,
+    writer: Option<ChunkWriter<W>>,
     body: Option<Body>,
-    connection: Arc<ConnectionState>,
-    input: Input,
-    end: Option<End>,
+    stream_state: Arc<StreamState>,
+    input: ClientInput,
+    end: Option<StreamTaskEnd>,
     write_stall: Duration,
     /// Exists while the socket takes nothing, and while the client is to close its side.
     timer: Option<Pin<Box<Sleep>>>,
@@ -56,28 +58,28 @@ pub(crate) struct StreamTask<W> {
     out: Vec<u8>,
 }
 
-enum Input {
+enum ClientInput {
     NextRequest(Vec<u8>),
     Discard(usize),
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum End {
+enum StreamTaskEnd {
     Whole,
     Cut,
     /// Our side is closed.
     Shut,
 }
 
-impl<W: Wire + Unpin> StreamTask<W> {
-    pub(crate) fn new(start: Start<W>) -> Self {
+impl<W: PollSocket + Unpin> StreamTask<W> {
+    pub(crate) fn new(start: StreamTaskConfig<W>) -> Self {
         Self {
-            outlet: Some(Outlet::new(start.wire)),
+            writer: Some(ChunkWriter::new(start.socket)),
             body: Some(start.body),
-            connection: start.connection,
+            stream_state: start.stream_state,
             input: match start.ahead {
-                Some(ahead) => Input::NextRequest(ahead.into()),
-                None => Input::Discard(0),
+                Some(ahead) => ClientInput::NextRequest(ahead.into()),
+                None => ClientInput::Discard(0),
             },
             end: None,
             write_stall: start.write_stall,
@@ -88,33 +90,37 @@ impl<W: Wire + Unpin> StreamTask<W> {
     }
 
     /// Until the stream has ended and its last byte is out, or it cannot go on.
-    fn poll_all(&mut self, outlet: &mut Outlet<W>, cx: &mut Context<'_>) -> Poll<Result<(), Gone>> {
-        self.watch(outlet, cx)?;
+    fn poll_all(
+        &mut self,
+        writer: &mut ChunkWriter<W>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<(), SendFailure>> {
+        self.watch(writer, cx)?;
         for _ in 0..FRAMES_PER_POLL {
-            ready!(self.poll_blocked(outlet, cx))?;
+            ready!(self.poll_blocked(writer, cx))?;
             match self.end {
                 None => {}
-                Some(End::Whole) if matches!(self.input, Input::NextRequest(_)) => {
+                Some(StreamTaskEnd::Whole) if matches!(self.input, ClientInput::NextRequest(_)) => {
                     return Poll::Ready(Ok(()));
                 }
-                Some(End::Whole | End::Cut) => {
-                    ready!(outlet.shut(cx));
-                    self.end = Some(End::Shut);
+                Some(StreamTaskEnd::Whole | StreamTaskEnd::Cut) => {
+                    ready!(writer.shut(cx));
+                    self.end = Some(StreamTaskEnd::Shut);
                     self.timer = None;
                     continue;
                 }
-                Some(End::Shut) => return self.poll_linger(outlet, cx),
+                Some(StreamTaskEnd::Shut) => return self.poll_linger(writer, cx),
             }
             ready!(self.poll_body(cx));
             let now = Instant::now();
             let out = std::mem::take(&mut self.out);
             if !out.is_empty() {
                 let bytes = Bytes::from(out);
-                let sent = outlet
+                let sent = writer
                     .send(cx, &bytes, now, |taken| bytes.slice(taken..))
-                    .map_err(|error| Gone::from(&error))?;
-                if sent == Sent::All {
-                    self.connection.note_flushed();
+                    .map_err(|error| SendFailure::from(&error))?;
+                if sent == WriteStatus::All {
+                    self.stream_state.note_flushed();
                 }
             }
         }
@@ -139,12 +145,12 @@ impl<W: Wire + Unpin> StreamTask<W> {
             }
             // Without its last chunk the client can tell the stream from a finished one.
             Poll::Ready(Some(Err(_))) => {
-                self.connection.note_failed();
-                self.end = Some(End::Cut);
+                self.stream_state.note_failed();
+                self.end = Some(StreamTaskEnd::Cut);
                 self.body = None;
             }
             Poll::Ready(None) => {
-                self.end = Some(End::Whole);
+                self.end = Some(StreamTaskEnd::Whole);
                 self.body = None;
                 self.out.extend_from_slice(LAST_CHUNK);
             }
@@ -155,26 +161,26 @@ impl<W: Wire + Unpin> StreamTask<W> {
     /// Writes what the socket did not take; late if it takes nothing for too long.
     fn poll_blocked(
         &mut self,
-        outlet: &mut Outlet<W>,
+        writer: &mut ChunkWriter<W>,
         cx: &mut Context<'_>,
-    ) -> Poll<Result<(), Gone>> {
-        if !outlet.is_blocked() {
+    ) -> Poll<Result<(), SendFailure>> {
+        if !writer.is_blocked() {
             return Poll::Ready(Ok(()));
         }
-        let sent = outlet.flush(cx, Instant::now());
-        if sent.map_err(|error| Gone::from(&error))? == Sent::All {
+        let sent = writer.flush(cx, Instant::now());
+        if sent.map_err(|error| SendFailure::from(&error))? == WriteStatus::All {
             self.timer = None;
-            self.connection.note_flushed();
+            self.stream_state.note_flushed();
             return Poll::Ready(Ok(()));
         }
-        let late = outlet
+        let late = writer
             .blocked_since()
             .and_then(|since| since.checked_add(self.write_stall));
         let Some(late) = late else {
             return Poll::Pending;
         };
         ready!(self.poll_timer(late, cx));
-        Poll::Ready(Err(Gone::Silent))
+        Poll::Ready(Err(SendFailure::TimedOut))
     }
 
     fn poll_timer(&mut self, at: Instant, cx: &mut Context<'_>) -> Poll<()> {
@@ -191,67 +197,71 @@ impl<W: Wire + Unpin> StreamTask<W> {
     /// overtake the last event.
     fn poll_linger(
         &mut self,
-        outlet: &mut Outlet<W>,
+        writer: &mut ChunkWriter<W>,
         cx: &mut Context<'_>,
-    ) -> Poll<Result<(), Gone>> {
+    ) -> Poll<Result<(), SendFailure>> {
         let at = match &self.timer {
             Some(timer) => timer.deadline(),
             None => Instant::now() + LINGER,
         };
         if self.poll_timer(at, cx).is_pending() {
-            self.watch(outlet, cx)?;
+            self.watch(writer, cx)?;
             return Poll::Pending;
         }
         Poll::Ready(Ok(()))
     }
 
     /// Reads on: what comes is the client's next request, what it should not send, or its end.
-    fn watch(&mut self, outlet: &mut Outlet<W>, cx: &mut Context<'_>) -> Result<(), Gone> {
+    fn watch(
+        &mut self,
+        writer: &mut ChunkWriter<W>,
+        cx: &mut Context<'_>,
+    ) -> Result<(), SendFailure> {
         let mut space = [0; 512];
         match &mut self.input {
-            Input::Discard(sum) => outlet.discard(cx, &mut space, sum, MAX_DISCARDED_BYTES),
-            Input::NextRequest(ahead) => {
+            ClientInput::Discard(sum) => writer.discard(cx, &mut space, sum, MAX_DISCARDED_BYTES),
+            ClientInput::NextRequest(ahead) => {
                 while ahead.len() <= MAX_AHEAD_BYTES {
-                    match outlet.wire_mut().poll_read(cx, &mut space) {
+                    match writer.socket_mut().poll_read(cx, &mut space) {
                         Poll::Pending => return Ok(()),
-                        Poll::Ready(Ok(0)) => return Err(Gone::Left),
+                        Poll::Ready(Ok(0)) => return Err(SendFailure::Disconnected),
                         Poll::Ready(Ok(count)) => ahead.extend_from_slice(&space[..count]),
-                        Poll::Ready(Err(error)) => return Err(Gone::from(&error)),
+                        Poll::Ready(Err(error)) => return Err(SendFailure::from(&error)),
                     }
                 }
-                Err(Gone::Left)
+                Err(SendFailure::Disconnected)
             }
         }
     }
 }
 
-impl<W: Wire + Unpin> Future for StreamTask<W> {
+impl<W: PollSocket + Unpin> Future for StreamTask<W> {
     type Output = Option<(W, Bytes)>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let Some(mut outlet) = self.outlet.take() else {
+        let Some(mut writer) = self.writer.take() else {
             return Poll::Ready(None);
         };
         let polled = match self.cut.as_mut().poll(cx) {
             Poll::Ready(()) => Poll::Ready(Ok(())),
-            Poll::Pending => self.poll_all(&mut outlet, cx),
+            Poll::Pending => self.poll_all(&mut writer, cx),
         };
         let Poll::Ready(result) = polled else {
-            self.outlet = Some(outlet);
+            self.writer = Some(writer);
             return Poll::Pending;
         };
         match result {
             Ok(()) => {}
-            Err(Gone::Left) => self.connection.note_gone(),
-            Err(Gone::Silent) => self.connection.note_timed_out(),
-            Err(Gone::Ours) => self.connection.note_failed(),
+            Err(SendFailure::Disconnected) => self.stream_state.note_disconnected(),
+            Err(SendFailure::TimedOut) => self.stream_state.note_timed_out(),
+            Err(SendFailure::Internal) => self.stream_state.note_failed(),
         }
         // The account of the stream is settled before its socket closes.
         self.body = None;
-        let is_reusable = result.is_ok() && self.end == Some(End::Whole);
+        let is_reusable = result.is_ok() && self.end == Some(StreamTaskEnd::Whole);
         Poll::Ready(match (&mut self.input, is_reusable) {
-            (Input::NextRequest(ahead), true) => {
-                Some((outlet.into_wire(), std::mem::take(ahead).into()))
+            (ClientInput::NextRequest(ahead), true) => {
+                Some((writer.into_socket(), std::mem::take(ahead).into()))
             }
             _ => None,
         })

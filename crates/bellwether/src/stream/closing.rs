@@ -1,4 +1,4 @@
-//! How a stream closes: the reason, and when the client is told to come back.
+//! How a stream closes: the reason, and the time after which the client reconnects.
 //!
 //! Reconnects are spread, so that the server that takes them does not meet all of them in one moment.
 
@@ -9,43 +9,43 @@ use tokio::time::Instant;
 
 use super::{CloseReason, DrainPlan};
 
-/// A stop tells no client to come back earlier.
-const SOONEST_AFTER_STOP: Duration = Duration::from_secs(1);
+/// The minimum reconnection time that a stop sends.
+const MIN_RETRY_AFTER_STOP: Duration = Duration::from_secs(1);
 
 /// Reconnects after a stop spread over at least this time.
-const SPREAD_AFTER_STOP: Duration = Duration::from_secs(2);
+const RETRY_SPREAD_AFTER_STOP: Duration = Duration::from_secs(2);
 
 /// This part of the spread is added to each stream's delay at random.
-const OWN_PART: f64 = 0.25;
+const RETRY_JITTER: f64 = 0.25;
 
 /// The id and name of the event that ends a finished stream; a reconnect that brings it gets 204.
 pub(crate) const FINISHED: &str = "bellwether.finished";
 
-/// The client of a finished stream asks again after a time between this and twice as much. An `EventSource` is then
-/// closed by the 204; clients that take a 204 for a fault go on asking at this pace.
-const SOONEST_AFTER_FINISH: Duration = Duration::from_secs(15);
+/// The client of a finished stream asks again after a time between this and twice as much. The 204 then
+/// closes an `EventSource`; clients that treat a 204 as a fault go on asking at this pace.
+const MIN_RETRY_AFTER_FINISH: Duration = Duration::from_secs(15);
 
 /// How a stream ends whose subscription was closed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct SubscriptionEnd {
     pub(crate) reason: CloseReason,
-    /// What the client is told; if nothing, it keeps to what it was told before.
+    /// The reconnection time that the client is sent. `None` leaves the one before.
     pub(crate) retry: Option<Duration>,
 }
 
 impl DrainPlan {
-    /// The time after which the client of a stream comes back that ends now in a stop.
+    /// The reconnection time for the client of a stream that a stop ends now.
     ///
     /// Each stream has one moment at which its client is to be back, and `share` spreads these moments evenly. What is
     /// left of the time until then is the delay, so ends and delays do not add up to a hill. A little of the delay is
-    /// the stream's own: clients whose ends fall together do not come back together.
+    /// the stream's own: clients whose streams end together do not reconnect together.
     pub(crate) fn retry(&self, now: Instant, share: f32) -> Duration {
-        let range = self.spread().max(SPREAD_AFTER_STOP);
+        let range = self.spread().max(RETRY_SPREAD_AFTER_STOP);
         let share = f64::from(share);
         let own = (share * 1009.0).fract();
-        let back = range.mul_f64(share) + range.mul_f64(own * OWN_PART);
+        let back = range.mul_f64(share) + range.mul_f64(own * RETRY_JITTER);
         let gone = now.saturating_duration_since(self.began);
-        SOONEST_AFTER_STOP + back.saturating_sub(gone)
+        MIN_RETRY_AFTER_STOP + back.saturating_sub(gone)
     }
 }
 
@@ -56,13 +56,13 @@ impl DrainPlan {
 pub(crate) fn write_finished(out: &mut Vec<u8>, share: f32) {
     let event = ServerSentEvent::text("{}")
         .event(event_name!("bellwether.finished"))
-        .retry(SOONEST_AFTER_FINISH.mul_f32(1.0 + share))
+        .retry(MIN_RETRY_AFTER_FINISH.mul_f32(1.0 + share))
         .id(event_id!("bellwether.finished"));
     // Text data and a checked id always encode.
     let _ = event.encode_into(out);
 }
 
-/// Appends when to come back: a line without a blank line behind it, which many clients take for an event.
+/// Appends the reconnection time: a line without a blank line behind it, which many clients would take for an event.
 pub(crate) fn write_retry(out: &mut Vec<u8>, delay: Duration) {
     // An event that holds only a delay always encodes.
     let _ = ServerSentEvent::new().retry(delay).encode_into(out);
@@ -82,11 +82,11 @@ mod tests {
                 streams,
             };
             let mut buckets = [0_u32; 25];
-            let range = plan.spread().max(SPREAD_AFTER_STOP);
+            let range = plan.spread().max(RETRY_SPREAD_AFTER_STOP);
             for n in 0..2_000_u16 {
                 let share = f32::from(n) / 2_000.0;
                 let ends = plan.moment(share);
-                let back = ends + plan.retry(ends, share) - SOONEST_AFTER_STOP;
+                let back = ends + plan.retry(ends, share) - MIN_RETRY_AFTER_STOP;
                 let bucket = (back - began).as_secs_f64() / range.as_secs_f64() * 20.0;
                 buckets[(bucket as usize).min(24)] += 1;
             }

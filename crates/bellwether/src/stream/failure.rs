@@ -4,11 +4,11 @@ use std::any::Any;
 use std::error::Error;
 use std::fmt;
 
-/// The error of a source.
-pub(crate) type Failure = Box<dyn Error + Send + Sync>;
+/// The error of a producer.
+pub(crate) type StreamError = Box<dyn Error + Send + Sync>;
 
 /// The error of a generator that panicked.
-pub(crate) fn panic_error(panic: &(dyn Any + Send)) -> Failure {
+pub(crate) fn panic_error(panic: &(dyn Any + Send)) -> StreamError {
     let message = panic
         .downcast_ref::<&str>()
         .map(|text| (*text).to_owned())
@@ -20,9 +20,9 @@ pub(crate) fn panic_error(panic: &(dyn Any + Send)) -> Failure {
 }
 
 /// An error with all its sources, for one line of a log.
-pub(crate) struct Chain<'a>(pub(crate) &'a dyn Error);
+pub(crate) struct ErrorChain<'a>(pub(crate) &'a dyn Error);
 
-impl fmt::Display for Chain<'_> {
+impl fmt::Display for ErrorChain<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}", self.0)?;
         let mut cause = self.0.source();

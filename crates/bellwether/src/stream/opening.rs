@@ -1,19 +1,19 @@
-//! What a stream says before its first event: when to come back, and where the reader is.
+//! What a stream sends before its first event: the time to reconnect and the position of the reader.
 
 use std::time::Duration;
 
 use bellwether_wire::{EventId, EventName, ServerSentEvent};
 
-/// Until the client is told otherwise, it comes back after a time between this and twice as much, so that the clients of
-/// a server that was killed do not all come back at once.
-const SOONEST_AT_FIRST: Duration = Duration::from_secs(2);
+/// By default a client reconnects after a time between this and twice as much, so that the clients of a server that was
+/// killed do not all reconnect at once.
+const MIN_FIRST_RETRY: Duration = Duration::from_secs(2);
 
-/// The time after which the client of a stream comes back, told at its beginning.
+/// The reconnection time that is sent at the start of a stream.
 ///
-/// Every stream says it. A client that was refused, or whose server has stopped, was told to wait longer once, and would
-/// otherwise wait that long before each later reconnect.
+/// Every stream sends it. A refusal or a stop sets a longer time once; without a new one the client would wait that
+/// long before each later reconnect.
 pub(crate) fn first_retry() -> Duration {
-    SOONEST_AT_FIRST.mul_f64(1.0 + fastrand::f64())
+    MIN_FIRST_RETRY.mul_f64(1.0 + fastrand::f64())
 }
 
 /// Appends the event that gives a reader an id before its first event, so that a cut until then loses it nothing.

@@ -8,33 +8,41 @@ use bellwether_topics::GAP_EVENT_NAME;
 use bellwether_wire::{EventName, ServerSentEvent, event_name};
 use bytes::Bytes;
 
-use super::Failure;
+use super::StreamError;
 use crate::error_page;
 
 /// What happens to a stream when the server begins to stop.
+///
+/// ```
+/// use bellwether::{OnStop, ServerEventsResponse, ServerSentEvent, stream};
+///
+/// let answer = stream!( yield ServerSentEvent::text("a long answer"); );
+/// let response = ServerEventsResponse::new(answer).on_stop(OnStop::LetFinish);
+/// # drop(response);
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub enum OnStop {
-    /// It ends on an event boundary at a moment of its own within the drain window, and is told
-    /// by its `retry:` when to come back. A generator that asks `is_stopping()` is left to end by
-    /// itself until the window closes.
+    /// The stream ends on an event boundary, at a moment of its own within the drain window. Its `retry:`
+    /// tells the client when to reconnect. A generator that calls `is_stopping()` is left to end on its own
+    /// until the window closes.
     #[default]
     EndSoon,
-    /// It runs to its own end, at most until the drain window closes: for an answer that cannot
-    /// be taken up again elsewhere.
+    /// The stream runs to its own end, at most until the drain window closes. This is for an answer that
+    /// another server cannot continue.
     LetFinish,
 }
 
 /// The event that gives a reader without an id its first one.
 const OPEN_EVENT_NAME: EventName = event_name!("bellwether.open");
 
-/// What is sent while a stream has nothing to say.
+/// What is sent while a stream is idle.
 #[derive(Debug, Clone)]
 pub(crate) struct KeepAlive {
     /// Sent when nothing else was for this long.
     pub(crate) interval: Duration,
-    /// The bytes of one beat.
-    pub(crate) beat: Bytes,
+    /// The bytes of one keep-alive.
+    pub(crate) bytes: Bytes,
 }
 
 impl KeepAlive {
@@ -43,7 +51,7 @@ impl KeepAlive {
 }
 
 /// How an error in the middle of a stream is written.
-pub(crate) type ErrorEvent = Arc<dyn Fn(&Failure) -> ServerSentEvent + Send + Sync>;
+pub(crate) type ErrorEvent = Arc<dyn Fn(&StreamError) -> ServerSentEvent + Send + Sync>;
 
 /// The settings of one stream.
 #[derive(Clone)]
@@ -57,7 +65,7 @@ pub(crate) struct StreamOptions {
     pub(crate) error_name: Option<EventName>,
     pub(crate) error_event: Option<ErrorEvent>,
     pub(crate) show_error_details: bool,
-    /// The name of the event that tells a gap; without one, gaps are not told.
+    /// The name of the event that reports a gap; without one, gaps are not reported.
     pub(crate) gap_name: Option<EventName>,
     /// The name of the event that gives a reader without an id its first one; without a name it is not sent.
     pub(crate) open_name: Option<EventName>,
@@ -66,8 +74,8 @@ pub(crate) struct StreamOptions {
 }
 
 impl StreamOptions {
-    /// Appends the event that tells an error, if it is to be told.
-    pub(crate) fn write_error(&self, error: &Failure, out: &mut Vec<u8>) {
+    /// Appends the event that reports an error, unless that is switched off.
+    pub(crate) fn write_error(&self, error: &StreamError, out: &mut Vec<u8>) {
         let event = match (&self.error_event, &self.error_name) {
             (Some(make), _) => Some(make(error)),
             (None, Some(name)) => {
@@ -120,14 +128,14 @@ pub struct StreamDefaults {
     /// Whether a reader without an id is given one at the beginning.
     pub(crate) opens: bool,
     /// The options of streams whose responses set nothing, made once.
-    shared: Shared,
+    shared: CachedOptions,
 }
 
 /// Not part of what the defaults are: left behind when they are cloned or changed.
 #[derive(Default)]
-struct Shared(OnceLock<Arc<StreamOptions>>);
+struct CachedOptions(OnceLock<Arc<StreamOptions>>);
 
-impl Clone for Shared {
+impl Clone for CachedOptions {
     fn clone(&self) -> Self {
         Self::default()
     }
@@ -148,38 +156,45 @@ impl StreamDefaults {
         Self::default()
     }
 
-    /// Sends a comment when nothing was sent for `interval`. Default: 15 s.
+    /// Interval after which an idle stream sends a comment. Default: 15 s.
     ///
-    /// The first beat of a stream comes at a random time between half and the whole interval, so
-    /// that streams opened together do not beat together. Longer than a proxy's idle limit, and
-    /// idle streams are cut; very short, and ten thousand idle streams cost a core. Below 10 ms it counts as 10 ms.
+    /// Any sent event restarts the interval. The first comment of a stream comes at a random time between
+    /// half and the whole interval, so that streams opened together do not send together. With an interval
+    /// longer than a proxy's idle limit, the proxy cuts idle streams. A very short interval costs processor
+    /// time: at 10 ms, ten thousand idle streams cost a core. Values below 10 ms count as 10 ms.
     #[must_use]
     pub fn keep_alive(mut self, interval: Duration) -> Self {
         self.keep_alive = Some(interval);
         self
     }
 
-    /// Sends nothing on idle streams. A peer that vanished behind a dead network is then noticed
-    /// only by the next event.
+    /// Sends nothing on idle streams.
+    ///
+    /// A peer that vanished behind a dead network is then noticed only by the next event, and a proxy may cut
+    /// the stream at its idle limit.
     #[must_use]
     pub fn no_keep_alive(mut self) -> Self {
         self.keep_alive = None;
         self
     }
 
-    /// How long the response head waits for the first item. Default: 100 ms. Zero: only an item
-    /// that is ready at once is looked at.
+    /// Maximum time that the response head waits for the first item. Default: 100 ms.
     ///
-    /// An error within this time reaches the client with its real status. A stream whose first
-    /// item takes longer is opened at the end of the wait.
+    /// An error within this time reaches the client with its real status. A stream whose first item takes
+    /// longer is opened at the end of the wait, and a later error is sent as an event. Zero uses only an item
+    /// that is ready at once. A longer time delays the `open` event of every stream whose first item is late.
     #[must_use]
     pub fn head_wait(mut self, wait: Duration) -> Self {
         self.head_wait = wait;
         self
     }
 
-    /// The moment given to a generator that holds its `Request` when its client has left.
-    /// Default: 5 s. Zero: it is dropped where it stands, like every other.
+    /// Time for the clean-up of a generator that holds its `Request` when the client has disconnected.
+    /// Default: 5 s.
+    ///
+    /// The generator runs on for at most this long, and its items are dropped. Zero drops it where it stands,
+    /// like every generator that does not hold its `Request`. A long time keeps what the generators of
+    /// departed clients hold.
     #[must_use]
     pub fn leave_grace(mut self, grace: Duration) -> Self {
         self.leave_grace = grace;
@@ -188,10 +203,11 @@ impl StreamDefaults {
 
     /// Sends no `bellwether.open` to readers of subscriptions.
     ///
-    /// By default, a reader that comes without an id, and for whom no event is there at once, first gets an event
-    /// `bellwether.open`: its `id:` is the reader's position, its data `{"keep_alive_ms":15000}` the keep-alive interval.
-    /// Without it, a reader that is cut before its first event misses what is published until it is back, and cannot
-    /// know. Clients that hand every event to the application, whatever its name, may need it off.
+    /// By default, a reader without an id for which no event is ready first gets an event `bellwether.open`. The
+    /// `id:` of that event is the reader's position, and its data `{"keep_alive_ms":15000}` is the keep-alive
+    /// interval. Without the event, a reader that is cut before its first event misses what is published until it has
+    /// reconnected, and cannot know that. Switch it off for clients that pass every event to the application,
+    /// whatever its name.
     #[must_use]
     pub fn no_open_event(mut self) -> Self {
         self.opens = false;
@@ -219,7 +235,7 @@ impl StreamDefaults {
         StreamOptions {
             keep_alive: self.keep_alive.map(|interval| KeepAlive {
                 interval,
-                beat: KeepAlive::COMMENT,
+                bytes: KeepAlive::COMMENT,
             }),
             retry: None,
             finish: false,
@@ -245,7 +261,7 @@ impl Default for StreamDefaults {
             show_error_details: false,
             engine: true,
             opens: true,
-            shared: Shared::default(),
+            shared: CachedOptions::default(),
         }
     }
 }

@@ -160,7 +160,7 @@ fn add_response(values: &mut Values) {
         let (name, value) = match (&*name, value) {
             // What an application sets has a row as its setter.
             (
-                "keep_alive" | "interval" | "beat" | "head_wait" | "leave_grace"
+                "keep_alive" | "interval" | "bytes" | "head_wait" | "leave_grace"
                 | "show_error_details" | "engine" | "open_name",
                 _,
             ) => continue,

@@ -14,7 +14,7 @@ use bellwether_testkit::{BodyEnd, RawClient};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, sleep};
 
-use crate::support::{farewell, serve};
+use crate::support::{closing_retry, serve};
 
 const SOON: Duration = bellwether_testkit::PATIENCE;
 
@@ -54,7 +54,7 @@ async fn a_stop_ends_every_stream_on_an_event_boundary_and_tells_each_its_own_ti
             tokio::spawn(async move {
                 let (body, end) = client.read_to_end().await;
                 assert_eq!(end, BodyEnd::Clean);
-                (farewell(&body), begin.elapsed())
+                (closing_retry(&body), begin.elapsed())
             })
         })
         .collect();
@@ -143,7 +143,7 @@ async fn a_generator_that_asks_whether_to_stop_ends_by_itself_with_its_last_word
     for mut client in clients {
         let (body, end) = client.read_to_end().await;
         assert_eq!(end, BodyEnd::Clean);
-        farewell(&body);
+        closing_retry(&body);
         let text = String::from_utf8(body.to_vec()).unwrap();
         assert!(text.contains("data: last words\n\nretry: "), "{text}");
     }
@@ -195,7 +195,7 @@ async fn a_stream_that_asks_but_stays_is_ended_when_the_window_closes() {
     let stop = tokio::spawn(running.stop());
     let (body, end) = client.read_to_end().await;
     assert_eq!(end, BodyEnd::Clean);
-    farewell(&body);
+    closing_retry(&body);
     stop.await.unwrap().unwrap();
 }
 

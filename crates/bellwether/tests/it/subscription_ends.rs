@@ -13,7 +13,7 @@ use bellwether::{
 use bellwether_testkit::{BodyEnd, RawClient, eventually};
 
 use super::subscriptions::{Path, SOON, closed_for, news, open, publish, serve_topic, subscribes};
-use super::support::{farewell, serve};
+use super::support::{closing_retry, serve};
 
 #[tokio::test]
 async fn clients_that_leave_a_subscription_are_noticed_at_once_in_whatever_way_they_go() {
@@ -203,7 +203,7 @@ async fn a_stop_ends_five_hundred_subscriptions_on_event_boundaries_each_with_it
                     let (body, end) = client.read_to_end().await;
                     assert_eq!(end, BodyEnd::Clean);
                     assert_eq!(client.closed().await, BodyEnd::Cut, "a FIN, no reset");
-                    farewell(&body)
+                    closing_retry(&body)
                 })
             })
             .collect();

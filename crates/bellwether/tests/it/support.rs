@@ -23,7 +23,7 @@ pub(crate) fn after_retry(text: &str) -> &str {
 }
 
 /// The retry that ends the stream; what comes before it is whole events.
-pub(crate) fn farewell(body: &[u8]) -> u64 {
+pub(crate) fn closing_retry(body: &[u8]) -> u64 {
     let text = std::str::from_utf8(body).unwrap();
     let (events, last) = text.rsplit_once("retry: ").expect("told when to come back");
     let is_boundary = events.is_empty() || events.ends_with("\n\n") || events.ends_with(":\n");

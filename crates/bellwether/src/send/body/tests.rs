@@ -6,16 +6,16 @@ use bellwether_topics::{LogReader, ServerSentEvent, Topic, Topics};
 
 use super::*;
 use crate::lifecycle::Lifecycle;
-use crate::send::connection::Polling;
 use crate::send::feed::Feed;
 use crate::send::shard::read_frames;
+use crate::send::stream_state::PollOrigin;
 use crate::stream::StreamDefaults;
 
 /// What a shard is to one body.
 struct Visitor {
     feed: Arc<Feed>,
     log: LogReader,
-    polling: Arc<Polling>,
+    poll_origin: Arc<PollOrigin>,
     body: EventBody,
 }
 
@@ -23,25 +23,25 @@ impl Visitor {
     fn new(topic: &Topic) -> Self {
         let log = topic.reader();
         let feed = Arc::new(Feed::new(log.place()));
-        let polling = Arc::<Polling>::default();
-        let connection = Arc::<ConnectionState>::default();
+        let poll_origin = Arc::<PollOrigin>::default();
+        let stream_state = Arc::<StreamState>::default();
         let subscription = topic.subscribe().open().expect("a subscription");
         let body = EventBody::new(
-            Source::Subscription(subscription),
+            EventProducer::Subscription(subscription),
             StreamDefaults::new().options(),
             StreamGuard::open(Lifecycle::new(), "/".into()),
             Arc::default(),
-            Some(Arc::clone(&connection)),
+            Some(Arc::clone(&stream_state)),
             true,
         );
-        connection.attach(Attachment {
+        stream_state.attach(ShardAttachment {
             feed: Some(Arc::clone(&feed)),
-            polling: Arc::clone(&polling),
+            poll_origin: Arc::clone(&poll_origin),
         });
         Self {
             feed,
             log,
-            polling,
+            poll_origin,
             body,
         }
     }
@@ -57,11 +57,11 @@ impl Visitor {
         self.feed.window().extend(&frames, &places, end);
     }
 
-    /// Polls once more in the same visit. Nothing if the body waits.
+    /// Polls once more in the same batch. Nothing if the body waits.
     fn poll(&mut self) -> Option<String> {
         let body = Pin::new(&mut self.body);
         let polled = self
-            .polling
+            .poll_origin
             .poll(Waker::noop(), |cx| http_body::Body::poll_frame(body, cx));
         match polled {
             Poll::Ready(Some(Ok(frame))) => {
@@ -79,7 +79,7 @@ async fn a_visit_that_was_broken_off_hides_nothing_from_the_next() {
     let topics = Topics::new();
     let topic = topics.topic("news").expect("a name");
     let mut visitor = Visitor::new(&topic);
-    visitor.polling.begin_visit();
+    visitor.poll_origin.begin_batch();
     assert!(
         visitor
             .poll()
@@ -87,7 +87,7 @@ async fn a_visit_that_was_broken_off_hides_nothing_from_the_next() {
     );
     assert_eq!(visitor.poll(), None);
     visitor.publish(&topic, "one");
-    visitor.polling.begin_visit();
+    visitor.poll_origin.begin_batch();
     assert!(
         visitor
             .poll()
@@ -95,7 +95,7 @@ async fn a_visit_that_was_broken_off_hides_nothing_from_the_next() {
     );
     // The piece was big enough, or the socket took no more: the shard did not poll until the body waited.
     visitor.publish(&topic, "two");
-    visitor.polling.begin_visit();
+    visitor.poll_origin.begin_batch();
     assert!(
         visitor
             .poll()
@@ -110,8 +110,8 @@ fn a_body_that_waits_holds_little() {
     assert!(size_of::<EventBody>() <= 304, "{}", size_of::<EventBody>());
     // With the two counts of its `Arc` it fills a block of 80 bytes, as allocators count.
     assert!(
-        size_of::<ConnectionState>() <= 56,
+        size_of::<StreamState>() <= 56,
         "{}",
-        size_of::<ConnectionState>()
+        size_of::<StreamState>()
     );
 }

@@ -10,13 +10,13 @@ use tokio::time::Instant;
 
 use super::group::Member;
 use super::reader::Closing;
-use super::slots::Id;
-use super::{Buffers, Shard};
-use crate::send::outlet::{Gone, LAST_CHUNK, Sent, append_chunk};
-use crate::send::{Feed, shard::reader::Seats};
+use super::slots::ReaderId;
+use super::{Shard, ShardBuffers};
+use crate::send::chunk_writer::{LAST_CHUNK, SendFailure, WriteStatus, append_chunk};
+use crate::send::{Feed, shard::reader::Registrations};
 
-/// Members of a group that are looked at without a write count as one write.
-const LOOKS_PER_SEND: usize = 16;
+/// This many members of a group that need no write count as one write.
+const CHECKS_PER_SEND: usize = 16;
 
 /// What one reader is sent at once. A body that has more is asked again later.
 const MAX_PIECE_BYTES: usize = 64 * 1024;
@@ -25,13 +25,13 @@ const MAX_PIECE_BYTES: usize = 64 * 1024;
 const MAX_FRAMES: usize = 16;
 
 /// What a body gave in one turn, beside what lies in the shard's buffer.
-struct Pumped {
+struct PolledBody {
     /// Chunks that many readers share, written as they are. The buffer is empty then.
     shared: Option<Bytes>,
-    end: BodyEnd,
+    end: BodyStatus,
 }
 
-impl Pumped {
+impl PolledBody {
     /// Something else follows the shared chunks, so they go into the buffer.
     fn unshare(&mut self, out: &mut Vec<u8>) {
         if let Some(chunks) = self.shared.take() {
@@ -41,9 +41,9 @@ impl Pumped {
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum BodyEnd {
+enum BodyStatus {
     /// It waits.
-    Waits,
+    Waiting,
     /// It may have more at once.
     More,
     Whole,
@@ -53,7 +53,7 @@ enum BodyEnd {
 
 impl Shard {
     /// Lets a reader be served on its own in this turn or a later one.
-    pub(super) fn enqueue(&mut self, id: Id) {
+    pub(super) fn enqueue(&mut self, id: ReaderId) {
         if let Some(reader) = self.slots.get_mut(id)
             && !std::mem::replace(&mut reader.is_queued, true)
         {
@@ -62,11 +62,11 @@ impl Shard {
     }
 
     /// Serves a reader on its own.
-    pub(super) fn serve(&mut self, id: Id, now: Instant) {
+    pub(super) fn serve(&mut self, id: ReaderId, now: Instant) {
         if let Some(reader) = self.slots.get_mut(id) {
             reader.is_queued = false;
             self.buffers.out.clear();
-            self.pump(id, None, now);
+            self.poll_and_write(id, None, now);
         }
     }
 
@@ -78,7 +78,7 @@ impl Shard {
         group.read(&mut self.buffers.reading);
         let feed = std::sync::Arc::clone(&group.feed);
         feed.window().set_now(now);
-        let mut looks = 0;
+        let mut checks = 0;
         while quota > 0 {
             // A reader that ends may take its group along.
             let Some(Some(group)) = self.groups.get_mut(token.index()) else {
@@ -88,59 +88,59 @@ impl Shard {
                 break;
             };
             let reading = group.reading;
-            if self.bring(member, reading, &feed, now) {
+            if self.deliver_to(member, reading, &feed, now) {
                 quota -= 1;
             } else {
-                looks += 1;
-                quota -= usize::from(looks % LOOKS_PER_SEND == 0);
+                checks += 1;
+                quota -= usize::from(checks % CHECKS_PER_SEND == 0);
             }
         }
         if let Some(Some(group)) = self.groups.get_mut(token.index()) {
             if group.is_done() {
                 group.is_queued = false;
             } else {
-                self.news.push_back(token);
+                self.ready_groups.push_back(token);
             }
         }
         quota
     }
 
-    /// Brings the news of one reading to one reader. Whether that was more than a look.
-    fn bring(&mut self, member: Member, reading: u32, feed: &Feed, now: Instant) -> bool {
+    /// Delivers what one reading found to one reader. False if nothing had to be polled.
+    fn deliver_to(&mut self, member: Member, reading: u32, feed: &Feed, now: Instant) -> bool {
         let Some((id, reader)) = self.slots.at(member.reader) else {
             return false;
         };
-        if let Seats::One(_) = reader.seats
+        if let Registrations::One(_) = reader.registrations
             && std::mem::replace(&mut reader.served, reading) == reading
         {
             return false;
         }
-        if reader.outlet.is_blocked() || reader.body.is_none() {
+        if reader.writer.is_blocked() || reader.body.is_none() {
             return false;
         }
         self.buffers.out.clear();
-        self.pump(id, Some(feed), now);
+        self.poll_and_write(id, Some(feed), now);
         true
     }
 
     /// Takes what a body has, behind what lies in the buffer, and writes it.
-    pub(super) fn pump(&mut self, id: Id, feed: Option<&Feed>, now: Instant) {
-        let Buffers { out, .. } = &mut self.buffers;
+    pub(super) fn poll_and_write(&mut self, id: ReaderId, feed: Option<&Feed>, now: Instant) {
+        let ShardBuffers { out, .. } = &mut self.buffers;
         let Some(reader) = self.slots.get_mut(id) else {
             return;
         };
-        if reader.outlet.is_blocked() {
+        if reader.writer.is_blocked() {
             return;
         }
         let Some((body, own)) = reader.body_and_waker() else {
             return;
         };
         let mut kept = None;
-        let mut pumped = Pumped {
+        let mut polled_body = PolledBody {
             shared: None,
-            end: BodyEnd::More,
+            end: BodyStatus::More,
         };
-        self.wakers.begin_visit();
+        self.wakers.begin_batch();
         for _ in 0..MAX_FRAMES {
             let (polled, waker) = self.wakers.poll(id, own.or(kept.as_ref()), |cx| {
                 // Bodies run foreign code: a panic ends its own stream and no other.
@@ -155,15 +155,15 @@ impl Shard {
             kept = waker.or(kept);
             match polled {
                 Poll::Pending => {
-                    pumped.end = BodyEnd::Waits;
+                    polled_body.end = BodyStatus::Waiting;
                     break;
                 }
                 Poll::Ready(None) => {
-                    pumped.end = BodyEnd::Whole;
+                    polled_body.end = BodyStatus::Whole;
                     break;
                 }
                 Poll::Ready(Some(Err(_))) => {
-                    pumped.end = BodyEnd::Cut;
+                    polled_body.end = BodyStatus::Cut;
                     break;
                 }
                 Poll::Ready(Some(Ok(frame))) => {
@@ -172,11 +172,11 @@ impl Shard {
                     };
                     let chunks = feed.and_then(|feed| feed.window().chunks_of(&data));
                     match chunks {
-                        Some(chunks) if out.is_empty() && pumped.shared.is_none() => {
-                            pumped.shared = Some(chunks);
+                        Some(chunks) if out.is_empty() && polled_body.shared.is_none() => {
+                            polled_body.shared = Some(chunks);
                         }
                         chunks => {
-                            pumped.unshare(out);
+                            polled_body.unshare(out);
                             match chunks {
                                 Some(chunks) => out.extend_from_slice(&chunks),
                                 None => append_chunk(&data, out),
@@ -192,40 +192,40 @@ impl Shard {
         if let Some(waker) = kept {
             reader.keep_waker(waker);
         }
-        if pumped.end == BodyEnd::Whole {
-            pumped.unshare(out);
+        if polled_body.end == BodyStatus::Whole {
+            polled_body.unshare(out);
             out.extend_from_slice(LAST_CHUNK);
         }
-        self.write(id, &pumped, now);
+        self.write(id, &polled_body, now);
     }
 
     /// Writes what a body gave, and does what follows from its end.
-    fn write(&mut self, id: Id, pumped: &Pumped, now: Instant) {
+    fn write(&mut self, id: ReaderId, polled_body: &PolledBody, now: Instant) {
         let out = &self.buffers.out;
         let Some(reader) = self.slots.get_mut(id) else {
             return;
         };
         let mut cx = Context::from_waker(Waker::noop());
-        let is_shared = pumped.shared.is_some();
-        let sent = match &pumped.shared {
+        let is_shared = polled_body.shared.is_some();
+        let sent = match &polled_body.shared {
             Some(chunks) => {
                 let rest = |taken| chunks.slice(taken..);
-                reader.outlet.send(&mut cx, chunks, now, rest)
+                reader.writer.send(&mut cx, chunks, now, rest)
             }
-            None if out.is_empty() => Ok(Sent::All),
+            None if out.is_empty() => Ok(WriteStatus::All),
             None => {
                 let rest = |taken: usize| Bytes::copy_from_slice(&out[taken..]);
-                reader.outlet.send(&mut cx, out, now, rest)
+                reader.writer.send(&mut cx, out, now, rest)
             }
         };
         let sent = match sent {
             Ok(sent) => sent,
-            Err(error) => return self.lose(id, Gone::from(&error)),
+            Err(error) => return self.abort(id, SendFailure::from(&error)),
         };
-        if matches!(pumped.end, BodyEnd::Whole | BodyEnd::Cut) {
-            let is_whole = pumped.end == BodyEnd::Whole;
+        if matches!(polled_body.end, BodyStatus::Whole | BodyStatus::Cut) {
+            let is_whole = polled_body.end == BodyStatus::Whole;
             if !is_whole {
-                reader.connection.note_failed();
+                reader.stream_state.note_failed();
             }
             reader.begin_closing(Closing {
                 is_whole,
@@ -233,23 +233,23 @@ impl Shard {
             });
             self.drop_body(id);
             return match sent {
-                Sent::All => self.close(id, now),
-                Sent::Blocked => self.wait_for_socket(id),
+                WriteStatus::All => self.close(id, now),
+                WriteStatus::Blocked => self.await_writable(id),
             };
         }
         match sent {
-            // The usual case, without another look at the reader: its deadline can only have moved away.
-            Sent::All if is_shared && pumped.end == BodyEnd::Waits => {}
-            Sent::All => {
+            // The usual case, which leaves the reader alone: its deadline can only have moved away.
+            WriteStatus::All if is_shared && polled_body.end == BodyStatus::Waiting => {}
+            WriteStatus::All => {
                 if !out.is_empty() {
-                    reader.connection.note_flushed();
+                    reader.stream_state.note_flushed();
                 }
-                if pumped.end == BodyEnd::More {
+                if polled_body.end == BodyStatus::More {
                     self.enqueue(id);
                 }
                 self.schedule(id);
             }
-            Sent::Blocked => self.wait_for_socket(id),
+            WriteStatus::Blocked => self.await_writable(id),
         }
     }
 }

@@ -32,9 +32,9 @@ pub(super) struct Group {
     pub(super) reading: u32,
     /// The member that was served last.
     cursor: usize,
-    /// This many members are still to be looked at in this round.
-    todo: usize,
-    /// How often readers had been sent away when that was last looked at.
+    /// This many members still have their turn in this round.
+    remaining: usize,
+    /// How many kicks of readers there were at the last check.
     kicks: u64,
 }
 
@@ -64,11 +64,11 @@ impl Group {
             has_news: false,
             reading: 0,
             cursor: 0,
-            todo: 0,
+            remaining: 0,
         }
     }
 
-    /// Reads what is new, if there may be something, and lets the round go on to everybody if there is.
+    /// Reads what is new, if there may be something, and starts the round over if there is.
     pub(super) fn read(&mut self, buffers: &mut ReadBuffers) {
         if !std::mem::take(&mut self.has_news) {
             return;
@@ -82,36 +82,36 @@ impl Group {
         let has_frames = !frames.is_empty();
         {
             let mut window = self.feed.window();
-            if self.todo == 0 || window.len() > 2 * MAX_READ_BYTES {
+            if self.remaining == 0 || window.len() > 2 * MAX_READ_BYTES {
                 window.clear(start);
             }
             if has_frames {
                 window.extend(frames, places, end);
             }
             if !matches!(found, Read::Frames | Read::CaughtUp) {
-                // The log was replaced, closed, or has moved on: everybody looks for itself.
+                // The log was replaced, closed, or has moved on: every reader reads for itself.
                 window.clear(end);
             }
         }
         frames.clear();
         // There may be more than one reading takes.
         self.has_news = found == Read::Frames;
-        // Asked after the reading, so it counts everybody who was sent away before these events.
+        // Asked after the reading, so it counts everybody who was kicked before these events.
         let kicks = self.log.kicks();
         let were_kicked = std::mem::replace(&mut self.kicks, kicks) != kicks;
         let is_other = !matches!(found, Read::Frames | Read::CaughtUp);
         if has_frames || were_kicked || is_other {
             self.reading = self.reading.wrapping_add(1);
-            self.todo = self.members.len();
+            self.remaining = self.members.len();
         }
     }
 
     /// The next member of the round. `None` at its end.
     pub(super) fn next(&mut self) -> Option<Member> {
-        if self.todo == 0 {
+        if self.remaining == 0 {
             return None;
         }
-        self.todo -= 1;
+        self.remaining -= 1;
         self.cursor = match self.cursor.min(self.members.len()) {
             0 => self.members.len().checked_sub(1)?,
             cursor => cursor - 1,
@@ -121,7 +121,7 @@ impl Group {
 
     /// Whether nothing is left to do.
     pub(super) fn is_done(&self) -> bool {
-        self.todo == 0 && !self.has_news
+        self.remaining == 0 && !self.has_news
     }
 }
 

@@ -4,20 +4,20 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Wake, Waker};
 
-use super::Arrival;
-use super::slots::Id;
-use crate::send::connection::Polling;
+use super::Handover;
+use super::slots::ReaderId;
+use crate::send::stream_state::PollOrigin;
 
 /// The way to one shard.
 #[derive(Debug, Default)]
 pub(crate) struct Mailbox {
     /// Guards what lies in the box; held for a push or a take.
-    state: Mutex<State>,
+    state: Mutex<MailboxState>,
 }
 
 #[derive(Debug, Default)]
-struct State {
-    letters: Letters,
+struct MailboxState {
+    items: MailboxItems,
     /// There is a shard that empties the box.
     is_open: bool,
     waker: Option<Waker>,
@@ -25,26 +25,26 @@ struct State {
 
 /// What has come.
 #[derive(Debug, Default)]
-pub(super) struct Letters {
-    pub(super) arrivals: Vec<Arrival>,
-    pub(super) nudges: Vec<Id>,
+pub(super) struct MailboxItems {
+    pub(super) handovers: Vec<Handover>,
+    pub(super) woken: Vec<ReaderId>,
 }
 
-impl Letters {
+impl MailboxItems {
     pub(super) fn is_empty(&self) -> bool {
-        self.arrivals.is_empty() && self.nudges.is_empty()
+        self.handovers.is_empty() && self.woken.is_empty()
     }
 }
 
 impl Mailbox {
-    fn state(&self) -> MutexGuard<'_, State> {
+    fn state(&self) -> MutexGuard<'_, MailboxState> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Hands a stream over. False if nobody empties the box yet: the caller then has to start a shard.
-    pub(crate) fn deliver(&self, arrival: Arrival) -> bool {
+    /// Hands a stream over. False if no shard empties the box yet: the caller then has to start a shard.
+    pub(crate) fn deliver(&self, handover: Handover) -> bool {
         let mut state = self.state();
-        state.letters.arrivals.push(arrival);
+        state.items.handovers.push(handover);
         let was_open = std::mem::replace(&mut state.is_open, true);
         let waker = state.waker.take();
         drop(state);
@@ -54,12 +54,12 @@ impl Mailbox {
         was_open
     }
 
-    fn nudge(&self, id: Id) {
+    fn wake_reader(&self, id: ReaderId) {
         let mut state = self.state();
         if !state.is_open {
             return;
         }
-        state.letters.nudges.push(id);
+        state.items.woken.push(id);
         let waker = state.waker.take();
         drop(state);
         if let Some(waker) = waker {
@@ -68,52 +68,52 @@ impl Mailbox {
     }
 
     /// Empties the box; if nothing lies in it, the task is woken by what comes next.
-    pub(super) fn take(&self, waker: &Waker) -> Letters {
+    pub(super) fn take(&self, waker: &Waker) -> MailboxItems {
         let mut state = self.state();
-        if state.letters.is_empty() {
+        if state.items.is_empty() {
             let is_known = state.waker.as_ref().is_some_and(|w| w.will_wake(waker));
             if !is_known {
                 state.waker = Some(waker.clone());
             }
-            return Letters::default();
+            return MailboxItems::default();
         }
-        std::mem::take(&mut state.letters)
+        std::mem::take(&mut state.items)
     }
 
     /// The shard wants to end: false if something has come meanwhile.
     pub(super) fn close_if_empty(&self) -> bool {
         let mut state = self.state();
-        let is_empty = state.letters.is_empty();
+        let is_empty = state.items.is_empty();
         state.is_open = !is_empty;
         is_empty
     }
 
     /// The shard ends whatever lies in the box; the caller gives those streams their end.
-    pub(crate) fn close(&self) -> Vec<Arrival> {
+    pub(crate) fn close(&self) -> Vec<Handover> {
         let mut state = self.state();
         state.is_open = false;
         state.waker = None;
-        let letters = std::mem::take(&mut state.letters);
+        let items = std::mem::take(&mut state.items);
         drop(state);
-        letters.arrivals
+        items.handovers
     }
 }
 
 /// Wakes a shard for one reader.
 #[derive(Debug)]
-struct Nudge {
+struct ReaderWaker {
     mailbox: Arc<Mailbox>,
     id: AtomicU64,
 }
 
-impl Wake for Nudge {
+impl Wake for ReaderWaker {
     fn wake(self: Arc<Self>) {
         self.wake_by_ref();
     }
 
     fn wake_by_ref(self: &Arc<Self>) {
-        let id = Id::from_u64(self.id.load(Ordering::Acquire));
-        self.mailbox.nudge(id);
+        let id = ReaderId::from_u64(self.id.load(Ordering::Acquire));
+        self.mailbox.wake_reader(id);
     }
 }
 
@@ -121,58 +121,58 @@ impl Wake for Nudge {
 /// subscriptions, which a shard follows by topic, share one that costs nothing.
 pub(super) struct Wakers {
     mailbox: Arc<Mailbox>,
-    nudge: Arc<Nudge>,
+    reader_waker: Arc<ReaderWaker>,
     shared: Waker,
-    polling: Arc<Polling>,
+    poll_origin: Arc<PollOrigin>,
 }
 
 impl Wakers {
     pub(super) fn new(mailbox: Arc<Mailbox>) -> Self {
-        let (nudge, shared) = Self::make(&mailbox);
+        let (reader_waker, shared) = Self::make(&mailbox);
         Self {
             mailbox,
-            nudge,
+            reader_waker,
             shared,
-            polling: Arc::default(),
+            poll_origin: Arc::default(),
         }
     }
 
     /// By what bodies know that it is this shard that polls them.
-    pub(super) fn polling(&self) -> Arc<Polling> {
-        Arc::clone(&self.polling)
+    pub(super) fn poll_origin(&self) -> Arc<PollOrigin> {
+        Arc::clone(&self.poll_origin)
     }
 
-    /// A visit to a reader's body begins.
-    pub(super) fn begin_visit(&self) {
-        self.polling.begin_visit();
+    /// A batch of polls of a reader's body begins.
+    pub(super) fn begin_batch(&self) {
+        self.poll_origin.begin_batch();
     }
 
-    fn make(mailbox: &Arc<Mailbox>) -> (Arc<Nudge>, Waker) {
-        let nudge = Arc::new(Nudge {
+    fn make(mailbox: &Arc<Mailbox>) -> (Arc<ReaderWaker>, Waker) {
+        let reader_waker = Arc::new(ReaderWaker {
             mailbox: Arc::clone(mailbox),
             id: AtomicU64::new(0),
         });
-        (Arc::clone(&nudge), nudge.into())
+        (Arc::clone(&reader_waker), reader_waker.into())
     }
 
     /// Polls for one reader. `own` is its waker, once it has one; one that it has from now on is returned.
     pub(super) fn poll<T>(
         &mut self,
-        id: Id,
+        id: ReaderId,
         own: Option<&Waker>,
         poll: impl FnOnce(&mut Context<'_>) -> Poll<T>,
     ) -> (Poll<T>, Option<Waker>) {
         /// The one here, and the one in the waker.
         const OURS: usize = 2;
         if let Some(waker) = own {
-            return (self.polling.poll(waker, poll), None);
+            return (self.poll_origin.poll(waker, poll), None);
         }
-        self.nudge.id.store(id.to_u64(), Ordering::Release);
-        let polled = self.polling.poll(&self.shared, poll);
-        let kept = (Arc::strong_count(&self.nudge) > OURS).then(|| {
+        self.reader_waker.id.store(id.to_u64(), Ordering::Release);
+        let polled = self.poll_origin.poll(&self.shared, poll);
+        let kept = (Arc::strong_count(&self.reader_waker) > OURS).then(|| {
             // The body has kept it, so it is this reader's from now on.
-            let (nudge, shared) = Self::make(&self.mailbox);
-            self.nudge = nudge;
+            let (reader_waker, shared) = Self::make(&self.mailbox);
+            self.reader_waker = reader_waker;
             std::mem::replace(&mut self.shared, shared)
         });
         (polled, kept)
@@ -188,7 +188,7 @@ mod tests {
         let mailbox = Arc::<Mailbox>::default();
         mailbox.state().is_open = true;
         let mut wakers = Wakers::new(Arc::clone(&mailbox));
-        let id = |index| Id {
+        let id = |index| ReaderId {
             index,
             generation: 7,
         };
@@ -209,7 +209,7 @@ mod tests {
         if let Some(waker) = kept {
             waker.wake();
         }
-        let nudges = mailbox.take(Waker::noop()).nudges;
-        assert_eq!(nudges, [id(3), id(2)]);
+        let woken = mailbox.take(Waker::noop()).woken;
+        assert_eq!(woken, [id(3), id(2)]);
     }
 }

@@ -7,10 +7,10 @@
 
 mod delivery;
 mod group;
-mod lives;
 mod mailbox;
 mod poller;
 mod reader;
+mod registration;
 mod slots;
 mod socket;
 mod sockets;
@@ -32,24 +32,24 @@ use tokio_util::sync::WaitForCancellationFutureOwned;
 #[cfg(test)]
 pub(crate) use group::read_frames;
 pub(crate) use mailbox::Mailbox;
-pub(crate) use reader::{Arrival, Input};
+pub(crate) use reader::{Handover, RequestInput};
 pub(crate) use socket::ShardSocket;
 #[cfg(feature = "tls")]
 pub(crate) use tls::TlsSocket;
 
-use super::engine::Rules;
+use super::engine::EngineConfig;
 use group::{Group, ReadBuffers};
 use mailbox::Wakers;
-use poller::{Happened, Poller};
+use poller::{Poller, SocketEvent};
 use reader::Reader;
-use slots::{Id, Slots};
+use slots::{ReaderId, Slots};
 use wheel::Wheel;
 
 /// Readers that are served in one turn.
 const SENDS_PER_TURN: usize = 64;
 
 /// Streams that are taken in in one turn.
-const ARRIVALS_PER_TURN: usize = 64;
+const HANDOVERS_PER_TURN: usize = 64;
 
 /// Readers of one group that are served before others get their turn.
 const SENDS_PER_GROUP: usize = 32;
@@ -59,7 +59,7 @@ const SENDS_ALONE: usize = 16;
 
 /// The task of one shard. Resolves when the server has stopped and no stream is left.
 pub(crate) struct Shard {
-    rules: Arc<Rules>,
+    config: Arc<EngineConfig>,
     mailbox: Arc<Mailbox>,
     wakers: Wakers,
     poller: Poller,
@@ -71,29 +71,29 @@ pub(crate) struct Shard {
     wheel: Wheel,
     timer: Pin<Box<Sleep>>,
     /// Streams that are still to be taken in.
-    arrivals: VecDeque<Arrival>,
+    handovers: VecDeque<Handover>,
     /// Groups with something to do.
-    news: VecDeque<WatchToken>,
+    ready_groups: VecDeque<WatchToken>,
     /// Readers that are served on their own.
-    queue: VecDeque<Id>,
+    queue: VecDeque<ReaderId>,
     stopping: Pin<Box<WaitForCancellationFutureOwned>>,
     cut: Pin<Box<WaitForCancellationFutureOwned>>,
     is_stopping: bool,
-    buffers: Buffers,
+    buffers: ShardBuffers,
 }
 
 /// What a turn needs and no reader keeps.
 #[derive(Default)]
-struct Buffers {
+struct ShardBuffers {
     out: Vec<u8>,
     input: Vec<u8>,
     reading: ReadBuffers,
-    happened: Vec<Happened>,
+    events: Vec<SocketEvent>,
     dirty: Vec<WatchToken>,
 }
 
 impl Shard {
-    pub(crate) fn new(rules: Arc<Rules>, mailbox: Arc<Mailbox>) -> io::Result<Self> {
+    pub(crate) fn new(config: Arc<EngineConfig>, mailbox: Arc<Mailbox>) -> io::Result<Self> {
         let now = Instant::now();
         Ok(Self {
             wakers: Wakers::new(Arc::clone(&mailbox)),
@@ -104,26 +104,26 @@ impl Shard {
             tokens: HashMap::new(),
             wheel: Wheel::new(now),
             timer: Box::pin(tokio::time::sleep_until(now)),
-            arrivals: VecDeque::new(),
-            news: VecDeque::new(),
+            handovers: VecDeque::new(),
+            ready_groups: VecDeque::new(),
             queue: VecDeque::new(),
-            stopping: Box::pin(rules.lifecycle.stopping()),
-            cut: Box::pin(rules.cut.clone().cancelled_owned()),
+            stopping: Box::pin(config.lifecycle.stopping()),
+            cut: Box::pin(config.cut.clone().cancelled_owned()),
             is_stopping: false,
-            buffers: Buffers {
+            buffers: ShardBuffers {
                 input: vec![0; 4096],
-                ..Buffers::default()
+                ..ShardBuffers::default()
             },
-            rules,
+            config,
             mailbox,
         })
     }
 
     // --- The turn ---
 
-    /// Takes in whatever has happened.
-    fn notice(&mut self, cx: &mut Context<'_>, now: Instant) -> io::Result<()> {
-        self.notice_letters(cx, now);
+    /// Collects everything that has happened since the last turn.
+    fn collect_events(&mut self, cx: &mut Context<'_>, now: Instant) -> io::Result<()> {
+        self.take_mailbox(cx, now);
         if !self.is_stopping && self.stopping.as_mut().poll(cx).is_ready() {
             self.is_stopping = true;
             // Each body says when the stop ends it.
@@ -131,7 +131,7 @@ impl Shard {
                 self.enqueue(id);
             }
         }
-        self.notice_sockets(cx, now)?;
+        self.poll_sockets(cx, now)?;
         // First taken, then done: what is due again at once is done in the next turn.
         let mut due = Vec::new();
         while let Some(entry) = self.wheel.due(now) {
@@ -139,60 +139,60 @@ impl Shard {
         }
         for (tick, ids) in due {
             for id in ids {
-                self.remind(id, tick, now);
+                self.handle_deadline(id, tick, now);
             }
         }
-        self.notice_topics(cx);
+        self.poll_topics(cx);
         Ok(())
     }
 
-    fn notice_letters(&mut self, cx: &mut Context<'_>, now: Instant) {
+    fn take_mailbox(&mut self, cx: &mut Context<'_>, now: Instant) {
         loop {
-            let letters = self.mailbox.take(cx.waker());
-            if letters.is_empty() {
+            let items = self.mailbox.take(cx.waker());
+            if items.is_empty() {
                 break;
             }
-            self.arrivals.extend(letters.arrivals);
-            for id in letters.nudges {
+            self.handovers.extend(items.handovers);
+            for id in items.woken {
                 self.enqueue(id);
             }
         }
-        for _ in 0..ARRIVALS_PER_TURN {
-            let Some(arrival) = self.arrivals.pop_front() else {
+        for _ in 0..HANDOVERS_PER_TURN {
+            let Some(handover) = self.handovers.pop_front() else {
                 return;
             };
-            self.adopt(arrival, now);
+            self.register(handover, now);
         }
     }
 
-    fn notice_sockets(&mut self, cx: &mut Context<'_>, now: Instant) -> io::Result<()> {
-        /// Looks at the sockets in one turn.
-        const LOOKS: usize = 4;
-        let mut happened = std::mem::take(&mut self.buffers.happened);
-        for look in 1..=LOOKS {
-            happened.clear();
-            if !self.poller.poll(cx, &mut happened)? {
+    fn poll_sockets(&mut self, cx: &mut Context<'_>, now: Instant) -> io::Result<()> {
+        /// Polls of the sockets in one turn.
+        const POLLS_PER_TURN: usize = 4;
+        let mut events = std::mem::take(&mut self.buffers.events);
+        for poll in 1..=POLLS_PER_TURN {
+            events.clear();
+            if !self.poller.poll(cx, &mut events)? {
                 break;
             }
-            if look == LOOKS {
+            if poll == POLLS_PER_TURN {
                 cx.waker().wake_by_ref();
             }
-            for happened in &happened {
-                self.look_at_socket(*happened, now);
+            for event in &events {
+                self.handle_socket_event(*event, now);
             }
         }
-        self.buffers.happened = happened;
+        self.buffers.events = events;
         Ok(())
     }
 
-    fn notice_topics(&mut self, cx: &mut Context<'_>) {
+    fn poll_topics(&mut self, cx: &mut Context<'_>) {
         let mut dirty = std::mem::take(&mut self.buffers.dirty);
         while self.watch.poll_dirty(cx, &mut dirty).is_ready() {
             for token in dirty.drain(..) {
                 if let Some(Some(group)) = self.groups.get_mut(token.index()) {
                     group.has_news = true;
                     if !std::mem::replace(&mut group.is_queued, true) {
-                        self.news.push_back(token);
+                        self.ready_groups.push_back(token);
                     }
                 }
             }
@@ -200,8 +200,8 @@ impl Shard {
         self.buffers.dirty = dirty;
     }
 
-    /// Serves readers, as many as one turn may.
-    fn work(&mut self, now: Instant) {
+    /// Serves readers, up to the number of one turn.
+    fn serve_readers(&mut self, now: Instant) {
         let mut budget = SENDS_PER_TURN;
         while budget > 0 && self.has_work() {
             // Those that are queued again by what follows have their turn later.
@@ -212,7 +212,7 @@ impl Shard {
                 }
             }
             budget -= alone;
-            if let Some(token) = self.news.pop_front() {
+            if let Some(token) = self.ready_groups.pop_front() {
                 let quota = budget.min(SENDS_PER_GROUP);
                 let left = self.deliver(token, quota, now);
                 budget -= quota - left;
@@ -222,7 +222,7 @@ impl Shard {
 
     /// Whether a reader waits to be served.
     fn has_work(&self) -> bool {
-        !self.queue.is_empty() || !self.news.is_empty()
+        !self.queue.is_empty() || !self.ready_groups.is_empty()
     }
 
     /// Sets the timer to the next deadline.
@@ -249,13 +249,13 @@ impl Future for Shard {
             this.drop_all();
             return Poll::Ready(());
         }
-        if let Err(error) = this.notice(cx, now) {
+        if let Err(error) = this.collect_events(cx, now) {
             tracing::error!(%error, "the delivery engine cannot watch its sockets");
             this.fail_all();
             return Poll::Ready(());
         }
-        this.work(now);
-        if this.has_work() || !this.arrivals.is_empty() {
+        this.serve_readers(now);
+        if this.has_work() || !this.handovers.is_empty() {
             // A plain wake-up would be served before the runtime has looked at its sockets again.
             let _ = pin!(tokio::task::yield_now()).poll(cx);
             return Poll::Pending;

@@ -16,15 +16,15 @@ use rustix::io::Errno;
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 
-use super::slots::Id;
+use super::slots::ReaderId;
 
 /// Events of one look. What does not fit comes with the next.
 const MAX_EVENTS: usize = 256;
 
 /// What happened to one socket.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Happened {
-    pub(super) id: Id,
+pub(super) struct SocketEvent {
+    pub(super) id: ReaderId,
     /// The peer has closed its side, or the connection has failed.
     pub(super) is_over: bool,
     pub(super) is_readable: bool,
@@ -65,13 +65,23 @@ impl Poller {
     }
 
     /// Watches a socket until it is closed.
-    pub(super) fn add(&self, socket: &TcpStream, id: Id, interest: Interests) -> io::Result<()> {
+    pub(super) fn add(
+        &self,
+        socket: &TcpStream,
+        id: ReaderId,
+        interest: Interests,
+    ) -> io::Result<()> {
         let data = EventData::new_u64(id.to_u64());
         Ok(epoll::add(&self.epoll, socket, data, interest.flags())?)
     }
 
     /// Watches a socket for something else as well, from now on.
-    pub(super) fn change(&self, socket: &TcpStream, id: Id, interest: Interests) -> io::Result<()> {
+    pub(super) fn change(
+        &self,
+        socket: &TcpStream,
+        id: ReaderId,
+        interest: Interests,
+    ) -> io::Result<()> {
         let data = EventData::new_u64(id.to_u64());
         Ok(epoll::modify(&self.epoll, socket, data, interest.flags())?)
     }
@@ -85,7 +95,7 @@ impl Poller {
     pub(super) fn poll(
         &mut self,
         cx: &mut Context<'_>,
-        out: &mut Vec<Happened>,
+        out: &mut Vec<SocketEvent>,
     ) -> io::Result<bool> {
         let mut guard = match self.epoll.poll_read_ready(cx) {
             Poll::Pending => return Ok(false),
@@ -106,8 +116,8 @@ impl Poller {
         }
         out.extend(events.iter().map(|event| {
             let flags = event.flags;
-            Happened {
-                id: Id::from_u64(event.data.u64()),
+            SocketEvent {
+                id: ReaderId::from_u64(event.data.u64()),
                 is_over: flags.intersects(EventFlags::RDHUP | EventFlags::HUP | EventFlags::ERR),
                 is_readable: flags.contains(EventFlags::IN),
                 is_writable: flags.contains(EventFlags::OUT),

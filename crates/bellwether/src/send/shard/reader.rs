@@ -1,4 +1,4 @@
-//! One stream of a shard: its socket, its body, and where it stands in the lists of its topics.
+//! One stream of a shard: its socket, its body, and its registrations with its topics.
 
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
@@ -10,31 +10,31 @@ use super::poller::Interests;
 use super::socket::ShardSocket;
 use super::wheel::Tick;
 use crate::admission::Permit;
-use crate::send::connection::{ConnectionState, MAX_AHEAD_BYTES};
-use crate::send::outlet::{Gone, MAX_DISCARDED_BYTES, Outlet, Wire};
+use crate::send::chunk_writer::{ChunkWriter, MAX_DISCARDED_BYTES, PollSocket, SendFailure};
+use crate::send::stream_state::{MAX_AHEAD_BYTES, StreamState};
 
 /// A stream on its way to a shard. Its request was answered; nothing of the answer is written yet.
-pub(crate) struct Arrival {
+pub(crate) struct Handover {
     pub(crate) socket: ShardSocket,
     pub(crate) permit: Permit,
-    pub(crate) connection: Arc<ConnectionState>,
+    pub(crate) stream_state: Arc<StreamState>,
     /// The head of the response, to be written before the body.
     pub(crate) head: Vec<u8>,
     /// The body with everything that layers have put around it.
     pub(crate) body: Body,
-    pub(crate) input: Input,
+    pub(crate) input: RequestInput,
 }
 
 /// What becomes of bytes that the client sends during the stream.
 #[derive(Debug)]
-pub(crate) enum Input {
+pub(crate) enum RequestInput {
     /// They are its next request: what was read already, and what waits in the kernel. The connection is used again.
     NextRequest(Vec<u8>),
     /// They are thrown away, and the connection closes after the response, as its head says.
     Discard,
 }
 
-impl std::fmt::Debug for Arrival {
+impl std::fmt::Debug for Handover {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Arrival")
             .field("socket", &self.socket)
@@ -44,13 +44,13 @@ impl std::fmt::Debug for Arrival {
 
 /// A stream. Ten thousand of them wait at once, so what most do not have is boxed.
 pub(super) struct Reader {
-    pub(super) outlet: Outlet<ShardSocket>,
+    pub(super) writer: ChunkWriter<ShardSocket>,
     /// Gone at its end; the socket may stay for a while.
     pub(super) body: Option<Body>,
-    pub(super) connection: Arc<ConnectionState>,
+    pub(super) stream_state: Arc<StreamState>,
     pub(super) permit: Permit,
-    pub(super) seats: Seats,
-    spare: Option<Box<Spare>>,
+    pub(super) registrations: Registrations,
+    extras: Option<Box<ReaderExtras>>,
     /// The reminder that counts; earlier ones that were not needed are ignored.
     pub(super) alarm: Tick,
     /// The group's reading after which it was served last.
@@ -63,7 +63,7 @@ pub(super) struct Reader {
 
 /// What nearly no stream has.
 #[derive(Debug, Default)]
-struct Spare {
+struct ReaderExtras {
     /// The waker that the body has kept.
     waker: Option<Waker>,
     /// What was read of the next request, if the connection is used again.
@@ -83,69 +83,69 @@ pub(super) struct Closing {
 
 /// A place in a group's list.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Seat {
+pub(super) struct Registration {
     pub(super) group: u32,
     pub(super) position: u32,
 }
 
 /// The places of one reader; most have one topic.
 #[derive(Debug)]
-pub(super) enum Seats {
-    One(Seat),
-    Many(Box<[Seat]>),
+pub(super) enum Registrations {
+    One(Registration),
+    Many(Box<[Registration]>),
 }
 
-impl Seats {
+impl Registrations {
     pub(super) fn none() -> Self {
         Self::Many(Box::default())
     }
 
-    pub(super) fn all(&self) -> &[Seat] {
+    pub(super) fn all(&self) -> &[Registration] {
         match self {
-            Self::One(seat) => std::slice::from_ref(seat),
-            Self::Many(seats) => seats,
+            Self::One(registration) => std::slice::from_ref(registration),
+            Self::Many(registrations) => registrations,
         }
     }
 
-    pub(super) fn get_mut(&mut self, nth: u32) -> Option<&mut Seat> {
+    pub(super) fn get_mut(&mut self, nth: u32) -> Option<&mut Registration> {
         match self {
-            Self::One(seat) => (nth == 0).then_some(seat),
-            Self::Many(seats) => seats.get_mut(nth as usize),
+            Self::One(registration) => (nth == 0).then_some(registration),
+            Self::Many(registrations) => registrations.get_mut(nth as usize),
         }
     }
 }
 
 impl Reader {
-    pub(super) fn new(arrival: Arrival) -> (Self, Vec<u8>) {
-        let Arrival {
+    pub(super) fn new(handover: Handover) -> (Self, Vec<u8>) {
+        let Handover {
             socket,
             permit,
-            connection,
+            stream_state,
             head,
             body,
             input,
-        } = arrival;
+        } = handover;
         let interests = Interests {
             reading: true,
             writing: false,
         };
         let (is_reusable, ahead) = match input {
-            Input::NextRequest(ahead) => (true, ahead),
-            Input::Discard => (false, Vec::new()),
+            RequestInput::NextRequest(ahead) => (true, ahead),
+            RequestInput::Discard => (false, Vec::new()),
         };
-        let spare = (!ahead.is_empty()).then(|| {
-            Box::new(Spare {
+        let extras = (!ahead.is_empty()).then(|| {
+            Box::new(ReaderExtras {
                 ahead,
-                ..Spare::default()
+                ..ReaderExtras::default()
             })
         });
         let reader = Self {
-            outlet: Outlet::new(socket),
+            writer: ChunkWriter::new(socket),
             body: Some(body),
-            connection,
+            stream_state,
             permit,
-            seats: Seats::none(),
-            spare,
+            registrations: Registrations::none(),
+            extras,
             alarm: Tick::NEVER,
             served: 0,
             interests,
@@ -157,32 +157,32 @@ impl Reader {
 
     /// The body, and the waker that it has kept, if it has kept one.
     pub(super) fn body_and_waker(&mut self) -> Option<(&mut Body, Option<&Waker>)> {
-        let spare = self.spare.as_ref();
-        let waker = spare.and_then(|spare| spare.waker.as_ref());
+        let extras = self.extras.as_ref();
+        let waker = extras.and_then(|extras| extras.waker.as_ref());
         Some((self.body.as_mut()?, waker))
     }
 
     pub(super) fn keep_waker(&mut self, waker: Waker) {
-        self.spare.get_or_insert_default().waker = Some(waker);
+        self.extras.get_or_insert_default().waker = Some(waker);
     }
 
     /// How it ends, once its body has ended.
     pub(super) fn closing(&self) -> Option<&Closing> {
-        self.spare.as_ref()?.closing.as_ref()
+        self.extras.as_ref()?.closing.as_ref()
     }
 
     pub(super) fn closing_mut(&mut self) -> Option<&mut Closing> {
-        self.spare.as_mut()?.closing.as_mut()
+        self.extras.as_mut()?.closing.as_mut()
     }
 
     pub(super) fn begin_closing(&mut self, closing: Closing) {
-        self.spare.get_or_insert_default().closing = Some(closing);
+        self.extras.get_or_insert_default().closing = Some(closing);
     }
 
     /// What was read of the next request.
     pub(super) fn take_ahead(&mut self) -> Vec<u8> {
-        let spare = self.spare.as_mut();
-        spare.map_or_else(Vec::new, |spare| std::mem::take(&mut spare.ahead))
+        let extras = self.extras.as_mut();
+        extras.map_or_else(Vec::new, |extras| std::mem::take(&mut extras.ahead))
     }
 
     /// Reads what the client sends meanwhile: the beginning of its next request, within a bound, or what is thrown away.
@@ -190,30 +190,30 @@ impl Reader {
         &mut self,
         cx: &mut Context<'_>,
         space: &mut [u8],
-    ) -> Result<(), Gone> {
+    ) -> Result<(), SendFailure> {
         if !self.is_reusable || self.closing().is_some() {
-            let before = self.spare.as_ref().map_or(0, |spare| spare.discarded);
+            let before = self.extras.as_ref().map_or(0, |extras| extras.discarded);
             let mut sum = before;
             let read = self
-                .outlet
+                .writer
                 .discard(cx, space, &mut sum, MAX_DISCARDED_BYTES);
             if sum != before {
-                self.spare.get_or_insert_default().discarded = sum;
+                self.extras.get_or_insert_default().discarded = sum;
             }
             return read;
         }
         loop {
-            match self.outlet.wire_mut().poll_read(cx, space) {
+            match self.writer.socket_mut().poll_read(cx, space) {
                 Poll::Pending => return Ok(()),
-                Poll::Ready(Ok(0)) => return Err(Gone::Left),
+                Poll::Ready(Ok(0)) => return Err(SendFailure::Disconnected),
                 Poll::Ready(Ok(count)) => {
-                    let ahead = &mut self.spare.get_or_insert_default().ahead;
+                    let ahead = &mut self.extras.get_or_insert_default().ahead;
                     ahead.extend_from_slice(&space[..count]);
                     if ahead.len() > MAX_AHEAD_BYTES {
-                        return Err(Gone::Left);
+                        return Err(SendFailure::Disconnected);
                     }
                 }
-                Poll::Ready(Err(error)) => return Err(Gone::from(&error)),
+                Poll::Ready(Err(error)) => return Err(SendFailure::from(&error)),
             }
         }
     }

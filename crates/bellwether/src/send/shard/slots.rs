@@ -3,12 +3,12 @@
 /// The name of one socket of a shard. A number that is used again gets another generation, so that what was meant
 /// for the socket before is not taken for this one's.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Id {
+pub(super) struct ReaderId {
     pub(super) index: u32,
     pub(super) generation: u32,
 }
 
-impl Id {
+impl ReaderId {
     /// As epoll carries it.
     pub(super) fn to_u64(self) -> u64 {
         u64::from(self.generation) << 32 | u64::from(self.index)
@@ -57,7 +57,7 @@ impl<T> Slots<T> {
         self.len
     }
 
-    pub(super) fn insert(&mut self, value: T) -> Id {
+    pub(super) fn insert(&mut self, value: T) -> ReaderId {
         let index = self.free.pop().unwrap_or_else(|| self.grow());
         self.len += 1;
         let mut generation = 0;
@@ -65,7 +65,7 @@ impl<T> Slots<T> {
             slot.value = Some(value);
             generation = slot.generation;
         }
-        Id { index, generation }
+        ReaderId { index, generation }
     }
 
     /// One more place, at the end.
@@ -89,24 +89,24 @@ impl<T> Slots<T> {
     }
 
     /// The place of this name, unless it is void.
-    fn named(&mut self, id: Id) -> Option<&mut Slot<T>> {
+    fn named(&mut self, id: ReaderId) -> Option<&mut Slot<T>> {
         self.slot(id.index)
             .filter(|slot| slot.generation == id.generation)
     }
 
-    pub(super) fn get_mut(&mut self, id: Id) -> Option<&mut T> {
+    pub(super) fn get_mut(&mut self, id: ReaderId) -> Option<&mut T> {
         self.named(id)?.value.as_mut()
     }
 
     /// The present name of the value at this number.
-    pub(super) fn at(&mut self, index: u32) -> Option<(Id, &mut T)> {
+    pub(super) fn at(&mut self, index: u32) -> Option<(ReaderId, &mut T)> {
         let slot = self.slot(index)?;
         let generation = slot.generation;
-        Some((Id { index, generation }, slot.value.as_mut()?))
+        Some((ReaderId { index, generation }, slot.value.as_mut()?))
     }
 
     /// Takes a value out; its place is free, and its name void.
-    pub(super) fn remove(&mut self, id: Id) -> Option<T> {
+    pub(super) fn remove(&mut self, id: ReaderId) -> Option<T> {
         let slot = self.named(id)?;
         let value = slot.value.take()?;
         slot.generation = slot.generation.wrapping_add(1);
@@ -116,11 +116,11 @@ impl<T> Slots<T> {
     }
 
     /// The names of all values.
-    pub(super) fn ids(&self) -> Vec<Id> {
+    pub(super) fn ids(&self) -> Vec<ReaderId> {
         let slots = self.pages.iter().flatten().zip(0_u32..);
         slots
             .filter(|(slot, _)| slot.value.is_some())
-            .map(|(slot, index)| Id {
+            .map(|(slot, index)| ReaderId {
                 index,
                 generation: slot.generation,
             })
@@ -154,6 +154,6 @@ mod tests {
         assert_eq!(slots.remove(first), None);
         assert_eq!(slots.get_mut(second), Some(&mut "second"));
         assert_eq!((slots.len(), slots.ids()), (1, vec![second]));
-        assert_eq!(Id::from_u64(second.to_u64()), second);
+        assert_eq!(ReaderId::from_u64(second.to_u64()), second);
     }
 }

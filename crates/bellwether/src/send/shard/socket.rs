@@ -7,7 +7,7 @@ use std::task::{Context, Poll};
 use rustix::io::Errno;
 use rustix::net::SendFlags;
 
-use crate::send::outlet::Wire;
+use crate::send::chunk_writer::PollSocket;
 
 /// A socket of a shard.
 #[derive(Debug)]
@@ -32,7 +32,7 @@ impl ShardSocket {
     }
 }
 
-impl Wire for ShardSocket {
+impl PollSocket for ShardSocket {
     fn poll_write(&mut self, _: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         match self {
             Self::Plain(socket) => poll_send(socket, bytes),

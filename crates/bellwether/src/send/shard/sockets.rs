@@ -5,20 +5,20 @@ use std::task::{Context, Waker};
 use tokio::time::Instant;
 
 use super::Shard;
-use super::poller::Happened;
-use super::slots::Id;
+use super::poller::SocketEvent;
+use super::slots::ReaderId;
 use super::wheel::Tick;
-use crate::send::outlet::{Gone, LINGER, Sent};
+use crate::send::chunk_writer::{LINGER, SendFailure, WriteStatus};
 
 impl Shard {
     /// The socket takes nothing more: it is watched until it does.
-    pub(super) fn wait_for_socket(&mut self, id: Id) {
+    pub(super) fn await_writable(&mut self, id: ReaderId) {
         if let Some(reader) = self.slots.get_mut(id) {
             let was_watched = std::mem::replace(&mut reader.interests.writing, true);
             if !was_watched {
-                let socket = reader.outlet.wire().tcp();
+                let socket = reader.writer.socket().tcp();
                 if self.poller.change(socket, id, reader.interests).is_err() {
-                    self.lose(id, Gone::Ours);
+                    self.abort(id, SendFailure::Internal);
                     return;
                 }
             }
@@ -26,43 +26,44 @@ impl Shard {
         self.schedule(id);
     }
 
-    pub(super) fn look_at_socket(&mut self, happened: Happened, now: Instant) {
-        let id = happened.id;
+    pub(super) fn handle_socket_event(&mut self, event: SocketEvent, now: Instant) {
+        let id = event.id;
         let Some(reader) = self.slots.get_mut(id) else {
             return;
         };
-        if happened.is_over {
-            let error = reader.outlet.wire().tcp().take_error().ok().flatten();
-            let gone = error.map_or(Gone::Left, |error| Gone::from(&error));
-            self.lose(id, gone);
+        if event.is_over {
+            let error = reader.writer.socket().tcp().take_error().ok().flatten();
+            let failure =
+                error.map_or(SendFailure::Disconnected, |error| SendFailure::from(&error));
+            self.abort(id, failure);
             return;
         }
         let mut cx = Context::from_waker(Waker::noop());
-        if happened.is_readable && reader.interests.reading {
+        if event.is_readable && reader.interests.reading {
             let input = &mut self.buffers.input;
-            if let Err(gone) = reader.read_input(&mut cx, input) {
-                self.lose(id, gone);
+            if let Err(failure) = reader.read_input(&mut cx, input) {
+                self.abort(id, failure);
                 return;
             }
         }
-        if happened.is_writable && reader.outlet.is_blocked() {
-            match reader.outlet.flush(&mut cx, now) {
-                Ok(Sent::Blocked) => self.schedule(id),
-                Ok(Sent::All) => {
-                    reader.connection.note_flushed();
+        if event.is_writable && reader.writer.is_blocked() {
+            match reader.writer.flush(&mut cx, now) {
+                Ok(WriteStatus::Blocked) => self.schedule(id),
+                Ok(WriteStatus::All) => {
+                    reader.stream_state.note_flushed();
                     match reader.closing() {
                         Some(_) => self.close(id, now),
                         // What fell due meanwhile, such as a keep-alive, comes now.
                         None => self.enqueue(id),
                     }
                 }
-                Err(error) => self.lose(id, Gone::from(&error)),
+                Err(error) => self.abort(id, SendFailure::from(&error)),
             }
         }
     }
 
     /// Everything is out. A connection that is used again goes back; any other closes, and waits for its client.
-    pub(super) fn close(&mut self, id: Id, now: Instant) {
+    pub(super) fn close(&mut self, id: ReaderId, now: Instant) {
         let Some(reader) = self.slots.get_mut(id) else {
             return;
         };
@@ -72,9 +73,9 @@ impl Shard {
             return;
         }
         let mut cx = Context::from_waker(Waker::noop());
-        if reader.outlet.shut(&mut cx).is_pending() {
-            // A goodbye that does not fit is not worth waiting for.
-            self.lose(id, Gone::Left);
+        if reader.writer.shut(&mut cx).is_pending() {
+            // A `close_notify` that does not fit is not worth waiting for.
+            self.abort(id, SendFailure::Disconnected);
             return;
         }
         if let Some(closing) = reader.closing_mut() {
@@ -86,12 +87,12 @@ impl Shard {
     // --- Deadlines ---
 
     /// Makes sure that the reader is reminded when something is due.
-    pub(super) fn schedule(&mut self, id: Id) {
+    pub(super) fn schedule(&mut self, id: ReaderId) {
         if let Some(reader) = self.slots.get_mut(id) {
-            let at = match (reader.closing(), reader.outlet.blocked_since()) {
-                (_, Some(since)) => since.checked_add(self.rules.write_stall),
+            let at = match (reader.closing(), reader.writer.blocked_since()) {
+                (_, Some(since)) => since.checked_add(self.config.write_stall),
                 (Some(closing), None) => closing.linger_until,
-                (None, None) => reader.connection.deadline(),
+                (None, None) => reader.stream_state.deadline(),
             };
             let next = at.map_or(Tick::NEVER, |at| self.wheel.tick_of(at));
             if next < reader.alarm {
@@ -102,26 +103,26 @@ impl Shard {
     }
 
     /// Does what is due for a socket.
-    pub(super) fn remind(&mut self, id: Id, tick: Tick, now: Instant) {
+    pub(super) fn handle_deadline(&mut self, id: ReaderId, tick: Tick, now: Instant) {
         let Some(reader) = self.slots.get_mut(id).filter(|reader| reader.alarm == tick) else {
             return;
         };
         reader.alarm = Tick::NEVER;
         let is_stalled = reader
-            .outlet
+            .writer
             .blocked_since()
-            .and_then(|since| since.checked_add(self.rules.write_stall))
+            .and_then(|since| since.checked_add(self.config.write_stall))
             .is_some_and(|at| at <= now);
         if is_stalled {
-            self.lose(id, Gone::Silent);
+            self.abort(id, SendFailure::TimedOut);
             return;
         }
         match reader.closing() {
             Some(closing) if closing.linger_until.is_some_and(|at| at <= now) => {
-                self.lose(id, Gone::Left);
+                self.abort(id, SendFailure::Disconnected);
             }
             Some(_) => self.schedule(id),
-            None if reader.outlet.is_blocked() => self.schedule(id),
+            None if reader.writer.is_blocked() => self.schedule(id),
             None => self.enqueue(id),
         }
     }

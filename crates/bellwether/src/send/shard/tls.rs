@@ -15,7 +15,7 @@ pub(crate) struct TlsSocket {
     session: ServerConnection,
     /// Bytes that the socket has taken. What the session has encrypted and not written is no progress.
     taken: u64,
-    said_goodbye: bool,
+    sent_close_notify: bool,
 }
 
 impl TlsSocket {
@@ -24,7 +24,7 @@ impl TlsSocket {
             socket,
             session,
             taken: 0,
-            said_goodbye: false,
+            sent_close_notify: false,
         }
     }
 
@@ -49,7 +49,7 @@ impl TlsSocket {
 
     pub(super) fn poll_flush(&mut self) -> Poll<io::Result<()>> {
         while self.session.wants_write() {
-            let mut out = Out(&self.socket);
+            let mut out = SocketWriter(&self.socket);
             match self.session.write_tls(&mut out) {
                 Ok(count) => self.taken = self.taken.wrapping_add(count as u64),
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Poll::Pending,
@@ -63,13 +63,13 @@ impl TlsSocket {
         loop {
             match self.session.reader().read(space) {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-                // An end without a goodbye is an end all the same.
+                // An end without `close_notify` is an end all the same.
                 Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => {
                     return Poll::Ready(Ok(0));
                 }
                 result => return Poll::Ready(result),
             }
-            match self.session.read_tls(&mut In(&self.socket)) {
+            match self.session.read_tls(&mut SocketReader(&self.socket)) {
                 Ok(_) => {}
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Poll::Pending,
                 Err(error) => return Poll::Ready(Err(error)),
@@ -84,7 +84,7 @@ impl TlsSocket {
     }
 
     pub(super) fn poll_shutdown(&mut self) -> Poll<io::Result<()>> {
-        if !std::mem::replace(&mut self.said_goodbye, true) {
+        if !std::mem::replace(&mut self.sent_close_notify, true) {
             self.session.send_close_notify();
         }
         ready!(self.poll_flush())?;
@@ -102,9 +102,9 @@ impl fmt::Debug for TlsSocket {
 }
 
 /// The kernel's side of a session, for writing.
-struct Out<'a>(&'a TcpStream);
+struct SocketWriter<'a>(&'a TcpStream);
 
-impl Write for Out<'_> {
+impl Write for SocketWriter<'_> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         match poll_send(self.0, bytes) {
             Poll::Ready(result) => result,
@@ -118,9 +118,9 @@ impl Write for Out<'_> {
 }
 
 /// The kernel's side of a session, for reading.
-struct In<'a>(&'a TcpStream);
+struct SocketReader<'a>(&'a TcpStream);
 
-impl Read for In<'_> {
+impl Read for SocketReader<'_> {
     fn read(&mut self, space: &mut [u8]) -> io::Result<usize> {
         match poll_recv(self.0, space) {
             Poll::Ready(result) => result,

@@ -1,14 +1,14 @@
 //! Deadlines of many readers in one place: a list of readers for each tick that has any. Pure.
 //!
-//! An entry is a reminder and no more: a reader that is reminded looks at what is really due, and enters itself again. So a deadline
-//! that moves away, as a keep-alive does with every event, touches nothing here.
+//! An entry is a reminder and no more: a reader that is reminded looks at what is really due, and enters itself
+//! again. So a deadline that moves away, as a keep-alive does with every event, touches nothing here.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::slots::Id;
+use super::slots::ReaderId;
 
 /// How exact deadlines are.
 const TICK: Duration = Duration::from_millis(20);
@@ -25,11 +25,11 @@ impl Tick {
     pub(super) const NEVER: Self = Self(u64::MAX);
 }
 
-/// Who wants to be reminded when.
+/// The readers to remind, by time.
 #[derive(Debug)]
 pub(super) struct Wheel {
     origin: Instant,
-    ticks: BTreeMap<Tick, Vec<Id>>,
+    ticks: BTreeMap<Tick, Vec<ReaderId>>,
 }
 
 impl Wheel {
@@ -48,14 +48,14 @@ impl Wheel {
     }
 
     /// Reminds a reader at this tick.
-    pub(super) fn remind(&mut self, tick: Tick, id: Id) {
+    pub(super) fn remind(&mut self, tick: Tick, id: ReaderId) {
         if tick != Tick::NEVER {
             self.ticks.entry(tick).or_default().push(id);
         }
     }
 
     /// Those whose tick has come, one tick at a time.
-    pub(super) fn due(&mut self, now: Instant) -> Option<(Tick, Vec<Id>)> {
+    pub(super) fn due(&mut self, now: Instant) -> Option<(Tick, Vec<ReaderId>)> {
         let first = self.ticks.first_entry()?;
         if instant_of(self.origin, *first.key()) > now {
             return None;
@@ -63,7 +63,7 @@ impl Wheel {
         Some(first.remove_entry())
     }
 
-    /// When somebody is due next.
+    /// When the next reader is due.
     pub(super) fn next(&self) -> Option<Instant> {
         let (tick, _) = self.ticks.first_key_value()?;
         Some(instant_of(self.origin, *tick))
@@ -79,8 +79,8 @@ fn instant_of(origin: Instant, tick: Tick) -> Instant {
 mod tests {
     use super::*;
 
-    fn id(index: u32) -> Id {
-        Id {
+    fn id(index: u32) -> ReaderId {
+        ReaderId {
             index,
             generation: 0,
         }
@@ -94,7 +94,7 @@ mod tests {
             let at = start + Duration::from_millis(millis);
             let tick = wheel.tick_of(at);
             wheel.remind(tick, id(1));
-            let due = wheel.next().expect("somebody is due");
+            let due = wheel.next().expect("a reader is due");
             assert!(due >= at && due < at + TICK, "{millis}");
             assert_eq!(wheel.due(due - Duration::from_nanos(1)), None);
             assert_eq!(wheel.due(due), Some((tick, vec![id(1)])));

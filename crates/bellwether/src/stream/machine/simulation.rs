@@ -5,12 +5,12 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::{Machine, Outcome, SHORTEST_KEEP_ALIVE};
-use crate::stream::{CloseReason, DrainPlan, Failure, OnStop, StreamDefaults, SubscriptionEnd};
+use super::{MIN_KEEP_ALIVE, Machine, ProducerOutcome};
+use crate::stream::{CloseReason, DrainPlan, OnStop, StreamDefaults, StreamError, SubscriptionEnd};
 
 /// What a stream is played with. Times are milliseconds; `phase` and `share` are parts of 256.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Settings {
+pub(crate) struct SimulationSettings {
     pub(crate) keep_alive: Option<u32>,
     pub(crate) phase: u8,
     pub(crate) share: u8,
@@ -22,7 +22,7 @@ pub(crate) struct Settings {
 
 /// What may happen to a stream.
 #[derive(Debug, Clone, Copy)]
-pub(crate) enum Input {
+pub(crate) enum SimulationInput {
     /// Milliseconds go by, and the driver polls at each deadline.
     Pass(u16),
     Gives,
@@ -35,7 +35,7 @@ pub(crate) enum Input {
     Abandoned,
 }
 
-impl Input {
+impl SimulationInput {
     /// An input for each pair of numbers.
     #[cfg(fuzzing)]
     pub(crate) fn new(kind: u8, millis: u16) -> Self {
@@ -54,8 +54,8 @@ impl Input {
 }
 
 /// A stream in play, and what is known of it from outside.
-struct Play {
-    settings: Settings,
+struct Simulation {
+    settings: SimulationSettings,
     machine: Machine,
     now: Instant,
     /// When bytes were last given.
@@ -71,7 +71,7 @@ struct Play {
 ///
 /// When a rule is broken: a stream has one reason to end, gives nothing after its end, is never silent for longer than
 /// its interval, and is over when the window of a stop is; no deadline passes without an effect.
-pub(crate) fn play(settings: Settings, inputs: &[Input]) {
+pub(crate) fn simulate(settings: SimulationSettings, inputs: &[SimulationInput]) {
     let mut defaults = StreamDefaults::new().no_keep_alive();
     if let Some(millis) = settings.keep_alive {
         defaults = defaults.keep_alive(Duration::from_millis(millis.into()));
@@ -84,7 +84,7 @@ pub(crate) fn play(settings: Settings, inputs: &[Input]) {
     let now = Instant::now();
     let phase = f64::from(settings.phase) / 256.0;
     let share = f32::from(settings.share) / 256.0;
-    let mut play = Play {
+    let mut simulation = Simulation {
         settings,
         machine: Machine::new(Arc::new(options), now, phase, share),
         now,
@@ -94,47 +94,51 @@ pub(crate) fn play(settings: Settings, inputs: &[Input]) {
         was_abandoned: false,
     };
     for input in inputs {
-        play.step(*input);
+        simulation.step(*input);
     }
 }
 
-impl Play {
-    fn step(&mut self, input: Input) {
+impl Simulation {
+    fn step(&mut self, input: SimulationInput) {
         let was_over = self.machine.end().is_some();
         let is_open = self.machine.is_open();
         let mut out = Vec::new();
         match input {
-            Input::Pass(millis) => self.pass(Duration::from_millis(millis.into()), &mut out),
-            Input::Gives if is_open => {
-                self.machine.gave(self.now);
+            SimulationInput::Pass(millis) => {
+                self.pass(Duration::from_millis(millis.into()), &mut out)
+            }
+            SimulationInput::Gives if is_open => {
+                self.machine.note_sent(self.now);
                 self.last = self.now;
             }
-            Input::Asks if is_open => self.machine.note_asked(),
-            Input::Ends if is_open => self.source_is_done(Outcome::Ended, &mut out),
-            Input::IsClosed if is_open => {
+            SimulationInput::Asks if is_open => self.machine.note_stop_checked(),
+            SimulationInput::Ends if is_open => {
+                self.producer_is_done(ProducerOutcome::Ended, &mut out)
+            }
+            SimulationInput::IsClosed if is_open => {
                 let end = SubscriptionEnd {
                     reason: CloseReason::TooSlow,
                     retry: None,
                 };
-                self.source_is_done(Outcome::Closed(end), &mut out);
+                self.producer_is_done(ProducerOutcome::Closed(end), &mut out);
             }
-            Input::Fails if is_open => {
-                let failure: Failure = "broken".into();
-                self.source_is_done(Outcome::Failed(&failure), &mut out);
+            SimulationInput::Fails if is_open => {
+                let failure: StreamError = "broken".into();
+                self.producer_is_done(ProducerOutcome::Failed(&failure), &mut out);
                 assert!(self.machine.awaits_flush());
             }
-            Input::Flushed => {
+            SimulationInput::Flushed => {
                 self.machine.flushed(self.now);
                 assert!(!self.machine.awaits_flush());
             }
-            Input::Stops if self.stop.is_none() => {
+            SimulationInput::Stops if self.stop.is_none() => {
                 self.stop = Some(DrainPlan {
                     began: self.now,
                     window: Duration::from_millis(self.settings.window.into()),
                     streams: self.settings.streams,
                 });
             }
-            Input::Abandoned if is_open => {
+            SimulationInput::Abandoned if is_open => {
                 self.machine.abandon();
                 self.was_abandoned = true;
             }
@@ -150,9 +154,9 @@ impl Play {
         assert!(text.is_empty() || text.ends_with('\n'), "{text:?}");
     }
 
-    fn source_is_done(&mut self, outcome: Outcome<'_>, out: &mut Vec<u8>) {
+    fn producer_is_done(&mut self, outcome: ProducerOutcome<'_>, out: &mut Vec<u8>) {
         let stop = self.stop.as_ref();
-        let reason = self.machine.source_is_done(outcome, self.now, stop, out);
+        let reason = self.machine.producer_is_done(outcome, self.now, stop, out);
         self.reasons.push(reason);
     }
 
@@ -161,7 +165,7 @@ impl Play {
         let interval = self
             .settings
             .keep_alive
-            .map(|millis| Duration::from_millis(millis.into()).max(SHORTEST_KEEP_ALIVE));
+            .map(|millis| Duration::from_millis(millis.into()).max(MIN_KEEP_ALIVE));
         while let Some(at) = self.next_deadline().filter(|at| *at <= to) {
             self.now = self.now.max(at);
             let (before, end) = (out.len(), self.machine.end());

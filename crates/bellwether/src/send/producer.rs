@@ -7,60 +7,60 @@ use std::task::{Context, Poll};
 use bellwether_topics::{self as topics, Delivery, Resumption, Subscription, Taken};
 use bellwether_wire::EventName;
 
-use crate::stream::{CloseReason, Failure, SubscriptionEnd};
+use crate::stream::{CloseReason, StreamError, SubscriptionEnd};
 
 /// How one filling of a buffer ended.
 #[derive(Debug)]
-pub(crate) enum Filled {
-    /// The source waits; it will wake the task.
+pub(crate) enum FillStatus {
+    /// The producer waits; it will wake the task.
     Waiting,
     /// The buffer holds enough; there may be more at once.
     Full,
-    /// The source has come to its end.
+    /// The producer has come to its end.
     Ended,
-    /// The subscription behind the source was closed.
+    /// The subscription behind the producer was closed.
     Closed(SubscriptionEnd),
-    /// The source has failed; it is not polled again.
-    Failed(Failure),
+    /// The producer has failed; it is not polled again.
+    Failed(StreamError),
 }
 
 /// What one filling found.
 #[derive(Debug)]
-pub(crate) struct Filling {
+pub(crate) struct FillReport {
     /// How it ended.
-    pub(crate) filled: Filled,
+    pub(crate) status: FillStatus,
     /// Events appended to the buffer.
     pub(crate) events: u64,
     /// Whether the generator asked whether a stop has begun.
-    pub(crate) asked: bool,
+    pub(crate) stop_checked: bool,
 }
 
 /// A stream of items that encode themselves. One virtual call fills a whole buffer.
-pub(crate) trait Producer: Send {
+pub(crate) trait EventEncoder: Send {
     /// Appends encoded events to `out` until the producer waits or `out` holds `limit` bytes.
     fn poll_fill(
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
         out: &mut Vec<u8>,
         limit: usize,
-    ) -> Filling;
+    ) -> FillReport;
 
     /// Polls on and throws away what comes; ready when the producer has come to its end.
     fn poll_discard(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()>;
 }
 
 /// Where events come from.
-pub(crate) enum Source {
+pub(crate) enum EventProducer {
     /// A generator's stream, and where subscriptions begin that it reads itself.
-    Producer(Pin<Box<dyn Producer>>, Option<Resumption>),
+    Generator(Pin<Box<dyn EventEncoder>>, Option<Resumption>),
     Subscription(Subscription),
 }
 
-impl Source {
+impl EventProducer {
     /// Has the stream begin where its client left off.
     pub(crate) fn resume(&mut self, resumption: Resumption) {
         match self {
-            Self::Producer(_, within) => *within = Some(resumption),
+            Self::Generator(_, within) => *within = Some(resumption),
             Self::Subscription(subscription) => subscription.resume(&resumption),
         }
     }
@@ -73,9 +73,9 @@ impl Source {
         gap_name: Option<&EventName>,
         out: &mut Vec<u8>,
         limit: usize,
-    ) -> Filling {
+    ) -> FillReport {
         let mut events = 0;
-        let filled = with_deliveries(|deliveries| {
+        let status = with_deliveries(|deliveries| {
             while out.len() < limit {
                 let room = limit - out.len();
                 let taken = match is_watched {
@@ -96,16 +96,16 @@ impl Source {
                             events += u64::from(write(&delivery, gap_name, out));
                         }
                     }
-                    Taken::Closed => return Filled::Closed(end_of(subscription)),
-                    _ => return Filled::Waiting,
+                    Taken::Closed => return FillStatus::Closed(end_of(subscription)),
+                    _ => return FillStatus::Waiting,
                 }
             }
-            Filled::Full
+            FillStatus::Full
         });
-        Filling {
-            filled,
+        FillReport {
+            status,
             events,
-            asked: false,
+            stop_checked: false,
         }
     }
 }

@@ -8,53 +8,55 @@ use tokio::time::Instant;
 
 use super::Shard;
 use super::group::{Group, Member};
-use super::reader::{Arrival, Reader, Seat, Seats};
-use super::slots::Id;
-use crate::send::connection::Attachment;
-use crate::send::engine::Returned;
-use crate::send::outlet::Gone;
+use super::reader::{Handover, Reader, Registration, Registrations};
+use super::slots::ReaderId;
+use crate::send::chunk_writer::SendFailure;
+use crate::send::engine::ReturnedConnection;
+use crate::send::stream_state::ShardAttachment;
 
 impl Shard {
     /// Takes a stream in: enters it in the lists of its topics, and writes its head with what the body has.
-    pub(super) fn adopt(&mut self, arrival: Arrival, now: Instant) {
-        let (reader, head) = Reader::new(arrival);
-        let reads = reader.connection.take_reads();
+    pub(super) fn register(&mut self, handover: Handover, now: Instant) {
+        let (reader, head) = Reader::new(handover);
+        let reads = reader.stream_state.take_reads();
         let id = self.slots.insert(reader);
-        let mut seats = Vec::new();
+        let mut registrations = Vec::new();
         let mut feed = None;
         if let Some(reads) = &reads {
             for (topic, nth) in reads.topics.iter().zip(0..) {
                 let reader = id.index;
-                seats.push(self.join(topic, Member { reader, nth }));
+                registrations.push(self.enter_group(topic, Member { reader, nth }));
             }
-            if let (true, [seat]) = (reads.is_shareable, &seats[..]) {
-                let group = self.groups[seat.group as usize].as_ref();
+            if let (true, [registration]) = (reads.is_shareable, &registrations[..]) {
+                let group = self.groups[registration.group as usize].as_ref();
                 feed = group.map(|group| Arc::clone(&group.feed));
             }
         }
         let Some(reader) = self.slots.get_mut(id) else {
             return;
         };
-        reader.seats = match seats[..] {
-            [seat] => Seats::One(seat),
-            _ => Seats::Many(seats.into()),
+        reader.registrations = match registrations[..] {
+            [registration] => Registrations::One(registration),
+            _ => Registrations::Many(registrations.into()),
         };
-        let polling = self.wakers.polling();
-        reader.connection.attach(Attachment { feed, polling });
-        self.rules.lifecycle.streams().note_engine();
-        let socket = reader.outlet.wire().tcp();
+        let poll_origin = self.wakers.poll_origin();
+        reader
+            .stream_state
+            .attach(ShardAttachment { feed, poll_origin });
+        self.config.lifecycle.streams().note_engine();
+        let socket = reader.writer.socket().tcp();
         if let Err(error) = self.poller.add(socket, id, reader.interests) {
             tracing::warn!(%error, "a socket cannot be watched");
-            self.lose(id, Gone::Ours);
+            self.abort(id, SendFailure::Internal);
             return;
         }
         self.buffers.out.clear();
         self.buffers.out.extend_from_slice(&head);
-        self.pump(id, None, now);
+        self.poll_and_write(id, None, now);
     }
 
     /// Enters a reader in the list of one of its topics.
-    fn join(&mut self, topic: &Topic, member: Member) -> Seat {
+    fn enter_group(&mut self, topic: &Topic, member: Member) -> Registration {
         let id = topic.id();
         let token = match self.tokens.get(&id) {
             Some(token) => *token,
@@ -73,7 +75,7 @@ impl Shard {
             position = number(group.members.len());
             group.members.push(member);
         }
-        Seat {
+        Registration {
             group: number(token.index()),
             position,
         }
@@ -82,12 +84,12 @@ impl Shard {
     // --- Going ---
 
     /// Takes a reader off the lists of its topics.
-    fn leave(&mut self, seats: &Seats) {
-        for seat in seats.all() {
-            let Some(Some(group)) = self.groups.get_mut(seat.group as usize) else {
+    fn leave_groups(&mut self, registrations: &Registrations) {
+        for registration in registrations.all() {
+            let Some(Some(group)) = self.groups.get_mut(registration.group as usize) else {
                 continue;
             };
-            let position = seat.position as usize;
+            let position = registration.position as usize;
             if position < group.members.len() {
                 group.members.swap_remove(position);
             }
@@ -95,16 +97,16 @@ impl Shard {
             let is_round = !group.is_done();
             if group.members.is_empty() {
                 let topic = group.topic;
-                self.groups[seat.group as usize] = None;
+                self.groups[registration.group as usize] = None;
                 if let Some(token) = self.tokens.remove(&topic) {
                     self.watch.remove(token);
                 }
             }
             if let Some(moved) = moved
                 && let Some((id, reader)) = self.slots.at(moved.reader)
-                && let Some(their_seat) = reader.seats.get_mut(moved.nth)
+                && let Some(moved_registration) = reader.registrations.get_mut(moved.nth)
             {
-                their_seat.position = seat.position;
+                moved_registration.position = registration.position;
                 // The round may have passed its new place already.
                 if is_round {
                     self.enqueue(id);
@@ -114,13 +116,13 @@ impl Shard {
     }
 
     /// The body has ended, or its client has gone: it is dropped, and its stream's account is closed.
-    pub(super) fn drop_body(&mut self, id: Id) {
+    pub(super) fn drop_body(&mut self, id: ReaderId) {
         let Some(reader) = self.slots.get_mut(id) else {
             return;
         };
         let body = reader.body.take();
-        let seats = std::mem::replace(&mut reader.seats, Seats::none());
-        self.leave(&seats);
+        let registrations = std::mem::replace(&mut reader.registrations, Registrations::none());
+        self.leave_groups(&registrations);
         // Layers and hooks run when a body is dropped; a panic of theirs ends here.
         if catch_unwind(AssertUnwindSafe(|| drop(body))).is_err() {
             tracing::error!("a hook panicked at the end of a stream");
@@ -128,12 +130,12 @@ impl Shard {
     }
 
     /// Lets go of a stream whose client has gone, or of a socket that has nothing left to do.
-    pub(super) fn lose(&mut self, id: Id, gone: Gone) {
+    pub(super) fn abort(&mut self, id: ReaderId, failure: SendFailure) {
         if let Some(reader) = self.slots.get_mut(id) {
-            match gone {
-                Gone::Left => reader.connection.note_gone(),
-                Gone::Silent => reader.connection.note_timed_out(),
-                Gone::Ours => reader.connection.note_failed(),
+            match failure {
+                SendFailure::Disconnected => reader.stream_state.note_disconnected(),
+                SendFailure::TimedOut => reader.stream_state.note_timed_out(),
+                SendFailure::Internal => reader.stream_state.note_failed(),
             }
         }
         self.drop_body(id);
@@ -141,14 +143,14 @@ impl Shard {
     }
 
     /// The response is complete, and the connection takes the client's next request.
-    pub(super) fn give_back(&mut self, id: Id) {
+    pub(super) fn give_back(&mut self, id: ReaderId) {
         let Some(mut reader) = self.slots.remove(id) else {
             return;
         };
         let ahead = reader.take_ahead();
-        let socket = reader.outlet.into_wire();
+        let socket = reader.writer.into_socket();
         if self.poller.remove(socket.tcp()).is_ok() {
-            (self.rules.give_back)(Returned {
+            (self.config.give_back)(ReturnedConnection {
                 socket,
                 permit: reader.permit,
                 ahead,
@@ -162,14 +164,14 @@ impl Shard {
             self.drop_body(id);
             self.slots.remove(id);
         }
-        self.arrivals.clear();
+        self.handovers.clear();
         drop(self.mailbox.close());
     }
 
     /// Gives every stream up, since the shard cannot send any more.
     pub(super) fn fail_all(&mut self) {
         for id in self.slots.ids() {
-            self.lose(id, Gone::Ours);
+            self.abort(id, SendFailure::Internal);
         }
         self.drop_all();
     }

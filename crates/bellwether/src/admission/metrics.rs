@@ -9,19 +9,19 @@ use super::permits::Refusal;
 
 /// Handles of the connection metrics.
 #[derive(Clone)]
-pub(crate) struct Meters(Arc<Handles>);
+pub(crate) struct ConnectionMetrics(Arc<MetricHandles>);
 
-struct Handles {
+struct MetricHandles {
     open: Gauge,
     accepted: Counter,
     refused_full: Counter,
     refused_address: Counter,
 }
 
-impl Meters {
+impl ConnectionMetrics {
     pub(crate) fn new() -> Self {
         let refused = |why: Refusal| counter!("bellwether_connections_refused_total", "reason" => why.as_str());
-        Self(Arc::new(Handles {
+        Self(Arc::new(MetricHandles {
             open: gauge!("bellwether_connections_open"),
             accepted: counter!("bellwether_connections_accepted_total"),
             refused_full: refused(Refusal::Full),
@@ -46,7 +46,7 @@ impl Meters {
     }
 }
 
-impl fmt::Debug for Meters {
+impl fmt::Debug for ConnectionMetrics {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Meters")
     }

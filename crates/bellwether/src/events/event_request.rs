@@ -1,4 +1,4 @@
-//! One request for events, from the look at its head to the response that answers it.
+//! One request for events, from its head to the response that answers it.
 
 use std::sync::Arc;
 
@@ -12,28 +12,28 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
 use tower::ServiceExt;
 
 use super::accept::accepts_event_stream;
+use super::encoder::producer_of;
 use super::item::IntoEvent;
-use super::producer::source_of;
 use super::response::{EventsBody, Overrides, Pending, PendingEvents};
 use crate::http_error::HttpError;
-use crate::lifecycle::{Lifecycle, Presence, PresenceLink, StreamGuard};
+use crate::lifecycle::{DisconnectSignal, Lifecycle, StreamGuard, WeakDisconnectSignal};
 use crate::request::sent_last_event_id;
-use crate::send::{ConnectionState, EventBody, Source};
+use crate::send::{EventBody, EventProducer, StreamState};
 use crate::stream::{FINISHED, StreamDefaults, StreamOptions};
 
 /// What has to be known of a request to answer it with events.
-pub(crate) struct Exchange {
+pub(crate) struct EventRequest {
     acceptable: bool,
     /// The id after which the client wants to go on, cut to a length at which it is none of ours.
     last_event_id: Option<String>,
-    presence: Arc<Presence>,
-    connection: Option<Arc<ConnectionState>>,
+    signal: Arc<DisconnectSignal>,
+    stream_state: Option<Arc<StreamState>>,
     defaults: Option<Arc<StreamDefaults>>,
     path: Arc<str>,
 }
 
-impl Exchange {
-    /// Looks at a request before a handler that is known to stream events.
+impl EventRequest {
+    /// Reads a request before a handler that is known to stream events.
     ///
     /// # Errors
     ///
@@ -44,47 +44,47 @@ impl Exchange {
         reason = "the answer is used up by the only caller"
     )]
     pub(crate) fn open(request: &mut Request) -> Result<Self, Response> {
-        let exchange = Self::watch(request);
-        if let Some(answer) = exchange.not_acceptable() {
+        let event_request = Self::watch(request);
+        if let Some(answer) = event_request.not_acceptable() {
             return Err(answer);
         }
         if request.method() == Method::HEAD {
-            // Of a length that nobody knows: an empty body would claim that GET answers with no bytes
+            // The length is unknown: an empty body would claim that GET answers with no bytes
             // (RFC 9110, section 8.6).
             let mut response = Response::new(Body::new(EventsBody::Taken));
             set_event_stream_headers(response.headers_mut());
             return Err(response);
         }
-        Ok(exchange)
+        Ok(event_request)
     }
 
-    /// Looks at a request before a handler that may answer anything.
+    /// Reads a request before a handler that may return any response.
     pub(crate) fn watch(request: &mut Request) -> Self {
         // A client that posts and gets a stream, as the SDKs of language models do, asks for JSON and wants the stream.
         // RFC 9110, section 12.5.1 lets a server send it.
         let is_taken_at_its_word = matches!(*request.method(), Method::GET | Method::HEAD);
         let extensions = request.extensions();
         let linked = extensions
-            .get::<PresenceLink>()
-            .and_then(PresenceLink::upgrade);
-        let connection = extensions.get::<Arc<ConnectionState>>().cloned();
+            .get::<WeakDisconnectSignal>()
+            .and_then(WeakDisconnectSignal::upgrade);
+        let stream_state = extensions.get::<Arc<StreamState>>().cloned();
         let defaults = extensions.get::<Arc<StreamDefaults>>().cloned();
         let path = match extensions.get::<MatchedPath>() {
             Some(matched) => Lifecycle::current().route(matched.as_str()),
             None => request.uri().path().into(),
         };
-        let presence = linked.unwrap_or_else(|| {
-            let presence = Arc::<Presence>::default();
+        let signal = linked.unwrap_or_else(|| {
+            let signal = Arc::<DisconnectSignal>::default();
             request
                 .extensions_mut()
-                .insert(PresenceLink::new(&presence));
-            presence
+                .insert(WeakDisconnectSignal::new(&signal));
+            signal
         });
         Self {
             acceptable: !is_taken_at_its_word || accepts_event_stream(request.headers()),
             last_event_id: sent_last_event_id(request.headers(), request.uri()),
-            presence,
-            connection,
+            signal,
+            stream_state,
             defaults,
             path,
         }
@@ -99,7 +99,7 @@ impl Exchange {
         let mut response = Response::new(Body::empty());
         set_event_stream_headers(response.headers_mut());
         let options = self.options(Overrides::default());
-        self.send(response, source_of(stream), options).await
+        self.send(response, producer_of(stream), options).await
     }
 
     /// Completes a response that may carry pending events; any other passes as it is.
@@ -107,18 +107,18 @@ impl Exchange {
         let Some(slot) = response.extensions_mut().remove::<PendingEvents>() else {
             return response;
         };
-        let Some(Pending::Source(source, overrides)) = slot.take() else {
+        let Some(Pending::EventProducer(producer, overrides)) = slot.take() else {
             return response;
         };
         if let Some(answer) = self.refusal(&overrides) {
             return answer;
         }
         let options = self.options(overrides);
-        self.send(response, source, options).await
+        self.send(response, producer, options).await
     }
 
-    /// The answer to a client that gets none of a response's events: it takes no event stream, or it was told that this
-    /// one is finished. Only a response that says so at its end can have told it.
+    /// The answer to a client that gets no events: it does not accept an event stream, or it has read this one to its
+    /// end. Only a response with `finish` marks its end.
     pub(super) fn refusal(&self, overrides: &Overrides) -> Option<Response> {
         let is_finished = overrides.finishes() && self.last_event_id.as_deref() == Some(FINISHED);
         self.not_acceptable().or_else(|| {
@@ -146,10 +146,10 @@ impl Exchange {
     async fn send(
         self,
         response: Response,
-        source: Source,
+        producer: EventProducer,
         options: Arc<StreamOptions>,
     ) -> Response {
-        match self.body(source, options).await {
+        match self.body(producer, options).await {
             Ok(body) => response.map(|_| Body::new(EventsBody::Events(body))),
             Err(answer) => answer,
         }
@@ -158,21 +158,21 @@ impl Exchange {
     /// The body of the events, primed; or the answer that tells why there are none.
     pub(super) async fn body(
         self,
-        mut source: Source,
+        mut producer: EventProducer,
         options: Arc<StreamOptions>,
     ) -> Result<EventBody, Response> {
         let is_application = self.defaults.is_some();
         if let Some(id) = &self.last_event_id {
-            source.resume(Resumption::After(id.as_str().into()));
+            producer.resume(Resumption::After(id.as_str().into()));
         }
         let has_id = self.last_event_id.is_some();
         let guard = StreamGuard::open(Lifecycle::current(), self.path);
         let mut body = EventBody::new(
-            source,
+            producer,
             options,
             guard,
-            self.presence,
-            self.connection,
+            self.signal,
+            self.stream_state,
             has_id,
         );
         match body.prime().await {

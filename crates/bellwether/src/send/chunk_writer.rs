@@ -1,7 +1,8 @@
 //! The way out of one HTTP/1.1 stream: chunk framing, what the socket has not taken yet, and since when.
 //!
-//! All drivers of our own write through an [`Outlet`]. It holds one thing at a time: the rest of a write. While there is
-//! a rest the body is not asked for more, so a client that reads slowly costs one piece and never delays another.
+//! All drivers of our own write through an [`ChunkWriter`]. It holds one thing at a time: the rest of a write. While
+//! there is a rest the body is not asked for more, so a client that reads slowly costs one piece and never delays
+//! another.
 
 use std::io::{self, Write as _};
 use std::task::{Context, Poll, ready};
@@ -20,12 +21,12 @@ pub(crate) const MAX_DISCARDED_BYTES: usize = 1 << 20;
 /// would make the end a reset, which can overtake the last event.
 pub(crate) const LINGER: Duration = Duration::from_secs(1);
 
-/// A connected socket, perhaps under TLS, as an outlet uses it.
-pub(crate) trait Wire {
+/// A connected socket, perhaps under TLS, as a chunk writer uses it.
+pub(crate) trait PollSocket {
     /// Takes bytes to be sent.
     fn poll_write(&mut self, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>>;
 
-    /// Ready when the socket has taken everything that the wire took.
+    /// Ready when the socket has taken everything that was written.
     fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>>;
 
     /// Reads what the client has sent; zero at its end.
@@ -34,8 +35,8 @@ pub(crate) trait Wire {
     /// Ends our side, in good order.
     fn poll_shutdown(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>>;
 
-    /// Bytes that the socket has taken so far, where the wire has a buffer of its own: what only that took is no
-    /// progress. `None` where the socket takes what the wire takes.
+    /// Bytes that the socket has taken so far, where TLS has a buffer of its own: what only that took is no
+    /// progress. `None` where there is no such buffer.
     fn taken(&self) -> Option<u64> {
         None
     }
@@ -43,14 +44,14 @@ pub(crate) trait Wire {
 
 /// One stream's socket, and what it has not taken.
 #[derive(Debug)]
-pub(crate) struct Outlet<W> {
-    wire: W,
+pub(crate) struct ChunkWriter<W> {
+    socket: W,
     /// Present while the socket takes nothing.
-    unsent: Option<Box<Unsent>>,
+    unsent: Option<Box<PendingWrite>>,
 }
 
 #[derive(Debug)]
-struct Unsent {
+struct PendingWrite {
     bytes: Bytes,
     /// When the socket last took something.
     since: Instant,
@@ -58,7 +59,7 @@ struct Unsent {
 
 /// How far a write came.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Sent {
+pub(crate) enum WriteStatus {
     All,
     /// The socket takes no more for now.
     Blocked,
@@ -66,38 +67,41 @@ pub(crate) enum Sent {
 
 /// Why a stream cannot go on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Gone {
-    Left,
+pub(crate) enum SendFailure {
+    Disconnected,
     /// It acknowledges nothing any more.
-    Silent,
+    TimedOut,
     /// It may still be there; the fault is ours.
-    Ours,
+    Internal,
 }
 
-impl From<&io::Error> for Gone {
+impl From<&io::Error> for SendFailure {
     fn from(error: &io::Error) -> Self {
         match error.kind() {
-            io::ErrorKind::TimedOut => Self::Silent,
-            _ => Self::Left,
+            io::ErrorKind::TimedOut => Self::TimedOut,
+            _ => Self::Disconnected,
         }
     }
 }
 
-impl<W: Wire> Outlet<W> {
-    pub(crate) fn new(wire: W) -> Self {
-        Self { wire, unsent: None }
+impl<W: PollSocket> ChunkWriter<W> {
+    pub(crate) fn new(socket: W) -> Self {
+        Self {
+            socket,
+            unsent: None,
+        }
     }
 
-    pub(crate) fn wire(&self) -> &W {
-        &self.wire
+    pub(crate) fn socket(&self) -> &W {
+        &self.socket
     }
 
-    pub(crate) fn wire_mut(&mut self) -> &mut W {
-        &mut self.wire
+    pub(crate) fn socket_mut(&mut self) -> &mut W {
+        &mut self.socket
     }
 
-    pub(crate) fn into_wire(self) -> W {
-        self.wire
+    pub(crate) fn into_socket(self) -> W {
+        self.socket
     }
 
     /// Whether a rest waits, so that nothing else may be sent.
@@ -117,37 +121,37 @@ impl<W: Wire> Outlet<W> {
         bytes: &[u8],
         now: Instant,
         rest: impl FnOnce(usize) -> Bytes,
-    ) -> io::Result<Sent> {
+    ) -> io::Result<WriteStatus> {
         debug_assert!(self.unsent.is_none(), "a rest is sent first");
         let mut taken = 0;
         while taken < bytes.len() {
-            match self.wire.poll_write(cx, &bytes[taken..]) {
+            match self.socket.poll_write(cx, &bytes[taken..]) {
                 Poll::Ready(count) => taken += written(count?)?,
                 Poll::Pending => break,
             }
         }
-        if taken == bytes.len() && self.wire.poll_flush(cx)?.is_ready() {
-            return Ok(Sent::All);
+        if taken == bytes.len() && self.socket.poll_flush(cx)?.is_ready() {
+            return Ok(WriteStatus::All);
         }
         let bytes = match taken == bytes.len() {
             true => Bytes::new(),
             false => rest(taken),
         };
-        self.unsent = Some(Box::new(Unsent { bytes, since: now }));
-        Ok(Sent::Blocked)
+        self.unsent = Some(Box::new(PendingWrite { bytes, since: now }));
+        Ok(WriteStatus::Blocked)
     }
 
     /// Goes on with what the socket did not take.
-    pub(crate) fn flush(&mut self, cx: &mut Context<'_>, now: Instant) -> io::Result<Sent> {
+    pub(crate) fn flush(&mut self, cx: &mut Context<'_>, now: Instant) -> io::Result<WriteStatus> {
         let Some(unsent) = &mut self.unsent else {
-            return Ok(Sent::All);
+            return Ok(WriteStatus::All);
         };
-        let (before, length) = (self.wire.taken(), unsent.bytes.len());
-        let is_out = loop {
+        let (before, length) = (self.socket.taken(), unsent.bytes.len());
+        let is_flushed = loop {
             let step = if unsent.bytes.is_empty() {
-                self.wire.poll_flush(cx).map_ok(|()| None)
+                self.socket.poll_flush(cx).map_ok(|()| None)
             } else {
-                self.wire.poll_write(cx, &unsent.bytes).map_ok(Some)
+                self.socket.poll_write(cx, &unsent.bytes).map_ok(Some)
             };
             match step {
                 Poll::Ready(Ok(Some(count))) => {
@@ -158,18 +162,18 @@ impl<W: Wire> Outlet<W> {
                 Poll::Pending => break false,
             }
         };
-        if is_out {
+        if is_flushed {
             self.unsent = None;
-            return Ok(Sent::All);
+            return Ok(WriteStatus::All);
         }
         let has_advanced = match before {
-            Some(_) => self.wire.taken() != before,
+            Some(_) => self.socket.taken() != before,
             None => unsent.bytes.len() < length,
         };
         if has_advanced {
             unsent.since = now;
         }
-        Ok(Sent::Blocked)
+        Ok(WriteStatus::Blocked)
     }
 
     /// Reads and throws away what the client sends, as long as the sum stays below `bound`. What exceeds it waits in the
@@ -180,13 +184,13 @@ impl<W: Wire> Outlet<W> {
         space: &mut [u8],
         sum: &mut usize,
         bound: usize,
-    ) -> Result<(), Gone> {
+    ) -> Result<(), SendFailure> {
         while *sum < bound {
-            match self.wire.poll_read(cx, space) {
+            match self.socket.poll_read(cx, space) {
                 Poll::Pending => return Ok(()),
-                Poll::Ready(Ok(0)) => return Err(Gone::Left),
+                Poll::Ready(Ok(0)) => return Err(SendFailure::Disconnected),
                 Poll::Ready(Ok(count)) => *sum += count,
-                Poll::Ready(Err(error)) => return Err(Gone::from(&error)),
+                Poll::Ready(Err(error)) => return Err(SendFailure::from(&error)),
             }
         }
         Ok(())
@@ -194,7 +198,7 @@ impl<W: Wire> Outlet<W> {
 
     /// Ends our side. Errors are found by the next read.
     pub(crate) fn shut(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        let _ = ready!(self.wire.poll_shutdown(cx));
+        let _ = ready!(self.socket.poll_shutdown(cx));
         Poll::Ready(())
     }
 }
@@ -232,14 +236,14 @@ mod tests {
         assert_eq!(out, expected);
     }
 
-    /// Takes so many bytes, then none until it is given room.
+    /// Takes this many bytes, then none until it is given room.
     #[derive(Debug, Default)]
     struct Narrow {
         room: usize,
         got: Vec<u8>,
     }
 
-    impl Wire for Narrow {
+    impl PollSocket for Narrow {
         fn poll_write(&mut self, _: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
             let count = bytes.len().min(self.room);
             if count == 0 {
@@ -270,17 +274,17 @@ mod tests {
         let now = Instant::now();
         for first in 0..20 {
             for step in 1..5 {
-                let mut outlet = Outlet::new(Narrow::default());
-                outlet.wire_mut().room = first;
-                let sent = outlet.send(&mut cx, &bytes, now, |taken| {
+                let mut writer = ChunkWriter::new(Narrow::default());
+                writer.socket_mut().room = first;
+                let sent = writer.send(&mut cx, &bytes, now, |taken| {
                     Bytes::copy_from_slice(&bytes[taken..])
                 });
-                assert_eq!(sent.unwrap(), Sent::Blocked);
-                while outlet.is_blocked() {
-                    outlet.wire_mut().room = step;
-                    let _ = outlet.flush(&mut cx, now).unwrap();
+                assert_eq!(sent.unwrap(), WriteStatus::Blocked);
+                while writer.is_blocked() {
+                    writer.socket_mut().room = step;
+                    let _ = writer.flush(&mut cx, now).unwrap();
                 }
-                assert_eq!(outlet.into_wire().got, bytes);
+                assert_eq!(writer.into_socket().got, bytes);
             }
         }
     }
@@ -290,12 +294,12 @@ mod tests {
         let mut cx = Context::from_waker(std::task::Waker::noop());
         let start = Instant::now();
         let at = |seconds| start + std::time::Duration::from_secs(seconds);
-        let mut outlet = Outlet::new(Narrow::default());
-        let _ = outlet.send(&mut cx, b"abc", at(0), |_| Bytes::from_static(b"abc"));
-        let _ = outlet.flush(&mut cx, at(5));
-        assert_eq!(outlet.blocked_since(), Some(at(0)));
-        outlet.wire_mut().room = 1;
-        let _ = outlet.flush(&mut cx, at(6));
-        assert_eq!(outlet.blocked_since(), Some(at(6)));
+        let mut writer = ChunkWriter::new(Narrow::default());
+        let _ = writer.send(&mut cx, b"abc", at(0), |_| Bytes::from_static(b"abc"));
+        let _ = writer.flush(&mut cx, at(5));
+        assert_eq!(writer.blocked_since(), Some(at(0)));
+        writer.socket_mut().room = 1;
+        let _ = writer.flush(&mut cx, at(6));
+        assert_eq!(writer.blocked_since(), Some(at(6)));
     }
 }

@@ -1,4 +1,4 @@
-//! From what a handler streams to a source: its items are encoded as they come, and a subscription stays one.
+//! From what a handler streams to a producer: its items are encoded as they come, and a subscription stays one.
 
 use std::any::{Any, TypeId};
 use std::pin::Pin;
@@ -10,32 +10,32 @@ use futures_core::Stream;
 use pin_project_lite::pin_project;
 
 use super::item::{EventBuffer, IntoEvent};
-use crate::lifecycle::take_asked;
-use crate::send::{Filled, Filling, Producer, Source};
+use crate::lifecycle::take_stop_checked;
+use crate::send::{EventEncoder, EventProducer, FillReport, FillStatus};
 
-/// The source of any stream of a handler; a subscription stays what it is.
-pub(super) fn source_of<S>(stream: S) -> Source
+/// The producer of any stream of a handler; a subscription stays what it is.
+pub(super) fn producer_of<S>(stream: S) -> EventProducer
 where
     S: Stream + Send + 'static,
     S::Item: IntoEvent,
 {
     if TypeId::of::<S>() != TypeId::of::<Subscription>() {
-        return Source::Producer(Box::pin(StreamProducer { stream }), None);
+        return EventProducer::Generator(Box::pin(StreamEncoder { stream }), None);
     }
     let stream: Box<dyn Any> = Box::new(stream);
     let subscription = stream.downcast::<Subscription>();
-    Source::Subscription(*subscription.expect("the type was compared"))
+    EventProducer::Subscription(*subscription.expect("the type was compared"))
 }
 
 pin_project! {
     /// A stream of items as a producer.
-    struct StreamProducer<S> {
+    struct StreamEncoder<S> {
         #[pin]
         stream: S,
     }
 }
 
-impl<S> Producer for StreamProducer<S>
+impl<S> EventEncoder for StreamEncoder<S>
 where
     S: Stream + Send,
     S::Item: IntoEvent,
@@ -45,27 +45,27 @@ where
         cx: &mut Context<'_>,
         out: &mut Vec<u8>,
         limit: usize,
-    ) -> Filling {
+    ) -> FillReport {
         let mut stream = self.project().stream;
         let mut events = 0;
-        take_asked();
-        let filled = loop {
+        take_stop_checked();
+        let status = loop {
             if out.len() >= limit {
-                break Filled::Full;
+                break FillStatus::Full;
             }
             match stream.as_mut().poll_next(cx) {
-                Poll::Pending => break Filled::Waiting,
-                Poll::Ready(None) => break Filled::Ended,
+                Poll::Pending => break FillStatus::Waiting,
+                Poll::Ready(None) => break FillStatus::Ended,
                 Poll::Ready(Some(item)) => match item.write_to(&mut EventBuffer::new(out)) {
                     Ok(()) => events += 1,
-                    Err(error) => break Filled::Failed(error),
+                    Err(error) => break FillStatus::Failed(error),
                 },
             }
         };
-        Filling {
-            filled,
+        FillReport {
+            status,
             events,
-            asked: take_asked(),
+            stop_checked: take_stop_checked(),
         }
     }
 

@@ -1,4 +1,4 @@
-//! [`KeptConnection`]: many short requests over one connection, one after the other.
+//! [`PersistentConnection`]: many short requests over one connection, one after the other.
 //!
 //! A stream wants a connection of its own; a program that publishes thousands of lines does not: each connection that it
 //! closes holds a local port for a minute.
@@ -18,25 +18,25 @@ use hyper::client::conn::http1::SendRequest;
 use tokio::time::Instant;
 
 use super::TransportError;
-use super::hyper::{Connection, HyperTransport, drive, shake_hands, with_origin_form};
+use super::hyper::{Http1Connection, HyperTransport, drive, handshake, with_origin_form};
 use crate::location::origin;
 
-/// Servers close idle connections after seconds, and a request that meets that close may be lost without anybody knowing
-/// whether it was seen. So a connection that has rested for longer is not used again.
+/// Servers close idle connections after seconds, and a request that meets that close may be lost, and it is unknown
+/// whether the server saw it. So a connection that has rested for longer is not used again.
 const MAX_REST: Duration = Duration::from_secs(1);
 
 /// Sends requests one after the other, over HTTP/1.1 and over the same connection as long as that is safe.
 ///
-/// A connection is used again for the same origin within a second, unless the server has closed it or has said that it
-/// will. A request is sent at most once: it goes out over a new connection only if not a byte of it was written to the old
-/// one. A future of [`send`](Self::send) that is dropped closes the connection.
+/// A connection is used again for the same origin within a second, unless the server has closed it or has said that
+/// it will. A request is sent at most once: it goes out over a new connection only if not a byte of it was written to
+/// the old one. A future of [`send`](Self::send) that is dropped closes the connection.
 ///
 /// ```no_run
 /// use bellwether_client::HyperTransport;
-/// use bellwether_client::transport::KeptConnection;
+/// use bellwether_client::transport::PersistentConnection;
 ///
 /// # async fn run() -> Result<(), bellwether_client::transport::TransportError> {
-/// let mut connection = KeptConnection::new(HyperTransport::new());
+/// let mut connection = PersistentConnection::new(HyperTransport::new());
 /// for line in ["one", "two"] {
 ///     let mut request = http::Request::new(bytes::Bytes::from(line));
 ///     *request.method_mut() = http::Method::POST;
@@ -47,33 +47,35 @@ const MAX_REST: Duration = Duration::from_secs(1);
 /// # Ok(())
 /// # }
 /// ```
-pub struct KeptConnection {
+pub struct PersistentConnection {
     transport: HyperTransport,
-    kept: Option<Kept>,
+    open: Option<OpenConnection>,
 }
 
-struct Kept {
+struct OpenConnection {
     origin: String,
     sender: SendRequest<Full<Bytes>>,
-    connection: Option<Pin<Box<Connection>>>,
+    connection: Option<Pin<Box<Http1Connection>>>,
     rests_since: Instant,
 }
 
-impl KeptConnection {
-    /// Connects as this transport does, when the first request comes.
+impl PersistentConnection {
+    /// A connection that opens with the first request, in the way of this transport. HTTP/2 is not used.
     pub fn new(transport: HyperTransport) -> Self {
         Self {
             transport: transport.http1_only(),
-            kept: None,
+            open: None,
         }
     }
 
-    /// Sends a request with an absolute URL and reads the whole answer.
+    /// Sends a request with an absolute URL and reads the whole response.
+    ///
+    /// `max_body_bytes` bounds the memory of the response's body. Dropping the future closes the connection.
     ///
     /// # Errors
     ///
-    /// No connection, or it broke; or a body of more than `max_body_bytes`. Unless the server could not be reached, it may
-    /// have seen the request.
+    /// There is no connection, the connection broke, or the body is longer than `max_body_bytes`. Unless the
+    /// server could not be reached, it may have received the request: repeat it only if that is harmless.
     pub async fn send(
         &mut self,
         request: Request<Bytes>,
@@ -82,22 +84,22 @@ impl KeptConnection {
         let origin = origin(request.uri());
         let url = request.uri().clone();
         let mut request = with_origin_form(request)?;
-        let mut old = self.kept.take().filter(|kept| kept.origin == origin);
+        let mut old = self.open.take().filter(|open| open.origin == origin);
         loop {
             let is_new = old.is_none();
-            let mut kept = match old.take() {
-                Some(mut kept) => match kept.is_ready().await {
-                    true => kept,
+            let mut open = match old.take() {
+                Some(mut open) => match open.is_ready().await {
+                    true => open,
                     false => continue,
                 },
                 None => self.connect(url.clone(), origin.clone()).await?,
             };
-            match kept.ask(request).await {
+            match open.ask(request).await {
                 Ok(response) => {
                     let (head, body) = response.into_parts();
-                    let body = kept.read(body, max_body_bytes).await?;
-                    kept.rests_since = Instant::now();
-                    self.kept = Some(kept);
+                    let body = open.read(body, max_body_bytes).await?;
+                    open.rests_since = Instant::now();
+                    self.open = Some(open);
                     return Ok(Response::from_parts(head, body));
                 }
                 Err((_, Some(unsent))) if !is_new => request = unsent,
@@ -106,10 +108,14 @@ impl KeptConnection {
         }
     }
 
-    async fn connect(&self, url: http::Uri, origin: String) -> Result<Kept, TransportError> {
+    async fn connect(
+        &self,
+        url: http::Uri,
+        origin: String,
+    ) -> Result<OpenConnection, TransportError> {
         let (io, _) = self.transport.clone().connect(url).await?;
-        let (sender, connection) = shake_hands(io).await?;
-        Ok(Kept {
+        let (sender, connection) = handshake(io).await?;
+        Ok(OpenConnection {
             origin,
             sender,
             connection: Some(Box::pin(connection)),
@@ -118,7 +124,7 @@ impl KeptConnection {
     }
 }
 
-impl Kept {
+impl OpenConnection {
     /// Whether another request may go out here.
     async fn is_ready(&mut self) -> bool {
         if self.rests_since.elapsed() > MAX_REST {
@@ -172,8 +178,9 @@ impl Kept {
     }
 }
 
-impl fmt::Debug for KeptConnection {
+impl fmt::Debug for PersistentConnection {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("KeptConnection").finish_non_exhaustive()
+        f.debug_struct("PersistentConnection")
+            .finish_non_exhaustive()
     }
 }

@@ -14,60 +14,60 @@ use axum::response::Response;
 use pin_project_lite::pin_project;
 use tower::{Layer, Service};
 
-use super::exchange::Exchange;
+use super::event_request::EventRequest;
 use super::response::{Pending, PendingEvents};
 
 /// The layer.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Completion;
+pub(crate) struct PendingEventsLayer;
 
-impl<S> Layer<S> for Completion {
-    type Service = Completed<S>;
+impl<S> Layer<S> for PendingEventsLayer {
+    type Service = PendingEventsService<S>;
 
-    fn layer(&self, inner: S) -> Completed<S> {
-        Completed { inner }
+    fn layer(&self, inner: S) -> PendingEventsService<S> {
+        PendingEventsService { inner }
     }
 }
 
 /// A service whose pending events are completed.
 #[derive(Debug, Clone)]
-pub(crate) struct Completed<S> {
+pub(crate) struct PendingEventsService<S> {
     inner: S,
 }
 
-impl<S> Service<Request> for Completed<S>
+impl<S> Service<Request> for PendingEventsService<S>
 where
     S: Service<Request, Response = Response, Error = Infallible>,
 {
     type Response = Response;
     type Error = Infallible;
-    type Future = CompletedFuture<S::Future>;
+    type Future = PendingEventsFuture<S::Future>;
 
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
         self.inner.poll_ready(cx)
     }
 
     fn call(&mut self, mut request: Request) -> Self::Future {
-        let exchange = Exchange::watch(&mut request);
-        CompletedFuture {
+        let event_request = EventRequest::watch(&mut request);
+        PendingEventsFuture {
             answer: self.inner.call(request),
-            exchange: Some(exchange),
+            event_request: Some(event_request),
             completing: None,
         }
     }
 }
 
 pin_project! {
-    /// The future of [`Completed`].
-    pub(crate) struct CompletedFuture<F> {
+    /// The future of [`PendingEventsService`].
+    pub(crate) struct PendingEventsFuture<F> {
         #[pin]
         answer: F,
-        exchange: Option<Exchange>,
+        event_request: Option<EventRequest>,
         completing: Option<Pin<Box<dyn Future<Output = Response> + Send>>>,
     }
 }
 
-impl<F> Future for CompletedFuture<F>
+impl<F> Future for PendingEventsFuture<F>
 where
     F: Future<Output = Result<Response, Infallible>>,
 {
@@ -78,10 +78,10 @@ where
         if this.completing.is_none() {
             let Ok(mut response) = ready!(this.answer.poll(cx));
             let slot = response.extensions_mut().remove::<PendingEvents>();
-            let (Some(slot), Some(exchange)) = (slot, this.exchange.take()) else {
+            let (Some(slot), Some(event_request)) = (slot, this.event_request.take()) else {
                 return Poll::Ready(Ok(response));
             };
-            *this.completing = Some(Box::pin(complete(exchange, slot, response)));
+            *this.completing = Some(Box::pin(complete(event_request, slot, response)));
         }
         match this.completing {
             Some(completing) => completing.as_mut().poll(cx).map(Ok),
@@ -91,15 +91,19 @@ where
 }
 
 /// Layers may have wrapped the response's body by now, so the body stays where it is.
-async fn complete(exchange: Exchange, slot: PendingEvents, response: Response) -> Response {
-    let Some(Pending::Source(source, overrides)) = slot.take() else {
+async fn complete(
+    event_request: EventRequest,
+    slot: PendingEvents,
+    response: Response,
+) -> Response {
+    let Some(Pending::EventProducer(producer, overrides)) = slot.take() else {
         return response;
     };
-    if let Some(answer) = exchange.refusal(&overrides) {
+    if let Some(answer) = event_request.refusal(&overrides) {
         return answer;
     }
-    let options = exchange.options(overrides);
-    match exchange.body(source, options).await {
+    let options = event_request.options(overrides);
+    match event_request.body(producer, options).await {
         Ok(body) => {
             slot.put(Pending::Body(body));
             response

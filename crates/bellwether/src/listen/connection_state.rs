@@ -13,17 +13,17 @@ use axum::response::Response;
 use tokio::time::Instant;
 
 use crate::admission::Refusal;
-use crate::send::ConnectionState;
+use crate::send::StreamState;
 
-use super::clock::Clock;
+use super::clock::ConnectionClock;
 
 /// The shared facts of one connection.
-pub(super) struct Pulse {
+pub(super) struct ConnectionState {
     /// What the event body of an HTTP/1 connection sees. Streams of HTTP/2 have one each.
     ///
     /// Made at the first request and not before: it outlives the task of the connection, and would hold what lies
     /// around it in memory if it were allocated between the parts of that.
-    state: OnceLock<Arc<ConnectionState>>,
+    stream_state: OnceLock<Arc<StreamState>>,
     pub(super) peer: Option<SocketAddr>,
     /// Why this connection is only told to go away.
     pub(super) refusal: Option<Refusal>,
@@ -37,12 +37,12 @@ pub(super) struct Pulse {
     /// Hyper has written everything that it was given.
     is_flushed: AtomicBool,
     /// Guards the clock and the wakers of an upgraded socket; never held across a poll.
-    inner: Mutex<Inner>,
+    inner: Mutex<ConnectionStateInner>,
 }
 
-struct Inner {
-    clock: Clock,
-    http2: Option<Box<Http2>>,
+struct ConnectionStateInner {
+    clock: ConnectionClock,
+    http2: Option<Box<Http2Streams>>,
     upgraded: Option<Box<Upgraded>>,
     detached: Option<Box<Detached>>,
 }
@@ -68,7 +68,7 @@ pub(super) struct Detached {
 
 /// The streams of an HTTP/2 connection.
 #[derive(Default)]
-struct Http2 {
+struct Http2Streams {
     open: Vec<Weak<Http2Stream>>,
     /// The one whose task hyper spawns next.
     next: Option<Arc<Http2Stream>>,
@@ -78,7 +78,7 @@ struct Http2 {
 #[derive(Default)]
 pub(super) struct Http2Stream {
     /// What the event body of this stream sees.
-    pub(super) state: Arc<ConnectionState>,
+    pub(super) stream_state: Arc<StreamState>,
     /// The body has handed over a piece and was not asked for the next one since.
     has_unsent: AtomicBool,
 }
@@ -100,7 +100,7 @@ struct Upgraded {
     is_cut: bool,
     reader: Option<Waker>,
     writer: Option<Waker>,
-    guardian: Option<Waker>,
+    close_waker: Option<Waker>,
 }
 
 /// The two directions of an upgraded socket; each may be polled by a task of its own.
@@ -110,10 +110,14 @@ pub(super) enum Direction {
     Write,
 }
 
-impl Pulse {
-    pub(super) fn new(clock: Clock, peer: Option<SocketAddr>, refusal: Option<Refusal>) -> Self {
+impl ConnectionState {
+    pub(super) fn new(
+        clock: ConnectionClock,
+        peer: Option<SocketAddr>,
+        refusal: Option<Refusal>,
+    ) -> Self {
         Self {
-            state: OnceLock::new(),
+            stream_state: OnceLock::new(),
             peer,
             refusal,
             body: AtomicU8::new(BodyProgress::Read as u8),
@@ -121,7 +125,7 @@ impl Pulse {
             has_upgraded: AtomicBool::new(false),
             is_detaching: AtomicBool::new(false),
             is_flushed: AtomicBool::new(false),
-            inner: Mutex::new(Inner {
+            inner: Mutex::new(ConnectionStateInner {
                 clock,
                 http2: None,
                 upgraded: None,
@@ -131,26 +135,28 @@ impl Pulse {
     }
 
     /// What the event body of an HTTP/1 connection sees.
-    pub(super) fn state(&self) -> &Arc<ConnectionState> {
-        self.state.get_or_init(Arc::default)
+    pub(super) fn stream_state(&self) -> &Arc<StreamState> {
+        self.stream_state.get_or_init(Arc::default)
     }
 
     /// Whether an event body is active on this HTTP/1 connection.
     pub(super) fn is_streaming(&self) -> bool {
-        self.state.get().is_some_and(|state| state.is_streaming())
+        self.stream_state
+            .get()
+            .is_some_and(|stream_state| stream_state.is_streaming())
     }
 
-    fn inner(&self) -> MutexGuard<'_, Inner> {
+    fn inner(&self) -> MutexGuard<'_, ConnectionStateInner> {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// A copy of the clock to decide by.
-    pub(super) fn clock(&self) -> Clock {
+    pub(super) fn clock(&self) -> ConnectionClock {
         self.inner().clock
     }
 
     /// Notes something on the clock.
-    pub(super) fn note(&self, what: impl FnOnce(&mut Clock, Instant)) {
+    pub(super) fn note(&self, what: impl FnOnce(&mut ConnectionClock, Instant)) {
         let now = Instant::now();
         what(&mut self.inner().clock, now);
     }
@@ -160,28 +166,28 @@ impl Pulse {
         if error.kind() == io::ErrorKind::TimedOut {
             self.note_timed_out();
         } else {
-            self.note_gone();
+            self.note_disconnected();
         }
     }
 
     /// The client has closed or reset the connection.
-    pub(super) fn note_gone(&self) {
-        self.for_each_state(ConnectionState::note_gone);
+    pub(super) fn note_disconnected(&self) {
+        self.for_each_stream(StreamState::note_disconnected);
     }
 
     /// The client takes nothing any more.
     pub(super) fn note_timed_out(&self) {
-        self.for_each_state(ConnectionState::note_timed_out);
+        self.for_each_stream(StreamState::note_timed_out);
     }
 
-    fn for_each_state(&self, note: impl Fn(&ConnectionState)) {
-        note(self.state());
+    fn for_each_stream(&self, note: impl Fn(&StreamState)) {
+        note(self.stream_state());
         if let Some(http2) = &self.inner().http2 {
             http2
                 .open
                 .iter()
                 .filter_map(Weak::upgrade)
-                .for_each(|stream| note(&stream.state));
+                .for_each(|stream| note(&stream.stream_state));
         }
     }
 
@@ -238,8 +244,8 @@ impl Pulse {
     /// Hyper has written everything that it was given.
     pub(super) fn note_flushed(&self) {
         // On HTTP/2 no body sees this state: a flush tells nothing about the bytes of one stream.
-        if let Some(state) = self.state.get() {
-            state.note_flushed();
+        if let Some(stream_state) = self.stream_state.get() {
+            stream_state.note_flushed();
         }
         self.is_flushed.store(true, Ordering::Release);
     }
@@ -294,7 +300,7 @@ impl Pulse {
         let mut inner = self.inner();
         match &mut inner.upgraded {
             Some(upgraded) if !upgraded.is_closed => {
-                upgraded.guardian = Some(cx.waker().clone());
+                upgraded.close_waker = Some(cx.waker().clone());
                 Poll::Pending
             }
             _ => Poll::Ready(()),
@@ -315,28 +321,28 @@ impl Pulse {
 
     /// The socket is being closed.
     pub(super) fn note_closed(&self) {
-        let guardian = self.inner().upgraded.as_mut().and_then(|upgraded| {
+        let close_waker = self.inner().upgraded.as_mut().and_then(|upgraded| {
             upgraded.is_closed = true;
-            upgraded.guardian.take()
+            upgraded.close_waker.take()
         });
-        if let Some(waker) = guardian {
+        if let Some(waker) = close_waker {
             waker.wake();
         }
     }
 }
 
 /// Counts one request as open until its answer's body is dropped, or it is given up before.
-pub(super) struct OpenRequest(Arc<Pulse>);
+pub(super) struct RequestGuard(Arc<ConnectionState>);
 
-impl OpenRequest {
-    pub(super) fn begin(pulse: &Arc<Pulse>) -> Self {
-        pulse.note(|clock, _| clock.request_began());
-        Self(Arc::clone(pulse))
+impl RequestGuard {
+    pub(super) fn begin(state: &Arc<ConnectionState>) -> Self {
+        state.note(|clock, _| clock.request_began());
+        Self(Arc::clone(state))
     }
 }
 
-impl Drop for OpenRequest {
+impl Drop for RequestGuard {
     fn drop(&mut self) {
-        self.0.note(Clock::request_ended);
+        self.0.note(ConnectionClock::request_ended);
     }
 }

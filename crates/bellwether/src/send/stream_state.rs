@@ -1,6 +1,6 @@
-//! What an event body and whoever sends it tell each other: the two ends of one connection's stream.
+//! What an event body and its sender share: the state of one response stream.
 //!
-//! The server makes one [`ConnectionState`] for each connection (for each stream on HTTP/2) and puts it into the
+//! The server makes one [`StreamState`] for each connection (for each stream on HTTP/2) and puts it into the
 //! extensions of its requests. The sending side writes what only the socket knows: flushed, gone, too slow. The event
 //! body writes what only it knows: which topics it reads, and when it is due next. Under a foreign server no such
 //! state exists, and bodies keep their own timers.
@@ -14,33 +14,33 @@ use tokio::time::Instant;
 
 use super::feed::Feed;
 
-/// A client may send this much after the request whose event stream it reads, whoever sends that.
+/// A client may send this much after the request whose event stream it reads, with any driver.
 pub(crate) const MAX_AHEAD_BYTES: usize = 8 * 1024;
 
-const GONE: u8 = 1;
+const DISCONNECTED: u8 = 1;
 const TIMED_OUT: u8 = 2;
 const FAILED: u8 = 4;
 
 /// Facts about one connection, shared by its sender and the event bodies it carries. Ten thousand wait at once, so what
 /// most do not have is boxed.
 #[derive(Debug, Default)]
-pub(crate) struct ConnectionState {
+pub(crate) struct StreamState {
     /// A connection carries one event body at a time, or a few.
     streaming: AtomicU16,
     flags: AtomicU8,
     flushes: AtomicU32,
     /// Held for a store or a take only.
-    inner: Mutex<Inner>,
+    inner: Mutex<StreamStateInner>,
 }
 
 #[derive(Debug, Default)]
-struct Inner {
+struct StreamStateInner {
     /// Present once a body waits for a flush.
     flush: Option<Box<FlushWait>>,
     /// What a shard needs to know of a subscription, until it has taken it.
-    reads: Option<Box<Reads>>,
+    reads: Option<Box<SubscriptionReads>>,
     /// Who drives the body, until the body has taken it.
-    attachment: Option<Box<Attachment>>,
+    attachment: Option<Box<ShardAttachment>>,
     deadline: Option<Instant>,
 }
 
@@ -54,7 +54,7 @@ struct FlushWait {
 
 /// What a subscription reads.
 #[derive(Debug)]
-pub(crate) struct Reads {
+pub(crate) struct SubscriptionReads {
     pub(crate) topics: Vec<Topic>,
     /// It gets all events of one topic, so it can take them out of a [`Feed`].
     pub(crate) is_shareable: bool,
@@ -62,10 +62,10 @@ pub(crate) struct Reads {
 
 /// What a shard is to the body that it polls: it keeps the body's time and follows its topics.
 #[derive(Debug)]
-pub(crate) struct Attachment {
+pub(crate) struct ShardAttachment {
     /// For a subscription that is shareable.
     pub(crate) feed: Option<Arc<Feed>>,
-    pub(crate) polling: Arc<Polling>,
+    pub(crate) poll_origin: Arc<PollOrigin>,
 }
 
 /// The waker with which a shard polls a body at the moment.
@@ -74,34 +74,34 @@ pub(crate) struct Attachment {
 /// reach such a body, which has to leave its waker with its topics instead. So a body compares the waker that it is
 /// polled with to this one.
 #[derive(Debug)]
-pub(crate) struct Polling {
+pub(crate) struct PollOrigin {
     waker: AtomicUsize,
-    visits: AtomicU32,
+    batches: AtomicU32,
 }
 
 /// The polls of one body that a shard makes one after another, until the body waits or has given enough.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Visit(u32);
+pub(crate) struct PollBatch(u32);
 
-impl Polling {
+impl PollOrigin {
     /// No waker has its data there.
-    const NOBODY: usize = usize::MAX;
+    const NO_WAKER: usize = usize::MAX;
 
-    /// A visit to a body begins.
-    pub(crate) fn begin_visit(&self) {
-        self.visits.fetch_add(1, Ordering::Relaxed);
+    /// A batch of polls begins.
+    pub(crate) fn begin_batch(&self) {
+        self.batches.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// The visit that lasts.
-    pub(crate) fn visit(&self) -> Visit {
-        Visit(self.visits.load(Ordering::Relaxed))
+    /// The present batch.
+    pub(crate) fn batch(&self) -> PollBatch {
+        PollBatch(self.batches.load(Ordering::Relaxed))
     }
 
     /// Polls with this waker.
     pub(crate) fn poll<T>(&self, waker: &Waker, poll: impl FnOnce(&mut Context<'_>) -> T) -> T {
         self.waker.store(waker.data().addr(), Ordering::Relaxed);
         let polled = poll(&mut Context::from_waker(waker));
-        self.waker.store(Self::NOBODY, Ordering::Relaxed);
+        self.waker.store(Self::NO_WAKER, Ordering::Relaxed);
         polled
     }
 
@@ -111,17 +111,17 @@ impl Polling {
     }
 }
 
-impl Default for Polling {
+impl Default for PollOrigin {
     fn default() -> Self {
         Self {
-            waker: AtomicUsize::new(Self::NOBODY),
-            visits: AtomicU32::new(0),
+            waker: AtomicUsize::new(Self::NO_WAKER),
+            batches: AtomicU32::new(0),
         }
     }
 }
 
-impl ConnectionState {
-    fn inner(&self) -> MutexGuard<'_, Inner> {
+impl StreamState {
+    fn inner(&self) -> MutexGuard<'_, StreamStateInner> {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -143,7 +143,7 @@ impl ConnectionState {
     }
 
     /// Says what the body's subscription reads, so that a shard can follow it.
-    pub(crate) fn offer(&self, reads: Reads) {
+    pub(crate) fn set_reads(&self, reads: SubscriptionReads) {
         self.inner().reads = Some(Box::new(reads));
     }
 
@@ -152,8 +152,8 @@ impl ConnectionState {
         self.inner().reads.is_some()
     }
 
-    /// What a subscription reads whose body nobody drives yet, for the first who asks.
-    pub(crate) fn take_reads(&self) -> Option<Box<Reads>> {
+    /// Takes what a subscription reads whose body has no driver yet. The second call returns nothing.
+    pub(crate) fn take_reads(&self) -> Option<Box<SubscriptionReads>> {
         self.inner().reads.take()
     }
 
@@ -165,12 +165,12 @@ impl ConnectionState {
     // --- What the sender says ---
 
     /// A shard keeps the body's time and follows its topics from now on.
-    pub(crate) fn attach(&self, attachment: Attachment) {
+    pub(crate) fn attach(&self, attachment: ShardAttachment) {
         self.inner().attachment = Some(Box::new(attachment));
     }
 
-    /// Who drives the body, if that is a shard, for the first who asks.
-    pub(crate) fn take_attachment(&self) -> Option<Box<Attachment>> {
+    /// Takes the attachment of the shard that drives the body, if one does. The second call returns nothing.
+    pub(crate) fn take_attachment(&self) -> Option<Box<ShardAttachment>> {
         self.inner().attachment.take()
     }
 
@@ -229,12 +229,12 @@ impl ConnectionState {
     }
 
     /// The peer has closed or reset the connection.
-    pub(crate) fn note_gone(&self) {
-        self.flags.fetch_or(GONE, Ordering::AcqRel);
+    pub(crate) fn note_disconnected(&self) {
+        self.flags.fetch_or(DISCONNECTED, Ordering::AcqRel);
     }
 
     /// Whether the peer has closed or reset the connection.
-    pub(crate) fn is_gone(&self) -> bool {
-        self.flags.load(Ordering::Acquire) & GONE != 0
+    pub(crate) fn is_disconnected(&self) -> bool {
+        self.flags.load(Ordering::Acquire) & DISCONNECTED != 0
     }
 }
