@@ -5,13 +5,13 @@ use axum::body::Body;
 use http::{HeaderValue, Request, header};
 use tower::ServiceExt;
 
-use super::answer::Answer;
+use super::response::TestResponse;
 use crate::application::{Application, StateGiven};
 
 /// What [`oneshot`] can ask: an [`Application`] or an axum `Router`, both with their state given.
 ///
 /// A router is cheap to clone, so a test that asks several times keeps one and gives `&router`.
-pub trait App: sealed::Sealed {
+pub trait App: sealed::SealedApp {
     // Hidden: a name for what `oneshot` does first, no call for users.
     #[doc(hidden)]
     fn into_test_router(self) -> Router;
@@ -20,10 +20,10 @@ pub trait App: sealed::Sealed {
 mod sealed {
     use super::{Application, Router};
 
-    pub trait Sealed {}
-    impl<S> Sealed for Application<S> {}
-    impl Sealed for Router {}
-    impl Sealed for &Router {}
+    pub trait SealedApp {}
+    impl<S> SealedApp for Application<S> {}
+    impl SealedApp for Router {}
+    impl SealedApp for &Router {}
 }
 
 impl<S> App for Application<S>
@@ -48,9 +48,9 @@ impl App for &Router {
     }
 }
 
-/// Sends one request, without a socket, and waits for the head of the answer.
+/// Sends one request, without a socket, and waits for the head of the response.
 ///
-/// The events come while the test reads them from the [`Answer`]; dropping it is what a client does that leaves. The
+/// The events come while the test reads them from the [`TestResponse`]; dropping it is what a client does that leaves. The
 /// head comes with the first item of the stream, or after [`head_wait`](crate::StreamDefaults::head_wait), as on a
 /// socket. Needs a tokio runtime with time.
 ///
@@ -63,14 +63,14 @@ impl App for &Router {
 ///
 /// # tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(async {
 /// let router = axum::Router::new().route("/", bellwether::get(|| "no stream"));
-/// let answer = oneshot(&router, request("/")).await;
-/// assert_eq!(answer.text().await, "no stream");
+/// let response = oneshot(&router, request("/")).await;
+/// assert_eq!(response.text().await, "no stream");
 /// assert_eq!(oneshot(&router, request("/nowhere")).await.status(), 404);
 /// # });
 /// ```
-pub async fn oneshot(app: impl App, request: Request<Body>) -> Answer {
+pub async fn oneshot(app: impl App, request: Request<Body>) -> TestResponse {
     match app.into_test_router().oneshot(request).await {
-        Ok(response) => Answer::new(response),
+        Ok(response) => TestResponse::new(response),
         Err(never) => match never {},
     }
 }

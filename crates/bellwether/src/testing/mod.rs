@@ -11,9 +11,9 @@
 //! | to | use |
 //! |---|---|
 //! | ask an application or a router | [`oneshot`] with the request of [`request`] or of [`request_after`] |
-//! | read some events, or all until the end | [`Answer::read_events`], [`Answer::read_all`] |
-//! | see how a stream ended | [`Answer::end`] |
-//! | leave in the middle | [`Answer::leave_after_events`], [`Answer::leave_after_bytes`], or drop the answer |
+//! | read some events, or all until the end | [`TestResponse::read_events`], [`TestResponse::read_all`] |
+//! | see how a stream ended | [`TestResponse::end`] |
+//! | leave in the middle | [`TestResponse::leave_after_events`], [`TestResponse::leave_after_bytes`], or drop the response |
 //! | check that every reader that comes back gets the rest | [`check_resume`] |
 //! | skip over sleeps | tokio's `#[tokio::test(start_paused = true)]` |
 //!
@@ -39,13 +39,13 @@
 //! # fn main() {
 //! let runtime = tokio::runtime::Builder::new_current_thread().enable_all().start_paused(true).build().unwrap();
 //! runtime.block_on(async {
-//!     let mut answer = oneshot(Application::new().route(hours), request("/hours")).await;
-//!     assert_eq!(answer.status(), 200);
-//!     let events = answer.read_all().await;
+//!     let mut response = oneshot(Application::new().route(hours), request("/hours")).await;
+//!     assert_eq!(response.status(), 200);
+//!     let events = response.read_all().await;
 //!     assert_eq!(events.len(), 3);
 //!     assert_eq!(events[2].data, "3");
 //!     assert_eq!(events[2].last_event_id, "3");
-//!     assert_eq!(answer.end(), Some(&End::Clean));
+//!     assert_eq!(response.end(), Some(&End::Clean));
 //! });
 //! # }
 //! ```
@@ -53,13 +53,13 @@
 //! What belongs to the server is not here: limits, timeouts and the drain need
 //! [`Application::start`](crate::Application::start) and a socket.
 
-mod answer;
 mod app;
 mod reader;
+mod response;
 mod resume;
 
-pub use answer::Answer;
 pub use app::{App, oneshot, request, request_after};
 pub use bellwether_wire::Message;
 pub use reader::End;
-pub use resume::{Unresumed, check_resume};
+pub use response::TestResponse;
+pub use resume::{ResumeError, check_resume};

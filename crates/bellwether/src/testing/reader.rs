@@ -21,7 +21,7 @@ pub enum End {
     Clean,
     /// It was cut, as a stream is that has failed.
     Cut,
-    /// The test has left, as [`Answer::leave_after_events`](super::Answer::leave_after_events) said.
+    /// The test has left, as [`TestResponse::leave_after_events`](super::TestResponse::leave_after_events) said.
     Left,
     /// Ten seconds of the machine's clock have passed without an event. They are looked at with each keep-alive, so
     /// with the default interval a test in real time notices it after 15 s.
@@ -30,7 +30,7 @@ pub enum End {
 
 /// A body that is being read.
 #[derive(Debug)]
-pub(super) struct Reader {
+pub(super) struct EventReader {
     /// Nothing once the stream has ended; dropping it is what the server sees of a client that leaves.
     body: Option<Body>,
     decoder: Decoder,
@@ -44,7 +44,7 @@ pub(super) struct Reader {
     patience: Duration,
 }
 
-impl Reader {
+impl EventReader {
     pub(super) fn new(body: Body) -> Self {
         Self {
             body: Some(body),
@@ -163,7 +163,7 @@ mod tests {
                 yield Ok::<_, std::convert::Infallible>(Bytes::from_static(b":\n"));
             }
         };
-        let mut reader = Reader::new(Body::from_stream(keep_alives));
+        let mut reader = EventReader::new(Body::from_stream(keep_alives));
         reader.patience = Duration::from_millis(1);
         assert_eq!(reader.next().await, None);
         assert_eq!(reader.end, Some(End::Silent));

@@ -35,20 +35,20 @@ use super::reader::End;
 /// # tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(async {
 /// let router = axum::Router::new().route("/count", bellwether::get(count));
 /// assert_eq!(check_resume(router, || request("/count"), 100).await?, 10);
-/// # Ok::<(), bellwether::testing::Unresumed>(())
+/// # Ok::<(), bellwether::testing::ResumeError>(())
 /// # }).unwrap();
 /// ```
 ///
 /// # Errors
 ///
-/// [`Unresumed`], whose message names the id, what should have come after it and what came: a refused request, no ids at
+/// [`ResumeError`], whose message names the id, what should have come after it and what came: a refused request, no ids at
 /// all, one id on two events, an event too many, too few, or another one, a stream that is cut or silent for ten seconds
 /// ([`End`]).
 pub async fn check_resume(
     app: impl App,
     request: impl Fn() -> Request<Body>,
     count: usize,
-) -> Result<usize, Unresumed> {
+) -> Result<usize, ResumeError> {
     let router = app.into_test_router();
     let first = read(&router, request(), count).await?;
     let places = places(&first)?;
@@ -60,7 +60,7 @@ pub async fn check_resume(
         let count = rest.len() + usize::from(first.has_ended);
         let seen = read(&router, again, count)
             .await
-            .map_err(|error| Unresumed(format!("after the id {id:?}: {error}")))?;
+            .map_err(|error| ResumeError(format!("after the id {id:?}: {error}")))?;
         compare(id, rest, &seen.events)?;
     }
     Ok(places.len())
@@ -73,28 +73,30 @@ struct Seen {
     has_ended: bool,
 }
 
-async fn read(router: &Router, request: Request<Body>, count: usize) -> Result<Seen, Unresumed> {
-    let mut answer = oneshot(router, request).await;
-    match answer.status() {
+async fn read(router: &Router, request: Request<Body>, count: usize) -> Result<Seen, ResumeError> {
+    let mut response = oneshot(router, request).await;
+    match response.status() {
         StatusCode::OK | StatusCode::NO_CONTENT => {}
-        status => return Err(Unresumed(format!("the answer is {status}"))),
+        status => return Err(ResumeError(format!("the response is {status}"))),
     }
-    let events = answer.read_events(count).await;
-    match answer.end() {
+    let events = response.read_events(count).await;
+    match response.end() {
         Some(End::Silent) => {
             let came = events.len();
-            return Err(Unresumed(format!(
+            return Err(ResumeError(format!(
                 "only {came} of {count} events have come"
             )));
         }
         Some(End::Cut) => {
             let came = events.len();
-            return Err(Unresumed(format!("the stream was cut after {came} events")));
+            return Err(ResumeError(format!(
+                "the stream was cut after {came} events"
+            )));
         }
         _ => {}
     }
     Ok(Seen {
-        opened_at: answer
+        opened_at: response
             .reader
             .opened_at
             .as_ref()
@@ -105,7 +107,7 @@ async fn read(router: &Router, request: Request<Body>, count: usize) -> Result<S
 }
 
 /// Each id that a reader may come back with, and the number of events that it has seen by then.
-fn places(seen: &Seen) -> Result<Vec<(String, usize)>, Unresumed> {
+fn places(seen: &Seen) -> Result<Vec<(String, usize)>, ResumeError> {
     let mut places = Vec::new();
     places.extend(seen.opened_at.iter().map(|id| (id.clone(), 0)));
     let mut known: BTreeSet<&str> = seen.opened_at.iter().map(String::as_str).collect();
@@ -117,7 +119,7 @@ fn places(seen: &Seen) -> Result<Vec<(String, usize)>, Unresumed> {
             continue;
         }
         if !id.is_empty() && !known.insert(id) {
-            return Err(Unresumed(format!("two events have the id {id:?}")));
+            return Err(ResumeError(format!("two events have the id {id:?}")));
         }
         last = id;
         if !id.is_empty() {
@@ -125,7 +127,7 @@ fn places(seen: &Seen) -> Result<Vec<(String, usize)>, Unresumed> {
         }
     }
     match places.is_empty() {
-        true => Err(Unresumed(format!(
+        true => Err(ResumeError(format!(
             "none of {} events has an id",
             seen.events.len()
         ))),
@@ -133,12 +135,12 @@ fn places(seen: &Seen) -> Result<Vec<(String, usize)>, Unresumed> {
     }
 }
 
-fn compare(id: &str, rest: &[Message], seen: &[Message]) -> Result<(), Unresumed> {
+fn compare(id: &str, rest: &[Message], seen: &[Message]) -> Result<(), ResumeError> {
     let longest = rest.len().max(seen.len());
     for at in 0..longest {
         let (expected, found) = (rest.get(at), seen.get(at));
         if expected != found {
-            return Err(Unresumed(format!(
+            return Err(ResumeError(format!(
                 "after the id {id:?}: event {} should be {}, found {}",
                 at + 1,
                 Shown(expected),
@@ -167,12 +169,12 @@ impl fmt::Display for Shown<'_> {
 
 /// A handler does not keep the law of [`check_resume`]; the message says where.
 #[derive(Debug)]
-pub struct Unresumed(String);
+pub struct ResumeError(String);
 
-impl fmt::Display for Unresumed {
+impl fmt::Display for ResumeError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
     }
 }
 
-impl Error for Unresumed {}
+impl Error for ResumeError {}

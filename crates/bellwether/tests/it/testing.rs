@@ -47,13 +47,13 @@ async fn paused_time_makes_hours_pass_at_once() {
             yield Json(hour);
         })
     };
-    let mut answer = oneshot(app(route(hours)), request("/")).await;
-    assert_eq!(answer.status(), StatusCode::OK);
-    assert_eq!(answer.headers()["x-accel-buffering"], "no");
-    let first = answer.read_events(2).await;
-    assert_eq!((first.len(), answer.end()), (2, None));
-    assert_eq!(answer.read_all().await[0].data, "3");
-    assert_eq!(answer.end(), Some(&End::Clean));
+    let mut response = oneshot(app(route(hours)), request("/")).await;
+    assert_eq!(response.status(), StatusCode::OK);
+    assert_eq!(response.headers()["x-accel-buffering"], "no");
+    let first = response.read_events(2).await;
+    assert_eq!((first.len(), response.end()), (2, None));
+    assert_eq!(response.read_all().await[0].data, "3");
+    assert_eq!(response.end(), Some(&End::Clean));
     assert_eq!(since.elapsed().as_secs(), 3 * 3600);
 }
 
@@ -71,11 +71,11 @@ async fn a_reader_that_leaves_after_some_events_is_gone_for_the_generator() {
             set.store(true, Ordering::Relaxed);
         )
     };
-    let mut answer = oneshot(app(route(handler)), request("/"))
+    let mut response = oneshot(app(route(handler)), request("/"))
         .await
         .leave_after_events(3);
-    assert_eq!(answer.read_all().await.len(), 3);
-    assert_eq!(answer.end(), Some(&End::Left));
+    assert_eq!(response.read_all().await.len(), 3);
+    assert_eq!(response.end(), Some(&End::Left));
     eventually("the generator cleans up", SOON, || {
         cleaned.load(Ordering::Relaxed)
     })
@@ -90,11 +90,11 @@ async fn an_event_that_is_cut_in_its_middle_is_not_shown_and_its_id_does_not_cou
         .await;
     let second = whole.find("data: 2").unwrap();
     for (bytes, events, last) in [(second + 3, 1, "1"), (0, 0, ""), (whole.len(), 5, "5")] {
-        let answer = oneshot(app(route(|| numbers(1))), request("/")).await;
-        let mut answer = answer.leave_after_bytes(bytes);
-        assert_eq!(answer.read_all().await.len(), events, "{bytes} bytes");
+        let response = oneshot(app(route(|| numbers(1))), request("/")).await;
+        let mut response = response.leave_after_bytes(bytes);
+        assert_eq!(response.read_all().await.len(), events, "{bytes} bytes");
         assert_eq!(
-            (answer.last_event_id(), answer.end()),
+            (response.last_event_id(), response.end()),
             (last, Some(&End::Left))
         );
     }
@@ -119,14 +119,14 @@ async fn a_failed_stream_is_cut_and_an_early_error_has_its_status() {
             })
         }
     };
-    let mut answer = oneshot(app(route(numbers(1))), request("/")).await;
-    let events = answer.read_all().await;
+    let mut response = oneshot(app(route(numbers(1))), request("/")).await;
+    let events = response.read_all().await;
     assert_eq!(events[1].event, "bellwether.error");
-    assert_eq!(answer.end(), Some(&End::Cut));
+    assert_eq!(response.end(), Some(&End::Cut));
 
-    let answer = oneshot(app(route(numbers(0))), request("/")).await;
-    assert_eq!(answer.status(), StatusCode::NOT_FOUND);
-    assert!(answer.text().await.contains("no such room"));
+    let response = oneshot(app(route(numbers(0))), request("/")).await;
+    assert_eq!(response.status(), StatusCode::NOT_FOUND);
+    assert!(response.text().await.contains("no such room"));
 }
 
 #[tokio::test]
@@ -217,7 +217,7 @@ async fn handlers_that_break_the_law_are_found_and_named() {
     };
     assert_eq!(
         law(route(refused)).await.unwrap_err(),
-        "after the id \"1\": the answer is 400 Bad Request"
+        "after the id \"1\": the response is 400 Bad Request"
     );
 }
 
@@ -229,7 +229,7 @@ async fn a_router_is_asked_again_and_again_and_an_id_of_any_text_comes_through()
     };
     let router: Router = app(route(echo)).into_router().unwrap();
     for id in ["42", "ü/€", "a b"] {
-        let mut answer = oneshot(&router, request_after("/", id)).await;
-        assert_eq!(answer.next_event().await.unwrap().data, id);
+        let mut response = oneshot(&router, request_after("/", id)).await;
+        assert_eq!(response.next_event().await.unwrap().data, id);
     }
 }

@@ -1,4 +1,4 @@
-//! [`Answer`]: a response whose events a test reads.
+//! [`TestResponse`]: a response whose events a test reads.
 
 use axum::body::Body;
 use axum::response::Response;
@@ -7,24 +7,24 @@ use http::response::Parts;
 use http::{HeaderMap, StatusCode};
 use http_body_util::BodyExt;
 
-use super::reader::{End, Reader};
+use super::reader::{End, EventReader};
 
-/// An answer to [`oneshot`](super::oneshot). Its events are read as an `EventSource` reads them.
+/// The response to [`oneshot`](super::oneshot). Its events are read as an `EventSource` reads them.
 ///
 /// The opening event of a subscription (`bellwether.open`) is not shown, as no client shows it; its id counts. Other
 /// events of the framework's own, such as `bellwether.error`, are events like any other here.
 #[derive(Debug)]
-pub struct Answer {
+pub struct TestResponse {
     head: Parts,
-    pub(super) reader: Reader,
+    pub(super) reader: EventReader,
 }
 
-impl Answer {
+impl TestResponse {
     pub(super) fn new(response: Response) -> Self {
         let (head, body) = response.into_parts();
         Self {
             head,
-            reader: Reader::new(body),
+            reader: EventReader::new(body),
         }
     }
 
@@ -50,9 +50,9 @@ impl Answer {
     /// # tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(async {
     /// let numbers = get(|| stream!( for number in 0.. { yield Json(number); } ));
     /// let application = Application::new().route(("/", numbers));
-    /// let mut answer = oneshot(application, request("/")).await.leave_after_events(2);
-    /// assert_eq!(answer.read_all().await.len(), 2);
-    /// assert_eq!(answer.end(), Some(&End::Left));
+    /// let mut response = oneshot(application, request("/")).await.leave_after_events(2);
+    /// assert_eq!(response.read_all().await.len(), 2);
+    /// assert_eq!(response.end(), Some(&End::Left));
     /// # });
     /// ```
     #[must_use]
