@@ -26,14 +26,14 @@
 //! assert_eq!(watch.poll_dirty(&mut cx, &mut dirty), Poll::Ready(()));
 //! assert_eq!(dirty, [token]);
 //!
-//! let start = shared.place();
+//! let start = shared.position();
 //! let mut frames = Vec::new();
 //! assert_eq!(shared.read(65_536, &mut frames), Read::Frames);
-//! if reader.is_shareable() && reader.place().is_same(&start) {
+//! if reader.is_shareable() && reader.position().is_same(&start) {
 //!     // Here the frames' chunks are written to the reader's socket.
-//!     reader.set_position(shared.place(), frames.len());
+//!     reader.set_position(shared.position(), frames.len());
 //! }
-//! assert!(reader.place().is_same(&shared.place()));
+//! assert!(reader.position().is_same(&shared.position()));
 //! # Ok::<(), bellwether_topics::Error>(())
 //! ```
 

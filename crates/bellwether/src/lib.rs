@@ -45,6 +45,7 @@
 //!
 //! | feature | default | adds |
 //! |---|---|---|
+//! | `testing` | no | the module `testing`: ask an application in a test, read its events, check that readers resume; no further crates |
 //! | `tls` | no | HTTPS by rustls (ring), HTTP/2 by ALPN |
 
 mod admission;
@@ -72,6 +73,8 @@ mod send;
 mod stderr;
 mod stream;
 mod streamed;
+#[cfg(feature = "testing")]
+pub mod testing;
 
 pub use application::{Application, StateGiven};
 pub use error::{Error, Result};
