@@ -19,9 +19,9 @@ use crate::log::policy::Policy;
 use crate::log::position::{Reader, Rules};
 use crate::log::retention::Retention;
 use crate::log::waiters::{WatchSignal, Watcher};
-use crate::log::{Log, Next};
-use crate::one_or_many::OneOrMany;
+use crate::log::{Log, ReadOutcome};
 use crate::presence::CloseReason;
+use crate::short_list::ShortList;
 use crate::topics::Topics;
 
 fn explore(model: impl Fn() + Send + Sync + 'static) {
@@ -60,7 +60,7 @@ fn publish(log: &Log, topic: &ModelTopic) {
 }
 
 fn reader(log: &Log, topics: &[&ModelTopic], policy: Policy) -> Reader {
-    let keys: OneOrMany<_> = topics.iter().map(|topic| topic.key).collect();
+    let keys: ShortList<_> = topics.iter().map(|topic| topic.key).collect();
     let position = log.head_position(&keys);
     let rules = Rules {
         policy,
@@ -83,14 +83,14 @@ fn next(log: &Log, reader: &mut Reader) -> Got {
     };
     block_on(poll_fn(|cx| {
         let mut offsets = Vec::new();
-        let next = log.next(reader, LIMIT, Some(cx.waker()), |frame| {
+        let next = log.read_next(reader, LIMIT, Some(cx.waker()), |frame| {
             offsets.push(frame.cursor().offset.low());
         });
         match next {
-            Next::Frames => Poll::Ready(Got::Offsets(offsets)),
-            Next::CaughtUp => Poll::Pending,
-            Next::Gap(gap) => Poll::Ready(Got::Lost(gap.lost().unwrap())),
-            Next::Closed => Poll::Ready(Got::Closed),
+            ReadOutcome::Frames => Poll::Ready(Got::Offsets(offsets)),
+            ReadOutcome::CaughtUp => Poll::Pending,
+            ReadOutcome::Gap(gap) => Poll::Ready(Got::Lost(gap.lost().unwrap())),
+            ReadOutcome::Closed => Poll::Ready(Got::Closed),
             other => panic!("unexpected: {other:?}"),
         }
     }))
@@ -218,7 +218,7 @@ fn a_watch_hears_of_every_topic() {
                     events: 8,
                     bytes: 4096,
                 };
-                log.next(&mut readers[token as usize], limit, None, |_| got += 1);
+                log.read_next(&mut readers[token as usize], limit, None, |_| got += 1);
             }
         }
         publisher.join().unwrap();

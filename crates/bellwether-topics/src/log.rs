@@ -2,7 +2,7 @@
 //!
 //! The lock guards everything in [`LogState`]. It is held for a read or an append: no I/O, no foreign code, no `.await`,
 //! and at most one batch of reference counts per read. Lock order: this lock, then that of a watch's signal. What happens under
-//! it is pure: [`LogState`] appends and keeps who waits, [`LogState::next`] decides what a reader gets.
+//! it is pure: [`LogState`] appends and keeps who waits, [`LogState::read_next`] decides what a reader gets.
 //!
 //! There is no second, live path. A reader looks after its own position, and only if nothing is there it leaves its waker,
 //! under the same lock. A publish appends and takes the wakers away under that lock, and wakes them after it.
@@ -10,9 +10,9 @@
 pub(crate) mod held_topics;
 pub(crate) mod history;
 pub(crate) mod idempotency;
-mod next;
 pub(crate) mod policy;
 pub(crate) mod position;
+mod read_next;
 pub(crate) mod retention;
 mod state;
 pub(crate) mod waiters;
@@ -23,7 +23,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::Waker;
 use std::time::Instant;
 
-pub(crate) use self::next::Next;
+pub(crate) use self::read_next::ReadOutcome;
 use self::state::LogState;
 use crate::event::cursor::{Cursor, Epoch, Offset};
 use crate::event::frame::{Draft, Frame};
@@ -190,23 +190,23 @@ impl Log {
     }
 
     /// Tells a reader a gap whose reason is known without reading.
-    pub(crate) fn gap(&self, reader: &mut Reader, reason: GapReason) -> Next {
+    pub(crate) fn gap(&self, reader: &mut Reader, reason: GapReason) -> ReadOutcome {
         let is_to_head = reader.is_to_latest();
         lock(&self.state).gap(reader, reason, is_to_head)
     }
 
     /// Looks for what comes next for a reader, and registers the waker if nothing does.
-    pub(crate) fn next(
+    pub(crate) fn read_next(
         &self,
         reader: &mut Reader,
         limit: Limit,
         waker: Option<&Waker>,
         out: impl FnMut(&Frame),
-    ) -> Next {
+    ) -> ReadOutcome {
         // Declared before the guard, so dropped after it.
         let mut stale = Vec::new();
         let mut state = lock(&self.state);
-        state.next(reader, self.is_authority, limit, waker, &mut stale, out)
+        state.read_next(reader, self.is_authority, limit, waker, &mut stale, out)
     }
 
     /// Makes the reader wake for its topics, a kick or the end while it waits for something else. False at the end.

@@ -41,12 +41,12 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use crate::event::frame::Frame;
-use crate::log::Next;
+use crate::log::ReadOutcome;
 use crate::log::held_topics::HeldTopic;
 use crate::log::history::{Limit, TopicKey};
 use crate::log::position::{Position, Reader};
 use crate::log::waiters::{WatchSignal, Watcher};
-use crate::one_or_many::OneOrMany;
+use crate::short_list::ShortList;
 use crate::topic::Topic;
 
 /// The most frames of one read, so that the log's lock is never held for long.
@@ -93,7 +93,7 @@ impl Topic {
 
     /// A reader of this topic for a server that shares what it reads, beginning at the log's head.
     pub fn reader(&self) -> LogReader {
-        let keys = OneOrMany::One([self.held.key]);
+        let keys = ShortList::One([self.held.key]);
         let position = self.node.log.head_position(&keys);
         LogReader {
             topic: self.held.clone(),
@@ -133,14 +133,20 @@ impl LogReader {
             events: MAX_FRAMES_PER_READ,
             bytes: max_bytes,
         };
-        let look = self.topic.log.next(&mut self.reader, limit, None, |frame| {
-            out.push(frame.clone());
-        });
-        match look {
-            Next::Frames => Read::Frames,
-            Next::CaughtUp => Read::CaughtUp,
-            Next::Closed => Read::Closed,
-            Next::Gap(_) | Next::Disconnect | Next::AskBroker(_) | Next::Ahead => {
+        let outcome = self
+            .topic
+            .log
+            .read_next(&mut self.reader, limit, None, |frame| {
+                out.push(frame.clone());
+            });
+        match outcome {
+            ReadOutcome::Frames => Read::Frames,
+            ReadOutcome::CaughtUp => Read::CaughtUp,
+            ReadOutcome::Closed => Read::Closed,
+            ReadOutcome::Gap(_)
+            | ReadOutcome::Disconnect
+            | ReadOutcome::AskBroker(_)
+            | ReadOutcome::Ahead => {
                 self.reader.position = self.topic.log.head_position(&self.reader.keys);
                 Read::Overrun
             }

@@ -138,7 +138,7 @@ impl History {
         self.topics.find(name)
     }
 
-    /// The entry of a topic, made if it is missing. The caller held_topics it or appends to it at once.
+    /// The entry of a topic, made if it is missing. The caller pins it or appends to it at once.
     pub(crate) fn entry(&mut self, name: &Arc<str>) -> TopicKey {
         self.topics.find_or_make(name)
     }
@@ -147,8 +147,8 @@ impl History {
         self.topics.name(key)
     }
 
-    pub(crate) fn held(&mut self, key: TopicKey) {
-        self.topics.held(key);
+    pub(crate) fn pin(&mut self, key: TopicKey) {
+        self.topics.pin(key);
     }
 
     pub(crate) fn unpin(&mut self, key: TopicKey) {

@@ -131,7 +131,7 @@ pub(crate) struct Situation {
 
 /// What a reader does next.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Move {
+pub(crate) enum Decision {
     /// Read what waits.
     Read,
     /// Read the newest of each key.
@@ -150,19 +150,19 @@ impl Policy {
         self.max_lag_events == u64::MAX && self.max_lag_bytes == u64::MAX
     }
 
-    pub(crate) fn decide(&self, now: Situation) -> Move {
+    pub(crate) fn decide(&self, now: Situation) -> Decision {
         let is_over = now.lag_events > self.max_lag_events || now.lag_bytes > self.max_lag_bytes;
         match self.slow {
             Slow::Disconnect | Slow::SkipToLatest
                 if now.is_complete && !(is_over && now.was_live) =>
             {
-                Move::Read
+                Decision::Read
             }
-            Slow::Disconnect => Move::Disconnect,
-            Slow::SkipToLatest => Move::GapThenLatest,
-            Slow::LatestPerKey if now.is_complete && !is_over => Move::Read,
-            Slow::LatestPerKey if now.is_complete_per_key => Move::ReadLatest,
-            Slow::LatestPerKey => Move::GapThenRest,
+            Slow::Disconnect => Decision::Disconnect,
+            Slow::SkipToLatest => Decision::GapThenLatest,
+            Slow::LatestPerKey if now.is_complete && !is_over => Decision::Read,
+            Slow::LatestPerKey if now.is_complete_per_key => Decision::ReadLatest,
+            Slow::LatestPerKey => Decision::GapThenRest,
         }
     }
 }
@@ -186,7 +186,7 @@ mod tests {
             Policy::skip_to_latest().max_lag_events(3),
             Policy::latest_per_key().max_lag_events(3),
         ] {
-            assert_eq!(policy.decide(IN_TIME), Move::Read);
+            assert_eq!(policy.decide(IN_TIME), Decision::Read);
         }
     }
 
@@ -196,11 +196,14 @@ mod tests {
             Policy::disconnect().max_lag_events(2),
             Policy::disconnect().max_lag_bytes(299),
         ] {
-            assert_eq!(over.decide(IN_TIME), Move::Disconnect);
+            assert_eq!(over.decide(IN_TIME), Decision::Disconnect);
         }
         let skip = Policy::skip_to_latest().max_lag_events(2);
-        assert_eq!(skip.decide(IN_TIME), Move::GapThenLatest);
-        assert_eq!(Policy::latest_per_key().decide(IN_TIME), Move::ReadLatest);
+        assert_eq!(skip.decide(IN_TIME), Decision::GapThenLatest);
+        assert_eq!(
+            Policy::latest_per_key().decide(IN_TIME),
+            Decision::ReadLatest
+        );
     }
 
     #[test]
@@ -210,7 +213,7 @@ mod tests {
             ..IN_TIME
         };
         let policy = Policy::disconnect().max_lag_events(0).max_lag_bytes(0);
-        assert_eq!(policy.decide(replaying), Move::Read);
+        assert_eq!(policy.decide(replaying), Decision::Read);
     }
 
     #[test]
@@ -222,13 +225,19 @@ mod tests {
             is_complete_per_key: false,
             was_live: false,
         };
-        assert_eq!(Policy::disconnect().decide(passed), Move::Disconnect);
-        assert_eq!(Policy::skip_to_latest().decide(passed), Move::GapThenLatest);
-        assert_eq!(Policy::latest_per_key().decide(passed), Move::GapThenRest);
+        assert_eq!(Policy::disconnect().decide(passed), Decision::Disconnect);
+        assert_eq!(
+            Policy::skip_to_latest().decide(passed),
+            Decision::GapThenLatest
+        );
+        assert_eq!(
+            Policy::latest_per_key().decide(passed),
+            Decision::GapThenRest
+        );
         let keyed = Situation {
             is_complete_per_key: true,
             ..passed
         };
-        assert_eq!(Policy::latest_per_key().decide(keyed), Move::ReadLatest);
+        assert_eq!(Policy::latest_per_key().decide(keyed), Decision::ReadLatest);
     }
 }

@@ -9,7 +9,7 @@ use crate::event::cursor::{Cursor, Epoch, Offset};
 use crate::log::history::{ReadSoFar, TopicKey};
 use crate::log::policy::Policy;
 use crate::log::waiters::Ticket;
-use crate::one_or_many::OneOrMany;
+use crate::short_list::ShortList;
 
 /// Where a reader is in its log, and what is known about that position.
 ///
@@ -98,7 +98,7 @@ pub(crate) struct Rules {
 /// One reader of a log: its topics, its position, its rules.
 #[derive(Debug)]
 pub(crate) struct Reader {
-    pub(crate) keys: OneOrMany<TopicKey>,
+    pub(crate) keys: ShortList<TopicKey>,
     pub(crate) position: Position,
     pub(crate) rules: Arc<Rules>,
     /// What a reader that was not asked for a position and is not polled never has.
@@ -127,7 +127,7 @@ struct ReaderExtras {
 }
 
 impl Reader {
-    pub(crate) fn new(keys: OneOrMany<TopicKey>, position: Position, rules: Arc<Rules>) -> Self {
+    pub(crate) fn new(keys: ShortList<TopicKey>, position: Position, rules: Arc<Rules>) -> Self {
         Self {
             keys,
             position,

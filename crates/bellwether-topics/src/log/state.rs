@@ -76,15 +76,15 @@ impl LogState {
 
     fn notify(&mut self, key: TopicKey, wakes: &mut Wakes) {
         // A topic that never had a reader has no entry here.
-        if let Some(waiters_of) = self.waiters_by_topic.get_mut(key.index()) {
-            waiters_of.notify(wakes);
+        if let Some(waiters) = self.waiters_by_topic.get_mut(key.index()) {
+            waiters.notify(wakes);
         }
     }
 
     pub(super) fn notify_all(&mut self) -> Wakes {
         let mut wakes = Wakes::default();
-        for waiters_of in &mut self.waiters_by_topic {
-            waiters_of.notify(&mut wakes);
+        for waiters in &mut self.waiters_by_topic {
+            waiters.notify(&mut wakes);
         }
         wakes
     }
@@ -115,7 +115,7 @@ impl LogState {
                 (history.entry(&name), name)
             }
         };
-        history.held(key);
+        history.pin(key);
         Some((key, name))
     }
 

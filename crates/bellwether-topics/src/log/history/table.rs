@@ -25,7 +25,7 @@ struct Entry {
     name: Arc<str>,
     topic: TopicHistory,
     /// Handles and readers.
-    held_topics: usize,
+    pins: usize,
 }
 
 #[derive(Debug)]
@@ -68,7 +68,7 @@ impl Table {
         self.names.get(name).copied()
     }
 
-    /// The key of a topic, which is made if it is missing. The caller held_topics it or appends to it at once.
+    /// The key of a topic, which is made if it is missing. The caller pins it or appends to it at once.
     pub(super) fn find_or_make(&mut self, name: &Arc<str>) -> TopicKey {
         if let Some(key) = self.find(name) {
             return key;
@@ -76,7 +76,7 @@ impl Table {
         let entry = Entry {
             name: name.clone(),
             topic: TopicHistory::new(self.forgotten.of(name)),
-            held_topics: 0,
+            pins: 0,
         };
         let key = if let Some(key) = self.free.pop() {
             self.entries[key.index()] = Some(entry);
@@ -93,22 +93,22 @@ impl Table {
         Some(&self.entry(key)?.name)
     }
 
-    pub(super) fn held(&mut self, key: TopicKey) {
+    pub(super) fn pin(&mut self, key: TopicKey) {
         if let Some(entry) = &mut self.entries[key.index()] {
-            entry.held_topics += 1;
+            entry.pins += 1;
         }
     }
 
     pub(super) fn unpin(&mut self, key: TopicKey) {
         if let Some(entry) = &mut self.entries[key.index()] {
-            entry.held_topics -= 1;
+            entry.pins -= 1;
         }
         self.forget_if_idle(key);
     }
 
     /// Forgets a topic that nobody holds and that has no frames.
     pub(super) fn forget_if_idle(&mut self, key: TopicKey) {
-        let is_idle = |entry: &mut Entry| entry.held_topics == 0 && entry.topic.is_empty();
+        let is_idle = |entry: &mut Entry| entry.pins == 0 && entry.topic.is_empty();
         if let Some(entry) = self.entries[key.index()].take_if(is_idle) {
             self.names.remove(&entry.name);
             self.free.push(key);

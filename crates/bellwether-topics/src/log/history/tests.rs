@@ -126,7 +126,7 @@ impl World {
         let mut history = History::new(Epoch(1), Proof::Derived(99), retention);
         let held = TOPICS.map(|name| {
             let key = history.entry(&Arc::from(name));
-            history.held(key);
+            history.pin(key);
             Some(key)
         });
         Self {
@@ -172,7 +172,7 @@ impl World {
                 }
                 None => {
                     let key = self.history.entry(&Arc::from(TOPICS[topic]));
-                    self.history.held(key);
+                    self.history.pin(key);
                     self.held[topic] = Some(key);
                 }
             },
