@@ -144,7 +144,7 @@ fn a_reader_of_two_topics_misses_neither() {
 }
 
 #[test]
-fn what_is_trimmed_before_it_is_read_is_told_as_lost() {
+fn what_is_trimmed_before_it_is_read_is_a_gap() {
     explore(|| {
         let log = log(1);
         let topic = open(&log, "a");
@@ -181,7 +181,7 @@ fn what_is_trimmed_before_it_is_read_is_told_as_lost() {
 }
 
 #[test]
-fn a_watch_hears_of_every_topic() {
+fn a_watch_reports_every_topic() {
     explore(|| {
         let log = log(8);
         let signal = Arc::new(WatchSignal::default());
@@ -244,7 +244,7 @@ fn the_end_of_the_log_wakes_a_reader_that_waits() {
 }
 
 #[test]
-fn a_reader_that_is_sent_away_while_it_looks_does_not_go_to_sleep() {
+fn a_reader_that_is_kicked_while_it_reads_does_not_go_to_sleep() {
     explore(|| {
         let topics = Topics::new();
         let news = topics.topic("news").unwrap();
@@ -254,7 +254,7 @@ fn a_reader_that_is_sent_away_while_it_looks_does_not_go_to_sleep() {
         assert_eq!(end, None);
         assert_eq!(reader.close_reason(), Some(CloseReason::Kicked));
         kicker.join().unwrap();
-        // Its topics take the same lock when they go.
+        // Its topics take the same lock when they are dropped.
         drop((reader, news));
     });
 }

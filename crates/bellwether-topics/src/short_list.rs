@@ -1,8 +1,8 @@
-//! [`ShortList`]: a list that is nearly always one long, and then costs no allocation. Pure.
+//! [`ShortList`]: a list that nearly always has one entry, and then costs no allocation. Pure.
 
 use std::ops::Deref;
 
-/// A short list, fixed once it is made.
+/// A short list that does not change.
 #[derive(Clone, Debug)]
 pub(crate) enum ShortList<T> {
     One([T; 1]),
@@ -42,9 +42,9 @@ mod tests {
     #[test]
     fn a_list_of_any_length_is_what_it_was_made_of() {
         for length in 0..4 {
-            let short_list: ShortList<u32> = (0..length).collect();
-            assert_eq!(*short_list, *Vec::from_iter(0..length));
-            assert_eq!(matches!(short_list, ShortList::One(_)), length == 1);
+            let list: ShortList<u32> = (0..length).collect();
+            assert_eq!(*list, *Vec::from_iter(0..length));
+            assert_eq!(matches!(list, ShortList::One(_)), length == 1);
         }
     }
 }

@@ -2,9 +2,10 @@
 //!
 //! A shard of such a server owns sockets. It has one [`Watch`] for all its topics, which wakes it once per burst of
 //! publishes and says which topics have something new. It has one [`LogReader`] per topic, which reads the new frames
-//! once, whatever the number of readers. A reader whose [`Position`] is where the log reader began is written the frames'
-//! shared bytes; then both stand at the same position. A reader that is elsewhere (it was slow, it replays, it has a
-//! filter) reads for itself by [`Subscription::try_frames`](crate::Subscription::try_frames).
+//! once, whatever the number of readers. If a reader's [`Position`] is the same as the log reader's before the read,
+//! the shard writes the frames' shared bytes to it, and both are then at the same position. A reader that is elsewhere
+//! (it was slow, it replays, it has a filter) reads for itself by
+//! [`Subscription::try_frames`](crate::Subscription::try_frames).
 //!
 //! ```
 //! use std::task::{Context, Poll, Waker};
@@ -52,14 +53,14 @@ use crate::topic::Topic;
 /// The most frames of one read, so that the log's lock is never held for long.
 const MAX_FRAMES_PER_READ: usize = 1024;
 
-/// A cursor over one topic that is nobody's subscription.
+/// A cursor over one topic that belongs to no subscription.
 #[derive(Debug)]
 pub struct LogReader {
     topic: Arc<HeldTopic>,
     reader: Reader,
 }
 
-/// What a [`LogReader`] found.
+/// What [`LogReader::read`] found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Read {
@@ -67,14 +68,14 @@ pub enum Read {
     Frames,
     /// Nothing is new.
     CaughtUp,
-    /// The log has moved past the position, or was replaced; the reader now stands at the log's head. Readers that stood
-    /// where it did have to read for themselves, and get their gap there.
+    /// The log has moved past the position, or was replaced; the log reader is now at the log's head. Readers that were
+    /// at the same position must read for themselves, and get their gap there.
     Overrun,
     /// The topics are closed.
     Closed,
 }
 
-/// Which topic it is: the same for every handle to one topic, as long as there is one.
+/// The identity of a topic: the same for all handles to one topic, as long as one of them exists.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct TopicId {
     /// The address of the log, which is not given to another while a handle lives.
@@ -91,7 +92,7 @@ impl Topic {
         }
     }
 
-    /// A reader of this topic for a server that shares what it reads, beginning at the log's head.
+    /// A reader of this topic for a server that shares what it reads. It starts at the log's head.
     pub fn reader(&self) -> LogReader {
         let keys = ShortList::One([self.held.key]);
         let position = self.node.log.head_position(&keys);
@@ -103,15 +104,15 @@ impl Topic {
 }
 
 impl LogReader {
-    /// Where it is.
+    /// The position in the log.
     pub fn position(&self) -> Position {
         self.reader.position
     }
 
-    /// How often subjects were sent away from the topics of this log ([`Topics::kick`](crate::Topics::kick)).
+    /// The number of calls of [`Topics::kick`](crate::Topics::kick) on the topics of this log.
     ///
-    /// While it stays the same, no subscription need be asked whether it was. Asked after a [`read`](Self::read), it
-    /// counts every kick that came before the events that were read.
+    /// While it stays the same, no subscription was kicked. Taken after a [`read`](Self::read), it includes every kick
+    /// that came before the events that were read.
     ///
     /// ```
     /// # let topics = bellwether_topics::Topics::new();
@@ -154,7 +155,7 @@ impl LogReader {
     }
 }
 
-/// A watch's name for a topic that it follows.
+/// The token of a topic that a [`Watch`] follows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct WatchToken(u32);
 
@@ -173,7 +174,7 @@ pub struct Watch {
     signal: Arc<WatchSignal>,
     topics: Vec<Option<Arc<HeldTopic>>>,
     free: Vec<u32>,
-    /// Where the signal writes what is dirty; here to keep its allocation.
+    /// Buffer for the dirty tokens; a field to keep its allocation.
     tokens: Vec<u32>,
 }
 
@@ -183,7 +184,7 @@ impl Watch {
         Self::default()
     }
 
-    /// Follows a topic from now on. It counts as dirty at once, so that what was published before is not overlooked.
+    /// Starts to follow a topic. The topic is dirty at once, so that what was published before is not overlooked.
     pub fn add(&mut self, topic: &Topic) -> WatchToken {
         let token = self.free.pop().unwrap_or_else(|| {
             self.topics.push(None);
@@ -198,7 +199,7 @@ impl Watch {
         WatchToken(token)
     }
 
-    /// Follows a topic no longer. A token of it may still come up once.
+    /// Stops following a topic. Its token may still be reported once.
     pub fn remove(&mut self, token: WatchToken) {
         let Some(topic) = self.topics.get_mut(token.index()).and_then(Option::take) else {
             return;

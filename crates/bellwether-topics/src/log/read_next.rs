@@ -18,18 +18,18 @@ pub(crate) enum ReadOutcome {
     CaughtUp,
     /// History is lost; the position has moved to where the gap says.
     Gap(Gap),
-    /// The policy says that the reader has to go.
+    /// The policy ends the reader's stream.
     Disconnect,
-    /// The broker has to be asked: for what lies before this history, or, with a reason, for where to go on.
+    /// The broker must be asked: for what comes before this history, or, with a reason, for where to go on.
     AskBroker(Option<GapReason>),
-    /// The place lies beyond this node's head.
+    /// The position is beyond this node's head.
     Ahead,
     /// The log is closed.
     Closed,
 }
 
 impl LogState {
-    /// Looks for what comes next for a reader, and registers the waker if nothing does. Wakers that this replaces go to
+    /// Reads what comes next for a reader, and registers the waker if nothing does. Wakers that this replaces go to
     /// `stale`, to be dropped outside of the lock.
     pub(super) fn read_next(
         &mut self,
@@ -45,7 +45,7 @@ impl LogState {
         }
         let is_same = reader.position.generation == Some(self.generation);
         if !is_same && reader.position.generation.is_some() && !reader.has_asked() {
-            // It was not the reader that fell behind.
+            // This node was reset; the reader has not fallen behind.
             reader.set_asked(Asked::Here);
         }
         if !is_same && let Some(answer) = self.prove(reader, is_authority) {
@@ -100,7 +100,8 @@ impl LogState {
         advance(self, reader, &run, decision)
     }
 
-    /// Checks that the reader's position is one of this history; notes that, or says what to do instead.
+    /// Checks that the reader's position is one of this history. If so, marks it as proven; if not, returns the
+    /// outcome.
     fn prove(&self, reader: &mut Reader, is_authority: bool) -> Option<ReadOutcome> {
         let history = &self.history;
         let position = &mut reader.position;
@@ -111,7 +112,7 @@ impl LogState {
                 }
                 anchor => anchor,
             },
-            // A place that the log chose needs no record, only the same history.
+            // A position that the log chose needs no record, only the same history.
             None if position.epoch != history.epoch() => Anchor::Lost(GapReason::Epoch),
             None if position.offset > history.head() => Anchor::Ahead,
             None if position.offset < history.floor() => Anchor::Older,
@@ -135,7 +136,7 @@ impl LogState {
         }
     }
 
-    /// Tells a reader a gap, and moves it to where that ends.
+    /// Gives a reader a gap, and moves it to the gap's end.
     pub(super) fn gap(
         &self,
         reader: &mut Reader,
@@ -177,7 +178,7 @@ fn advance(state: &LogState, reader: &mut Reader, run: &Run, decision: Decision)
             };
             ReadOutcome::Frames
         }
-        // Nothing more: the position behind the head is as good as the last frame's, and stays provable for longer.
+        // There is nothing more. The head's position is as good as the last frame's, and stays provable for longer.
         Some(_) => {
             reader.position = state.head_position(&reader.keys);
             ReadOutcome::Frames

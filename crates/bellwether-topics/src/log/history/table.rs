@@ -1,6 +1,6 @@
-//! The topics of a history, by key and by name: which there are, who holds them, when they are forgotten. Pure.
+//! The topics of a history, by key and by name: which there are, how often each is pinned, when it is forgotten. Pure.
 //!
-//! Keeps the third invariant of the [history](super): a topic is forgotten as soon as nobody holds it and it has no
+//! Keeps the third invariant of the [history](super): a topic is forgotten as soon as it is not pinned and has no
 //! frames. How far it was removed is kept for a while, in case it is made again.
 
 use std::collections::HashMap;
@@ -10,7 +10,7 @@ use super::topic::TopicHistory;
 use crate::event::cursor::Offset;
 use crate::log::history::removed::Removed;
 
-/// A topic's entry. Valid as long as the topic is pinned or has frames.
+/// The key of a topic's entry. Valid as long as the topic is pinned or has frames.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(crate) struct TopicKey(u32);
 
@@ -24,7 +24,7 @@ impl TopicKey {
 struct Entry {
     name: Arc<str>,
     topic: TopicHistory,
-    /// Handles and readers.
+    /// The number of handles and subscriptions.
     pins: usize,
 }
 
@@ -33,7 +33,7 @@ pub(super) struct Table {
     entries: Vec<Option<Entry>>,
     free: Vec<TopicKey>,
     names: HashMap<Arc<str>, TopicKey>,
-    /// How far forgotten topics were removed.
+    /// The last removed record of forgotten topics.
     forgotten: Removed,
 }
 
@@ -49,7 +49,7 @@ impl Default for Table {
 }
 
 impl Table {
-    /// Empties every topic after this offset, and forgets those that nobody holds.
+    /// Empties every topic after this offset, and forgets those that are not pinned.
     pub(super) fn reset(&mut self, removed_to: Offset) {
         self.forgotten = Removed::new(removed_to);
         for index in 0..self.entries.len() {
@@ -106,7 +106,7 @@ impl Table {
         self.forget_if_idle(key);
     }
 
-    /// Forgets a topic that nobody holds and that has no frames.
+    /// Forgets a topic that is not pinned and has no frames.
     pub(super) fn forget_if_idle(&mut self, key: TopicKey) {
         let is_idle = |entry: &mut Entry| entry.pins == 0 && entry.topic.is_empty();
         if let Some(entry) = self.entries[key.index()].take_if(is_idle) {
@@ -120,7 +120,7 @@ impl Table {
         Some(&mut self.entries[key.index()].as_mut()?.topic)
     }
 
-    /// Those of these topics that there are.
+    /// Those of these topics that exist.
     pub(super) fn all<'a>(
         &'a self,
         keys: &'a [TopicKey],
