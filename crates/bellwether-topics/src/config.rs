@@ -108,7 +108,7 @@ impl TopicsBuilder {
     /// Maximum number of topics that exist at once. Default: 65,536, of about 400 bytes each.
     ///
     /// A topic exists while a handle or a subscription of it exists, or history has an event of it. Beyond the maximum,
-    /// [`Topics::topic`] fails with [`Error::is_limit`](crate::Error::is_limit) for a new name. Where clients choose
+    /// [`Topics::topic`](crate::Topics::topic) fails with [`Error::is_limit`](crate::Error::is_limit) for a new name. Where clients choose
     /// names, too large a value lets them take that memory.
     pub fn max_topics(mut self, topics: usize) -> Self {
         self.config.max_topics = topics;
