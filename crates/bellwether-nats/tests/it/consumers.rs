@@ -222,8 +222,8 @@ async fn readers_of_quiet_topics_come_back_without_a_consumer_each() {
     assert!(left.len() <= 2, "{left:?}");
 }
 
-/// A node goes through the numbers of all messages for its quiet readers. While others publish, the end moves on with each
-/// look, and what lies between two lookups is no loss.
+/// A node sweeps over the numbers of all messages for its quiet readers. While others publish, the end moves on with each
+/// lookup, and what is between two lookups is no loss.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn lookups_beside_publishers_report_no_false_loss_and_share_a_consumer() {
     let Some((server, broker)) = support::start().await else {

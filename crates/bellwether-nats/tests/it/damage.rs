@@ -7,7 +7,7 @@ use bellwether_nats::NatsBroker;
 use bellwether_testkit::{NatsServer, PATIENCE, within};
 use bellwether_topics::{Delivery, GapReason, ServerSentEvent, Subscription, Topics};
 
-use crate::{lines, world};
+use crate::{lines, support};
 
 async fn node(server: &NatsServer, stream: &str) -> Topics {
     let builder = NatsBroker::builder(&server.url()).stream(stream);
