@@ -12,7 +12,7 @@ use std::fmt;
 ///
 /// let error = NatsBroker::builder("nats://127.0.0.1:1").stream("a b").connect().await.unwrap_err();
 /// assert!(error.is_invalid());
-/// assert!(error.to_string().starts_with("stream \\"a b\\" is no name of a stream"));
+/// assert!(error.to_string().starts_with(r#"stream "a b" is no name of a stream"#));
 /// # });
 /// ```
 #[derive(Debug)]

@@ -176,7 +176,7 @@ struct Trial {
 }
 
 /// How long a client may take for what it gets at all: some wait long before they come back.
-const PATIENCE: Duration = Duration::from_secs(30);
+const MAX_WAIT: Duration = Duration::from_secs(30);
 
 /// How long it may take to start.
 const START: Duration = Duration::from_secs(120);
@@ -218,7 +218,7 @@ impl Trial {
     /// Waits until all that is expected has come, or the client is at its end, or long enough.
     async fn arrived(&mut self) {
         let expected = self.expected.clone();
-        self.until(PATIENCE, |heard, _| {
+        self.until(MAX_WAIT, |heard, _| {
             let has = |text: &String| heard.events.iter().any(|event| event.data == *text);
             heard.end.is_some() || expected.iter().all(has)
         })
@@ -229,7 +229,7 @@ impl Trial {
 
     /// Waits until this number of events is there: the client reads, and what follows is live for it.
     async fn reached(&mut self, count: usize) {
-        self.until(PATIENCE, |heard, _| {
+        self.until(MAX_WAIT, |heard, _| {
             heard.end.is_some() || heard.events.len() >= count
         })
         .await;
@@ -237,7 +237,7 @@ impl Trial {
 
     /// Waits until an event of this name is there, or the client is at its end, or long enough.
     async fn told(&mut self, name: &str) {
-        self.until(PATIENCE / 3, |heard, _| {
+        self.until(MAX_WAIT / 3, |heard, _| {
             heard.end.is_some() || heard.events.iter().any(|event| event.event == name)
         })
         .await;

@@ -1,13 +1,13 @@
 //! Words and turns of phrase at which a reader stumbles, each with a better one.
 //!
-//! A phrase is found across line breaks and in any case, as whole words. What stands in a block of code is no prose.
+//! A phrase is found across line breaks and in any case, as whole words. A block of code is no prose.
 
 use crate::workspace::{self, File};
 
-/// Whether the docs of Rust code are looked at beside Markdown.
-const COVERS_RUST_DOCS: bool = false;
+/// Whether the docs of Rust code are checked beside Markdown.
+const COVERS_RUST_DOCS: bool = true;
 
-/// What is not said, and what is said instead.
+/// Phrases that are not used, and what to write instead.
 const PHRASES: [(&str, &str); 16] = [
     ("for ever", "without an end, for good"),
     ("so many", "the number"),

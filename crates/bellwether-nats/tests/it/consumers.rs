@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bellwether_nats::NatsBroker;
-use bellwether_testkit::{NatsServer, PATIENCE, or_skip, within};
+use bellwether_testkit::{NatsServer, TEST_TIMEOUT, or_skip, within};
 use bellwether_topics::Offset;
 use bellwether_topics::broker::{Broker, NewRecord, ReadRequest, Stored};
 use bytes::Bytes;
@@ -125,7 +125,7 @@ async fn a_long_replay_uses_one_consumer() {
         let expected = replay + 1..=replay + 2;
         let settled =
             async { while !expected.contains(&consumers(&client, &broker).await.len()) {} };
-        let settled = within(PATIENCE, settled).await;
+        let settled = within(TEST_TIMEOUT, settled).await;
         settled.unwrap_or_else(|| panic!("not {expected:?} consumers"));
     }
     // What is appended later comes through the same consumer.

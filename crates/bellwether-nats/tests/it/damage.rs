@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use bellwether_nats::NatsBroker;
-use bellwether_testkit::{NatsServer, PATIENCE, within};
+use bellwether_testkit::{NatsServer, TEST_TIMEOUT, within};
 use bellwether_topics::{Delivery, GapReason, ServerSentEvent, Subscription, Topics};
 
 use crate::{lines, support};
@@ -33,7 +33,7 @@ async fn publish(topics: &Topics, numbers: std::ops::RangeInclusive<u64>) -> Vec
 async fn got(reader: &mut Subscription, count: usize) -> Vec<u64> {
     let mut got = Vec::new();
     while got.len() < count {
-        let next = within(PATIENCE, reader.next()).await;
+        let next = within(TEST_TIMEOUT, reader.next()).await;
         match next.expect("something comes").unwrap() {
             Delivery::Gap(gap) => {
                 assert_eq!((gap.reason(), gap.lost()), (GapReason::Damaged, Some(1)));
@@ -111,7 +111,7 @@ async fn a_message_that_the_server_has_lost_is_a_gap_and_never_a_hole() {
     }
     // A reader that has seen it before the loss gets a gap, since its position cannot be proved, and then what is left.
     let mut back = open("t", &ids[9]);
-    let next = within(PATIENCE, back.next()).await;
+    let next = within(TEST_TIMEOUT, back.next()).await;
     assert!(next.expect("something comes").unwrap().gap().is_some());
     publish(&topics, 22..=22).await;
     let mut reader = open("t", &ids[17]);

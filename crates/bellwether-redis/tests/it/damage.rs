@@ -1,6 +1,6 @@
 //! Entries of the log that lack a part: readers get what is whole and one gap over exactly the rest.
 
-use bellwether_testkit::{PATIENCE, RedisServer, or_skip, within};
+use bellwether_testkit::{RedisServer, TEST_TIMEOUT, or_skip, within};
 use bellwether_topics::{Delivery, GapReason, ServerSentEvent, Subscription, Topics};
 
 use crate::lines;
@@ -43,7 +43,7 @@ async fn damaged(
 async fn got(reader: &mut Subscription, count: usize) -> Vec<u64> {
     let mut got = Vec::new();
     while got.len() < count {
-        let next = within(PATIENCE, reader.next()).await;
+        let next = within(TEST_TIMEOUT, reader.next()).await;
         let delivery = next.expect("something comes").unwrap();
         match &delivery {
             Delivery::Gap(gap) => {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bellwether_redis::RedisBroker;
-use bellwether_testkit::{PATIENCE, RedisServer, or_skip, within};
+use bellwether_testkit::{RedisServer, TEST_TIMEOUT, or_skip, within};
 use bellwether_topics::broker::{Broker, NewRecord};
 use bellwether_topics::{CloseReason, GapReason, Offset, Retention, Topics};
 
@@ -183,7 +183,7 @@ async fn a_failover_that_lost_confirmed_records_is_one_gap() {
             .contains("link_status:down")
         {}
     };
-    within(PATIENCE, synced)
+    within(TEST_TIMEOUT, synced)
         .await
         .expect("the replica has everything");
     cli.run(&["REPLICAOF", "NO", "ONE"]).await;
@@ -467,7 +467,9 @@ async fn a_rewritten_file_is_the_same_log() {
                 .contains("aof_rewrite_in_progress:0")
             {}
         };
-        within(PATIENCE, done).await.expect("the file is rewritten");
+        within(TEST_TIMEOUT, done)
+            .await
+            .expect("the file is rewritten");
         server.kill().await;
         server.start_again().await;
         let full = builder().connect().await.unwrap();

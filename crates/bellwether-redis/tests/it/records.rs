@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bellwether_redis::RedisBroker;
-use bellwether_testkit::{PATIENCE, RedisServer, or_skip, within};
+use bellwether_testkit::{RedisServer, TEST_TIMEOUT, or_skip, within};
 use bellwether_topics::Offset;
 use bellwether_topics::broker::{Broker, NewRecord, ReadRequest};
 use bytes::Bytes;
@@ -107,7 +107,7 @@ async fn a_key_is_known_for_its_window_and_no_longer() {
     }];
     let first = append(&broker, &keyed).await[0];
     assert!(append(&broker, &keyed).await[0].is_duplicate);
-    let again = within(PATIENCE, async {
+    let again = within(TEST_TIMEOUT, async {
         loop {
             // A duplicate does not make the window longer.
             let stored = append(&broker, &keyed).await[0];

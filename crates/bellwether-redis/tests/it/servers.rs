@@ -4,7 +4,7 @@ use std::error::Error;
 use std::time::Duration;
 
 use bellwether_redis::{ConnectError, RedisBroker};
-use bellwether_testkit::{PATIENCE, RedisServer, or_skip, within};
+use bellwether_testkit::{RedisServer, TEST_TIMEOUT, or_skip, within};
 use bellwether_topics::Offset;
 use bellwether_topics::broker::{Broker, NewRecord};
 use bytes::Bytes;
@@ -215,7 +215,7 @@ async fn a_log_lives_in_one_slot_of_a_cluster() {
             .contains("cluster_state:ok")
         {}
     };
-    within(PATIENCE, up).await.expect("the cluster is up");
+    within(TEST_TIMEOUT, up).await.expect("the cluster is up");
     let mut node = Node::open(connect(&server).await).await;
     node.publish(20).await;
     assert_eq!(node.take(20).await, (1..=20).collect::<Vec<_>>());

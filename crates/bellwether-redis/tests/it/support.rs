@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bellwether_redis::RedisBroker;
-use bellwether_testkit::{PATIENCE, RedisServer, or_skip, within};
+use bellwether_testkit::{RedisServer, TEST_TIMEOUT, or_skip, within};
 use bellwether_topics::broker::{Broker, NewRecord, Page, ReadRequest, Stored};
 use bellwether_topics::{
     Delivery, Gap, Offset, PublishOptions, ServerSentEvent, Subscription, Topics,
@@ -124,7 +124,7 @@ impl Node {
                     sleep(Duration::from_millis(20)).await;
                 }
             };
-            let cursor = within(3 * PATIENCE, publishing).await;
+            let cursor = within(3 * TEST_TIMEOUT, publishing).await;
             ids.push(cursor.expect("it can be published in the end").to_string());
         }
         ids
@@ -169,7 +169,7 @@ pub(crate) async fn gap(reader: &mut Subscription) -> Gap {
 }
 
 async fn next(reader: &mut Subscription) -> Delivery {
-    let next = within(3 * PATIENCE, reader.next()).await;
+    let next = within(3 * TEST_TIMEOUT, reader.next()).await;
     next.expect("the reader gets something")
         .expect("the stream is open")
 }

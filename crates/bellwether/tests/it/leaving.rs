@@ -15,7 +15,7 @@ use tokio::time::sleep;
 
 use crate::support::serve;
 
-const SOON: Duration = bellwether_testkit::PATIENCE;
+const SOON: Duration = bellwether_testkit::TEST_TIMEOUT;
 
 /// One event, then nothing for ever; no keep-alive that would find out who has left.
 fn quiet() -> ServerEventsResponse {

@@ -10,7 +10,7 @@ use bellwether_sqlite::SqliteBroker;
 use bellwether_testkit::within;
 use bellwether_topics::{Delivery, GapReason, ServerSentEvent, Subscription, Topics};
 
-const PATIENCE: Duration = Duration::from_secs(20);
+const TEST_TIMEOUT: Duration = Duration::from_secs(20);
 const PAGE: usize = 4096;
 
 /// A folder of its own, removed with it.
@@ -150,7 +150,7 @@ pub(super) fn events(numbers: RangeInclusive<u64>) -> impl Iterator<Item = Got> 
 
 /// The next event or gap.
 pub(super) async fn next(reader: &mut Subscription) -> Got {
-    let next = within(PATIENCE, reader.next()).await;
+    let next = within(TEST_TIMEOUT, reader.next()).await;
     match next.expect("something comes").unwrap() {
         Delivery::Event(frame) => {
             let text = String::from_utf8(frame.bytes().to_vec()).unwrap();
