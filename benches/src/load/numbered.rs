@@ -1,4 +1,4 @@
-//! Checks what a subscriber receives: every event's number and size, whatever else its block says.
+//! Checks what a subscriber receives: every event's number and size, whatever else is in its block.
 //!
 //! Pure. Servers write ids, retries and comments of their own around the data, so a block is taken
 //! apart by lines; only its `data` counts.
@@ -12,7 +12,7 @@ const BEFORE: &str = "{\"i\":";
 const BETWEEN: &str = ",\"x\":\"";
 const AFTER: &str = "\"}";
 
-/// How the first event of a subscription begins, which tells the reader where it stands.
+/// The start of a subscription's first event, which gives the reader its position.
 const OF_SERVER: &[u8] = b"event: bellwether.open";
 
 /// No block of a peer is longer than this.
@@ -46,9 +46,9 @@ struct Order {
     early: Option<u64>,
 }
 
-/// What a number is to a stream.
+/// How a number arrives in a stream.
 #[derive(Debug, PartialEq, Eq)]
-enum Place {
+enum Arrival {
     New,
     /// New, after this many that did not come.
     After(u64),
@@ -90,7 +90,7 @@ impl Numbered {
         self.faults
     }
 
-    /// Takes bytes as they arrive, and tells the number of each event that is there whole.
+    /// Takes bytes as they arrive, and calls back with the number of each complete event.
     ///
     /// # Errors
     ///
@@ -106,13 +106,13 @@ impl Numbered {
         framing.take(bytes, |bytes| {
             let mut judge = |block: &[u8]| match number(block, *size) {
                 Ok(None) => {}
-                Ok(Some(number)) => match order.place(number) {
-                    Place::New => seen(number),
-                    Place::After(missing) => {
+                Ok(Some(number)) => match order.arrival_of(number) {
+                    Arrival::New => seen(number),
+                    Arrival::After(missing) => {
                         faults.gaps += missing;
                         seen(number);
                     }
-                    Place::Again => faults.duplicates += 1,
+                    Arrival::Again => faults.duplicates += 1,
                 },
                 Err(NotOurs) => faults.foreign += 1,
             };
@@ -133,9 +133,9 @@ impl Numbered {
 }
 
 impl Order {
-    fn place(&mut self, number: u64) -> Place {
+    fn arrival_of(&mut self, number: u64) -> Arrival {
         let Some(ahead) = number.checked_sub(self.next) else {
-            return Place::Again;
+            return Arrival::Again;
         };
         match &mut self.early {
             Some(early) if ahead == 0 => {
@@ -143,24 +143,24 @@ impl Order {
                 self.next += 1 + u64::from(run);
                 // A shift by all 64 bits is none.
                 *early = early.checked_shr(run + 1).unwrap_or(0);
-                Place::New
+                Arrival::New
             }
             Some(early) if ahead <= u64::from(u64::BITS) => {
                 let bit = 1 << (ahead - 1);
                 let is_new = *early & bit == 0;
                 *early |= bit;
-                if is_new { Place::New } else { Place::Again }
+                if is_new { Arrival::New } else { Arrival::Again }
             }
             early => {
-                // Far ahead of everything: what is left out has not come in any order.
+                // Far ahead of all others, so that the numbers left out have not come in any order.
                 if let Some(early) = early {
                     *early = 0;
                 }
                 self.next = number + 1;
                 if ahead == 0 {
-                    Place::New
+                    Arrival::New
                 } else {
-                    Place::After(ahead)
+                    Arrival::After(ahead)
                 }
             }
         }
@@ -176,10 +176,10 @@ fn each_block(mut bytes: &[u8], mut judge: impl FnMut(&[u8])) -> &[u8] {
     bytes
 }
 
-/// A block with data that nobody published.
+/// A block with data that was not published.
 struct NotOurs;
 
-/// The number in a block's data; none if it has no data, or is what a server says of itself.
+/// The number in a block's data; none if it has no data, or is an event of the server's own.
 fn number(block: &[u8], size: usize) -> Result<Option<u64>, NotOurs> {
     let mut found = None;
     for line in block.split(|byte| *byte == b'\n') {
@@ -281,15 +281,15 @@ mod tests {
             early: Some(0),
         };
         for number in [2, 0, 3, 1, 68, 5, 4] {
-            assert_eq!(order.place(number), Place::New, "{number}");
-            assert_eq!(order.place(number), Place::Again, "{number}");
+            assert_eq!(order.arrival_of(number), Arrival::New, "{number}");
+            assert_eq!(order.arrival_of(number), Arrival::Again, "{number}");
         }
         assert_eq!(order.next, 6);
         for number in 6..68 {
-            assert_eq!(order.place(number), Place::New, "{number}");
+            assert_eq!(order.arrival_of(number), Arrival::New, "{number}");
         }
         assert_eq!(order.next, 69);
-        assert_eq!(order.place(200), Place::After(131));
+        assert_eq!(order.arrival_of(200), Arrival::After(131));
     }
 
     #[test]
