@@ -1,4 +1,4 @@
-//! The request as handlers see it, and the id after which a client wants to go on.
+//! The request as handlers see it, and the id after which a client resumes.
 
 use std::convert::Infallible;
 use std::future::Future;

@@ -83,7 +83,7 @@ impl Files {
         if !is_read {
             return not_allowed(response.status());
         }
-        dressed(response)
+        with_policy_headers(response)
     }
 }
 
@@ -138,7 +138,7 @@ fn not_allowed(head: StatusCode) -> Response {
 }
 
 /// Adds the headers of the policy.
-fn dressed(mut response: Response) -> Response {
+fn with_policy_headers(mut response: Response) -> Response {
     let is_file = response.status().is_success();
     let headers = response.headers_mut();
     headers.insert(

@@ -28,7 +28,7 @@ pub(super) async fn run(shared: &Arc<ServerContext>, listener: Listener) {
         };
         let (socket, peer) = match accepted {
             Ok(connection) => connection,
-            // The client was gone before it was accepted.
+            // The client disconnected before it was accepted.
             Err(error) if is_of_client(&error) => continue,
             Err(error) => {
                 failures.note(&error);
@@ -79,7 +79,7 @@ fn serve(
     lifecycle.tracker().spawn(lifecycle.scope(connection));
 }
 
-/// Whether accepting failed because of the client's own end.
+/// Whether accepting failed because the client closed its end.
 fn is_of_client(error: &io::Error) -> bool {
     matches!(
         error.kind(),
@@ -94,7 +94,7 @@ fn pause() -> Duration {
     Duration::from_millis(fastrand::u64(PAUSE_MILLIS))
 }
 
-/// A time in which accepting does not work; one warning when it begins, one line when it is over.
+/// Counts failures to accept in a row: one warning at the first, one line when accepting works again.
 #[derive(Debug, Default)]
 struct AcceptFailures {
     failures: u64,
