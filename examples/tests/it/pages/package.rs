@@ -14,9 +14,11 @@ use super::root;
 const GIT: &str = "git = \"https://github.com/bellwether-sse/bellwether\"";
 
 /// The crates of this repository that a page may ask for, and their folders.
-const FOLDERS: [&str; 4] = [
+const FOLDERS: [&str; 6] = [
     "bellwether",
     "bellwether-client",
+    "bellwether-nats",
+    "bellwether-redis",
     "bellwether-sqlite",
     "bellwether-wire",
 ];

@@ -66,12 +66,13 @@ impl Page {
                     let manifest = page.manifest.get_or_insert_default();
                     manifest.push_str(&body);
                 }
-                "rust" if !kind.contains("ignore") && !kind.contains("compile_fail") => {
+                // `ignore` is for rustdoc, which has the dependencies of one crate only.
+                "rust" if !kind.contains("compile_fail") => {
                     page.programs.push(Code::new(
                         format!("{stem}_{}", page.programs.len() + 1),
                         line,
                         &body,
-                        !words.any(|word| word == "no_run"),
+                        !words.any(|word| matches!(word, "no_run" | "ignore")),
                     ));
                 }
                 "console" => {
@@ -198,7 +199,7 @@ fn commands(body: &str) -> Vec<Command> {
 fn a_page_is_read_as_its_reader_copies_it() {
     let text = "# A\n```toml\n[dependencies]\ntokio = \"1\"\n```\n\n```rust,no_run\n# use a::B;\nfn main() {}\n```\n\
         ```console\n$ curl -N http://127.0.0.1:8000/\ndata: 1\n\n$ curl x\n```\n```rust\nlet one = 1;\n```\n\
-        ```rust,ignore\n?\n```\n```console\n$ bellwether listen\n```\n";
+        ```rust,compile_fail\n?\n```\n```console\n$ bellwether listen\n```\n";
     let page = Page::read("docs/guide/a-b.md", text);
     assert_eq!(page.dependencies("[dependencies]"), ["tokio = \"1\""]);
     let whole = &page.programs[0];
@@ -207,7 +208,11 @@ fn a_page_is_read_as_its_reader_copies_it() {
         ("a_b_1", true, false)
     );
     assert_eq!(whole.text, "use a::B;\nfn main() {}\n");
-    assert_eq!(page.programs.len(), 2, "what is ignored is no program");
+    assert_eq!(
+        page.programs.len(),
+        2,
+        "what must not compile is no program"
+    );
     assert!(!page.programs[1].is_whole);
     let first = &page.consoles[0];
     assert_eq!(first.program.as_deref(), Some("a_b_1"));
