@@ -158,7 +158,8 @@ where
     /// Adds all routes of an axum router.
     ///
     /// They are served like the application's own. A handler of theirs may return a
-    /// [`ServerEventsResponse`](crate::ServerEventsResponse).
+    /// [`ServerEventsResponse`](crate::ServerEventsResponse). The router's fallback answers where neither a route nor
+    /// a file does.
     ///
     /// ```
     /// use bellwether::Application;
@@ -169,7 +170,7 @@ where
     ///
     /// # Panics
     ///
-    /// At start-up, as axum does, if a route overlaps another one.
+    /// At start-up, as axum does, if a route overlaps another one, or if this is the second router with a fallback.
     #[track_caller]
     pub fn merge(mut self, router: Router<S>) -> Self {
         self.router = self.router.merge(router);
@@ -220,7 +221,7 @@ where
     ///
     /// `index.html` answers for a directory. Responses have ETags and support ranges. There is no listing, no
     /// dotfile, and no way out of the directory by `..` or symlinks. A missing directory is an error when the
-    /// application starts.
+    /// application starts. Where there is no file, the fallback of a [merged](Self::merge) router answers.
     pub fn serve_files(mut self, directory: impl Into<PathBuf>) -> Self {
         self.parts.files = Some(directory.into());
         self
@@ -440,6 +441,8 @@ impl Application {
         if let Some(directory) = &parts.files {
             let files = files::serve_files(directory)
                 .map_err(|e| Error::configuration("serve static files", Some(e.into())))?;
+            // A router without files is kept for its fallback, which axum would replace.
+            let files = files.or_fallback_of(router.clone());
             router = router.fallback_service(files);
         }
         // Each call of `Router::layer` costs every request a box and a copy of everything in it, so there are as few
