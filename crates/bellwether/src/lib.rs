@@ -100,7 +100,7 @@ pub use axum::{BoxError, Json};
 pub use bellwether_macros::{delete, get, patch, post, put};
 pub use bellwether_topics::{
     AfterGap, Cursor, Delivery, Frame, Gap, GapReason, Policy, PublishOptions, Published,
-    Retention, Slow, Subscribe, Subscription, Topic, Topics, TypedTopic,
+    Retention, SetupError, Slow, Subscribe, Subscription, Topic, Topics, TypedTopic,
 };
 pub use bellwether_wire::{
     EncodeError, EventId, EventName, FieldError, IntoEventId, IntoEventName, JsonError,
