@@ -48,9 +48,8 @@ impl Visitor {
 
     /// Publishes, and brings it into the window.
     fn publish(&mut self, topic: &Topic, text: &str) {
-        topic
-            .publish(&ServerSentEvent::text(text))
-            .expect("a place in the log");
+        let published = topic.publish(&ServerSentEvent::text(text));
+        drop(published.expect("a place in the log"));
         let (mut frames, mut places) = (Vec::new(), Vec::new());
         read_frames(&mut self.log, usize::MAX, &mut frames, &mut places);
         let end = self.log.place();
