@@ -145,6 +145,7 @@ impl SqliteBroker {
             stop: None,
             rests: false,
             checkpoint_at: 0,
+            outage: None,
             lock,
         };
         std::thread::Builder::new()

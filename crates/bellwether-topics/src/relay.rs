@@ -20,6 +20,7 @@ use crate::error::{Error, Kind};
 use crate::frame::Draft;
 use crate::log::Log;
 use crate::observe::Metrics;
+use crate::sync::{Mutex, lock};
 use crate::wake;
 
 /// The most records of one append.
@@ -100,7 +101,10 @@ pub(crate) async fn follow(
     metrics: Arc<Metrics>,
 ) {
     let (heard, hearing) = watch::channel(tokio::time::Instant::now());
-    let mut silence = pin!(notice_silence(hearing, &is_ready, &metrics));
+    let health = BrokerHealth {
+        silence: Mutex::new(Silence::default()),
+    };
+    let mut silence = pin!(notice_silence(hearing, &is_ready, &metrics, &health));
     let mut following = pin!(async {
         let mut backoff = Backoff::new();
         loop {
@@ -109,10 +113,13 @@ pub(crate) async fn follow(
                 if !is_ready.swap(true, Ordering::AcqRel) {
                     metrics.broker_ready.set(1.0);
                 }
+                health.heard();
                 heard.send_replace(tokio::time::Instant::now());
             });
             // Failed, or begun anew: a log that is never what it says it is must not be asked without a pause.
-            let _ = result.await;
+            if let Err(error) = result.await {
+                health.failed(error);
+            }
             backoff.sleep().await;
         }
     });
@@ -131,6 +138,7 @@ async fn notice_silence(
     mut hearing: watch::Receiver<tokio::time::Instant>,
     is_ready: &AtomicBool,
     metrics: &Metrics,
+    health: &BrokerHealth,
 ) {
     loop {
         let silent_at = *hearing.borrow_and_update() + BROKER_TIMEOUT;
@@ -140,6 +148,7 @@ async fn notice_silence(
                 if is_ready.swap(false, Ordering::AcqRel) {
                     metrics.broker_ready.set(0.0);
                 }
+                health.silent();
                 hearing.changed().await
             }
         };
@@ -147,6 +156,77 @@ async fn notice_silence(
             return;
         }
     }
+}
+
+/// What the program's log has been told of the broker: one line when it is lost, one when it is back.
+#[derive(Debug)]
+struct BrokerHealth {
+    /// Guards what is known of the present silence; held while a field is looked at.
+    silence: Mutex<Silence>,
+}
+
+#[derive(Debug, Default)]
+struct Silence {
+    /// When it was noticed; `None` while the broker answers.
+    noticed_at: Option<Instant>,
+    /// Why the last tail ended, since the broker was heard last.
+    failure: Option<BrokerError>,
+}
+
+impl BrokerHealth {
+    fn failed(&self, error: BrokerError) {
+        lock(&self.silence).failure = Some(error);
+    }
+
+    /// Notes that the broker was silent for [`BROKER_TIMEOUT`].
+    fn silent(&self) {
+        let mut silence = lock(&self.silence);
+        if silence.noticed_at.is_some() {
+            return;
+        }
+        silence.noticed_at = Some(clock::now());
+        let error = match silence.failure.take() {
+            Some(error) => with_causes(&error),
+            None => format!("no answer within {BROKER_TIMEOUT:?}"),
+        };
+        drop(silence);
+        tracing::warn!(
+            target: "bellwether_topics::health",
+            error,
+            "the broker does not answer; streams stay open, and publishes fail until it is back: start it, or see why this \
+             process cannot reach it"
+        );
+    }
+
+    fn heard(&self) {
+        let mut silence = lock(&self.silence);
+        silence.failure = None;
+        let Some(noticed_at) = silence.noticed_at.take() else {
+            return;
+        };
+        drop(silence);
+        let lasted = clock::now().duration_since(noticed_at) + BROKER_TIMEOUT;
+        tracing::info!(
+            target: "bellwether_topics::health",
+            "the broker answers again after {} s; readers get what they have missed, or a gap",
+            lasted.as_secs()
+        );
+    }
+}
+
+/// An error and what is behind it, in one line.
+fn with_causes(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        let cause_text = cause.to_string();
+        // Some errors repeat their cause in their own message.
+        if !text.ends_with(&cause_text) {
+            text = format!("{text}: {cause_text}");
+        }
+        source = cause.source();
+    }
+    text
 }
 
 /// Follows one tail until it fails, or until it shows that the log is not what this node holds; then the node's memory

@@ -148,6 +148,7 @@ where
         self.parts.routes.push(RouteLine::new(
             route.method_names(),
             route.path(),
+            &route.sample_target(),
             route.is_stream(),
         ));
         let (path, methods) = route.into_parts();
@@ -413,7 +414,8 @@ impl<S> Application<S> {
     ///
     /// # Errors
     ///
-    /// The directory of [`serve_files`](Self::serve_files) cannot be served.
+    /// The directory of [`serve_files`](Self::serve_files) cannot be served, or a route has the path of
+    /// [`health`](Self::health) or [`liveness`](Self::liveness).
     pub fn into_router(self) -> Result<Router>
     where
         Self: StateGiven,
@@ -430,6 +432,16 @@ impl Application {
             mut parts,
         } = self;
         let mut readiness = std::mem::take(&mut parts.readiness);
+        // axum would panic, and at a line that is none of the program's.
+        let probes = [("health", &readiness.path), ("liveness", &parts.liveness)];
+        for (setting, path) in probes {
+            let taken = |path: &&String| parts.routes.iter().any(|route| route.has_path(path));
+            if let Some(path) = path.as_ref().filter(taken) {
+                let message =
+                    format!("answer `{setting}` at {path}: a route has that path already");
+                return Err(Error::configuration(message, None));
+            }
+        }
         if let Some(path) = readiness.path.take() {
             router = router.route(&path, readiness.route(|| !Lifecycle::current().is_ready()));
             parts.probes.push(path);
