@@ -53,6 +53,7 @@ fn generate() -> impl Stream<Item = Json<Message>> {
 
 #[tokio::main]
 async fn main() -> bellwether::Result<()> {
+    tracing_subscriber::fmt().init();
     // Room for the largest body as one event.
     let topics = Topics::builder().max_event_bytes(2 << 20).build();
     Application::new()

@@ -66,6 +66,7 @@ async fn tell_who_is_here(topics: Topics, changed: Arc<Notify>) -> Result<(), Ht
 
 #[tokio::main]
 async fn main() -> bellwether::Result<()> {
+    tracing_subscriber::fmt().init();
     let changed = Arc::new(Notify::new());
     let (came, went) = (changed.clone(), changed.clone());
     let topics = Topics::builder()

@@ -66,6 +66,7 @@ async fn trade(topics: Topics, state: watch::Sender<Prices>) -> Result<(), HttpE
 
 #[tokio::main]
 async fn main() -> bellwether::Result<()> {
+    tracing_subscriber::fmt().init();
     let topics = Topics::new();
     let opening = (1..).map(|i| VecDeque::from([30.0 * f64::from(i)]));
     let (state, prices) = watch::channel((0, GOODS.into_iter().zip(opening).collect()));

@@ -24,6 +24,7 @@ fn count(last: LastEventId) -> impl Stream<Item = ServerSentEvent> {
 
 #[tokio::main]
 async fn main() -> io::Result<()> {
+    tracing_subscriber::fmt().init();
     let app = Router::new()
         .route("/", axum::routing::get(async || "an axum route\n"))
         .route("/events", bellwether::get(count));

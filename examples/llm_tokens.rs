@@ -68,6 +68,7 @@ fn tokens(prompt: &str) -> impl Stream<Item = ServerSentEvent> + use<> {
 
 #[tokio::main]
 async fn main() -> bellwether::Result<()> {
+    tracing_subscriber::fmt().init();
     Application::new()
         .route(page)
         .route(answer)

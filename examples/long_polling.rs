@@ -61,6 +61,7 @@ async fn poll(State(mut feed): State<Feed>, Query(asked): Query<Asked>) -> Respo
 
 #[tokio::main]
 async fn main() -> bellwether::Result<()> {
+    tracing_subscriber::fmt().init();
     let (history, feed) = watch::channel(VecDeque::new());
     tokio::spawn(async move {
         for number in 1.. {

@@ -24,5 +24,6 @@ async fn events() -> ServerEventsResponse {
 
 #[tokio::main]
 async fn main() -> bellwether::Result<()> {
+    tracing_subscriber::fmt().init();
     Application::new().route(events).run().await
 }

@@ -31,6 +31,7 @@ fn events(request: Request) -> impl Stream<Item = ServerSentEvent> {
 
 #[tokio::main]
 async fn main() -> bellwether::Result<()> {
+    tracing_subscriber::fmt().init();
     Application::new()
         .show_error_details(true)
         .serve_files(concat!(env!("CARGO_MANIFEST_DIR"), "/static"))

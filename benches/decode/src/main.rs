@@ -2,7 +2,7 @@
 //!
 //! `cargo run --release` in this folder prints a table: four kinds of streams, each fed in pieces of 100 bytes and of
 //! 16 KiB, to our decoder, to the stream that the client makes of it, and to the streams of three peers. All of them give
-//! owned events but the one that says so, and all events are counted by number and bytes of data, so nobody skips work.
+//! owned events but the one that says so, and all events are counted by number and bytes of data, so no decoder skips work.
 //! Runs of all decoders take turns, many short rounds, and the fastest of each counts, since whatever else the machine
 //! does only slows it down. A stream of 1 MiB comes again and again on one connection, so that its bytes are in the
 //! processor's cache, as those are that have just come from a socket.

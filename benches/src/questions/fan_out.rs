@@ -101,7 +101,7 @@ fn measure(field: &Field<'_>) -> Result<Answer> {
     Ok(Answer {
         method: format!(
             "A client publishes events with {PAYLOAD_BYTES} bytes of data by `POST /publish`; the next one \
-             goes when the last reader has the previous one, or with a window when fewer than so many are in \
+             goes when the last reader has the previous one, or with a window while fewer than that number are in \
              flight, all of them pipelined on one connection. Every reader checks every number. CPU is user and system time of the server process, \
              publishing included, over all deliveries; latency is from the client's publish to each reader's \
              receive, all on one core beside the server's. Each run has a fresh server and a warm-up.",

@@ -1,4 +1,4 @@
-//! The time of day as text, in UTC. Pure, but for [`now`].
+//! The time of day as text, in UTC. Pure, except for [`now`].
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 

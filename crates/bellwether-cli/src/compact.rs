@@ -1,7 +1,7 @@
 //! JSON without the spaces that mean nothing, and otherwise as it was written. Pure.
 //!
-//! Numbers keep all their digits, keys their order, and a key that stands twice stands twice: none of that survives a
-//! detour through floats and maps. Text has only those escapes that JSON needs, as in all events of Bellwether, so it is
+//! Numbers keep all their digits, keys their order, and a repeated key is kept: floats and
+//! maps would lose all of that. Text has only those escapes that JSON needs, as in all events of Bellwether, so it is
 //! the same text in fewer bytes.
 
 /// Takes out the white space between the tokens of a valid JSON text.

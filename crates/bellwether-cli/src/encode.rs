@@ -4,7 +4,7 @@ use std::io::Write;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use crate::exit::{Failure, REFUSED, complain};
+use crate::exit::{Failure, REFUSED, print_error};
 use crate::input::Input;
 use crate::lines::{Line, Lines};
 use crate::message;
@@ -55,7 +55,7 @@ pub(crate) fn run(arguments: &EncodeArguments) -> Result<ExitCode, Failure> {
                     has_refused = true;
                     // Both outputs may go to one place: then they are in the order of the lines.
                     out.flush().map_err(|error| Failure::output(&error))?;
-                    complain(&format!("line {number}: {reason}"));
+                    print_error(&format!("line {number}: {reason}"));
                 }
             }
         }

@@ -1,4 +1,4 @@
-//! How the process ends: exit codes for scripts, and [`Failure`], which tells its reason once.
+//! How the process ends: exit codes for scripts, and [`Failure`], which prints its reason once.
 
 use std::error::Error;
 use std::fmt;
@@ -48,14 +48,14 @@ impl Failure {
     /// Says why on standard error, and gives the exit code.
     pub(crate) fn tell(self) -> ExitCode {
         if let Some(message) = self.message {
-            complain(&message);
+            print_error(&message);
         }
         ExitCode::from(self.code)
     }
 }
 
 /// Writes one line to standard error. That it may be closed is no reason to stop.
-pub(crate) fn complain(message: &str) {
+pub(crate) fn print_error(message: &str) {
     let text = show::plain(message);
     let _ = writeln!(anstream::stderr().lock(), "bellwether: {text}");
 }

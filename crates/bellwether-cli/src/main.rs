@@ -1,8 +1,8 @@
-//! The `bellwether` command: reads, writes, follows, sends, measures and serves event streams, and looks after a
-//! log's file.
+//! The `bellwether` command: reads, writes, follows, sends, measures and serves event streams, and checks the
+//! file of a log.
 //!
-//! One file per command. Each turns its arguments into work and gives back how the process ends; what it decides is in
-//! plain functions without I/O. Data goes to standard output, all else to standard error.
+//! One file per command. Each runs its arguments and returns the exit code. Its decisions are plain
+//! functions without I/O. Data goes to standard output, all else to standard error.
 
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 

@@ -1,7 +1,8 @@
 //! A line of JSON as a message to be sent, or why it cannot be. Pure.
 //!
 //! `{"data":{"text":…}|{"json":…},"event":…,"id":…,"retry":{"ms":…},"comment":…}`, every key optional. It is read by
-//! hand, key by key: so a refusal can say what was found, and neither `null` nor a list passes for something else.
+//! hand, key by key: so an error can name what was found, and neither `null` nor a list is accepted instead of an
+//! object.
 
 use std::fmt;
 use std::time::Duration;

@@ -10,7 +10,7 @@ use bytes::Bytes;
 use http::{HeaderValue, Method, Request, StatusCode};
 use tokio::runtime::Runtime;
 
-use crate::exit::{self, Failure, NO_CONNECTION, REFUSED, complain};
+use crate::exit::{self, Failure, NO_CONNECTION, REFUSED, print_error};
 use crate::input::Input;
 use crate::lines::Lines;
 use crate::target::{Target, with_path, with_query};
@@ -159,7 +159,7 @@ impl Publisher {
 
     fn refuse(&mut self, number: u64, reason: &str) {
         self.has_refused = true;
-        complain(&format!("line {number}: {reason}"));
+        print_error(&format!("line {number}: {reason}"));
     }
 
     /// Whether the event was published is not known: to go on would risk to lose the order, to repeat it, to have it
@@ -223,7 +223,7 @@ async fn answer(
     })
 }
 
-/// The id in an answer of success, or what was found in its place.
+/// The id in an answer of success, or what was found instead.
 ///
 /// Any web server has an address, and many answer a POST with 204 or with a page.
 fn id<'a>(

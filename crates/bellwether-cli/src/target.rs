@@ -131,8 +131,8 @@ fn token_file(file: &str) -> Result<HeaderValue, String> {
 /// The address with its scheme.
 fn absolute(url: &str) -> String {
     // Another address may stand in the query.
-    let place = url.split(['/', '?', '#']).next().unwrap_or_default();
-    match url[place.len()..].starts_with("//") && place.ends_with(':') {
+    let before_path = url.split(['/', '?', '#']).next().unwrap_or_default();
+    match url[before_path.len()..].starts_with("//") && before_path.ends_with(':') {
         true => url.to_owned(),
         false if url.starts_with(':') => format!("http://127.0.0.1{url}"),
         false => format!("http://{url}"),

@@ -1,4 +1,4 @@
-//! Whom a command trusts for `https`: a file that is named, else what the machine and Mozilla trust.
+//! The roots that a command trusts for `https`: those of a named file, otherwise those of the machine and of Mozilla.
 
 use std::path::Path;
 use std::sync::Arc;

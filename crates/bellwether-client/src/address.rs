@@ -1,4 +1,4 @@
-//! [`Address`]: the one reading of the text of a URL, for sources, redirects and commands. Pure.
+//! [`Address`]: the parser of URLs, for sources, redirects and commands. Pure.
 //!
 //! At least as strict as curl. The parser of `http` ignores an invalid port, so a typing error would send a
 //! request, and the token in it, to port 80.
@@ -84,11 +84,11 @@ fn read(text: &str) -> Result<Address, &'static str> {
     let end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
     let (authority, path) = rest.split_at(end);
     // A password may hold an `@`, a host cannot.
-    let (user, place) = match authority.rsplit_once('@') {
-        Some((user, place)) => (Some(user), place),
+    let (user, host_and_port) = match authority.rsplit_once('@') {
+        Some((user, host_and_port)) => (Some(user), host_and_port),
         None => (None, authority),
     };
-    let (host, port) = split_port(place)?;
+    let (host, port) = split_port(host_and_port)?;
     if !is_host(host) {
         return Err("a URL with the name or address of a host");
     }
@@ -110,12 +110,12 @@ fn read(text: &str) -> Result<Address, &'static str> {
 }
 
 /// The host and what stands behind its colon.
-fn split_port(place: &str) -> Result<(&str, Option<&str>), &'static str> {
+fn split_port(host_and_port: &str) -> Result<(&str, Option<&str>), &'static str> {
     // The colons of an IPv6 address stand in brackets.
-    let after_brackets = place.rfind(']').map_or(0, |at| at + 1);
-    let (host, rest) = match place[after_brackets..].find(':') {
-        Some(colon) => place.split_at(after_brackets + colon),
-        None => (place, ""),
+    let after_brackets = host_and_port.rfind(']').map_or(0, |at| at + 1);
+    let (host, rest) = match host_and_port[after_brackets..].find(':') {
+        Some(colon) => host_and_port.split_at(after_brackets + colon),
+        None => (host_and_port, ""),
     };
     if host.starts_with('[') && after_brackets != host.len() {
         return Err("a URL with nothing but a port after the address in brackets");
@@ -187,9 +187,9 @@ fn base64(bytes: &[u8]) -> String {
     for group in bytes.chunks(3) {
         let at = |index: usize| u32::from(group.get(index).copied().unwrap_or(0));
         let bits = at(0) << 16 | at(1) << 8 | at(2);
-        for place in 0..4 {
-            let index = (bits >> (18 - 6 * place)) & 63;
-            text.push(match place <= group.len() {
+        for digit in 0..4 {
+            let index = (bits >> (18 - 6 * digit)) & 63;
+            text.push(match digit <= group.len() {
                 true => char::from(ALPHABET[index as usize]),
                 false => '=',
             });

@@ -1,4 +1,4 @@
-//! [`Retry`]: whether to try again and how long to wait before. Pure: chance and counts come in as arguments.
+//! [`Retry`]: whether to try again, and how long to wait before that. Pure: random numbers and counts are arguments.
 
 use std::collections::BTreeSet;
 use std::time::Duration;

@@ -21,7 +21,7 @@ const MIN_SILENCE: Duration = Duration::from_secs(10);
 /// What such an event says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum ControlEvent {
-    /// The stream begins here: it carries the id of this place, so that a cut before the first event loses nothing.
+    /// The stream begins here: it has the id of this position, so that a cut before the first event loses nothing.
     Open,
     /// Nothing follows: the stream is whole.
     Finished,

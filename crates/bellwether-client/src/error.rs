@@ -1,4 +1,4 @@
-//! [`Error`]: why a stream ended, why a connection did, or what one event was not.
+//! [`Error`]: why a stream or a connection ended, or why an event could not be read.
 
 use std::fmt;
 use std::time::Duration;

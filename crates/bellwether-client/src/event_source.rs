@@ -1,4 +1,5 @@
-//! [`EventSource`]: the thin shell around the state machine. It owns socket, timer and token; it decides nothing.
+//! [`EventSource`]: the driver of the state machine. It owns socket, timer and token, and leaves all decisions to the
+//! machine.
 
 use std::fmt;
 use std::future::Future;

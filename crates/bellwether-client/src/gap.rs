@@ -33,9 +33,9 @@ pub(crate) const GAP_EVENT_NAME: EventName = event_name!("bellwether.gap");
 pub struct Gap {
     /// Why.
     pub reason: GapReason,
-    /// What the server understood as the place to resume from, cut and cleaned by it.
+    /// What the server understood as the position to resume from, cut and cleaned by it.
     pub asked: Option<String>,
-    /// Up to this place of the log, records may be gone. An offset is a number, or two joined by `-`.
+    /// Up to this position of the log, records may be gone. An offset is a number, or two joined by `-`.
     pub floor: Option<String>,
     /// The last record of the log.
     pub head: Option<String>,
@@ -62,7 +62,7 @@ pub enum GapReason {
     Regressed,
     /// This client was too slow, and the server's policy is to skip.
     Lag,
-    /// The broker still has the events' places, but no longer their content; exactly those are lost.
+    /// The broker still has the events' positions, but no longer their content; exactly those are lost.
     Damaged,
     /// A reason that this version does not know, as it was sent.
     Other(String),

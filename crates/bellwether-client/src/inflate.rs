@@ -1,8 +1,8 @@
 //! Content codings, undone piece by piece so that each flush of the server comes out at once.
 //!
-//! A piece of output is at most [`PIECE_BYTES`], however much the input would become: what a decompression bomb grows
-//! into passes through one small buffer, and the decoder's limits see it piece by piece. What a coding itself may hold
-//! is stated at [`Encoding`].
+//! A piece of output is at most [`PIECE_BYTES`], however much the input would become: the output of a decompression
+//! bomb passes through one small buffer, and the decoder's limits see it piece by piece. What a coding itself may
+//! hold is stated at [`Encoding`].
 
 use std::fmt;
 use std::io;

@@ -1,4 +1,4 @@
-//! [`Item`]: what an event source yields: messages, gaps, and how its connection fares.
+//! [`Item`]: what an event source yields: messages, gaps, and changes of its connection.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -20,7 +20,7 @@ pub enum Item {
     Open(Opened),
     /// An event.
     Message(Message),
-    /// Events are lost, in this place.
+    /// Events are lost at this position.
     Gap(Gap),
     /// The connection is over, and the next attempt is decided on.
     Waiting(Waiting),

@@ -1,7 +1,7 @@
 //! Where a redirect leads: `Location` against the present URL (RFC 3986, section 5), and what an origin is.
 //!
-//! Own code rather than the `url` crate, which brings forty crates of Unicode tables for host names that HTTP can't
-//! carry anyway. Characters that a URI may not contain are percent-encoded, as browsers do.
+//! Own code rather than the `url` crate, which brings forty crates of Unicode tables for host names that HTTP
+//! cannot send anyway. Characters that a URI may not contain are percent-encoded, as browsers do.
 
 use std::fmt::Write as _;
 
@@ -69,7 +69,7 @@ fn scheme_end(reference: &str) -> Option<usize> {
     is_scheme.then_some(colon)
 }
 
-/// The reference without its fragment, and with everything encoded that a URI cannot carry.
+/// The reference without its fragment, and with everything encoded that a URI cannot contain.
 fn sendable(reference: &[u8]) -> String {
     let reference = reference
         .split(|byte| *byte == b'#')

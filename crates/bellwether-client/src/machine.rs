@@ -1,4 +1,4 @@
-//! The state machine of an event source (WHATWG HTML, section 9.2.3), pure: what happened and `now` go in, what to do
+//! The state machine of an event source (WHATWG HTML, section 9.2.3), pure: events and `now` go in, actions
 //! and items come out.
 //!
 //! It opens no connection, reads no clock and never sleeps; [`EventSource`](crate::EventSource) does those for it. The

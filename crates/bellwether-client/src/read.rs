@@ -1,4 +1,4 @@
-//! [`read_events`]: the events of one body, without any connecting.
+//! [`read_events`]: the events of one body, without a connection of its own.
 
 use std::fmt;
 use std::pin::Pin;

@@ -93,7 +93,7 @@ impl RedirectTarget {
         Ok(self)
     }
 
-    /// The request for this place.
+    /// The request for this target.
     ///
     /// The caller's header fields are all taken for credentials, since an API key may have any name: another origin
     /// gets none of them, but for the type of the body that goes there.

@@ -39,13 +39,13 @@ type Waiting = Pin<Box<dyn Future<Output = Result<(Follower, Page), Failure>> + 
 pub(crate) struct Follower {
     log: Arc<Log>,
     connection: Connection,
-    place: Place,
+    position: Position,
     page_records: usize,
     checked_at: Option<Instant>,
 }
 
 #[derive(Clone, Copy)]
-enum Place {
+enum Position {
     /// Nothing was read yet.
     Start(Offset),
     /// At the start of this epoch's log, which had no record, or where there was none.
@@ -62,7 +62,7 @@ impl RedisTail {
         Ok(Self::Resting(Follower {
             log,
             connection,
-            place: Place::Start(from),
+            position: Position::Start(from),
             page_records: MIN_PAGE_RECORDS,
             checked_at: None,
         }))
@@ -95,14 +95,14 @@ impl Follower {
         let is_thorough = self
             .checked_at
             .is_none_or(|at| at.elapsed() >= CHECK_INTERVAL);
-        let mut page = match self.place {
-            Place::Start(from) => self.first_page(from, is_thorough).await?,
-            place => self.news(place.offset(), is_thorough).await?,
+        let mut page = match self.position {
+            Position::Start(from) => self.first_page(from, is_thorough).await?,
+            position => self.news(position.offset(), is_thorough).await?,
         };
         if is_thorough {
             self.checked_at = Some(Instant::now());
         }
-        self.place = self.place.after(&mut page)?;
+        self.position = self.position.after(&mut page)?;
         self.log.seen.advance(page.epoch, page.head);
         self.log.server.damage.tell(&self.log, &page.records);
         let bytes = bytes_of(&page);
@@ -117,7 +117,7 @@ impl Follower {
         Ok((self, page))
     }
 
-    /// The record at this place and those after it, without waiting.
+    /// The record at this position and those after it, without waiting.
     async fn first_page(&self, from: Offset, is_thorough: bool) -> Result<Page, Failure> {
         let server = &self.log.server;
         let mut commands = redis::pipe();
@@ -133,7 +133,7 @@ impl Follower {
         reply::page(checked(answer.ok_or(Failure::Odd("no answer"))?)?)
     }
 
-    /// The record at this place, bare, and the next ones, for which the server waits.
+    /// The record at this position, bare, and the next ones, for which the server waits.
     async fn news(&self, after: Offset, is_thorough: bool) -> Result<Page, Failure> {
         let server = &self.log.server;
         let mut commands = redis::pipe();
@@ -163,7 +163,7 @@ impl Follower {
     }
 }
 
-impl Place {
+impl Position {
     fn offset(self) -> Offset {
         match self {
             Self::Start(offset) | Self::Nothing(_, offset) | Self::Record(_, offset, _) => offset,

@@ -103,7 +103,7 @@ pub trait BrokerFactory {
         async { false }
     }
 
-    /// Shuts the broker down, changes what is stored of the record at this place as a failing disk does, and opens the log
+    /// Shuts the broker down, changes what is stored of the record at this position as a failing disk does, and opens the log
     /// again. `None`, as by default, if a single record cannot be damaged.
     fn damage(
         &self,

@@ -170,7 +170,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> RawClient<S> {
 
     /// Sends `GET path HTTP/1.1` with `Host`, `Accept: text/event-stream` and these fields.
     ///
-    /// A field given here under the same name takes the place of the default.
+    /// A field given here under the same name takes the position of the default.
     ///
     /// # Panics
     ///

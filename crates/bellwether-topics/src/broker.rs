@@ -50,13 +50,19 @@
 //! the anchor has to be looked at; a filtered NATS sequence has holes, so never add one to it; a blocking read needs
 //! its own deadline on the client's side.
 
+pub(crate) mod catch_up;
+pub(crate) mod memory;
+pub(crate) mod newest;
+pub(crate) mod sync;
+
 use std::fmt;
 use std::pin::Pin;
 use std::sync::Arc;
 
 use bytes::Bytes;
 
-use crate::cursor::{Cursor, Epoch, Offset};
+pub use crate::error::BrokerError;
+use crate::event::cursor::{Cursor, Epoch, Offset};
 
 /// What the methods of a broker return.
 pub type BrokerFuture<'a, T> = Pin<Box<dyn Future<Output = Result<T, BrokerError>> + Send + 'a>>;
@@ -75,13 +81,13 @@ pub trait Broker: fmt::Debug + Send + Sync + 'static {
     /// Reads a page: **the record at `from` itself**, if it exists, and then those after it.
     ///
     /// At `from` zero there is no such record. The page holds every record after `from` of the wanted topics up to its
-    /// last record, which is always included, whatever its topic, so that the end of a page is a place to go on from.
+    /// last record, which is always included, whatever its topic, so that the end of a page is a position to go on from.
     /// Records of other topics may be included. A page that holds nothing after `from` says that nothing is there.
     ///
     /// `floor` and `trimmed` of the page must be read after its records, unless all come from one snapshot.
     fn read<'a>(&'a self, request: ReadRequest<'a>) -> BrokerFuture<'a, Page>;
 
-    /// The newest record of each of these topics, in one look at the log; `None` in the place of a topic of which that is
+    /// The newest record of each of these topics, in one look at the log; `None` in the position of a topic of which that is
     /// not certain.
     ///
     /// A reader that comes back has nothing to read if its topic's newest record is the last one that it saw, and after a
@@ -265,59 +271,4 @@ pub struct Bounds {
     pub floor: Offset,
     /// The last record.
     pub head: Offset,
-}
-
-/// Why a broker could not do it.
-#[derive(Debug)]
-pub struct BrokerError {
-    is_refused: bool,
-    message: String,
-    source: Option<Box<dyn std::error::Error + Send + Sync>>,
-}
-
-impl BrokerError {
-    /// It does not work at the moment. An append may have happened all the same.
-    pub fn unavailable(message: impl Into<String>) -> Self {
-        Self {
-            is_refused: false,
-            message: message.into(),
-            source: None,
-        }
-    }
-
-    /// It can never work with these records. Nothing was appended.
-    pub fn refused(message: impl Into<String>) -> Self {
-        Self {
-            is_refused: true,
-            message: message.into(),
-            source: None,
-        }
-    }
-
-    /// Adds the error that is behind this one.
-    #[must_use]
-    pub fn with_source(
-        mut self,
-        source: impl Into<Box<dyn std::error::Error + Send + Sync>>,
-    ) -> Self {
-        self.source = Some(source.into());
-        self
-    }
-
-    /// Whether trying again is no use.
-    pub fn is_refused(&self) -> bool {
-        self.is_refused
-    }
-}
-
-impl fmt::Display for BrokerError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.message)
-    }
-}
-
-impl std::error::Error for BrokerError {
-    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
-        Some(self.source.as_deref()?)
-    }
 }

@@ -1,4 +1,4 @@
-//! The clock of the shell around the pure parts: tokio's, so that tests which pause it pause all of this crate.
+//! The clock of everything here that is not pure: tokio's, so that a test which pauses it pauses the whole crate.
 
 use std::time::Instant;
 

@@ -4,13 +4,10 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::broker::Broker;
-use crate::error::Error;
-use crate::place::{AfterGap, Rules};
-use crate::policy::Policy;
-use crate::presence::{CloseReason, SeatLimits, Subscriber};
-use crate::retention::Retention;
-use crate::topics::Topics;
+use crate::log::policy::Policy;
+use crate::log::position::{AfterGap, Rules};
+use crate::log::retention::Retention;
+use crate::presence::{CloseReason, Subscriber, SubscriberLimits};
 
 pub(crate) type OnSubscribe = Arc<dyn Fn(&Subscriber) + Send + Sync>;
 pub(crate) type OnClose = Arc<dyn Fn(&Subscriber, CloseReason) + Send + Sync>;
@@ -24,12 +21,12 @@ pub(crate) struct Config {
     pub(crate) max_name_bytes: usize,
     pub(crate) max_event_bytes: usize,
     pub(crate) max_topics_per_subscription: usize,
-    pub(crate) seats: SeatLimits,
+    pub(crate) registrations: SubscriberLimits,
     pub(crate) idempotency_window: Duration,
     pub(crate) max_idempotency_keys: usize,
     pub(crate) publish_timeout: Duration,
     pub(crate) max_pending_publishes: usize,
-    pub(crate) max_deep_replays: usize,
+    pub(crate) max_catch_up_reads: usize,
     pub(crate) on_subscribe: Option<OnSubscribe>,
     pub(crate) on_close: Option<OnClose>,
 }
@@ -43,7 +40,7 @@ impl Default for Config {
             max_name_bytes: 255,
             max_event_bytes: 256 << 10,
             max_topics_per_subscription: 64,
-            seats: SeatLimits {
+            registrations: SubscriberLimits {
                 total: 1_000_000,
                 per_topic: 1_000_000,
             },
@@ -51,7 +48,7 @@ impl Default for Config {
             max_idempotency_keys: 65_536,
             publish_timeout: Duration::from_secs(5),
             max_pending_publishes: 4096,
-            max_deep_replays: 64,
+            max_catch_up_reads: 64,
             on_subscribe: None,
             on_close: None,
         }
@@ -67,7 +64,7 @@ impl fmt::Debug for Config {
     }
 }
 
-/// The settings of a [`Topics`]. Each has a default that is safe to keep.
+/// The settings of a [`Topics`](crate::Topics). Each has a default that is safe to keep.
 ///
 /// ```
 /// use bellwether_topics::{Policy, Topics};
@@ -81,7 +78,7 @@ impl fmt::Debug for Config {
 #[derive(Clone, Debug, Default)]
 #[must_use = "settings do nothing until `build` or `open`"]
 pub struct TopicsBuilder {
-    config: Config,
+    pub(crate) config: Config,
 }
 
 impl TopicsBuilder {
@@ -133,13 +130,13 @@ impl TopicsBuilder {
 
     /// The most subscribers at once. Default: a million; connections are bounded elsewhere.
     pub fn max_subscribers(mut self, subscribers: usize) -> Self {
-        self.config.seats.total = subscribers;
+        self.config.registrations.total = subscribers;
         self
     }
 
     /// The most subscribers of one topic at once. Default: a million.
     pub fn max_subscribers_per_topic(mut self, subscribers: usize) -> Self {
-        self.config.seats.per_topic = subscribers;
+        self.config.registrations.per_topic = subscribers;
         self
     }
 
@@ -169,8 +166,8 @@ impl TopicsBuilder {
 
     /// How many readers may read old pages from the broker at the same time; others wait their turn. Default: 64.
     /// Unused without a broker.
-    pub fn max_deep_replays(mut self, readers: usize) -> Self {
-        self.config.max_deep_replays = readers.max(1);
+    pub fn max_catch_up_reads(mut self, readers: usize) -> Self {
+        self.config.max_catch_up_reads = readers.max(1);
         self
     }
 
@@ -187,20 +184,5 @@ impl TopicsBuilder {
     ) -> Self {
         self.config.on_close = Some(Arc::new(hook));
         self
-    }
-
-    /// Topics whose log lives in this process and ends with it.
-    pub fn build(self) -> Topics {
-        Topics::in_memory(self.config)
-    }
-
-    /// Topics whose log lives in a broker. Starts two tasks on the present runtime: one that appends, one that follows
-    /// the log.
-    ///
-    /// # Errors
-    ///
-    /// The broker cannot say its bounds ([`Error::is_unavailable`]).
-    pub async fn open(self, broker: impl Broker) -> Result<Topics, Error> {
-        Topics::on_broker(self.config, Arc::new(broker)).await
     }
 }

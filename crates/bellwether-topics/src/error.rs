@@ -5,8 +5,6 @@ use std::time::Duration;
 
 use bellwether_wire::EncodeError;
 
-use crate::broker::BrokerError;
-
 /// Why a topic could not be opened, an event not published, a subscription not begun.
 ///
 /// Opaque; ask it: each question names what the caller can do.
@@ -152,5 +150,60 @@ impl std::error::Error for Error {
             Kind::Refused(error) | Kind::Unavailable(error) => Some(error),
             _ => None,
         }
+    }
+}
+
+/// Why a broker could not do it.
+#[derive(Debug)]
+pub struct BrokerError {
+    is_refused: bool,
+    message: String,
+    source: Option<Box<dyn std::error::Error + Send + Sync>>,
+}
+
+impl BrokerError {
+    /// It does not work at the moment. An append may have happened all the same.
+    pub fn unavailable(message: impl Into<String>) -> Self {
+        Self {
+            is_refused: false,
+            message: message.into(),
+            source: None,
+        }
+    }
+
+    /// It can never work with these records. Nothing was appended.
+    pub fn refused(message: impl Into<String>) -> Self {
+        Self {
+            is_refused: true,
+            message: message.into(),
+            source: None,
+        }
+    }
+
+    /// Adds the error that is behind this one.
+    #[must_use]
+    pub fn with_source(
+        mut self,
+        source: impl Into<Box<dyn std::error::Error + Send + Sync>>,
+    ) -> Self {
+        self.source = Some(source.into());
+        self
+    }
+
+    /// Whether trying again is no use.
+    pub fn is_refused(&self) -> bool {
+        self.is_refused
+    }
+}
+
+impl fmt::Display for BrokerError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)
+    }
+}
+
+impl std::error::Error for BrokerError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        Some(self.source.as_deref()?)
     }
 }

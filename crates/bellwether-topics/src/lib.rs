@@ -34,65 +34,48 @@
 //! delays nobody; what happens when the log moves past it says its [`Policy`]. Where the log has to outlive the process
 //! or to be shared by several, it lives in a [`Broker`](broker::Broker).
 //!
-//! Pure and without a clock: `cursor`, `history`, `conflation`, `policy`, `window`, `waiting`. The lock is in `log`;
-//! around it `topics`, `topic`, `subscription`; towards a broker `relay` and `deep`.
+//! From the bottom to the top: `event` is what a log holds, `log` the bounded history and each reader's position in it,
+//! `broker` the contract, the log in memory, and how a node follows a log elsewhere; `read` is the side of the reader,
+//! `topic` and `topics` that of the publisher. Pure and without a clock: `event`, and in `log` all but the lock around it.
 
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
 pub mod broker;
 mod clock;
 mod config;
-mod conflation;
-mod cursor;
-mod deep;
-mod delivery;
 mod error;
-mod few;
-mod frame;
-mod gap;
-mod history;
-mod log;
-mod looks;
-mod memory;
+mod event;
 #[cfg(test)]
-mod model;
-mod observe;
-mod pins;
-mod place;
-mod policy;
+mod interleavings;
+mod lock;
+mod log;
+mod metrics;
+mod node;
+mod one_or_many;
 mod presence;
-mod reader;
-mod relay;
-mod removed;
-mod resumption;
-mod retention;
+mod read;
 mod setup_error;
-mod subscribe;
-mod subscription;
-mod sync;
 mod topic;
 mod topics;
-mod waiting;
-mod wake;
-mod window;
+mod watch;
 
 pub use bellwether_wire::ServerSentEvent;
 
+pub use crate::broker::memory::Memory;
 pub use crate::config::TopicsBuilder;
-pub use crate::cursor::{Cursor, Epoch, MAX_CURSOR_BYTES, Offset, ParseCursorError};
-pub use crate::delivery::Delivery;
 pub use crate::error::Error;
-pub use crate::frame::Frame;
-pub use crate::gap::{GAP_EVENT_NAME, Gap, GapReason};
-pub use crate::memory::Memory;
-pub use crate::place::{AfterGap, Place};
-pub use crate::policy::{Policy, Slow};
+pub use crate::event::cursor::{Cursor, Epoch, MAX_CURSOR_BYTES, Offset, ParseCursorError};
+pub use crate::event::delivery::Delivery;
+pub use crate::event::frame::Frame;
+pub use crate::event::gap::{GAP_EVENT_NAME, Gap, GapReason};
+pub use crate::log::policy::{Policy, Slow};
+pub use crate::log::position::{AfterGap, Position};
+pub use crate::log::retention::Retention;
 pub use crate::presence::{CloseReason, Subscriber};
-pub use crate::reader::{LogReader, Read, TopicId, Watch, WatchToken};
-pub use crate::resumption::Resumption;
-pub use crate::retention::Retention;
+pub use crate::read::resumption::Resumption;
+pub use crate::read::subscribe::Subscribe;
+pub use crate::read::subscription::{Subscription, Taken};
 pub use crate::setup_error::SetupError;
-pub use crate::subscribe::Subscribe;
-pub use crate::subscription::{Subscription, Taken};
 pub use crate::topic::{MAX_KEY_BYTES, PublishOptions, Published, Topic, TypedTopic};
 pub use crate::topics::Topics;
+pub use crate::watch::{LogReader, Read, TopicId, Watch, WatchToken};

@@ -1,40 +1,48 @@
 //! The log as readers share it: a history, who waits for what, and one lock around both.
 //!
-//! The lock guards everything in [`State`]. It is held for a look or an append: no I/O, no foreign code, no `.await`,
-//! and at most one batch of reference counts per look. Lock order: this lock, then a watch's bell. What happens under
-//! it is pure: [`State`] appends and keeps who waits, [`State::look`] decides what a reader gets.
+//! The lock guards everything in [`LogState`]. It is held for a read or an append: no I/O, no foreign code, no `.await`,
+//! and at most one batch of reference counts per read. Lock order: this lock, then that of a watch's signal. What happens under
+//! it is pure: [`LogState`] appends and keeps who waits, [`LogState::next`] decides what a reader gets.
 //!
-//! There is no second, live path. A reader looks after its own place, and only if nothing is there it leaves its waker,
+//! There is no second, live path. A reader looks after its own position, and only if nothing is there it leaves its waker,
 //! under the same lock. A publish appends and takes the wakers away under that lock, and wakes them after it.
 
-mod look;
+pub(crate) mod held_topics;
+pub(crate) mod history;
+pub(crate) mod idempotency;
+mod next;
+pub(crate) mod policy;
+pub(crate) mod position;
+pub(crate) mod retention;
 mod state;
+pub(crate) mod waiters;
+pub(crate) mod wake;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::Waker;
 use std::time::Instant;
 
-pub(crate) use self::look::Look;
-use self::state::State;
-use crate::cursor::{Cursor, Epoch, Offset};
-use crate::frame::{Draft, Frame};
-use crate::gap::GapReason;
-use crate::history::{History, Limit, TopicKey};
-use crate::pins::Pins;
-use crate::place::{Place, Reader};
-use crate::sync::{Mutex, lock};
-use crate::waiting::{Wakes, Watcher};
-use crate::window::Window;
+pub(crate) use self::next::Next;
+use self::state::LogState;
+use crate::event::cursor::{Cursor, Epoch, Offset};
+use crate::event::frame::{Draft, Frame};
+use crate::event::gap::GapReason;
+use crate::lock::{Mutex, lock};
+use crate::log::held_topics::HeldTopics;
+use crate::log::history::{History, Limit, TopicKey};
+use crate::log::idempotency::IdempotencyKeys;
+use crate::log::position::{Position, Reader};
+use crate::log::waiters::{Wakes, Watcher};
 
 #[derive(Debug)]
 pub(crate) struct Log {
-    state: Mutex<State>,
+    state: Mutex<LogState>,
     /// The topics that are held.
-    pub(crate) pins: Pins,
+    pub(crate) held_topics: HeldTopics,
     /// Whether this process has the only copy, so that what is not here is gone.
     is_authority: bool,
-    /// How often readers were sent away. Raised after their seats are marked, so whoever sees the count sees the marks.
+    /// How often readers were sent away. Raised after their registrations are marked, so whoever sees the count sees the marks.
     kicks: AtomicU64,
 }
 
@@ -52,10 +60,10 @@ pub(crate) struct Appended {
 }
 
 impl Log {
-    pub(crate) fn new(history: History, window: Window, is_authority: bool) -> Self {
+    pub(crate) fn new(history: History, window: IdempotencyKeys, is_authority: bool) -> Self {
         Self {
-            state: Mutex::new(State::new(history, window)),
-            pins: Pins::default(),
+            state: Mutex::new(LogState::new(history, window)),
+            held_topics: HeldTopics::default(),
             is_authority,
             kicks: AtomicU64::new(0),
         }
@@ -67,7 +75,7 @@ impl Log {
 
     // --- Topics ---
 
-    /// Pins a topic, which makes it if it is new. `None` if there would be more than `max_topics`.
+    /// HeldTopics a topic, which makes it if it is new. `None` if there would be more than `max_topics`.
     pub(crate) fn open_topic(
         &self,
         name: &str,
@@ -85,10 +93,10 @@ impl Log {
         lock(&self.state).history.topic_count()
     }
 
-    /// Follows a topic by a bell, which is rung at once.
+    /// Follows a topic by a signal, which is set at once.
     pub(crate) fn watch(&self, key: TopicKey, watcher: Watcher) {
         let mut wakes = Wakes::default();
-        watcher.bell.mark(watcher.token, &mut wakes);
+        watcher.signal.mark(watcher.token, &mut wakes);
         lock(&self.state).watch(key, watcher);
         wakes.wake_some(usize::MAX);
     }
@@ -127,8 +135,8 @@ impl Log {
         wakes
     }
 
-    /// Throws the history away and begins after a place that the broker named. Every reader is woken and has to prove
-    /// its place again.
+    /// Throws the history away and begins after a position that the broker named. Every reader is woken and has to prove
+    /// its position again.
     pub(crate) fn reset(&self, epoch: Epoch, floor: Offset, tag: Option<u32>) -> Wakes {
         lock(&self.state).reset(epoch, floor, tag)
     }
@@ -167,8 +175,8 @@ impl Log {
         lock(&self.state).history.learn_head_tag(offset, tag);
     }
 
-    pub(crate) fn head_place(&self, keys: &[TopicKey]) -> Place {
-        lock(&self.state).head_place(keys)
+    pub(crate) fn head_position(&self, keys: &[TopicKey]) -> Position {
+        lock(&self.state).head_position(keys)
     }
 
     /// An id after which a reader goes on from where it is; `None` while that is not known.
@@ -181,24 +189,24 @@ impl Log {
         lock(&self.state).history.trim(now);
     }
 
-    /// Tells a reader a gap whose reason is known without a look.
-    pub(crate) fn gap(&self, reader: &mut Reader, reason: GapReason) -> Look {
+    /// Tells a reader a gap whose reason is known without reading.
+    pub(crate) fn gap(&self, reader: &mut Reader, reason: GapReason) -> Next {
         let is_to_head = reader.is_to_latest();
         lock(&self.state).gap(reader, reason, is_to_head)
     }
 
     /// Looks for what comes next for a reader, and registers the waker if nothing does.
-    pub(crate) fn look(
+    pub(crate) fn next(
         &self,
         reader: &mut Reader,
         limit: Limit,
         waker: Option<&Waker>,
         out: impl FnMut(&Frame),
-    ) -> Look {
+    ) -> Next {
         // Declared before the guard, so dropped after it.
         let mut stale = Vec::new();
         let mut state = lock(&self.state);
-        state.look(reader, self.is_authority, limit, waker, &mut stale, out)
+        state.next(reader, self.is_authority, limit, waker, &mut stale, out)
     }
 
     /// Makes the reader wake for its topics, a kick or the end while it waits for something else. False at the end.

@@ -1,4 +1,4 @@
-//! Who is subscribed: seats, their bounds, and sending a subject away.
+//! Who is subscribed: registrations, their bounds, and sending a subject away.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::SystemTime;
 
 use crate::error::{Error, Kind};
-use crate::sync::{Mutex, lock};
+use crate::lock::{Mutex, lock};
 
 /// A subscriber that is present.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -64,46 +64,46 @@ impl CloseReason {
 
 /// A subscription's entry here.
 #[derive(Debug)]
-pub(crate) struct Seat {
+pub(crate) struct Registration {
     index: u32,
     pub(crate) subscriber: Subscriber,
     is_kicked: AtomicBool,
 }
 
-impl Seat {
+impl Registration {
     pub(crate) fn is_kicked(&self) -> bool {
         self.is_kicked.load(Ordering::Acquire)
     }
 }
 
-/// All seats. The lock guards them and is never held together with another one.
+/// All registrations. The lock guards them and is never held together with another one.
 #[derive(Debug, Default)]
-pub(crate) struct Seats(Mutex<State>);
+pub(crate) struct Registrations(Mutex<PresenceState>);
 
 #[derive(Debug, Default)]
-struct State {
-    seats: Vec<Option<Arc<Seat>>>,
+struct PresenceState {
+    registrations: Vec<Option<Arc<Registration>>>,
     free: Vec<u32>,
     per_topic: HashMap<Arc<str>, usize>,
     per_subject: HashMap<Arc<str>, Vec<u32>>,
 }
 
-/// How many seats there may be.
+/// How many registrations there may be.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct SeatLimits {
+pub(crate) struct SubscriberLimits {
     pub(crate) total: usize,
     pub(crate) per_topic: usize,
 }
 
-impl Seats {
+impl Registrations {
     pub(crate) fn take(
         &self,
         subscriber: Subscriber,
-        limits: SeatLimits,
-    ) -> Result<Arc<Seat>, Error> {
+        limits: SubscriberLimits,
+    ) -> Result<Arc<Registration>, Error> {
         let mut state = lock(&self.0);
         let state = &mut *state;
-        if state.seats.len() - state.free.len() >= limits.total {
+        if state.registrations.len() - state.free.len() >= limits.total {
             return Err(Error::from(Kind::Limit {
                 what: "subscribers",
                 max: limits.total,
@@ -125,28 +125,28 @@ impl Seats {
             *state.per_topic.entry(topic.clone()).or_default() += 1;
         }
         let index = state.free.pop().unwrap_or_else(|| {
-            state.seats.push(None);
-            (state.seats.len() - 1) as u32
+            state.registrations.push(None);
+            (state.registrations.len() - 1) as u32
         });
         if let Some(subject) = &subscriber.subject {
-            let seats = state.per_subject.entry(subject.clone()).or_default();
-            seats.push(index);
+            let registrations = state.per_subject.entry(subject.clone()).or_default();
+            registrations.push(index);
         }
-        let seat = Arc::new(Seat {
+        let registration = Arc::new(Registration {
             index,
             subscriber,
             is_kicked: AtomicBool::new(false),
         });
-        state.seats[index as usize] = Some(seat.clone());
-        Ok(seat)
+        state.registrations[index as usize] = Some(registration.clone());
+        Ok(registration)
     }
 
-    pub(crate) fn leave(&self, seat: &Seat) {
+    pub(crate) fn leave(&self, registration: &Registration) {
         let mut state = lock(&self.0);
         let state = &mut *state;
-        state.seats[seat.index as usize] = None;
-        state.free.push(seat.index);
-        for topic in seat.subscriber.topics.iter() {
+        state.registrations[registration.index as usize] = None;
+        state.free.push(registration.index);
+        for topic in registration.subscriber.topics.iter() {
             if let Some(count) = state.per_topic.get_mut(topic) {
                 *count -= 1;
                 if *count == 0 {
@@ -154,33 +154,33 @@ impl Seats {
                 }
             }
         }
-        if let Some(subject) = &seat.subscriber.subject
-            && let Some(seats) = state.per_subject.get_mut(subject)
+        if let Some(subject) = &registration.subscriber.subject
+            && let Some(registrations) = state.per_subject.get_mut(subject)
         {
-            seats.retain(|index| *index != seat.index);
-            if seats.is_empty() {
+            registrations.retain(|index| *index != registration.index);
+            if registrations.is_empty() {
                 state.per_subject.remove(subject);
             }
         }
     }
 
-    /// Marks a subject's seats. Their subscriptions notice when they are woken.
+    /// Marks a subject's registrations. Their subscriptions notice when they are woken.
     pub(crate) fn kick(&self, subject: &str) -> usize {
         let state = lock(&self.0);
         let Some(indexes) = state.per_subject.get(subject) else {
             return 0;
         };
-        let seats = indexes
+        let registrations = indexes
             .iter()
-            .filter_map(|index| state.seats[*index as usize].as_ref());
-        seats
-            .map(|seat| seat.is_kicked.store(true, Ordering::Release))
+            .filter_map(|index| state.registrations[*index as usize].as_ref());
+        registrations
+            .map(|registration| registration.is_kicked.store(true, Ordering::Release))
             .count()
     }
 
     pub(crate) fn count(&self) -> usize {
         let state = lock(&self.0);
-        state.seats.len() - state.free.len()
+        state.registrations.len() - state.free.len()
     }
 
     pub(crate) fn count_of(&self, topic: &str) -> usize {
@@ -189,7 +189,9 @@ impl Seats {
 
     pub(crate) fn list(&self) -> Vec<Subscriber> {
         let state = lock(&self.0);
-        let present = state.seats.iter().flatten();
-        present.map(|seat| seat.subscriber.clone()).collect()
+        let present = state.registrations.iter().flatten();
+        present
+            .map(|registration| registration.subscriber.clone())
+            .collect()
     }
 }

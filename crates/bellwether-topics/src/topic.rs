@@ -9,7 +9,7 @@
 use std::fmt;
 use std::future::Future;
 use std::marker::PhantomData;
-use std::pin::Pin as Pinned;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
@@ -21,19 +21,20 @@ use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::oneshot;
 use tokio::time::Sleep;
 
+use crate::broker::sync::PendingPublish;
 use crate::broker::{NewRecord, tag_of};
 use crate::clock;
-use crate::cursor::Cursor;
 use crate::error::{Error, Kind};
-use crate::frame::{Draft, draft_of_event};
+use crate::event::cursor::Cursor;
+use crate::event::frame::{Draft, draft_of_event};
+use crate::lock::lock;
 use crate::log::LogClosed;
-use crate::pins::Pin;
-use crate::relay::Pending;
-use crate::subscribe::Subscribe;
-use crate::sync::lock;
-use crate::topics::Node;
-use crate::wake;
-use crate::window::Window;
+use crate::log::held_topics::HeldTopic;
+use crate::log::idempotency::IdempotencyKeys;
+use crate::log::wake;
+use crate::node::Node;
+use crate::read::subscribe::Subscribe;
+use crate::read::subscription::Subscription;
 
 /// The longest idempotency or conflation key, in bytes.
 pub const MAX_KEY_BYTES: usize = 255;
@@ -42,7 +43,7 @@ pub const MAX_KEY_BYTES: usize = 255;
 #[derive(Clone)]
 pub struct Topic {
     pub(crate) node: Arc<Node>,
-    pub(crate) pin: Arc<Pin>,
+    pub(crate) held: Arc<HeldTopic>,
 }
 
 /// How to publish an event beyond the plain way.
@@ -92,7 +93,7 @@ impl<'a> PublishOptions<'a> {
 impl Topic {
     /// The name.
     pub fn name(&self) -> &str {
-        self.pin.name()
+        self.held.name()
     }
 
     /// Publishes an event. Never waits for a reader, nor for anything else.
@@ -150,24 +151,26 @@ impl Topic {
         if found > max {
             return Err(Error::from(Kind::EventTooLarge { found, max }));
         }
-        let name = self.pin.name();
+        let name = self.held.name();
         let Some(remote) = &self.node.remote else {
-            let key = options.idempotency_key.map(|key| Window::scoped(name, key));
+            let key = options
+                .idempotency_key
+                .map(|key| IdempotencyKeys::scoped(name, key));
             let appended = self
                 .node
                 .log
-                .append(self.pin.key, name, draft, key, clock::now())
+                .append(self.held.key, name, draft, key, clock::now())
                 .map_err(|LogClosed| Kind::Closed)?;
-            wake::ring(appended.wakes);
+            wake::wake_all(appended.wakes);
             if appended.is_new {
                 self.node.metrics.published.increment(1);
             }
-            return Ok(Published(State::Done(appended.cursor)));
+            return Ok(Published(PublishProgress::Done(appended.cursor)));
         };
 
         let timeout = self.node.config.publish_timeout;
         let (answer, receiver) = oneshot::channel();
-        let pending = Pending {
+        let pending = PendingPublish {
             record: NewRecord {
                 topic: name.clone(),
                 tag: tag_of(name, options.idempotency_key),
@@ -187,7 +190,7 @@ impl Topic {
             },
             TrySendError::Closed(_) => Kind::Closed,
         })?;
-        Ok(Published(State::Waiting {
+        Ok(Published(PublishProgress::Waiters {
             receiver,
             deadline,
             timeout,
@@ -197,12 +200,22 @@ impl Topic {
 
     /// A subscription of this topic.
     pub fn subscribe(&self) -> Subscribe {
-        Subscribe::new(self.node.clone(), vec![self.pin.clone()])
+        Subscribe::new(self.node.clone(), vec![self.held.clone()])
     }
 
     /// How many subscriptions read this topic at the moment.
     pub fn subscriber_count(&self) -> usize {
-        self.node.seats.count_of(self.name())
+        self.node.registrations.count_of(self.name())
+    }
+}
+
+impl Subscription {
+    /// The topics that it reads.
+    pub fn topics(&self) -> impl Iterator<Item = Topic> + '_ {
+        self.topics.iter().map(|held| Topic {
+            node: self.node.clone(),
+            held: held.clone(),
+        })
     }
 }
 
@@ -322,23 +335,23 @@ impl<T> fmt::Debug for TypedTopic<T> {
 
 /// An event that has been handed over: a future of its [`Cursor`].
 ///
-/// **Without a broker** the event is in the log, and this is ready at once. **With a broker** the event has its place in
+/// **Without a broker** the event is in the log, and this is ready at once. **With a broker** the event has its position in
 /// the queue of this process, in the order of the calls; the future is ready when the broker has made it safe, or fails
 /// within the publish timeout. Dropping the future changes nothing about the event: only the outcome stays unknown. The
 /// compiler warns of a `publish` whose outcome is not used, since on a broker an event could then be lost without a
 /// word; where that is meant, give it to `drop`.
 #[must_use = "on a broker, only `.await` tells whether the event was stored; `drop` it where that does not matter"]
 #[derive(Debug)]
-pub struct Published(State);
+pub struct Published(PublishProgress);
 
 #[derive(Debug)]
-enum State {
+enum PublishProgress {
     Done(Cursor),
-    Waiting {
+    Waiters {
         receiver: oneshot::Receiver<Result<Cursor, Error>>,
         deadline: Instant,
         timeout: Duration,
-        timer: Option<Pinned<Box<Sleep>>>,
+        timer: Option<Pin<Box<Sleep>>>,
     },
     Failed,
 }
@@ -347,8 +360,8 @@ impl Published {
     /// The place of the event, if that is known already: always without a broker.
     pub fn cursor(&self) -> Option<Cursor> {
         match self.0 {
-            State::Done(cursor) => Some(cursor),
-            State::Waiting { .. } | State::Failed => None,
+            PublishProgress::Done(cursor) => Some(cursor),
+            PublishProgress::Waiters { .. } | PublishProgress::Failed => None,
         }
     }
 
@@ -365,8 +378,8 @@ impl Future for Published {
     /// event ([`Error::is_invalid`]); the topics were closed before it was its turn ([`Error::is_closed`]).
     type Output = Result<Cursor, Error>;
 
-    fn poll(mut self: Pinned<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let State::Waiting {
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let PublishProgress::Waiters {
             receiver,
             deadline,
             timeout,
@@ -375,7 +388,7 @@ impl Future for Published {
         else {
             return Poll::Ready(self.cursor().ok_or(Kind::Closed.into()));
         };
-        let result = match Pinned::new(receiver).poll(cx) {
+        let result = match Pin::new(receiver).poll(cx) {
             Poll::Ready(Ok(result)) => result,
             // The task that appends is gone, and its queue with it.
             Poll::Ready(Err(_)) => Err(Error::from(Kind::Closed)),
@@ -390,8 +403,8 @@ impl Future for Published {
             }
         };
         self.0 = match &result {
-            Ok(cursor) => State::Done(*cursor),
-            Err(_) => State::Failed,
+            Ok(cursor) => PublishProgress::Done(*cursor),
+            Err(_) => PublishProgress::Failed,
         };
         Poll::Ready(result)
     }

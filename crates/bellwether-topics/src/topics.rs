@@ -5,25 +5,25 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use serde::Serialize;
 use tokio::sync::{Semaphore, mpsc};
-use tokio::task::JoinHandle;
 
 use crate::broker::Broker;
+use crate::broker::newest::NewestLookups;
+use crate::broker::sync;
 use crate::clock;
 use crate::config::{Config, TopicsBuilder};
-use crate::cursor::{Cursor, Epoch};
 use crate::error::{Error, Kind};
-use crate::history::{History, Proof};
+use crate::event::cursor::{Cursor, Epoch};
+use crate::lock::{Mutex, lock};
 use crate::log::Log;
-use crate::looks::Looks;
-use crate::observe::Metrics;
-use crate::pins::Pin;
-use crate::presence::{Seats, Subscriber};
-use crate::relay::{self, Pending};
-use crate::subscribe::Subscribe;
-use crate::sync::{Mutex, lock};
+use crate::log::held_topics::HeldTopic;
+use crate::log::history::{History, Proof};
+use crate::log::idempotency::IdempotencyKeys;
+use crate::log::wake;
+use crate::metrics::Metrics;
+use crate::node::{Node, Remote};
+use crate::presence::{Registrations, Subscriber};
+use crate::read::subscribe::Subscribe;
 use crate::topic::{Topic, TypedTopic};
-use crate::wake;
-use crate::window::Window;
 
 /// Named topics over one shared log. A clone is another handle to the same topics.
 ///
@@ -50,36 +50,6 @@ pub struct Topics {
     pub(crate) node: Arc<Node>,
 }
 
-/// What all handles and subscriptions of one log share.
-#[derive(Debug)]
-pub(crate) struct Node {
-    pub(crate) log: Arc<Log>,
-    pub(crate) config: Config,
-    pub(crate) seats: Seats,
-    pub(crate) metrics: Arc<Metrics>,
-    pub(crate) remote: Option<Remote>,
-}
-
-/// The part of a node that talks to a broker.
-#[derive(Debug)]
-pub(crate) struct Remote {
-    pub(crate) broker: Arc<dyn Broker>,
-    /// Taken on close, which lets the task that appends finish its work and end. The lock guards only that.
-    pub(crate) publishes: Mutex<Option<mpsc::Sender<Pending>>>,
-    pub(crate) deep_replays: Arc<Semaphore>,
-    pub(crate) looks: Looks,
-    pub(crate) is_ready: Arc<AtomicBool>,
-    appender: Mutex<Option<JoinHandle<()>>>,
-    tailer: JoinHandle<()>,
-}
-
-impl Drop for Remote {
-    /// The appender ends by itself once its queue, whose sender goes with this, is empty.
-    fn drop(&mut self) {
-        self.tailer.abort();
-    }
-}
-
 impl Default for Topics {
     fn default() -> Self {
         Self::new()
@@ -101,14 +71,14 @@ impl Topics {
         let proof = Proof::Derived(fastrand::u64(..));
         let log = Log::new(
             History::new(Epoch::random(), proof, config.retention),
-            Window::new(config.idempotency_window, config.max_idempotency_keys),
+            IdempotencyKeys::new(config.idempotency_window, config.max_idempotency_keys),
             true,
         );
         Self {
             node: Arc::new(Node {
                 log: Arc::new(log),
                 config,
-                seats: Seats::default(),
+                registrations: Registrations::default(),
                 metrics: Arc::new(Metrics::new()),
                 remote: None,
             }),
@@ -137,39 +107,39 @@ impl Topics {
         history.reset(bounds.epoch, bounds.head, tag);
         let log = Arc::new(Log::new(
             history,
-            Window::new(config.idempotency_window, config.max_idempotency_keys),
+            IdempotencyKeys::new(config.idempotency_window, config.max_idempotency_keys),
             false,
         ));
         let metrics = Arc::new(Metrics::new());
         let is_ready = Arc::new(AtomicBool::new(true));
         metrics.broker_ready.set(1.0);
         let (publishes, queue) = mpsc::channel(config.max_pending_publishes);
-        let appender = tokio::spawn(relay::append_all(
+        let appender = tokio::spawn(sync::append_all(
             broker.clone(),
             queue,
             config.publish_timeout,
             metrics.clone(),
         ));
-        let tailer = tokio::spawn(relay::follow(
+        let follower = tokio::spawn(sync::follow(
             broker.clone(),
             log.clone(),
             is_ready.clone(),
             metrics.clone(),
         ));
         let remote = Remote {
-            looks: Looks::start(broker.clone()),
+            lookups: NewestLookups::start(broker.clone()),
             broker,
             publishes: Mutex::new(Some(publishes)),
-            deep_replays: Arc::new(Semaphore::new(config.max_deep_replays)),
+            catch_up_reads: Arc::new(Semaphore::new(config.max_catch_up_reads)),
             is_ready,
             appender: Mutex::new(Some(appender)),
-            tailer,
+            follower,
         };
         Ok(Self {
             node: Arc::new(Node {
                 log,
                 config,
-                seats: Seats::default(),
+                registrations: Registrations::default(),
                 metrics,
                 remote: Some(remote),
             }),
@@ -197,10 +167,10 @@ impl Topics {
                 max: config.max_name_bytes,
             }));
         }
-        if let Some(pin) = self.node.log.pins.get(name) {
+        if let Some(held) = self.node.log.held_topics.get(name) {
             return Ok(Topic {
                 node: self.node.clone(),
-                pin,
+                held,
             });
         }
         let opened = self
@@ -211,14 +181,14 @@ impl Topics {
             what: "topics",
             max: config.max_topics,
         })?;
-        let pin = self.node.log.pins.share(Arc::new(Pin {
+        let held = self.node.log.held_topics.share(Arc::new(HeldTopic {
             log: self.node.log.clone(),
             key,
             names: Arc::from([name]),
         }));
         Ok(Topic {
             node: self.node.clone(),
-            pin,
+            held,
         })
     }
 
@@ -254,7 +224,7 @@ impl Topics {
                 break;
             }
             match self.topic(name.as_ref()) {
-                Ok(topic) => topics.push(topic.pin),
+                Ok(topic) => topics.push(topic.held),
                 Err(error) => return Subscribe::failed(self.node.clone(), error),
             }
         }
@@ -266,22 +236,22 @@ impl Topics {
     /// Each gets what it has been handed already and then ends, with [`CloseReason::Kicked`](crate::CloseReason). It
     /// may come back: refuse it where it authenticates.
     pub fn kick(&self, subject: &str) -> usize {
-        let kicked = self.node.seats.kick(subject);
+        let kicked = self.node.registrations.kick(subject);
         if kicked > 0 {
             // Wakes more readers than necessary, which find nothing new. Kicking is rare.
-            wake::ring(self.node.log.kick());
+            wake::wake_all(self.node.log.kick());
         }
         kicked
     }
 
     /// Who is subscribed at the moment.
     pub fn subscribers(&self) -> Vec<Subscriber> {
-        self.node.seats.list()
+        self.node.registrations.list()
     }
 
     /// How many subscriptions there are at the moment.
     pub fn subscriber_count(&self) -> usize {
-        self.node.seats.count()
+        self.node.registrations.count()
     }
 
     /// How many topics exist at the moment.
@@ -289,7 +259,7 @@ impl Topics {
         self.node.log.topic_count()
     }
 
-    /// The newest place in the log.
+    /// The newest position in the log.
     ///
     /// For a snapshot with a stream behind it: take this first, then read the state, send both; a subscription after
     /// this cursor misses nothing.
@@ -315,11 +285,11 @@ impl Topics {
     ///
     /// The broker fails to shut down ([`Error::is_unavailable`]).
     pub async fn close(&self) -> Result<(), Error> {
-        wake::ring(self.node.log.close());
+        wake::wake_all(self.node.log.close());
         let Some(remote) = &self.node.remote else {
             return Ok(());
         };
-        remote.tailer.abort();
+        remote.follower.abort();
         lock(&remote.publishes).take();
         let appender = lock(&remote.appender).take();
         if let Some(appender) = appender {
@@ -327,5 +297,22 @@ impl Topics {
             let _ = appender.await;
         }
         Ok(remote.broker.shutdown().await?)
+    }
+}
+
+impl TopicsBuilder {
+    /// Topics whose log lives in this process and ends with it.
+    pub fn build(self) -> Topics {
+        Topics::in_memory(self.config)
+    }
+
+    /// Topics whose log lives in a broker. Starts two tasks on the present runtime: one that appends, one that follows
+    /// the log.
+    ///
+    /// # Errors
+    ///
+    /// The broker cannot say its bounds ([`Error::is_unavailable`]).
+    pub async fn open(self, broker: impl Broker) -> Result<Topics, Error> {
+        Topics::on_broker(self.config, Arc::new(broker)).await
     }
 }

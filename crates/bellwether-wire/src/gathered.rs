@@ -19,7 +19,7 @@ const ROOM_AHEAD_BYTES: usize = 4 * 1024 * 1024;
 #[derive(Debug)]
 pub(crate) struct Gathered {
     buffer: ScannedBuf,
-    /// How many bytes there can be before the decoder gives up.
+    /// How many bytes there can be before the decoder fails.
     most: usize,
     /// The length of the last large event; zero before any.
     last_large: usize,

@@ -7,9 +7,9 @@ use crate::stream::machine::simulation::{self, SimulationInput};
 pub struct Settings {
     /// The interval of its keep-alive, if it has one.
     pub keep_alive: Option<u32>,
-    /// Its place among the streams that opened together.
+    /// Its position among the streams that opened together.
     pub phase: u8,
-    /// Its place in the window of a stop.
+    /// Its position in the window of a stop.
     pub share: u8,
     /// The window.
     pub window: u32,

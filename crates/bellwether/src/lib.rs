@@ -45,6 +45,7 @@
 //!
 //! | feature | default | adds |
 //! |---|---|---|
+//! | `testing` | no | the module `testing`: ask an application in a test, read its events, check that readers resume; no further crates |
 //! | `tls` | no | HTTPS by rustls (ring), HTTP/2 by ALPN |
 
 mod admission;
@@ -73,6 +74,8 @@ mod send;
 mod stderr;
 mod stream;
 mod streamed;
+#[cfg(feature = "testing")]
+pub mod testing;
 
 pub use application::{Application, StateGiven};
 pub use client_connection::{ClientConnection, Disconnected};

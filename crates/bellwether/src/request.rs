@@ -1,4 +1,4 @@
-//! The request as handlers see it, and the id after which a client wants to go on.
+//! The request as handlers see it, and the id after which a client resumes.
 //!
 //! The part of it that knows whether the client is still connected is in
 //! [`client_connection`](crate::client_connection).

@@ -1,7 +1,7 @@
 //! Routes: `get` and its siblings, and the value that [`Application::route`](crate::Application::route) takes.
 //!
 //! `get(f)` gives axum's own [`MethodRouter`], so it goes wherever axum's `get` does. A [`Route`] adds
-//! the path, and what the start screen says of it.
+//! the path, and its line on the start screen.
 
 use std::{borrow::Cow, fmt};
 
@@ -16,11 +16,11 @@ use crate::{
     handler::{Handler, events},
 };
 
-/// Routes `GET`, and `HEAD` with it, to a function that streams events or answers anything else.
+/// Routes `GET` and `HEAD` to a function that streams events or returns any other response.
 ///
-/// What it takes is listed at [`Handler`]; the result is axum's [`MethodRouter`] and chains as
-/// such. For a second streaming method in the chain write `.post(events(f))` with
-/// [`events`](crate::events()), or `.merge(post(f))`.
+/// [`Handler`] lists the functions that it takes. The result is axum's [`MethodRouter`] and chains as such.
+/// For a second streaming method in the chain write `.post(events(f))` with [`events`](crate::events()), or
+/// `.merge(post(f))`.
 ///
 /// The attribute of the same name, `#[get("/path")]`, makes a route value of a function.
 ///
@@ -106,10 +106,10 @@ routing_function! {
     fn on(filter: MethodFilter)
 }
 
-/// A path with what answers there.
+/// A path with the method router that answers it.
 ///
-/// The attributes (`#[get("/path")]`) make one of a function. By hand, a tuple does the same where a
-/// route is taken: `("/path", get(f))`.
+/// The attributes (`#[get("/path")]`) make one of a function. A tuple does the same where a route is taken:
+/// `("/path", get(f))`.
 ///
 /// ```
 /// use bellwether::{Route, get};
@@ -126,7 +126,7 @@ pub struct Route<S = ()> {
 }
 
 impl<S> Route<S> {
-    /// Joins a path, in axum's syntax (`/users/{id}`, `/files/{*rest}`), and what answers there.
+    /// Joins a path in axum's syntax (`/users/{id}`, `/files/{*rest}`) with its method router.
     pub fn new(path: impl Into<Cow<'static, str>>, methods: MethodRouter<S>) -> Self {
         Self {
             path: path.into(),
@@ -173,9 +173,10 @@ impl<S> Route<S> {
         &self.path
     }
 
-    /// The names of the methods that are answered, such as `GET`.
+    /// Names of the methods that are answered, such as `GET`.
     ///
-    /// Empty when only the method router knows them: axum does not tell which methods one answers.
+    /// The list is empty when only the method router knows them, because axum does not list the methods of
+    /// one.
     #[must_use]
     pub fn method_names(&self) -> &'static [&'static str] {
         self.names
@@ -184,13 +185,13 @@ impl<S> Route<S> {
     /// Whether the function is known to stream events; `None` when only the method router knows.
     ///
     /// A function that returns a ready-made response is known not to be a generator, although that
-    /// response may carry events.
+    /// response may be an event stream.
     #[must_use]
     pub fn is_stream(&self) -> Option<bool> {
         self.streams
     }
 
-    /// The path and axum's method router, ready for `Router::route`.
+    /// Splits the route into its path and axum's method router, ready for `Router::route`.
     pub fn into_parts(self) -> (Cow<'static, str>, MethodRouter<S>) {
         (self.path, self.methods)
     }

@@ -1,4 +1,4 @@
-//! Running an application: where it listens, what it says, when it stops, how the process ends.
+//! Runs an application: its address, its output, its stop, and the end of the process.
 
 use std::future::Future;
 use std::io::Write;
@@ -139,17 +139,17 @@ impl Application {
             .fold(drain.notice, std::time::Duration::saturating_add);
         // Before anybody can know that it runs.
         let signal = watch_signals(Some(last_resort));
-        say(&prepared.screen());
+        print_line(&prepared.screen());
         let asked = async {
             let name = first_signal(signal).await;
             tracing::info!(signal = name, "stopping");
         };
         let report = prepared
             .serve(asked, |streams, window| {
-                say(&format!("{}\n", screen::draining(streams, window)));
+                print_line(&format!("{}\n", screen::draining(streams, window)));
             })
             .await?;
-        say(&format!("{}\n", screen::drained(report.ended, report.cut)));
+        print_line(&format!("{}\n", screen::drained(report.ended, report.cut)));
         Ok(())
     }
 }
@@ -362,7 +362,7 @@ fn environment_address() -> Result<String> {
 }
 
 /// Prints on standard output. A closed output is no reason to stop serving.
-fn say(text: &str) {
+fn print_line(text: &str) {
     let mut out = std::io::stdout().lock();
     let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());
 }

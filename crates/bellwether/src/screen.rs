@@ -1,4 +1,4 @@
-//! The texts of the start screen and of stopping: what a person at a terminal, or a log, reads.
+//! The texts that are printed at the start and at the stop.
 //!
 //! Pure functions of what is known; the caller prints. The first line holds the address, since programs
 //! that start the server read it there.
@@ -21,7 +21,7 @@ pub(crate) struct StartScreen<'a> {
     pub(crate) static_directory: Option<&'a Path>,
 }
 
-/// A place where the server listens.
+/// An address on which the server listens.
 #[derive(Clone, Debug)]
 pub(crate) enum Address {
     /// `http://`

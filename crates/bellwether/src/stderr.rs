@@ -1,7 +1,7 @@
 //! Warnings and errors on standard error, for programs that have no `tracing` subscriber.
 //!
-//! A failed stream, a broker that is away, a generator that holds its thread: in a program without a subscriber nobody
-//! would ever see them. So [`Application::run`](crate::Application::run) installs this one, unless there is another. It
+//! A failed stream, a broker that is away, a generator that holds its thread: a program without a subscriber would
+//! never show them. So [`Application::run`](crate::Application::run) installs this one, unless there is another. It
 //! shows each line once, since what goes wrong for one client mostly goes wrong for many.
 //!
 //! Events of a target that ends in `::health` say that something the program depends on has failed or works again: a

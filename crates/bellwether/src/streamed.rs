@@ -1,7 +1,7 @@
 //! A response whose body is a stream of bytes of any content type.
 //!
 //! Event streams have their own response with keep-alive, drain and resume. This is for the rest:
-//! a CSV that is written while it is read, lines of JSON, a file from elsewhere.
+//! a CSV file that is written while it is sent, lines of JSON, a file from elsewhere.
 
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -102,13 +102,13 @@ where
         .header(header::CONTENT_TYPE, content_type)
     }
 
-    /// Sets the status; 200 unless set.
+    /// HTTP status of the response. Default: 200.
     pub fn status(mut self, status: StatusCode) -> Self {
         self.status = status;
         self
     }
 
-    /// Sets a header, in place of one of the same name.
+    /// Header of the response. It replaces one of the same name.
     ///
     /// A name or value that HTTP does not allow turns the response into a 500 whose details name it.
     pub fn header<N, V>(mut self, name: N, value: V) -> Self

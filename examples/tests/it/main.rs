@@ -11,6 +11,7 @@ mod dashboard;
 mod feeds;
 mod llm_tokens;
 mod long_polling;
+mod pages;
 mod server_sent_events;
 
 use bellwether_testkit::{Program, RawClient, example_path};

@@ -79,3 +79,20 @@ async fn a_generator_notices_that_the_application_is_stopping_and_the_process_en
     let status = program.wait_exit(Duration::from_secs(20)).await;
     assert!(status.success(), "{status}");
 }
+
+#[tokio::test]
+async fn the_log_says_that_a_stream_opens_and_why_it_closes() {
+    for (name, path) in [
+        ("server_sent_events", "/events"),
+        ("inside_axum", "/events"),
+    ] {
+        let mut program = started(name).await;
+        let mut client = RawClient::connect_and_get(program.addr(), path).await;
+        client.read_head().await;
+        client.next_event().await.expect("an event");
+        program.wait_for_line("stream opened").await;
+        drop(client);
+        let closed = program.wait_for_line("stream closed").await;
+        assert!(closed.contains("client_left"), "{name}: {closed}");
+    }
+}

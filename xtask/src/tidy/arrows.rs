@@ -1,6 +1,7 @@
-//! Which folder of the framework may import which: the sheet of ARCHITECTURE.md, section Inside `bellwether`.
+//! Which part of a crate may import which: the sheets of ARCHITECTURE.md, sections Inside `bellwether` and Inside
+//! `bellwether-topics`.
 //!
-//! The sheet goes from the bottom to the top: a row names only rows above it, so that no arrow leads upward. It is
+//! A sheet goes from the bottom to the top: a row names only rows above it, so that no arrow leads upward. It is
 //! compared with the sources in both ways, and so says neither more nor less than they do. A name that the crate's root
 //! re-exports counts as the part that it comes from. Tests may import what they like.
 
@@ -9,29 +10,40 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::workspace;
 
 const SHEET: &str = "ARCHITECTURE.md";
-const HEAD: &str = "| part | imports |";
-const SOURCES: &str = "crates/bellwether/src/";
+
+/// The sources of a crate, and the head of the table that is its sheet.
+const CRATES: [(&str, &str); 2] = [
+    ("crates/bellwether/src/", "| part | imports |"),
+    (
+        "crates/bellwether-topics/src/",
+        "| part of topics | imports |",
+    ),
+];
 
 /// The parts of the crate that each part imports, in the order of a sheet or of names.
 type Arrows = Vec<(String, BTreeSet<String>)>;
 
 pub(super) fn check() -> Vec<String> {
     let files = workspace::files();
-    let sheet = files.iter().find(|file| file.path == SHEET);
-    let sheet = read_sheet(sheet.map_or("", |file| &file.text));
-    let sources: Vec<(&str, &str)> = files
-        .iter()
-        .filter(|file| file.has_extension(&["rs"]))
-        .filter_map(|file| Some((file.path.strip_prefix(SOURCES)?, file.text.as_str())))
-        .collect();
-    let mut broken = upward(&sheet);
-    broken.extend(differences(&sheet, &drawn(&sources)));
-    broken
+    let text = files.iter().find(|file| file.path == SHEET);
+    let text = text.map_or("", |file| &file.text);
+    let of_crate = |(folder, head)| {
+        let sheet = read_sheet(text, head);
+        let sources: Vec<(&str, &str)> = files
+            .iter()
+            .filter(|file| file.has_extension(&["rs"]))
+            .filter_map(|file| Some((file.path.strip_prefix(folder)?, file.text.as_str())))
+            .collect();
+        let mut broken = upward(&sheet);
+        broken.extend(differences(folder, &sheet, &drawn(&sources)));
+        broken
+    };
+    CRATES.into_iter().flat_map(of_crate).collect()
 }
 
-/// The rows of the table that begins with [`HEAD`].
-fn read_sheet(text: &str) -> Arrows {
-    let rows = text.lines().skip_while(|line| *line != HEAD).skip(2);
+/// The rows of the table that begins with this head.
+fn read_sheet(text: &str, head: &str) -> Arrows {
+    let rows = text.lines().skip_while(|line| *line != head).skip(2);
     rows.map_while(|line| {
         let mut cells = line.strip_prefix('|')?.split('|');
         let names = |cell: &str| -> Vec<String> {
@@ -62,7 +74,11 @@ fn upward(sheet: &Arrows) -> Vec<String> {
 }
 
 /// What only one of the sheet and the sources has.
-fn differences(sheet: &Arrows, drawn: &BTreeMap<String, BTreeSet<String>>) -> Vec<String> {
+fn differences(
+    folder: &str,
+    sheet: &Arrows,
+    drawn: &BTreeMap<String, BTreeSet<String>>,
+) -> Vec<String> {
     let none = BTreeSet::new();
     let rows: BTreeMap<_, _> = sheet.iter().cloned().collect();
     let parts: BTreeSet<_> = rows.keys().chain(drawn.keys()).collect();
@@ -78,7 +94,7 @@ fn differences(sheet: &Arrows, drawn: &BTreeMap<String, BTreeSet<String>>) -> Ve
         let missing = imports.difference(row);
         broken.extend(
             missing.map(|import| {
-                format!("{SOURCES}{part} imports {import}, which its row does not say")
+                format!("{folder}{part} imports {import}, which its row does not say")
             }),
         );
         let idle = row.difference(imports);
@@ -99,7 +115,7 @@ fn drawn(sources: &[(&str, &str)]) -> BTreeMap<String, BTreeSet<String>> {
     let mut drawn: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
     for (path, text) in sources {
         let part = part_of(path);
-        if part == "lib" || path.ends_with("tests.rs") {
+        if part == "lib" || path.ends_with("tests.rs") || is_test_module(root, &part) {
             continue;
         }
         let arrows = drawn.entry(part.clone()).or_default();
@@ -115,6 +131,11 @@ fn drawn(sources: &[(&str, &str)]) -> BTreeMap<String, BTreeSet<String>> {
     // What has no sources but its docs is no part of the picture.
     drawn.retain(|part, _| part != "guide");
     drawn
+}
+
+/// Whether the root has this module for tests alone.
+fn is_test_module(root: Option<&(&str, &str)>, part: &str) -> bool {
+    root.is_some_and(|(_, text)| text.contains(&format!("#[cfg(test)]\nmod {part};")))
 }
 
 /// The part that each name comes from that the root re-exports.
@@ -198,15 +219,15 @@ mod tests {
     const LIB: &str = "mod low;\nmod high;\npub use low::{Grain, Stone};\npub use other::Sky;\n";
 
     fn sheet(rows: &str) -> Arrows {
-        read_sheet(&format!(
-            "# Title\n\n{HEAD}\n|---|---|\n{rows}\n\n| not | it |\n"
-        ))
+        let head = CRATES[0].1;
+        let text = format!("# Title\n\n{head}\n|---|---|\n{rows}\n\n| not | it |\n");
+        read_sheet(&text, head)
     }
 
     fn found(sheet: &Arrows, low: &str, high: &str) -> Vec<String> {
         let mut broken = upward(sheet);
         let sources = [("lib.rs", LIB), ("low/mod.rs", low), ("high.rs", high)];
-        broken.extend(differences(sheet, &drawn(&sources)));
+        broken.extend(differences(CRATES[0].0, sheet, &drawn(&sources)));
         broken
     }
 

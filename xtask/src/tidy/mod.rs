@@ -3,6 +3,7 @@
 mod arrows;
 mod edges;
 mod findings;
+mod prose;
 mod text;
 mod tree;
 mod types;
@@ -12,7 +13,7 @@ use std::process::ExitCode;
 /// One rule: its name, and a function that lists who breaks it.
 type Rule = (&'static str, fn() -> Vec<String>);
 
-const RULES: [Rule; 11] = [
+const RULES: [Rule; 12] = [
     (
         "crates import only what ARCHITECTURE.md allows",
         edges::check,
@@ -34,6 +35,7 @@ const RULES: [Rule; 11] = [
         "every finding can be run and says what it is",
         findings::check,
     ),
+    ("no page makes its reader stumble", prose::check),
     ("a type name is defined once in a crate", types::check),
     ("the default build stays small", tree::check),
 ];
@@ -46,7 +48,7 @@ pub(crate) fn command() -> ExitCode {
     }
 }
 
-/// Checks every rule, prints who breaks it, and tells whether nobody does.
+/// Checks every rule, prints who breaks it, and tells whether none does.
 pub(crate) fn check() -> bool {
     println!("\n== tidy");
     let mut is_tidy = true;

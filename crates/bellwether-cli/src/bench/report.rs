@@ -1,4 +1,4 @@
-//! [`Report`]: what a run has found, as text for people and as JSON. Pure.
+//! [`Report`]: the result of a run, as text for people and as JSON. Pure.
 
 use std::fmt::Write;
 
@@ -33,9 +33,9 @@ pub(super) struct Report {
     /// Bytes of event streams, without what HTTP adds.
     pub(super) bytes: u64,
     pub(super) bytes_per_second: f64,
-    /// `null` if no event carried the time at which it was sent.
+    /// `null` if no event had the time at which it was sent.
     pub(super) latency: Option<Latency>,
-    /// `null` if no event carried a number.
+    /// `null` if no event had a number.
     pub(super) order: Option<Order>,
 }
 

@@ -1,4 +1,4 @@
-//! [`Sequence`]: what one stream lost, got twice, or got late, told by numbers that go up by one. Pure.
+//! [`Sequence`]: the lost, duplicated and late events of one stream, found by numbers that go up by one. Pure.
 
 use std::collections::VecDeque;
 

@@ -1,4 +1,4 @@
-//! What an event says about itself: when it was sent, and its number. Pure.
+//! The time and the number in an event, which the server has put there. Pure.
 
 use std::time::Duration;
 

@@ -35,14 +35,14 @@ pub(super) enum BrokerAddress {
 }
 
 impl BrokerAddress {
-    /// The place that this text names.
+    /// The broker that this text names.
     ///
     /// # Errors
     ///
     /// Another form is wrong usage. The message does not repeat the text.
     pub(super) fn parse(text: &str) -> Result<Self, Failure> {
         let (scheme, rest) = text.split_once(':').unwrap_or(("", text));
-        let place = match scheme {
+        let broker = match scheme {
             "memory" if rest.is_empty() => Self::Memory,
             "sqlite" if !rest.is_empty() => Self::Sqlite(rest.to_owned()),
             "redis" | "rediss" if has_host(rest) => Self::Redis(text.to_owned()),
@@ -59,7 +59,7 @@ impl BrokerAddress {
                 return Err(Failure::new(USAGE, message));
             }
         };
-        Ok(place)
+        Ok(broker)
     }
 
     /// The topics of this log, of which at most `keep` events are kept.
@@ -125,7 +125,7 @@ impl BrokerAddress {
     }
 }
 
-/// What kind of place it is, without the address.
+/// The kind of the broker, without the address.
 impl fmt::Display for BrokerAddress {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
@@ -168,7 +168,7 @@ mod tests {
     }
 
     #[test]
-    fn each_form_names_its_place() {
+    fn each_form_names_its_broker() {
         assert!(parse("memory:") == Some(BrokerAddress::Memory));
         let file = BrokerAddress::Sqlite("/var/lib/a:b.db".to_owned());
         assert!(parse("sqlite:/var/lib/a:b.db") == Some(file));

@@ -1,4 +1,4 @@
-//! `bellwether serve`: a hub: topics over HTTP on a broker, a page that looks into them, and static files.
+//! `bellwether serve`: a hub: topics over HTTP on a broker, a page that shows them, and static files.
 
 mod broker;
 mod hub;
@@ -32,7 +32,7 @@ pub(crate) struct ServeArguments {
     dir: Option<PathBuf>,
 
     /// The address to listen on [default: HOST and PORT of the environment, else 127.0.0.1:8000]
-    #[arg(long, value_name = "ADDRESS", value_parser = place_to_listen)]
+    #[arg(long, value_name = "ADDRESS", value_parser = listen_address)]
     bind: Option<String>,
 
     /// Where events live: memory:, sqlite:FILE, redis://HOST:PORT or nats://HOST:PORT
@@ -54,7 +54,7 @@ pub(crate) struct ServeArguments {
 }
 
 /// Checks the form; whether the host is one of this machine is seen when it is bound.
-fn place_to_listen(text: &str) -> Result<String, &'static str> {
+fn listen_address(text: &str) -> Result<String, &'static str> {
     let is_port = |port: &str| {
         // `parse` takes a sign too.
         port.bytes().all(|byte| byte.is_ascii_digit()) && port.parse::<u16>().is_ok()
@@ -82,17 +82,17 @@ impl From<&str> for Password {
 }
 
 pub(crate) fn run(arguments: &ServeArguments) -> Result<ExitCode, Failure> {
-    let place = BrokerAddress::parse(&arguments.broker.0)?;
+    let broker = BrokerAddress::parse(&arguments.broker.0)?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
         .map_err(|error| Failure::new(REFUSED, format_args!("cannot start: {error}")))?;
-    runtime.block_on(serve(arguments, &place))?;
+    runtime.block_on(serve(arguments, &broker))?;
     Ok(ExitCode::SUCCESS)
 }
 
-async fn serve(arguments: &ServeArguments, place: &BrokerAddress) -> Result<(), Failure> {
-    let topics = place.open(arguments.keep).await?;
+async fn serve(arguments: &ServeArguments, broker: &BrokerAddress) -> Result<(), Failure> {
+    let topics = broker.open(arguments.keep).await?;
     let dir = arguments.dir.as_ref();
     let has_index = dir.is_some_and(|dir| dir.join("index.html").is_file());
     let mut application = hub::application(topics.clone(), has_index)

@@ -1,4 +1,4 @@
-//! Gets a byte stream to a server: names to addresses, addresses to sockets.
+//! Connects to a server: names to addresses, addresses to sockets.
 
 use std::fmt;
 use std::future::Future;

@@ -1,4 +1,4 @@
-//! How a request gets out and a response comes in: the [`Transport`] contract, and what implements it.
+//! The [`Transport`] contract, by which requests are sent and responses received, and its implementations.
 //!
 //! [`HyperTransport`] is the default; with the feature `reqwest` there is one over a `reqwest::Client`.
 
@@ -37,7 +37,7 @@ pub type ResponseFuture =
 ///
 /// - The request's URL is absolute, its header fields are complete but for `Host`, and it is sent as it is: no
 ///   redirect is followed, nothing is tried again, no body is decompressed, no header field is added that holds a secret.
-///   Redirects that were followed here would carry credentials to other origins.
+///   A transport that followed redirects would send credentials to other origins.
 /// - The future completes when the head of the final response is there. The body yields bytes as they arrive; it
 ///   fails unless it ends as its framing says (the last chunk, the announced length), so that a torn stream can be told
 ///   from a finished one.

@@ -1,7 +1,7 @@
 //! [`PersistentConnection`]: many short requests over one connection, one after the other.
 //!
-//! A stream wants a connection of its own; a program that publishes thousands of lines does not: each connection that it
-//! closes holds a local port for a minute.
+//! An event stream needs a connection of its own. A program that publishes thousands of lines does not: each connection
+//! that it closes occupies a local port for a minute.
 
 use std::fmt;
 use std::future::Future;

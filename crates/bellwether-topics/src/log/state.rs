@@ -1,4 +1,4 @@
-//! What the log's lock guards: a history, who waits for what, and which places are proven. Pure.
+//! What the log's lock guards: a history, who waits for what, and which positions are proven. Pure.
 
 use std::num::NonZeroU32;
 use std::sync::Arc;
@@ -6,35 +6,35 @@ use std::task::Waker;
 use std::time::Instant;
 
 use super::LogClosed;
-use crate::cursor::{Cursor, Epoch, Offset};
-use crate::frame::{Draft, Frame};
-use crate::history::{History, TopicKey};
-use crate::place::{Place, Reader};
-use crate::waiting::{Ticket, Waiting, Wakes, Watcher};
-use crate::window::Window;
+use crate::event::cursor::{Cursor, Epoch, Offset};
+use crate::event::frame::{Draft, Frame};
+use crate::log::history::{History, TopicKey};
+use crate::log::idempotency::IdempotencyKeys;
+use crate::log::position::{Position, Reader};
+use crate::log::waiters::{Ticket, Waiters, Wakes, Watcher};
 
 #[derive(Debug)]
-pub(super) struct State {
+pub(super) struct LogState {
     pub(super) history: History,
     /// Who waits, by the index of the topic's key. Only pinned topics have anybody waiting.
-    shells: Vec<Shell>,
-    window: Window,
+    waiters_by_topic: Vec<TopicWaiters>,
+    window: IdempotencyKeys,
     /// Counts resets of the history. A place proven in an earlier one has to be proven again.
     pub(super) generation: NonZeroU32,
     pub(super) is_closed: bool,
 }
 
 #[derive(Debug, Default)]
-struct Shell {
-    waiting: Waiting,
+struct TopicWaiters {
+    waiting: Waiters,
     watchers: Vec<Watcher>,
 }
 
-impl State {
-    pub(super) fn new(history: History, window: Window) -> Self {
+impl LogState {
+    pub(super) fn new(history: History, window: IdempotencyKeys) -> Self {
         Self {
             history,
-            shells: Vec::new(),
+            waiters_by_topic: Vec::new(),
             window,
             generation: NonZeroU32::MIN,
             is_closed: false,
@@ -44,46 +44,47 @@ impl State {
     // --- Who waits ---
 
     pub(super) fn watch(&mut self, key: TopicKey, watcher: Watcher) {
-        self.shell(key).watchers.push(watcher);
+        self.waiters_of(key).watchers.push(watcher);
     }
 
     pub(super) fn unwatch(&mut self, key: TopicKey, watcher: &Watcher) {
-        self.shell(key).watchers.retain(|other| {
-            other.token != watcher.token || !Arc::ptr_eq(&other.bell, &watcher.bell)
+        self.waiters_of(key).watchers.retain(|other| {
+            other.token != watcher.token || !Arc::ptr_eq(&other.signal, &watcher.signal)
         });
     }
 
     /// Puts a reader on the lists of its topics.
     pub(super) fn register(&mut self, reader: &mut Reader, waker: &Waker, stale: &mut Vec<Waker>) {
         for (key, ticket) in reader.tickets() {
-            self.shell(key).waiting.register(ticket, waker, stale);
+            self.waiters_of(key).waiting.register(ticket, waker, stale);
         }
     }
 
-    /// Takes a reader's place off the list of one of its topics.
+    /// Takes a reader's position off the list of one of its topics.
     pub(super) fn cancel(&mut self, key: TopicKey, ticket: Ticket, stale: &mut Vec<Waker>) {
-        self.shell(key).waiting.cancel(ticket, stale);
+        self.waiters_of(key).waiting.cancel(ticket, stale);
     }
 
-    fn shell(&mut self, key: TopicKey) -> &mut Shell {
+    fn waiters_of(&mut self, key: TopicKey) -> &mut TopicWaiters {
         let index = key.index();
-        if self.shells.len() <= index {
-            self.shells.resize_with(index + 1, Shell::default);
+        if self.waiters_by_topic.len() <= index {
+            self.waiters_by_topic
+                .resize_with(index + 1, TopicWaiters::default);
         }
-        &mut self.shells[index]
+        &mut self.waiters_by_topic[index]
     }
 
     fn notify(&mut self, key: TopicKey, wakes: &mut Wakes) {
-        // A topic that never had a reader has no shell.
-        if let Some(shell) = self.shells.get_mut(key.index()) {
-            shell.notify(wakes);
+        // A topic that never had a reader has no entry here.
+        if let Some(waiters_of) = self.waiters_by_topic.get_mut(key.index()) {
+            waiters_of.notify(wakes);
         }
     }
 
     pub(super) fn notify_all(&mut self) -> Wakes {
         let mut wakes = Wakes::default();
-        for shell in &mut self.shells {
-            shell.notify(&mut wakes);
+        for waiters_of in &mut self.waiters_by_topic {
+            waiters_of.notify(&mut wakes);
         }
         wakes
     }
@@ -114,7 +115,7 @@ impl State {
                 (history.entry(&name), name)
             }
         };
-        history.pin(key);
+        history.held(key);
         Some((key, name))
     }
 
@@ -137,7 +138,7 @@ impl State {
             return Ok((cursor, false));
         }
         let cursor = self.history.next_cursor();
-        let frame = draft.place(cursor, name.clone(), now);
+        let frame = draft.into_frame(cursor, name.clone(), now);
         self.history.append(key, frame, now);
         if let Some(scoped) = idempotency_key {
             self.window.insert(scoped, cursor, now);
@@ -162,7 +163,7 @@ impl State {
         }
     }
 
-    /// Begins anew after a place that the broker named; no place is proven any more.
+    /// Begins anew after a position that the broker named; no position is proven any more.
     pub(super) fn reset(&mut self, epoch: Epoch, floor: Offset, tag: Option<u32>) -> Wakes {
         self.history.reset(epoch, floor, tag);
         self.generation = self.generation.checked_add(1).unwrap_or(NonZeroU32::MIN);
@@ -178,8 +179,8 @@ impl State {
     // --- Places ---
 
     /// The place behind the newest record.
-    pub(super) fn head_place(&self, keys: &[TopicKey]) -> Place {
-        Place {
+    pub(super) fn head_position(&self, keys: &[TopicKey]) -> Position {
+        Position {
             epoch: self.history.epoch(),
             offset: self.history.head(),
             tag: self.history.head_tag(),
@@ -190,23 +191,23 @@ impl State {
 
     /// An id after which a reader goes on from where it is; `None` while that is not known.
     pub(super) fn cursor_of(&self, reader: &Reader) -> Option<Cursor> {
-        let place = &reader.place;
-        let is_known = place.tag.is_some() || place.offset == Offset::ZERO;
+        let position = &reader.position;
+        let is_known = position.tag.is_some() || position.offset == Offset::ZERO;
         if reader.has_asked() || !is_known {
             return None;
         }
-        let has_all = place.generation == Some(self.generation)
-            && place.seen == Some(self.history.total(&reader.keys));
+        let has_all = position.generation == Some(self.generation)
+            && position.seen == Some(self.history.total(&reader.keys));
         Some(match has_all {
-            true => self.history.own_place(&reader.keys, place.cursor()),
-            false => place.cursor(),
+            true => self.history.own_position(&reader.keys, position.cursor()),
+            false => position.cursor(),
         })
     }
 
     /// The place before the oldest record.
-    pub(super) fn floor_place(&self, keys: &[TopicKey]) -> Place {
+    pub(super) fn floor_position(&self, keys: &[TopicKey]) -> Position {
         let floor = self.history.floor();
-        Place {
+        Position {
             epoch: self.history.epoch(),
             offset: floor,
             tag: Some(self.history.floor_cursor().tag),
@@ -216,11 +217,11 @@ impl State {
     }
 }
 
-impl Shell {
+impl TopicWaiters {
     fn notify(&mut self, wakes: &mut Wakes) {
         self.waiting.drain(wakes);
         for watcher in &self.watchers {
-            watcher.bell.mark(watcher.token, wakes);
+            watcher.signal.mark(watcher.token, wakes);
         }
     }
 }

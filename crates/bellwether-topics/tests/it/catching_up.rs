@@ -245,7 +245,7 @@ async fn a_quiet_topic_beside_a_loud_one_has_no_gap_that_is_not_its_own() {
         let lost_one = quiet_beside_loud(None, is_restarted, 2).await;
         assert_eq!(lost_one, [0, 77], "its own second event is gone");
         let other_log = quiet_beside_loud(Some("AAAAAA"), is_restarted, 1).await;
-        assert_eq!(other_log, [0, 77], "the place is of another history");
+        assert_eq!(other_log, [0, 77], "the position is of another history");
     }
 }
 

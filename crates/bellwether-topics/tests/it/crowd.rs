@@ -141,9 +141,9 @@ async fn a_reader_that_has_missed_something_gets_it_and_one_with_a_foreign_id_is
 
     // The place of another topic's event, with a tag that is not the one there.
     let topic = node.topic("quiet 1").unwrap();
-    let (place, tag) = ids[1].rsplit_once('.').unwrap();
+    let (position, tag) = ids[1].rsplit_once('.').unwrap();
     let other = if tag.starts_with('0') { '1' } else { '0' };
-    let id = format!("{place}.{other}{}", &tag[1..]);
+    let id = format!("{position}.{other}{}", &tag[1..]);
     let mut reader = topic.subscribe().after(id.as_str()).open().unwrap();
     let delivery = reader.next().await.unwrap();
     assert!(matches!(delivery, Delivery::Gap(_)), "{delivery:?}");

@@ -106,7 +106,7 @@ fn a_server_that_writes_for_many_notes_how_long_it_took() {
     publish(&news, 1);
     let mut frames = Vec::new();
     let _ = shared.read(65_536, &mut frames);
-    reader.set_place(shared.place(), frames.len());
+    reader.set_position(shared.position(), frames.len());
     reader.record_lag(frames[0].entered_at());
     assert_eq!(
         (book.count("delivered_total"), book.count("lag_seconds")),

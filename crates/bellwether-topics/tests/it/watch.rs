@@ -83,7 +83,7 @@ fn shared_reads_and_own_reads_make_one_exact_stream() {
         for n in 0..3 {
             publish(&topic, round * 3 + n + 1);
         }
-        let start = shared.place();
+        let start = shared.position();
         let mut frames = Vec::new();
         while shared.read(1, &mut frames) == Read::Frames {}
         let shared_numbers = frames.iter().map(crate::checker::number);
@@ -93,8 +93,8 @@ fn shared_reads_and_own_reads_make_one_exact_stream() {
             if (index as u64 + round).is_multiple_of(4) {
                 continue;
             }
-            if reader.is_shareable() && reader.place().is_same(&start) {
-                reader.set_place(shared.place(), frames.len());
+            if reader.is_shareable() && reader.position().is_same(&start) {
+                reader.set_position(shared.position(), frames.len());
                 got[index].extend(&shared_numbers);
             } else {
                 got[index].extend(numbers(&ready(reader)));
@@ -115,16 +115,16 @@ fn a_shared_reader_that_is_overrun_says_so_and_its_readers_learn_of_their_gap() 
     let policy = Policy::skip_to_latest();
     let mut reader = topic.subscribe().policy(policy).open().unwrap();
     let mut shared = topic.reader();
-    assert!(reader.place().is_same(&shared.place()));
+    assert!(reader.position().is_same(&shared.position()));
     for n in 1..=10 {
         publish(&topic, n);
     }
     assert_eq!(shared.read(1 << 20, &mut Vec::new()), Read::Overrun);
-    assert!(!reader.place().is_same(&shared.place()));
+    assert!(!reader.position().is_same(&shared.position()));
     let mut out = Vec::new();
     assert_eq!(reader.try_frames(1 << 20, &mut out), Taken::Some(1));
     assert_eq!(out[0].gap().unwrap().lost(), Some(10));
-    assert!(reader.place().is_same(&shared.place()));
+    assert!(reader.position().is_same(&shared.position()));
 }
 
 #[test]

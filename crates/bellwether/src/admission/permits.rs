@@ -32,13 +32,13 @@ pub(crate) enum Admission {
     Serve(Permit),
     /// It gets one answer that says why.
     Refuse(Permit, Refusal),
-    /// There is no place to answer it now: it waits until there is one.
+    /// There is no permit for a response now: it waits until there is one.
     Hold,
     /// It is closed without an answer: its address has all the refusals that it may have at once.
     Close(Refusal),
 }
 
-/// How many places a server has.
+/// How many connections a server admits.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct ConnectionLimits {
     pub(crate) connections: usize,
@@ -47,13 +47,13 @@ pub(crate) struct ConnectionLimits {
     pub(crate) per_address: Option<usize>,
 }
 
-/// The places of one server.
+/// The permits of one server.
 #[derive(Debug)]
 pub(crate) struct Permits {
     connections: Arc<PermitPool>,
-    /// For those who find the server full.
+    /// For clients of a full server.
     refusals: Arc<PermitPool>,
-    /// For those whose address has all its places. Apart, so that one address takes no answer away from others.
+    /// For addresses at their own limit. They are separate, so that one address takes no responses away from others.
     address_refusals: Arc<PermitPool>,
     addresses: Option<Arc<Addresses>>,
     metrics: ConnectionMetrics,
@@ -62,14 +62,14 @@ pub(crate) struct Permits {
 }
 
 impl Permits {
-    pub(crate) fn new(places: ConnectionLimits, metrics: ConnectionMetrics) -> Self {
-        let connections = places.connections.min(Semaphore::MAX_PERMITS);
-        let refusals = places.refusals.min(Semaphore::MAX_PERMITS);
+    pub(crate) fn new(limits: ConnectionLimits, metrics: ConnectionMetrics) -> Self {
+        let connections = limits.connections.min(Semaphore::MAX_PERMITS);
+        let refusals = limits.refusals.min(Semaphore::MAX_PERMITS);
         Self {
             connections: PermitPool::new(connections, Some(metrics.clone())),
             refusals: PermitPool::new(refusals, None),
             address_refusals: PermitPool::new(refusals, None),
-            addresses: places.per_address.map(|limit| {
+            addresses: limits.per_address.map(|limit| {
                 Arc::new(Addresses {
                     limit,
                     connected: Mutex::new(HashMap::new()),
@@ -85,7 +85,7 @@ impl Permits {
     pub(crate) fn admit(&self, peer: Option<IpAddr>) -> Admission {
         let address = match (&self.addresses, peer) {
             (Some(addresses), Some(peer)) => match addresses.enter(peer) {
-                Some(place) => Some(Box::new(place)),
+                Some(permit) => Some(Box::new(permit)),
                 None => return self.refuse(Refusal::Address),
             },
             _ => None,
@@ -114,7 +114,7 @@ impl Permits {
         admission
     }
 
-    /// Waits until a connection that was held may be admitted: for a place, or for one to be refused in.
+    /// Waits until a connection that was held may be admitted: for a permit, or for one to be refused with.
     pub(crate) async fn room(&self) {
         tokio::select! {
             _ = self.connections.slots.acquire() => {}
@@ -122,31 +122,31 @@ impl Permits {
         }
     }
 
-    /// Places that are free.
+    /// Permits that are free.
     #[cfg(test)]
     pub(crate) fn free(&self) -> usize {
         self.connections.slots.available_permits()
     }
 
-    /// All places.
+    /// All permits.
     #[cfg(test)]
     pub(crate) fn total(&self) -> usize {
         self.total
     }
 }
 
-/// Places of one kind.
+/// Permits of one kind.
 #[derive(Debug)]
 struct PermitPool {
     slots: Semaphore,
-    /// Present if who takes a place counts as open.
+    /// Present if a connection with such a permit counts as open.
     metrics: Option<ConnectionMetrics>,
 }
 
 impl PermitPool {
-    fn new(places: usize, metrics: Option<ConnectionMetrics>) -> Arc<Self> {
+    fn new(permits: usize, metrics: Option<ConnectionMetrics>) -> Arc<Self> {
         Arc::new(Self {
-            slots: Semaphore::new(places),
+            slots: Semaphore::new(permits),
             metrics,
         })
     }
@@ -160,8 +160,8 @@ impl PermitPool {
     }
 }
 
-/// One place. It travels with the socket, so that an upgraded connection keeps it too, and is small, because each idle
-/// stream has one.
+/// The permit of one connection. It moves with the socket, so that an upgraded connection keeps it too, and is small,
+/// because each idle stream has one.
 #[derive(Debug)]
 pub(crate) struct Permit {
     pool: Arc<PermitPool>,
@@ -247,8 +247,8 @@ mod tests {
         per_address: None,
     };
 
-    fn permits(places: ConnectionLimits) -> Permits {
-        Permits::new(places, ConnectionMetrics::new())
+    fn permits(limits: ConnectionLimits) -> Permits {
+        Permits::new(limits, ConnectionMetrics::new())
     }
 
     fn peer(text: &str) -> Option<IpAddr> {

@@ -1,16 +1,16 @@
 //! The error page: gives an error response a body that its client can read.
 //!
 //! A layer around the whole application. It writes a body where there is none (no route, wrong method,
-//! a bare status) and where the response carries an [`HttpError`]; it turns a panic of a handler into a
+//! a bare status) and where the response has an [`HttpError`]; it turns a panic of a handler into a
 //! 500. A body that a handler or layer has written is never touched, and headers are kept, `Allow` among
 //! them.
 //!
-//! Without details a page says the status and, below 500, the message of the [`HttpError`]. With
-//! details, for a developer, it also says the chain of sources, the panic's message, the method, the
+//! Without details a page shows the status and, below 500, the message of the [`HttpError`]. With
+//! details, for a developer, it also shows the chain of sources, the panic's message, the method, the
 //! path and the route. [`render`] is the pure part.
 //!
-//! A success passes through with its body as it is, unwrapped: the delivery engine must be able to
-//! recognise its own.
+//! A success passes through with its body unwrapped: the delivery engine must be able to recognise
+//! its own bodies.
 
 mod accept;
 mod render;

@@ -1,4 +1,4 @@
-//! From what a handler streams to a producer: its items are encoded as they come, and a subscription stays one.
+//! From a handler's stream to an event producer: items are encoded as they come, and a subscription is kept.
 
 use std::any::{Any, TypeId};
 use std::pin::Pin;

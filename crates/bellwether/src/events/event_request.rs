@@ -102,7 +102,7 @@ impl EventRequest {
         self.send(response, producer_of(stream), options).await
     }
 
-    /// Completes a response that may carry pending events; any other passes as it is.
+    /// Completes a response that may have pending events; any other passes as it is.
     pub(crate) async fn finish(self, mut response: Response) -> Response {
         let Some(slot) = response.extensions_mut().remove::<PendingEvents>() else {
             return response;

@@ -34,8 +34,8 @@ pub trait IntoEvent {
     ///
     /// # Errors
     ///
-    /// What the item itself carries (an `Err` item) or what cannot be encoded (JSON that does not
-    /// exist, as of NaN). The buffer is then as it was before.
+    /// The item is an `Err`, or it cannot be encoded, such as NaN as JSON. The buffer is then as it
+    /// was before.
     fn write_to(self, buffer: &mut EventBuffer<'_>) -> Result<(), BoxError>;
 }
 
@@ -54,7 +54,7 @@ impl<'a> EventBuffer<'a> {
     ///
     /// # Errors
     ///
-    /// The event carries an error of its making; see [`ServerSentEvent::error`].
+    /// The event holds an error of its making; see [`ServerSentEvent::error`].
     pub fn push(&mut self, event: &ServerSentEvent) -> Result<(), BoxError> {
         Ok(event.encode_into(self.bytes)?)
     }

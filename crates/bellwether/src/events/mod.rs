@@ -1,8 +1,8 @@
-//! From what a handler returns to a response: items, producers, negotiation.
+//! From the return value of a handler to a response: items, producers, negotiation.
 //!
 //! An [`IntoEvent`] is what a stream may yield. A producer polls such a stream and encodes what is ready into one
-//! buffer. An event request looks at the request: may this client have events, has it been told that the stream is
-//! finished, does the first item fail. What is sent when, and by whom, is up to [`stream`](crate::stream) and
+//! buffer. An event request checks the request: whether the client accepts events, whether it has read the stream to its
+//! end, and whether the first item fails. The times and the senders are decided by [`stream`](crate::stream) and
 //! [`send`](crate::send). Nothing here knows of `Application` or the server, so all of it works in any axum app.
 
 mod accept;

@@ -1,5 +1,5 @@
-//! A layer around all routes: completes the pending events of handlers that know nothing of exchanges, which are plain
-//! axum routes that return a [`ServerEventsResponse`](super::ServerEventsResponse).
+//! A layer around all routes: completes the pending events of plain axum handlers, which
+//! return a [`ServerEventsResponse`](super::ServerEventsResponse).
 //!
 //! Written by hand and not as axum's `from_fn`, which boxes a future for every request: here only an answer that has
 //! to be completed costs a box.

@@ -1,4 +1,4 @@
-//! The response of an event stream, in the handler's hands.
+//! The response of an event stream, with the settings that a handler can make.
 
 use std::fmt;
 use std::pin::Pin;
@@ -388,7 +388,7 @@ pub(super) enum Pending {
     Body(EventBody),
 }
 
-/// The place, in the response's extensions, from which an event request takes the pending events and
+/// The slot in the response's extensions from which an event request takes the pending events and
 /// where the body finds them.
 #[derive(Clone)]
 pub(super) struct PendingEvents(Arc<Mutex<Option<Pending>>>);
@@ -409,7 +409,7 @@ impl PendingEvents {
     }
 }
 
-/// The only body of ours that goes into a response: events, or the place where they are found when it is first polled,
+/// The body that goes into a response: events, or the slot where they are found when it is first polled,
 /// completed by an event request, or, under a foreign router, as the handler gave them.
 #[expect(
     clippy::large_enum_variant,

@@ -133,7 +133,7 @@ async fn file(
     if !is_read {
         return not_allowed(response.status());
     }
-    dressed(response)
+    with_policy_headers(response)
 }
 
 /// The request as the directory gets it: method, path and the conditions, nothing else.
@@ -172,7 +172,7 @@ fn not_allowed(head: StatusCode) -> Response {
 }
 
 /// Adds the headers of the policy.
-fn dressed(mut response: Response) -> Response {
+fn with_policy_headers(mut response: Response) -> Response {
     let is_file = response.status().is_success();
     let headers = response.headers_mut();
     headers.insert(

@@ -26,7 +26,7 @@ pub(crate) trait Function<A, S> {
 }
 
 // Without arguments there is nothing to infer axum's by-parts-or-whole-request parameter `M` from,
-// so this case stands alone and does not carry one.
+// so this case is separate and has none.
 #[diagnostic::do_not_recommend]
 impl<F, R, S> Function<(), S> for F
 where

@@ -29,7 +29,7 @@ pub(super) async fn run(shared: &Arc<ServerContext>, listener: Listener) {
         };
         let (socket, peer) = match accepted {
             Ok(connection) => connection,
-            // The client was gone before it was accepted.
+            // The client disconnected before it was accepted.
             Err(error) if is_of_client(&error) => continue,
             Err(error) => {
                 note_failure(&mut failures, &error);
@@ -88,7 +88,7 @@ fn serve(
     lifecycle.tracker().spawn(lifecycle.scope(connection));
 }
 
-/// Whether accepting failed because of the client's own end.
+/// Whether accepting failed because the client closed its end.
 fn is_of_client(error: &io::Error) -> bool {
     matches!(
         error.kind(),

@@ -1,4 +1,4 @@
-//! When a connection is late: the deadlines as plain functions of what happened and when.
+//! The timeouts of a connection, as plain functions of what happened and when.
 //!
 //! A [`ConnectionClock`] holds what the connection is doing and since when. Its owner asks it for the next
 //! deadline, keeps one timer for that, and asks again when the timer fires. Moving a deadline
@@ -28,7 +28,7 @@ enum ConnectionPhase {
     Upgraded,
 }
 
-/// What a late connection is late with.
+/// The timeout that has expired.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum ExpiredTimeout {
     #[cfg(feature = "tls")]
@@ -106,7 +106,7 @@ impl ConnectionClock {
         self.phase = ConnectionPhase::Busy { requests };
     }
 
-    /// An answer has been handed over, or given up.
+    /// A response has been written, or dropped.
     pub(super) fn request_ended(&mut self, now: Instant) {
         if let ConnectionPhase::Busy { requests } = self.phase {
             self.phase = match requests {
@@ -141,9 +141,9 @@ impl ConnectionClock {
         };
     }
 
-    /// When the connection is late if nothing happens before, and with what.
+    /// The next timeout to expire, and when.
     pub(super) fn deadline(&self, timeouts: &Timeouts) -> Option<(Instant, ExpiredTimeout)> {
-        // A time so long that no clock reaches it is no deadline.
+        // A time beyond the range of the clock is no deadline.
         let after = |since: Instant, time, late| since.checked_add(time).map(|at| (at, late));
         let phase = match self.phase {
             #[cfg(feature = "tls")]
@@ -166,7 +166,7 @@ impl ConnectionClock {
         }
     }
 
-    /// What the connection is late with, if it is.
+    /// The timeout that has expired, if one has.
     pub(super) fn verdict(&self, now: Instant, timeouts: &Timeouts) -> Option<ExpiredTimeout> {
         self.deadline(timeouts)
             .filter(|(deadline, _)| *deadline <= now)

@@ -34,7 +34,7 @@ type Http2Connection = http2::Connection<TokioIo<Io>, ConnectionService, StreamE
 #[cfg(feature = "tls")]
 type Handshake = (Pin<Box<tokio_rustls::Accept<Socket>>>, Permit);
 
-/// How far a connection has come.
+/// The stage of a connection.
 #[expect(
     clippy::large_enum_variant,
     reason = "HTTP/1 is the usual case, a box would cost more"
@@ -73,7 +73,7 @@ enum ConnectionError {
     Http(hyper::Error),
 }
 
-/// Where the connection stands towards a stop of the server.
+/// Whether the connection knows of the stop of its server.
 enum StopState {
     NotYet,
     /// Told to end in good order; the future resolves when it is to be cut.
@@ -95,7 +95,7 @@ pin_project! {
 }
 
 impl Connection {
-    /// A connection on `socket`; with a `refusal` it gets one answer that says so.
+    /// A connection on `socket`; with a `refusal` it gets one response with the refusal.
     pub(super) fn new(
         shared: Arc<ServerContext>,
         socket: Socket,
@@ -162,7 +162,7 @@ impl Connection {
     }
 }
 
-/// Goes on with a connection that an event stream has given back.
+/// Serves further requests of a connection after its event stream.
 pub(super) fn spawn_reused(
     shared: &Arc<ServerContext>,
     transport: Transport,

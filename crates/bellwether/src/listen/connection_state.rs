@@ -1,7 +1,7 @@
-//! What the parts of one connection tell each other: its socket, its requests and its task.
+//! The state that the parts of one connection share: its socket, its requests and its task.
 //!
 //! hyper owns the socket and calls the service, so the task that drives hyper sees neither. Both
-//! report here, and the task looks after each poll.
+//! report here, and the task checks it after each poll.
 
 use std::io;
 use std::net::SocketAddr;
@@ -25,7 +25,7 @@ pub(super) struct ConnectionState {
     /// around it in memory if it were allocated between the parts of that.
     stream_state: OnceLock<Arc<StreamState>>,
     pub(super) peer: Option<SocketAddr>,
-    /// Why this connection is only told to go away.
+    /// Why this connection is refused.
     pub(super) refusal: Option<Refusal>,
     /// How far the body of the present request was read, a [`BodyProgress`]: until its end, what arrives is not a
     /// pipelined request.
@@ -161,7 +161,7 @@ impl ConnectionState {
         what(&mut self.inner().clock, now);
     }
 
-    /// Settles what an error of the socket means for the streams on it.
+    /// Reports an error of the socket to the streams on it.
     pub(super) fn failed(&self, error: &io::Error) {
         if error.kind() == io::ErrorKind::TimedOut {
             self.note_timed_out();
@@ -331,7 +331,7 @@ impl ConnectionState {
     }
 }
 
-/// Counts one request as open until its answer's body is dropped, or it is given up before.
+/// Counts one request as open until the body of its response is dropped, or it is dropped without one.
 pub(super) struct RequestGuard(Arc<ConnectionState>);
 
 impl RequestGuard {

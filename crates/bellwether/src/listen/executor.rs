@@ -2,7 +2,7 @@
 //! client takes nothing.
 //!
 //! HTTP/2 has a window for each stream. A client that closes one and keeps answering pings stalls
-//! that stream only; the socket does not know of it.
+//! that stream only; the socket does not show it.
 
 use std::future::Future;
 use std::panic::{AssertUnwindSafe, catch_unwind};

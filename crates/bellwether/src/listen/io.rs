@@ -3,7 +3,7 @@
 //! hyper stops reading while bytes that it has read wait in its buffer. One stray byte after the
 //! request, or a pipelined one, therefore hides the end of the connection from it for as long as
 //! an event stream lasts. Hyper flushes in every poll, though, so that is where this wrapper reads
-//! ahead in its place: into a bounded buffer that hyper gets later.
+//! ahead instead: into a bounded buffer that hyper gets later.
 
 use std::future::Future;
 use std::io::{self, IoSlice};
@@ -47,7 +47,7 @@ pub(super) struct Io {
     written: u64,
     /// Bytes of a request's body that were thrown away.
     drained: usize,
-    /// Runs once our side of a connection with an unread body is closed.
+    /// Runs once the sending side of a connection with an unread body is closed.
     linger: Option<Pin<Box<Sleep>>>,
 }
 
@@ -105,7 +105,7 @@ impl Io {
         self
     }
 
-    /// The socket and its place, and what was read and not asked for. For a socket that stays with HTTP.
+    /// The socket, its permit, and the bytes that were read ahead. For a socket that stays with HTTP.
     pub(super) fn into_parts(mut self) -> (Transport, Permit, Vec<u8>) {
         let ahead = self.ahead.waiting().to_vec();
         self.ahead = ReadAhead::default();
@@ -130,7 +130,7 @@ impl Io {
         }
     }
 
-    /// Reads in hyper's place while it does not and an event stream is open.
+    /// Reads ahead while an event stream is open and hyper does not read.
     fn watch(&mut self, cx: &mut Context<'_>) -> io::Result<()> {
         let hyper_reads = std::mem::take(&mut self.is_read_armed);
         if hyper_reads || self.protocol == Protocol::Http2 || !self.state.is_streaming() {
@@ -167,11 +167,11 @@ impl Io {
                 "the client sent too much while it was being streamed to",
             ));
         }
-        // The rest waits in the kernel, and the client's writes wait with it. Its leaving is found by the next write.
+        // The rest waits in the kernel, and the client's writes wait with it. The next write finds its disconnect.
         Ok(())
     }
 
-    /// Reads on after our side was closed, for a bounded time: unread bytes would make the close a reset,
+    /// Reads on after the sending side was closed, for a bounded time: unread bytes would make the close a reset,
     /// which can overtake the end of the response.
     fn poll_linger(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         let patience = self
@@ -320,7 +320,7 @@ impl AsyncWrite for Io {
     }
 }
 
-/// Tells when an upgraded socket closes.
+/// Reports when an upgraded socket closes.
 struct CloseNotifier(Arc<ConnectionState>);
 
 impl Deref for CloseNotifier {

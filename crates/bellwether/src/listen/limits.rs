@@ -65,7 +65,7 @@ impl Default for Limits {
 const MIN_HEAD_BYTES: usize = 8 * 1024;
 
 impl Limits {
-    /// The places for connections in a process that may open `files` files.
+    /// The connections that a process admits which may open `files` files.
     pub(super) fn connection_limits(&self, files: usize) -> ConnectionLimits {
         ConnectionLimits {
             connections: self.max_connections.unwrap_or(files / 5 * 4),

@@ -1,8 +1,8 @@
 //! The server: accepts connections, serves each within its limits, and ends them in good order.
 //!
 //! One task accepts, one task serves each connection. [`listener`] opens the socket, [`admission`](crate::admission)
-//! decides who gets in, [`connection`] drives hyper, [`io`] watches the socket, [`clock`] knows
-//! who is late. What a request means is the router's business.
+//! decides who gets in, [`connection`] drives hyper, [`io`] watches the socket, [`clock`] holds
+//! its timeouts. Requests are answered by the router.
 
 mod accept;
 mod clock;
@@ -56,7 +56,7 @@ pub(crate) struct DrainReport {
     pub(crate) cut: u64,
 }
 
-/// Serves one router on one listener until its lifecycle says stop.
+/// Serves one router on one listener until its lifecycle stops.
 #[derive(Debug)]
 pub(crate) struct Server {
     pub(crate) router: Router,
@@ -64,14 +64,14 @@ pub(crate) struct Server {
     pub(crate) limits: Limits,
     pub(crate) timeouts: Timeouts,
     pub(crate) drain: Drain,
-    /// Paths that are answered also where there is no place.
+    /// Paths that a full server answers too.
     pub(crate) probes: Vec<String>,
 }
 
 /// What all connections of a server have in common.
 struct ServerContext {
     router: Router,
-    /// Paths that are answered also where there is no place.
+    /// Paths that a full server answers too.
     probes: Vec<String>,
     lifecycle: Lifecycle,
     limits: Limits,
@@ -94,7 +94,7 @@ impl Server {
     /// Accepts and serves until the lifecycle's stop begins, then drains.
     ///
     /// The caller that begins the stop passes the drain's window to it; the deadline is kept here. When
-    /// this returns, no connection is left. What goes wrong with accepting is waited out, so there
+    /// this returns, no connection is left. Failures to accept are retried, so there
     /// is no error to return.
     pub(crate) async fn run(self, listener: Listener) -> DrainReport {
         let drain = self.drain;
@@ -198,7 +198,7 @@ impl ServerContext {
             .max_concurrent_streams(self.limits.max_http2_streams)
             .max_header_list_size(u32::try_from(self.limits.max_head_bytes).unwrap_or(u32::MAX))
             .max_send_buf_size(self.limits.max_http2_send_bytes)
-            // Against rapid resets: requests that are reset before they are looked at, and
+            // Against rapid resets: requests that are reset before they are read, and
             // errors that a client provokes, end the connection at these counts.
             .max_pending_accept_reset_streams(20)
             .max_local_error_reset_streams(1024)

@@ -15,7 +15,7 @@ const LATEST: Duration = Duration::from_secs(45);
 /// Answers a request that is not served.
 ///
 /// To an `EventSource`, any status but 200 is final: it never tries again. So it gets an event
-/// stream that only says when to come back (WHATWG HTML, section 9.2.3).
+/// stream that only sets the reconnection time (WHATWG HTML, section 9.2.3).
 pub(super) fn answer(method: &Method, headers: &HeaderMap) -> Response {
     let wait = Duration::from_millis(fastrand::u64(millis(SOONEST)..=millis(LATEST)));
     if *method == Method::GET && asks_for_events(headers) {
@@ -44,8 +44,8 @@ fn millis(time: Duration) -> u64 {
     time.as_secs() * 1000 + u64::from(time.subsec_millis())
 }
 
-/// Whether `Accept` names the type itself, as every `EventSource` does. A wildcard is a client
-/// that takes anything and is better served with a status that tells the truth.
+/// Whether `Accept` names the type itself, as every `EventSource` does. A client that sends
+/// a wildcard accepts anything, and is better served with a status.
 fn asks_for_events(headers: &HeaderMap) -> bool {
     headers
         .get_all(header::ACCEPT)

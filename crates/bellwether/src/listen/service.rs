@@ -36,11 +36,11 @@ impl ConnectionService {
         Self { shared, state }
     }
 
-    /// The answer that the head alone calls for.
-    fn verdict(&self, request: &Request<Incoming>) -> Option<Response> {
+    /// The response to a request whose head is enough to refuse it.
+    fn rejection(&self, request: &Request<Incoming>) -> Option<Response> {
         if self.state.refusal.is_some() {
             self.state.note_refused();
-            // A probe that gets 503 would have the server killed or emptied that serves its clients well.
+            // A probe that gets 503 would cause the restart of a server that serves its clients well.
             if !self
                 .shared
                 .probes
@@ -50,8 +50,8 @@ impl ConnectionService {
                 return Some(refusal::answer(request.method(), request.headers()));
             }
         }
-        if !names_one_host(request) {
-            return Some(bad_host());
+        if !has_valid_host_count(request) {
+            return Some(invalid_host_response());
         }
         let limits = &self.shared.limits;
         if target_bytes(request.uri()) > limits.max_uri_bytes {
@@ -78,7 +78,7 @@ impl hyper::service::Service<Request<Incoming>> for ConnectionService {
         let is_http11 = request.version() == Version::HTTP_11;
         let keeps_alive = !asks_to_close(request.headers());
         let http2 = (!is_http1).then(|| self.state.open_http2_stream());
-        if let Some(response) = self.verdict(&request) {
+        if let Some(response) = self.rejection(&request) {
             let response = response.map(|body| ResponseBody {
                 body,
                 http2,
@@ -148,12 +148,12 @@ fn status(status: StatusCode) -> Response {
 
 /// Whether the request has the `Host` that it must have: one field on HTTP/1.1, at most one elsewhere (RFC 9112, section
 /// 3.2). Two readers of two fields might route by different ones.
-fn names_one_host<B>(request: &Request<B>) -> bool {
+fn has_valid_host_count<B>(request: &Request<B>) -> bool {
     let fields = request.headers().get_all(header::HOST).iter().count();
     fields == 1 || fields == 0 && request.version() != Version::HTTP_11
 }
 
-fn bad_host() -> Response {
+fn invalid_host_response() -> Response {
     let mut response = Response::new(Body::from("a request has exactly one Host field\n"));
     *response.status_mut() = StatusCode::BAD_REQUEST;
     let headers = response.headers_mut();
@@ -269,7 +269,7 @@ impl http_body::Body for RequestBody {
     }
 }
 
-/// Says on the connection, once it is dropped, how far its request was read.
+/// Reports to the connection, when it is dropped, how far its request was read.
 struct BodyTracker {
     state: Arc<ConnectionState>,
     progress: BodyProgress,

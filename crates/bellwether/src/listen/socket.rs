@@ -1,4 +1,4 @@
-//! One accepted socket, whatever its kind, as one type.
+//! One type for accepted sockets of all kinds.
 
 use std::io::{self, IoSlice};
 use std::pin::Pin;
@@ -145,13 +145,13 @@ pub(super) enum Transport {
     Tls(Box<tokio_rustls::server::TlsStream<Socket>>),
 }
 
-/// What a transport is for the delivery engine.
+/// A transport, converted for the delivery engine.
 #[cfg(target_os = "linux")]
 pub(super) enum EngineTransport {
     Shard(ShardSocket),
     /// A kind that the engine does not send.
     Transport(Transport),
-    /// The runtime could not let go of it.
+    /// The runtime could not release it.
     Gone,
 }
 
@@ -166,7 +166,7 @@ macro_rules! on_transport {
 }
 
 impl Transport {
-    /// The socket as a shard takes it, if it is TCP and the runtime lets it go.
+    /// Converts to the socket of a shard, if it is TCP and the runtime releases it.
     #[cfg(target_os = "linux")]
     pub(super) fn into_engine(self) -> EngineTransport {
         match self {

@@ -1,5 +1,4 @@
-//! What becomes of a connection whose request was answered with an event stream: who sends it, and where the socket goes
-//! after it.
+//! The connection of an event stream: the driver that sends it, and the reuse of its socket after it.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -98,7 +97,7 @@ fn spawn(
     lifecycle.tracker().spawn(lifecycle.scope(run));
 }
 
-/// Goes on with a connection that the delivery engine has given back.
+/// Serves further requests of a connection that the delivery engine has returned.
 #[cfg(target_os = "linux")]
 pub(super) fn resume_connection(shared: &Arc<ServerContext>, returned: ReturnedConnection) {
     let ReturnedConnection {

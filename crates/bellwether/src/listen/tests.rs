@@ -49,7 +49,7 @@ impl Bench {
     fn permit(&self) -> Permit {
         match self.shared.permits.admit(None) {
             Admission::Serve(permit) => permit,
-            refused => panic!("expected a place, found {refused:?}"),
+            refused => panic!("expected a permit, found {refused:?}"),
         }
     }
 

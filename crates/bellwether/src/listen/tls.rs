@@ -80,7 +80,7 @@ impl Tls {
 }
 
 impl fmt::Debug for Tls {
-    /// Says nothing of the key.
+    /// Does not show the key.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Tls").finish_non_exhaustive()
     }

@@ -1,7 +1,7 @@
-//! Notices a generator that holds its thread, in debug builds.
+//! Warns of a generator that blocks its thread, in debug builds.
 //!
 //! A call that blocks inside a generator stops every stream and request of its thread, and nothing shows which one it
-//! is. So a debug build says it, once for each route.
+//! is. So a debug build logs it, once for each route.
 
 use std::collections::BTreeSet;
 use std::sync::{Mutex, PoisonError};

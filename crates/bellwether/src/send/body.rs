@@ -1,7 +1,7 @@
 //! The body of one event stream: a producer, the rules of the stream, and its account, as HTTP polls them.
 //!
 //! It is the innermost body. Layers may wrap it, and the driver that sends the response polls it through them: hyper,
-//! another server, or a driver of this crate. A shard says so by an [`ShardAttachment`]; it then keeps the body's
+//! another server, or a driver of this crate. A shard says so by a [`ShardAttachment`]; it then keeps the body's
 //! time, follows the topics of its subscription and hands it what was read for many. Without one the body keeps a
 //! timer of its own and leaves its waker with the topics.
 
@@ -43,10 +43,10 @@ pub(crate) struct EventBody {
     guard: StreamGuard,
     /// `None` once it is known that the signal can have no watcher.
     signal: Option<Arc<DisconnectSignal>>,
-    /// Our server's side of the connection, if our server carries the stream.
+    /// The state that is shared with the sender, if this crate's server sends the stream.
     stream_state: Option<Arc<StreamState>>,
     driver: Driver,
-    /// The reader came without an id and has been given none yet.
+    /// The reader has sent no id, and no event with an id was sent to it yet.
     awaits_id: bool,
     /// Encoded before the body was first polled: the initial `retry`, and the first items.
     primed: Primed,
@@ -78,7 +78,7 @@ impl Primed {
     }
 }
 
-/// Who polls the body.
+/// The code that polls the body.
 enum Driver {
     /// Not known before the first poll.
     Unknown,
@@ -112,7 +112,7 @@ impl EventBody {
             });
         }
         if options.retry.is_some() {
-            // Said once; without it many streams have the same options.
+            // It is sent once; without it many streams share the same options.
             Arc::make_mut(&mut options).retry = None;
         }
         if let Some(stream_state) = &stream_state {
@@ -130,13 +130,13 @@ impl EventBody {
         }
     }
 
-    /// Polls the producer until it has given something, at most for the head's wait.
+    /// Polls the producer until there is a first item, at most for the head's wait.
     ///
     /// # Errors
     ///
     /// The producer failed before its first event: the response can still have a real status.
     pub(crate) async fn prime(&mut self) -> Result<(), BoxError> {
-        // A subscription has no early error to tell.
+        // A subscription has no early errors.
         if let Some(EventProducer::Subscription(_)) = self.producer {
             return Ok(());
         }
@@ -186,7 +186,7 @@ impl EventBody {
 
     /// Appends everything that is due; leaves `out` empty when nothing is.
     fn poll_open(&mut self, cx: &mut Context<'_>, out: &mut Vec<u8>) {
-        // Taken with its memory, which an idle stream has no use for.
+        // The buffer is taken too, since an idle stream does not need it.
         out.append(&mut self.primed.take());
         let now = Instant::now();
         if let Some(reason) = self.machine.stop(now, self.guard.lifecycle().plan(), out) {
@@ -278,7 +278,7 @@ impl EventBody {
         None
     }
 
-    /// The producer has failed: tell it in band, then cut.
+    /// The producer has failed: its error is sent as an event, then the stream is cut.
     fn fail(&mut self, error: &BoxError, now: Instant, out: &mut Vec<u8>) {
         self.log_failure(error);
         let plan = self.guard.lifecycle().plan();
@@ -307,7 +307,7 @@ impl EventBody {
             return None;
         };
         *fed_in_batch = None;
-        let slice = match feed.find(&subscription.place()) {
+        let slice = match feed.find(&subscription.position()) {
             FeedPosition::FeedSlice(slice) => slice,
             FeedPosition::AtEnd | FeedPosition::Outside => return None,
         };
@@ -316,7 +316,7 @@ impl EventBody {
         if is_stopped || !self.machine.is_open() || subscription.is_revoked(now.into_std()) {
             return None;
         }
-        subscription.set_place(slice.end, slice.events);
+        subscription.set_position(slice.end, slice.events);
         let before = self.guard.count(slice.events as u64, slice.data.len());
         if before.is_multiple_of(EVENTS_PER_LAG) {
             subscription.record_lag(slice.published);
@@ -329,7 +329,7 @@ impl EventBody {
 
     /// Whether a poll of the same batch took all that a feed had, which is then all there is. What is read later than
     /// that is brought by another batch.
-    fn was_fed(&self) -> bool {
+    fn took_whole_feed(&self) -> bool {
         match &self.driver {
             Driver::Shard {
                 attachment,
@@ -339,15 +339,15 @@ impl EventBody {
         }
     }
 
-    // --- Who drives it ---
+    // --- The driver ---
 
-    /// Finds out who drives the body: at the first poll, and again if a poll does not come from the shard.
-    fn settle_driver(&mut self, cx: &Context<'_>) {
+    /// Finds out the driver of the body: at the first poll, and again if a poll does not come from the shard.
+    fn detect_driver(&mut self, cx: &Context<'_>) {
         let stream_state = self.stream_state.as_deref();
         match &self.driver {
             Driver::Any(_) => {}
             Driver::Shard { attachment, .. } if attachment.poll_origin.is_by(cx) => {}
-            // A layer polls in its own way, and does so from now on.
+            // A layer polls with a waker of its own, and does so from now on.
             Driver::Shard { .. } => {
                 if let Some(stream_state) = stream_state {
                     stream_state.set_deadline(None);
@@ -398,7 +398,7 @@ impl EventBody {
         }
     }
 
-    /// Notes on the machine when what was given has left.
+    /// Reports to the machine when the bytes so far have been written.
     fn poll_flushed(&mut self, cx: &mut Context<'_>) {
         if self.machine.awaits_flush()
             && self.primed.is_empty()
@@ -411,7 +411,7 @@ impl EventBody {
 
     // --- The end ---
 
-    /// The producer is at its end: it needs no moment for its clean-up.
+    /// The producer has ended: it needs no time for its clean-up.
     fn drop_producer(&mut self) {
         let producer = self.producer.take();
         // A hook of the application may run here; its panic must not become another stream's.
@@ -420,7 +420,7 @@ impl EventBody {
         }
     }
 
-    /// Lets go of the producer: nothing that it gives is sent any more.
+    /// Stops the producer: no further item of it is sent.
     fn stop_producer(&mut self) {
         if let Some(signal) = &self.signal {
             signal.signal_disconnect();
@@ -466,9 +466,9 @@ impl http_body::Body for EventBody {
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
         let this = self.get_mut();
-        this.settle_driver(cx);
+        this.detect_driver(cx);
         if this.primed.is_empty() {
-            if this.was_fed() {
+            if this.took_whole_feed() {
                 return Poll::Pending;
             }
             if let Some(slice) = this.take_from_feed() {

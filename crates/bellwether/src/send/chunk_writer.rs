@@ -1,6 +1,6 @@
-//! The way out of one HTTP/1.1 stream: chunk framing, what the socket has not taken yet, and since when.
+//! Writes one HTTP/1.1 stream: chunk framing, the rest of a write that the socket has not taken, and the stall.
 //!
-//! All drivers of our own write through an [`ChunkWriter`]. It holds one thing at a time: the rest of a write. While
+//! All drivers of this crate write through a [`ChunkWriter`]. It holds one thing at a time: the rest of a write. While
 //! there is a rest the body is not asked for more, so a client that reads slowly costs one piece and never delays
 //! another.
 
@@ -14,11 +14,11 @@ use tokio::time::Instant;
 /// The chunk that ends a body (RFC 9112, section 7.1).
 pub(crate) const LAST_CHUNK: &[u8] = b"0\r\n\r\n";
 
-/// Of what a client sends that is thrown away, this much is read; the rest waits in the kernel.
+/// At most this many bytes are read and thrown away; the rest waits in the kernel.
 pub(crate) const MAX_DISCARDED_BYTES: usize = 1 << 20;
 
-/// How long a client may take to close its side after the end of its stream. Closed at once, unread bytes of the client
-/// would make the end a reset, which can overtake the last event.
+/// How long a client may take to close its side after the end of its stream. If the socket closed at once, unread
+/// bytes of the client would cause a reset, which can overtake the last event.
 pub(crate) const LINGER: Duration = Duration::from_secs(1);
 
 /// A connected socket, perhaps under TLS, as a chunk writer uses it.
@@ -32,10 +32,10 @@ pub(crate) trait PollSocket {
     /// Reads what the client has sent; zero at its end.
     fn poll_read(&mut self, cx: &mut Context<'_>, space: &mut [u8]) -> Poll<io::Result<usize>>;
 
-    /// Ends our side, in good order.
+    /// Closes the sending side in good order.
     fn poll_shutdown(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>>;
 
-    /// Bytes that the socket has taken so far, where TLS has a buffer of its own: what only that took is no
+    /// Bytes that the socket has taken so far, where TLS has a buffer of its own: bytes in that buffer are no
     /// progress. `None` where there is no such buffer.
     fn taken(&self) -> Option<u64> {
         None
@@ -69,9 +69,9 @@ pub(crate) enum WriteStatus {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum SendFailure {
     Disconnected,
-    /// It acknowledges nothing any more.
+    /// The client acknowledges nothing any more.
     TimedOut,
-    /// It may still be there; the fault is ours.
+    /// The client may still be connected; the failure is in the server.
     Internal,
 }
 
@@ -141,7 +141,7 @@ impl<W: PollSocket> ChunkWriter<W> {
         Ok(WriteStatus::Blocked)
     }
 
-    /// Goes on with what the socket did not take.
+    /// Writes the bytes that the socket did not take.
     pub(crate) fn flush(&mut self, cx: &mut Context<'_>, now: Instant) -> io::Result<WriteStatus> {
         let Some(unsent) = &mut self.unsent else {
             return Ok(WriteStatus::All);
@@ -196,7 +196,7 @@ impl<W: PollSocket> ChunkWriter<W> {
         Ok(())
     }
 
-    /// Ends our side. Errors are found by the next read.
+    /// Closes the sending side. The next read returns its errors.
     pub(crate) fn shut(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         let _ = ready!(self.socket.poll_shutdown(cx));
         Poll::Ready(())

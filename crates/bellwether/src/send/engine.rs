@@ -1,4 +1,4 @@
-//! The delivery engine: a shard for each thread of the runtime, and the way of a stream to one of them.
+//! The delivery engine: a shard for each thread of the runtime, and the handover of streams to them.
 
 use std::fmt;
 use std::sync::Arc;
@@ -19,7 +19,7 @@ pub(crate) struct Engine {
     next: AtomicUsize,
 }
 
-/// What holds for every stream of a server.
+/// The settings for every stream of a server.
 pub(crate) struct EngineConfig {
     pub(crate) lifecycle: Lifecycle,
     /// Cancelled when what is left has to be cut.
@@ -75,7 +75,7 @@ impl Engine {
                 lifecycle.tracker().spawn(shard);
             }
             Err(error) => {
-                // Without an epoll instance nothing can be sent; the clients come back.
+                // Without an epoll instance nothing can be sent; the clients reconnect.
                 tracing::error!(%error, "the delivery engine cannot start");
                 drop(mailbox.close());
             }

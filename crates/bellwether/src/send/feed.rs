@@ -8,10 +8,10 @@
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
-use bellwether_topics::{Frame, Place};
+use bellwether_topics::{Frame, Position};
 use bytes::{Bytes, BytesMut};
 
-/// The way from a shard to the bodies of one topic's readers.
+/// The events that a shard passes to the bodies of one topic's readers.
 #[derive(Debug)]
 pub(crate) struct Feed {
     /// Held for a search or an extension. The shard and the bodies that it polls run in one task, so the lock is
@@ -28,16 +28,16 @@ pub(crate) struct FeedWindow {
     chunks: Bytes,
     /// Where each event begins.
     marks: Vec<EventMark>,
-    /// The place behind the last event.
-    end: Place,
+    /// The position behind the last event.
+    end: Position,
     /// When the shard's present turn began: near enough for keep-alives, and a clock less for each reader.
     now: tokio::time::Instant,
 }
 
 #[derive(Debug, Clone, Copy)]
 struct EventMark {
-    /// The place before the event.
-    place: Place,
+    /// The position before the event.
+    position: Position,
     data_at: usize,
     chunk_at: usize,
     published: Instant,
@@ -48,33 +48,33 @@ struct EventMark {
 pub(crate) struct FeedSlice {
     pub(crate) data: Bytes,
     pub(crate) events: usize,
-    /// The place behind it.
-    pub(crate) end: Place,
+    /// The position behind it.
+    pub(crate) end: Position,
     /// When the first of its events was published.
     pub(crate) published: Instant,
-    /// When it is taken, to a turn of the shard.
+    /// When it is taken: the start of the shard's turn.
     pub(crate) now: tokio::time::Instant,
 }
 
-/// Where a reader stands towards a window.
+/// The position of a reader relative to a window.
 #[derive(Debug)]
 pub(crate) enum FeedPosition {
     FeedSlice(FeedSlice),
     /// Behind the last event.
     AtEnd,
-    /// Somewhere else, or that is not known.
+    /// Elsewhere, or unknown.
     Outside,
 }
 
 impl Feed {
     /// A feed without events whose readers begin here.
-    pub(crate) fn new(place: Place) -> Self {
+    pub(crate) fn new(position: Position) -> Self {
         Self {
             window: Mutex::new(FeedWindow {
                 data: Bytes::new(),
                 chunks: Bytes::new(),
                 marks: Vec::new(),
-                end: place,
+                end: position,
                 now: tokio::time::Instant::now(),
             }),
         }
@@ -85,15 +85,15 @@ impl Feed {
         self.window.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// What a reader at this place takes.
-    pub(crate) fn find(&self, place: &Place) -> FeedPosition {
-        self.window().find(place)
+    /// What a reader at this position takes.
+    pub(crate) fn find(&self, position: &Position) -> FeedPosition {
+        self.window().find(position)
     }
 }
 
 impl FeedWindow {
     /// Empties the window; it then starts behind everything that was read so far.
-    pub(crate) fn clear(&mut self, end: Place) {
+    pub(crate) fn clear(&mut self, end: Position) {
         self.data = Bytes::new();
         self.chunks = Bytes::new();
         self.marks.clear();
@@ -110,13 +110,13 @@ impl FeedWindow {
         self.chunks.len()
     }
 
-    /// Appends events that were read one after another; `places` are those before each of them.
-    pub(crate) fn extend(&mut self, frames: &[Frame], places: &[Place], end: Place) {
+    /// Appends events that were read one after another; `positions` are those before each of them.
+    pub(crate) fn extend(&mut self, frames: &[Frame], positions: &[Position], end: Position) {
         let mut data_at = self.data.len();
         let mut chunk_at = self.chunks.len();
-        for (frame, place) in frames.iter().zip(places) {
+        for (frame, position) in frames.iter().zip(positions) {
             self.marks.push(EventMark {
-                place: *place,
+                position: *position,
                 data_at,
                 chunk_at,
                 published: frame.entered_at(),
@@ -143,17 +143,20 @@ impl FeedWindow {
         self.end = end;
     }
 
-    fn find(&self, place: &Place) -> FeedPosition {
-        if place.is_same(&self.end) {
+    fn find(&self, position: &Position) -> FeedPosition {
+        if position.is_same(&self.end) {
             return FeedPosition::AtEnd;
         }
-        // Most readers have had nothing of the window; the others stand near its end.
-        let first = self.marks.first().filter(|mark| mark.place.is_same(place));
+        // Most readers have taken nothing of the window; the others are near its end.
+        let first = self
+            .marks
+            .first()
+            .filter(|mark| mark.position.is_same(position));
         let found = first.map(|mark| (0, mark)).or_else(|| {
             let marks = self.marks.iter().enumerate().rev();
             marks
                 .take_while(|(index, _)| *index > 0)
-                .find(|(_, mark)| mark.place.is_same(place))
+                .find(|(_, mark)| mark.position.is_same(position))
         });
         let Some((index, mark)) = found else {
             return FeedPosition::Outside;
@@ -197,9 +200,9 @@ mod tests {
     }
 
     fn extend(feed: &Feed, log: &mut LogReader) {
-        let (mut frames, mut places) = (Vec::new(), Vec::new());
-        read_frames(log, usize::MAX, &mut frames, &mut places);
-        feed.window().extend(&frames, &places, log.place());
+        let (mut frames, mut positions) = (Vec::new(), Vec::new());
+        read_frames(log, usize::MAX, &mut frames, &mut positions);
+        feed.window().extend(&frames, &positions, log.position());
     }
 
     #[test]
@@ -207,21 +210,21 @@ mod tests {
         let topics = Topics::new();
         let topic = topics.topic("news").expect("a name");
         let mut log = topic.reader();
-        let start = log.place();
+        let start = log.position();
         let feed = Feed::new(start);
         assert!(matches!(feed.find(&start), FeedPosition::AtEnd));
         publish(&topic, "one");
         extend(&feed, &mut log);
-        let middle = log.place();
+        let middle = log.position();
         publish(&topic, "two");
         publish(&topic, "three");
         extend(&feed, &mut log);
-        for (place, events) in [(start, 3), (middle, 2)] {
-            let FeedPosition::FeedSlice(slice) = feed.find(&place) else {
+        for (position, events) in [(start, 3), (middle, 2)] {
+            let FeedPosition::FeedSlice(slice) = feed.find(&position) else {
                 panic!("outside");
             };
             assert_eq!(slice.events, events);
-            assert!(slice.end.is_same(&log.place()));
+            assert!(slice.end.is_same(&log.position()));
             let chunks = feed.window().chunks_of(&slice.data).expect("unchanged");
             let text = String::from_utf8_lossy(&chunks).into_owned();
             assert_eq!(text.matches("data: ").count(), events);
@@ -233,8 +236,8 @@ mod tests {
                     .is_none()
             );
         }
-        assert!(matches!(feed.find(&log.place()), FeedPosition::AtEnd));
-        feed.window().clear(log.place());
+        assert!(matches!(feed.find(&log.position()), FeedPosition::AtEnd));
+        feed.window().clear(log.position());
         assert!(matches!(feed.find(&middle), FeedPosition::Outside));
     }
 }

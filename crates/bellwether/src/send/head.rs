@@ -1,4 +1,4 @@
-//! The head of a response that our own drivers send: the bytes that hyper would write for it.
+//! The head of a response that a driver of this crate sends: the bytes that hyper would write for it.
 
 use std::sync::{Mutex, PoisonError};
 use std::time::{SystemTime, UNIX_EPOCH};

@@ -1,10 +1,10 @@
-//! The sending side: one body for each event stream, one way out to a socket, and three thin drivers.
+//! The sending side: one body for each event stream, one writer for sockets, and three thin drivers.
 //!
 //! [`body`] joins a [`producer`] of events to the rules in [`stream`](crate::stream). Layers wrap it. Who polls it is
 //! decided once, when the response is there: hyper (HTTP/2, HTTP/1.0, other servers) pulls it as any body; a [`task`]
-//! sends one stream over one socket; a [`shard`] of the [`engine`] sends many. Our own two drivers write through an
-//! [`writer`], which frames chunks and keeps what a socket did not take. [`stream_state`] holds what a body and its
-//! driver tell each other, [`feed`] what a shard has read for many.
+//! sends one stream over one socket; a [`shard`] of the [`engine`] sends many. The two drivers of this crate write
+//! through a [`chunk_writer`], which frames chunks and keeps what a socket did not take. [`stream_state`] holds what
+//! a body and its driver share, [`feed`] what a shard has read for many.
 
 mod blocking;
 mod body;

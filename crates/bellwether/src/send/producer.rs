@@ -1,4 +1,4 @@
-//! What an event body takes its events from: a generator's stream, or a subscription.
+//! The producer of an event body's events: a generator's stream, or a subscription.
 
 use std::cell::RefCell;
 use std::pin::Pin;
@@ -9,7 +9,7 @@ use bellwether_wire::EventName;
 
 use crate::stream::{CloseReason, StreamError, SubscriptionEnd};
 
-/// How one filling of a buffer ended.
+/// How a fill of the buffer ended.
 #[derive(Debug)]
 pub(crate) enum FillStatus {
     /// The producer waits; it will wake the task.
@@ -24,7 +24,7 @@ pub(crate) enum FillStatus {
     Failed(StreamError),
 }
 
-/// What one filling found.
+/// The result of one fill.
 #[derive(Debug)]
 pub(crate) struct FillReport {
     /// How it ended.
@@ -45,19 +45,19 @@ pub(crate) trait EventEncoder: Send {
         limit: usize,
     ) -> FillReport;
 
-    /// Polls on and throws away what comes; ready when the producer has come to its end.
+    /// Polls on and drops all items; ready when the producer has ended.
     fn poll_discard(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()>;
 }
 
-/// Where events come from.
+/// A generator or a subscription.
 pub(crate) enum EventProducer {
-    /// A generator's stream, and where subscriptions begin that it reads itself.
+    /// A generator's stream, and the position at which subscriptions begin that it reads itself.
     Generator(Pin<Box<dyn EventEncoder>>, Option<Resumption>),
     Subscription(Subscription),
 }
 
 impl EventProducer {
-    /// Has the stream begin where its client left off.
+    /// Starts the stream behind the last event of its client.
     pub(crate) fn resume(&mut self, resumption: Resumption) {
         match self {
             Self::Generator(_, within) => *within = Some(resumption),
@@ -130,7 +130,7 @@ fn end_of(subscription: &Subscription) -> SubscriptionEnd {
         Some(topics::CloseReason::Kicked) => CloseReason::Kicked,
         Some(topics::CloseReason::Expired) => CloseReason::Expired,
         Some(topics::CloseReason::Stopping) => CloseReason::Stopping,
-        // The gap after which it was to end, and what is yet to be invented.
+        // A gap that ends the stream, and reasons that this version does not know.
         _ => CloseReason::Finished,
     };
     SubscriptionEnd {

@@ -1,9 +1,9 @@
 //! What an event body and its sender share: the state of one response stream.
 //!
 //! The server makes one [`StreamState`] for each connection (for each stream on HTTP/2) and puts it into the
-//! extensions of its requests. The sending side writes what only the socket knows: flushed, gone, too slow. The event
-//! body writes what only it knows: which topics it reads, and when it is due next. Under a foreign server no such
-//! state exists, and bodies keep their own timers.
+//! extensions of its requests. The sending side writes what only the socket knows: flushed, disconnected, too slow.
+//! The event body writes what only it knows: which topics it reads, and when it is due next. Under a foreign server
+//! no such state exists, and bodies keep their own timers.
 
 use std::sync::atomic::{AtomicU8, AtomicU16, AtomicU32, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -21,11 +21,11 @@ const DISCONNECTED: u8 = 1;
 const TIMED_OUT: u8 = 2;
 const FAILED: u8 = 4;
 
-/// Facts about one connection, shared by its sender and the event bodies it carries. Ten thousand wait at once, so what
-/// most do not have is boxed.
+/// The state of one response stream, shared by its sender and its event body. Ten thousand wait at once, so what most
+/// do not have is boxed.
 #[derive(Debug, Default)]
 pub(crate) struct StreamState {
-    /// A connection carries one event body at a time, or a few.
+    /// The event bodies on it: usually one.
     streaming: AtomicU16,
     flags: AtomicU8,
     flushes: AtomicU32,
@@ -39,7 +39,7 @@ struct StreamStateInner {
     flush: Option<Box<FlushWait>>,
     /// What a shard needs to know of a subscription, until it has taken it.
     reads: Option<Box<SubscriptionReads>>,
-    /// Who drives the body, until the body has taken it.
+    /// The shard that drives the body, until the body has taken it.
     attachment: Option<Box<ShardAttachment>>,
     deadline: Option<Instant>,
 }
@@ -60,7 +60,7 @@ pub(crate) struct SubscriptionReads {
     pub(crate) is_shareable: bool,
 }
 
-/// What a shard is to the body that it polls: it keeps the body's time and follows its topics.
+/// The link from a body to the shard that polls it. The shard keeps the body's time and follows its topics.
 #[derive(Debug)]
 pub(crate) struct ShardAttachment {
     /// For a subscription that is shareable.
@@ -70,8 +70,8 @@ pub(crate) struct ShardAttachment {
 
 /// The waker with which a shard polls a body at the moment.
 ///
-/// A layer may poll the body that it wraps from a task of its own, or with a waker of its own. The shard's care does not
-/// reach such a body, which has to leave its waker with its topics instead. So a body compares the waker that it is
+/// A layer may poll the body that it wraps from a task of its own, or with a waker of its own. The shard does not
+/// serve such a body, which has to leave its waker with its topics instead. So a body compares the waker that it is
 /// polled with to this one.
 #[derive(Debug)]
 pub(crate) struct PollOrigin {
@@ -79,7 +79,7 @@ pub(crate) struct PollOrigin {
     batches: AtomicU32,
 }
 
-/// The polls of one body that a shard makes one after another, until the body waits or has given enough.
+/// The polls of one body that a shard makes one after another, until the body waits or the batch is full.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct PollBatch(u32);
 
@@ -105,7 +105,7 @@ impl PollOrigin {
         polled
     }
 
-    /// Whether it is the shard that polls. Its waker lives through the poll, so no other has its address.
+    /// Whether the shard polls. Its waker lives through the poll, so no other has its address.
     pub(crate) fn is_by(&self, cx: &Context<'_>) -> bool {
         self.waker.load(Ordering::Relaxed) == cx.waker().data().addr()
     }
@@ -125,7 +125,7 @@ impl StreamState {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    // --- What the body says ---
+    // --- Written by the body ---
 
     /// Whether an event body is active on this connection.
     pub(crate) fn is_streaming(&self) -> bool {
@@ -142,7 +142,7 @@ impl StreamState {
         self.streaming.fetch_sub(1, Ordering::AcqRel);
     }
 
-    /// Says what the body's subscription reads, so that a shard can follow it.
+    /// Sets what the body's subscription reads, so that a shard can follow it.
     pub(crate) fn set_reads(&self, reads: SubscriptionReads) {
         self.inner().reads = Some(Box::new(reads));
     }
@@ -162,7 +162,7 @@ impl StreamState {
         self.inner().deadline = deadline;
     }
 
-    // --- What the sender says ---
+    // --- Written by the sender ---
 
     /// A shard keeps the body's time and follows its topics from now on.
     pub(crate) fn attach(&self, attachment: ShardAttachment) {
@@ -194,7 +194,7 @@ impl StreamState {
         }
     }
 
-    /// The body has given something, and waits until it has left.
+    /// The body has returned bytes, and waits until they are written.
     pub(crate) fn mark_flush(&self) {
         let mark = self.flushes.load(Ordering::Acquire);
         self.inner().flush.get_or_insert_default().mark = mark;

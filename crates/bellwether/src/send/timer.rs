@@ -9,7 +9,7 @@ use tokio_util::sync::WaitForCancellationFutureOwned;
 
 use crate::lifecycle::Lifecycle;
 
-/// Wakes for the next deadline and for the beginning of a stop.
+/// Wakes for the next deadline and for the start of a stop.
 pub(super) struct Timer {
     /// Exists once it was needed; a stream that always has something to send never needs it.
     sleep: Option<Pin<Box<Sleep>>>,
@@ -24,7 +24,7 @@ impl Timer {
         }
     }
 
-    /// Ready when the deadline has come, and once when a stop begins that is not yet known to have.
+    /// Ready when the deadline has come, and once when a stop begins.
     pub(super) fn poll(
         &mut self,
         cx: &mut Context<'_>,

@@ -30,7 +30,7 @@ pub(crate) struct Machine {
     phase: StreamPhase,
     /// The generator asks whether a stop has begun, so it is trusted to end by its own decision.
     checks_stop: bool,
-    /// This stream's place in the drain window, in 0..1.
+    /// This stream's position in the drain window, in 0..1.
     share: f32,
     /// When the next keep-alive is due, or the cut of a stream that has failed. One field, since ten thousand streams
     /// wait at once.
@@ -133,7 +133,7 @@ impl Machine {
                 }
             }
             StreamPhase::Failing { .. } if self.is_due(now) => {
-                self.phase = StreamPhase::Ended(StreamEnd::Cut)
+                self.phase = StreamPhase::Ended(StreamEnd::Cut);
             }
             StreamPhase::Failing { .. } | StreamPhase::Ended(_) => {}
         }
@@ -234,7 +234,7 @@ impl Machine {
         }
     }
 
-    /// The producer failed before the head was written: the response carries the error, and the stream sends nothing.
+    /// The producer failed before the head was written: the response reports the error, and the stream sends nothing.
     pub(crate) fn abandon(&mut self) {
         self.phase = StreamPhase::Ended(StreamEnd::Whole);
     }

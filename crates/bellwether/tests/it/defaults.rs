@@ -181,8 +181,12 @@ fn add_response(values: &mut Values) {
 fn add_topics(values: &mut Values) {
     let files = [
         ("TopicsBuilder", "config.rs", "impl Default for Config {"),
-        ("Retention", "retention.rs", "pub const fn new() -> Self {"),
-        ("Policy", "policy.rs", "const fn new("),
+        (
+            "Retention",
+            "log/retention.rs",
+            "pub const fn new() -> Self {",
+        ),
+        ("Policy", "log/policy.rs", "const fn new("),
     ];
     for (owner, file, before) in files {
         for (name, value) in literal(&format!("bellwether-topics/src/{file}"), before) {
@@ -196,7 +200,10 @@ fn add_topics(values: &mut Values) {
             }
         }
     }
-    for (file, name) in [("cursor", "MAX_CURSOR_BYTES"), ("topic", "MAX_KEY_BYTES")] {
+    for (file, name) in [
+        ("event/cursor", "MAX_CURSOR_BYTES"),
+        ("topic", "MAX_KEY_BYTES"),
+    ] {
         let text = read(&format!("bellwether-topics/src/{file}.rs"));
         let found = text.lines().filter_map(constant);
         let (_, _, value) = found.into_iter().find(|found| found.0 == name).unwrap();

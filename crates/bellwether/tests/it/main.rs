@@ -9,6 +9,7 @@ mod engine;
 mod handlers;
 mod leaving;
 mod links;
+mod logging;
 mod pages;
 mod process;
 mod programs;
@@ -18,4 +19,6 @@ mod streams;
 mod subscription_ends;
 mod subscriptions;
 mod support;
+#[cfg(feature = "testing")]
+mod testing;
 mod ui;

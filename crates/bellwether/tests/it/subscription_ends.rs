@@ -224,7 +224,7 @@ async fn a_stop_ends_five_hundred_subscriptions_on_event_boundaries_each_with_it
 }
 
 #[tokio::test]
-async fn a_goodbye_waits_for_a_client_that_reads_late() {
+async fn the_closing_retry_waits_for_a_client_that_reads_late() {
     for path in Path::BOTH {
         let (_, news) = news();
         let (running, address) = serve_topic(path, &news).await;
@@ -279,7 +279,7 @@ async fn a_stream_that_must_run_to_its_end_stays_until_the_window_closes() {
 }
 
 #[tokio::test]
-async fn what_does_not_take_its_goodbye_is_cut_at_the_deadline() {
+async fn a_client_that_does_not_take_its_closing_retry_is_cut_at_the_deadline() {
     for path in Path::BOTH {
         let (_, news) = news();
         let drain = Drain::default()

@@ -24,7 +24,7 @@ fn mistakes_are_named_where_they_are_made() {
     }
 }
 
-/// Such as `1.95.0`, or what stands in its place.
+/// Such as `1.95.0`, or what stands in its position.
 fn compiler_version() -> String {
     let rustc = std::env::var_os("RUSTC").unwrap_or_else(|| "rustc".into());
     let output = Command::new(rustc).arg("--version").output().unwrap();

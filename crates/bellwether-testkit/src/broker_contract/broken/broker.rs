@@ -20,7 +20,7 @@ pub(super) struct Broken<B> {
     fault: Fault,
     appends: Arc<AtomicU64>,
     is_disturbed: Arc<AtomicBool>,
-    /// Guards the place of the damaged record; never held across an `.await`.
+    /// Guards the position of the damaged record; never held across an `.await`.
     damaged: Arc<Mutex<Option<Offset>>>,
 }
 

@@ -12,17 +12,17 @@ use crate::send::stream_state::PollOrigin;
 use crate::stream::StreamDefaults;
 
 /// What a shard is to one body.
-struct Visitor {
+struct TestShard {
     feed: Arc<Feed>,
     log: LogReader,
     poll_origin: Arc<PollOrigin>,
     body: EventBody,
 }
 
-impl Visitor {
+impl TestShard {
     fn new(topic: &Topic) -> Self {
         let log = topic.reader();
-        let feed = Arc::new(Feed::new(log.place()));
+        let feed = Arc::new(Feed::new(log.position()));
         let poll_origin = Arc::<PollOrigin>::default();
         let stream_state = Arc::<StreamState>::default();
         let subscription = topic.subscribe().open().expect("a subscription");
@@ -49,11 +49,11 @@ impl Visitor {
     /// Publishes, and brings it into the window.
     fn publish(&mut self, topic: &Topic, text: &str) {
         let published = topic.publish(&ServerSentEvent::text(text));
-        drop(published.expect("a place in the log"));
-        let (mut frames, mut places) = (Vec::new(), Vec::new());
-        read_frames(&mut self.log, usize::MAX, &mut frames, &mut places);
-        let end = self.log.place();
-        self.feed.window().extend(&frames, &places, end);
+        drop(published.expect("a position in the log"));
+        let (mut frames, mut positions) = (Vec::new(), Vec::new());
+        read_frames(&mut self.log, usize::MAX, &mut frames, &mut positions);
+        let end = self.log.position();
+        self.feed.window().extend(&frames, &positions, end);
     }
 
     /// Polls once more in the same batch. Nothing if the body waits.
@@ -74,34 +74,34 @@ impl Visitor {
 }
 
 #[tokio::test]
-async fn a_visit_that_was_broken_off_hides_nothing_from_the_next() {
+async fn a_poll_batch_that_was_broken_off_hides_nothing_from_the_next() {
     let topics = Topics::new();
     let topic = topics.topic("news").expect("a name");
-    let mut visitor = Visitor::new(&topic);
-    visitor.poll_origin.begin_batch();
+    let mut shard = TestShard::new(&topic);
+    shard.poll_origin.begin_batch();
     assert!(
-        visitor
+        shard
             .poll()
             .is_some_and(|opening| opening.starts_with("retry: "))
     );
-    assert_eq!(visitor.poll(), None);
-    visitor.publish(&topic, "one");
-    visitor.poll_origin.begin_batch();
+    assert_eq!(shard.poll(), None);
+    shard.publish(&topic, "one");
+    shard.poll_origin.begin_batch();
     assert!(
-        visitor
+        shard
             .poll()
             .is_some_and(|one| one.starts_with("data: one\n"))
     );
     // The piece was big enough, or the socket took no more: the shard did not poll until the body waited.
-    visitor.publish(&topic, "two");
-    visitor.poll_origin.begin_batch();
+    shard.publish(&topic, "two");
+    shard.poll_origin.begin_batch();
     assert!(
-        visitor
+        shard
             .poll()
             .is_some_and(|two| two.starts_with("data: two\n"))
     );
-    assert_eq!(visitor.poll(), None);
-    assert_eq!(visitor.poll(), None);
+    assert_eq!(shard.poll(), None);
+    assert_eq!(shard.poll(), None);
 }
 
 #[test]

@@ -1,13 +1,13 @@
-//! The readers of one topic on one shard, and the round that brings them what is new.
+//! The readers of one topic on one shard, and the round that delivers what is new.
 //!
 //! The log is read once for all of them, into the topic's [`Feed`]. A round goes from reader to reader and may take
 //! several turns of the shard. What is published meanwhile is read between the turns and joins what the later readers of
-//! the same round get; the round then goes on until every reader was there after the last reading. Readers leave and
-//! come while it lasts: a reader that moves into the place of another is served on its own.
+//! the same round get; the round ends when every reader was served after the last reading. Readers leave and
+//! come while it lasts: a reader that moves to the position of another is served on its own.
 
 use std::sync::Arc;
 
-use bellwether_topics::{Frame, LogReader, Place, Read, TopicId};
+use bellwether_topics::{Frame, LogReader, Position, Read, TopicId};
 
 use crate::send::Feed;
 
@@ -24,7 +24,7 @@ pub(super) struct Group {
     pub(super) feed: Arc<Feed>,
     /// Each reader's number, and which of its topics this one is.
     pub(super) members: Vec<Member>,
-    /// Stands in the queue of groups with something to do.
+    /// It is in the queue of groups with something to do.
     pub(super) is_queued: bool,
     /// There may be something in the log that was not read.
     pub(super) has_news: bool,
@@ -48,12 +48,12 @@ pub(super) struct Member {
 #[derive(Debug, Default)]
 pub(super) struct ReadBuffers {
     frames: Vec<Frame>,
-    places: Vec<Place>,
+    positions: Vec<Position>,
 }
 
 impl Group {
     pub(super) fn new(topic: TopicId, log: LogReader) -> Self {
-        let feed = Arc::new(Feed::new(log.place()));
+        let feed = Arc::new(Feed::new(log.position()));
         Self {
             topic,
             feed,
@@ -73,12 +73,12 @@ impl Group {
         if !std::mem::take(&mut self.has_news) {
             return;
         }
-        let ReadBuffers { frames, places } = buffers;
+        let ReadBuffers { frames, positions } = buffers;
         frames.clear();
-        places.clear();
-        let start = self.log.place();
-        let found = read_frames(&mut self.log, MAX_READ_BYTES, frames, places);
-        let end = self.log.place();
+        positions.clear();
+        let start = self.log.position();
+        let found = read_frames(&mut self.log, MAX_READ_BYTES, frames, positions);
+        let end = self.log.position();
         let has_frames = !frames.is_empty();
         {
             let mut window = self.feed.window();
@@ -86,7 +86,7 @@ impl Group {
                 window.clear(start);
             }
             if has_frames {
-                window.extend(frames, places, end);
+                window.extend(frames, positions, end);
             }
             if !matches!(found, Read::Frames | Read::CaughtUp) {
                 // The log was replaced, closed, or has moved on: every reader reads for itself.
@@ -125,22 +125,22 @@ impl Group {
     }
 }
 
-/// Appends the next frames of a log, and the place before each of them. What the last read found is returned.
+/// Appends the next frames of a log, and the position before each of them. What the last read found is returned.
 pub(crate) fn read_frames(
     log: &mut LogReader,
     max_bytes: usize,
     frames: &mut Vec<Frame>,
-    places: &mut Vec<Place>,
+    positions: &mut Vec<Position>,
 ) -> Read {
     let mut bytes = 0;
     loop {
-        let place = log.place();
+        let position = log.position();
         // The smallest limit reads one event.
         let found = log.read(1, frames);
         if found != Read::Frames {
             return found;
         }
-        places.push(place);
+        positions.push(position);
         bytes += frames.last().map_or(0, Frame::len);
         if bytes >= max_bytes || frames.len() >= MAX_READ_EVENTS {
             return Read::Frames;

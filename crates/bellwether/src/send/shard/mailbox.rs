@@ -8,22 +8,22 @@ use super::Handover;
 use super::slots::ReaderId;
 use crate::send::stream_state::PollOrigin;
 
-/// The way to one shard.
+/// The inbox of one shard.
 #[derive(Debug, Default)]
 pub(crate) struct Mailbox {
-    /// Guards what lies in the box; held for a push or a take.
+    /// Guards the items; held for a push or a take.
     state: Mutex<MailboxState>,
 }
 
 #[derive(Debug, Default)]
 struct MailboxState {
     items: MailboxItems,
-    /// There is a shard that empties the box.
+    /// A shard takes the items.
     is_open: bool,
     waker: Option<Waker>,
 }
 
-/// What has come.
+/// The items since the last take.
 #[derive(Debug, Default)]
 pub(super) struct MailboxItems {
     pub(super) handovers: Vec<Handover>,
@@ -41,7 +41,7 @@ impl Mailbox {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Hands a stream over. False if no shard empties the box yet: the caller then has to start a shard.
+    /// Hands a stream over. False if there is no shard yet: the caller then has to start one.
     pub(crate) fn deliver(&self, handover: Handover) -> bool {
         let mut state = self.state();
         state.items.handovers.push(handover);
@@ -67,7 +67,7 @@ impl Mailbox {
         }
     }
 
-    /// Empties the box; if nothing lies in it, the task is woken by what comes next.
+    /// Takes all items. If there are none, the next item wakes the task.
     pub(super) fn take(&self, waker: &Waker) -> MailboxItems {
         let mut state = self.state();
         if state.items.is_empty() {
@@ -88,7 +88,7 @@ impl Mailbox {
         is_empty
     }
 
-    /// The shard ends whatever lies in the box; the caller gives those streams their end.
+    /// The shard ends. The caller ends the streams that were not taken.
     pub(crate) fn close(&self) -> Vec<Handover> {
         let mut state = self.state();
         state.is_open = false;
@@ -137,7 +137,7 @@ impl Wakers {
         }
     }
 
-    /// By what bodies know that it is this shard that polls them.
+    /// The mark by which bodies know that this shard polls them.
     pub(super) fn poll_origin(&self) -> Arc<PollOrigin> {
         Arc::clone(&self.poll_origin)
     }

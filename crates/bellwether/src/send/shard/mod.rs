@@ -1,7 +1,7 @@
 //! One shard: the task that sends many streams, and each of its turns.
 //!
-//! A turn takes what has come, looks at the sockets, at the stop and at the deadlines, and then serves readers, at most
-//! [`SENDS_PER_TURN`] times. Between two turns the runtime looks at its own sockets, so requests and publishes are
+//! A turn empties the mailbox, polls the sockets, checks the stop and the deadlines, and then serves readers, at most
+//! [`SENDS_PER_TURN`] times. Between two turns the runtime polls its own sockets, so requests and publishes are
 //! answered while a long round lasts. Within a turn, the groups of topics and the readers that are served on their own
 //! take turns with a small quota each, so none of them delays another by more than a few turns.
 

@@ -13,7 +13,7 @@ use crate::admission::Permit;
 use crate::send::chunk_writer::{ChunkWriter, MAX_DISCARDED_BYTES, PollSocket, SendFailure};
 use crate::send::stream_state::{MAX_AHEAD_BYTES, StreamState};
 
-/// A stream on its way to a shard. Its request was answered; nothing of the answer is written yet.
+/// A stream that is handed over to a shard. Nothing of its response is written yet.
 pub(crate) struct Handover {
     pub(crate) socket: ShardSocket,
     pub(crate) permit: Permit,
@@ -25,7 +25,7 @@ pub(crate) struct Handover {
     pub(crate) input: RequestInput,
 }
 
-/// What becomes of bytes that the client sends during the stream.
+/// The use of bytes that the client sends during the stream.
 #[derive(Debug)]
 pub(crate) enum RequestInput {
     /// They are its next request: what was read already, and what waits in the kernel. The connection is used again.
@@ -45,7 +45,7 @@ impl std::fmt::Debug for Handover {
 /// A stream. Ten thousand of them wait at once, so what most do not have is boxed.
 pub(super) struct Reader {
     pub(super) writer: ChunkWriter<ShardSocket>,
-    /// Gone at its end; the socket may stay for a while.
+    /// `None` after its end; the socket may stay for a while.
     pub(super) body: Option<Body>,
     pub(super) stream_state: Arc<StreamState>,
     pub(super) permit: Permit,
@@ -57,11 +57,11 @@ pub(super) struct Reader {
     pub(super) served: u32,
     pub(super) interests: Interests,
     pub(super) is_reusable: bool,
-    /// Stands in the queue of those that are served on their own.
+    /// It is in the queue of readers that are served on their own.
     pub(super) is_queued: bool,
 }
 
-/// What nearly no stream has.
+/// The fields that few streams need.
 #[derive(Debug, Default)]
 struct ReaderExtras {
     /// The waker that the body has kept.
@@ -77,18 +77,18 @@ struct ReaderExtras {
 #[derive(Debug)]
 pub(super) struct Closing {
     pub(super) is_whole: bool,
-    /// Our side is closed, and the client has until then.
+    /// The sending side is closed, and the client has until then to close its own.
     pub(super) linger_until: Option<Instant>,
 }
 
-/// A place in a group's list.
+/// A position in a group's list.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Registration {
     pub(super) group: u32,
     pub(super) position: u32,
 }
 
-/// The places of one reader; most have one topic.
+/// The registrations of one reader; most have one topic.
 #[derive(Debug)]
 pub(super) enum Registrations {
     One(Registration),

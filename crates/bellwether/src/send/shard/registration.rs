@@ -1,4 +1,4 @@
-//! Streams of a shard that come and go: the lists they are on, and where their sockets go in the end.
+//! Registers streams with a shard and removes them: the groups of their topics, and the reuse of their sockets.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -15,7 +15,7 @@ use crate::send::engine::ReturnedConnection;
 use crate::send::stream_state::ShardAttachment;
 
 impl Shard {
-    /// Takes a stream in: enters it in the lists of its topics, and writes its head with what the body has.
+    /// Registers a stream with the groups of its topics, and writes its head with what the body has.
     pub(super) fn register(&mut self, handover: Handover, now: Instant) {
         let (reader, head) = Reader::new(handover);
         let reads = reader.stream_state.take_reads();
@@ -55,7 +55,7 @@ impl Shard {
         self.poll_and_write(id, None, now);
     }
 
-    /// Enters a reader in the list of one of its topics.
+    /// Registers a reader with the group of one of its topics.
     fn enter_group(&mut self, topic: &Topic, member: Member) -> Registration {
         let id = topic.id();
         let token = match self.tokens.get(&id) {
@@ -81,9 +81,9 @@ impl Shard {
         }
     }
 
-    // --- Going ---
+    // --- Removal ---
 
-    /// Takes a reader off the lists of its topics.
+    /// Removes a reader from the groups of its topics.
     fn leave_groups(&mut self, registrations: &Registrations) {
         for registration in registrations.all() {
             let Some(Some(group)) = self.groups.get_mut(registration.group as usize) else {
@@ -107,7 +107,7 @@ impl Shard {
                 && let Some(moved_registration) = reader.registrations.get_mut(moved.nth)
             {
                 moved_registration.position = registration.position;
-                // The round may have passed its new place already.
+                // The round may have passed its new position already.
                 if is_round {
                     self.enqueue(id);
                 }
@@ -115,7 +115,7 @@ impl Shard {
         }
     }
 
-    /// The body has ended, or its client has gone: it is dropped, and its stream's account is closed.
+    /// The body has ended, or its client has disconnected: it is dropped, and its stream's account is closed.
     pub(super) fn drop_body(&mut self, id: ReaderId) {
         let Some(reader) = self.slots.get_mut(id) else {
             return;
@@ -129,7 +129,7 @@ impl Shard {
         }
     }
 
-    /// Lets go of a stream whose client has gone, or of a socket that has nothing left to do.
+    /// Removes a stream whose client has disconnected, or a socket that has nothing left to do.
     pub(super) fn abort(&mut self, id: ReaderId, failure: SendFailure) {
         if let Some(reader) = self.slots.get_mut(id) {
             match failure {
@@ -158,7 +158,7 @@ impl Shard {
         }
     }
 
-    /// Cuts every stream. Their bodies say for which reason.
+    /// Cuts every stream. The bodies give the reason.
     pub(super) fn drop_all(&mut self) {
         for id in self.slots.ids() {
             self.drop_body(id);
@@ -168,7 +168,7 @@ impl Shard {
         drop(self.mailbox.close());
     }
 
-    /// Gives every stream up, since the shard cannot send any more.
+    /// Fails every stream, since the shard cannot send any more.
     pub(super) fn fail_all(&mut self) {
         for id in self.slots.ids() {
             self.abort(id, SendFailure::Internal);

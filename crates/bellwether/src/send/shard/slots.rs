@@ -1,7 +1,7 @@
-//! The table of a shard's sockets, by small numbers that are used again. Pure.
+//! The table of a shard's readers, by small numbers that are reused. Pure.
 
-/// The name of one socket of a shard. A number that is used again gets another generation, so that what was meant
-/// for the socket before is not taken for this one's.
+/// The id of one reader of a shard. A number that is used again gets another generation, so that an event
+/// for the reader before is not taken for this one's.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct ReaderId {
     pub(super) index: u32,
@@ -9,7 +9,7 @@ pub(super) struct ReaderId {
 }
 
 impl ReaderId {
-    /// As epoll carries it.
+    /// As epoll stores it.
     pub(super) fn to_u64(self) -> u64 {
         u64::from(self.generation) << 32 | u64::from(self.index)
     }
@@ -26,11 +26,11 @@ impl ReaderId {
     }
 }
 
-/// Places of one page. The table grows by a page at a time: a list that moves when it grows would leave as much memory
+/// Slots of one page. The table grows by a page at a time: a list that moves when it grows would leave as much memory
 /// behind as it holds.
 const PAGE: usize = 32;
 
-/// A table with places that are used again.
+/// A table with slots that are used again.
 #[derive(Debug)]
 pub(super) struct Slots<T> {
     pages: Vec<Vec<Slot<T>>>,
@@ -68,7 +68,7 @@ impl<T> Slots<T> {
         ReaderId { index, generation }
     }
 
-    /// One more place, at the end.
+    /// One more slot, at the end.
     fn grow(&mut self) -> u32 {
         if self.pages.last().is_none_or(|page| page.len() == PAGE) {
             self.pages.push(Vec::with_capacity(PAGE));
@@ -88,7 +88,7 @@ impl<T> Slots<T> {
         self.pages.get_mut(index / PAGE)?.get_mut(index % PAGE)
     }
 
-    /// The place of this name, unless it is void.
+    /// The slot of this id, unless the id is void.
     fn named(&mut self, id: ReaderId) -> Option<&mut Slot<T>> {
         self.slot(id.index)
             .filter(|slot| slot.generation == id.generation)
@@ -105,7 +105,7 @@ impl<T> Slots<T> {
         Some((ReaderId { index, generation }, slot.value.as_mut()?))
     }
 
-    /// Takes a value out; its place is free, and its name void.
+    /// Takes a value out; its slot is free, and its id void.
     pub(super) fn remove(&mut self, id: ReaderId) -> Option<T> {
         let slot = self.named(id)?;
         let value = slot.value.take()?;

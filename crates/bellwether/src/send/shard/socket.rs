@@ -1,4 +1,4 @@
-//! The sockets of a shard: without the runtime's registration, and under TLS without its buffers in between.
+//! The sockets of a shard: not registered with the runtime, and under TLS without its buffers.
 
 use std::io::{self, Read};
 use std::net::{Shutdown, TcpStream};

@@ -1,4 +1,4 @@
-//! What happens at the sockets of a shard, and what is due for them.
+//! The events and deadlines of a shard's sockets.
 
 use std::task::{Context, Waker};
 

@@ -1,7 +1,7 @@
 //! Deadlines of many readers in one place: a list of readers for each tick that has any. Pure.
 //!
-//! An entry is a reminder and no more: a reader that is reminded looks at what is really due, and enters itself
-//! again. So a deadline that moves away, as a keep-alive does with every event, touches nothing here.
+//! An entry is only a reminder: a reader that is reminded checks its deadline, and is entered again. So a
+//! deadline that moves away, as a keep-alive does with every event, touches nothing here.
 
 use std::collections::BTreeMap;
 use std::time::Duration;

@@ -1,4 +1,4 @@
-//! A stream played by any inputs in any order, for tests and the fuzz target: whatever happens, the rules hold.
+//! Simulates a stream with any inputs in any order, for tests and the fuzz target: the rules hold for all of them.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -105,7 +105,7 @@ impl Simulation {
         let mut out = Vec::new();
         match input {
             SimulationInput::Pass(millis) => {
-                self.pass(Duration::from_millis(millis.into()), &mut out)
+                self.pass(Duration::from_millis(millis.into()), &mut out);
             }
             SimulationInput::Gives if is_open => {
                 self.machine.note_sent(self.now);
@@ -113,7 +113,7 @@ impl Simulation {
             }
             SimulationInput::Asks if is_open => self.machine.note_stop_checked(),
             SimulationInput::Ends if is_open => {
-                self.producer_is_done(ProducerOutcome::Ended, &mut out)
+                self.producer_is_done(ProducerOutcome::Ended, &mut out);
             }
             SimulationInput::IsClosed if is_open => {
                 let end = SubscriptionEnd {

@@ -114,7 +114,7 @@ fn an_interval_beyond_every_clock_is_no_keep_alive_and_no_panic() {
 }
 
 #[test]
-fn an_interval_of_nothing_beats_at_the_shortest_interval_and_never_twice_in_a_moment() {
+fn an_interval_of_zero_sends_keep_alives_at_the_shortest_interval_and_never_two_at_once() {
     let start = Instant::now();
     let options = StreamDefaults::new().keep_alive(Duration::ZERO).options();
     let mut machine = Machine::new(options, start, 1.0, 0.5);

@@ -190,7 +190,7 @@ async fn connections_give_their_places_back_when_their_streams_end() {
     let (running, address) = serve(application).await;
     for _ in 0..3 {
         let mut clients = [open(address, &running).await, open(address, &running).await];
-        // There is no place for it and none to say so, so it waits.
+        // There is no position for it and none to say so, so it waits.
         let mut waiting = RawClient::connect(address).await;
         waiting.get("/missing", &[]).await;
         eventually("the engine", SOON, || topics.subscriber_count() == 2).await;

@@ -165,7 +165,7 @@ async fn the_engine_sends_through_every_layer_and_the_layer_sees_every_frame() {
 
 #[tokio::test]
 async fn a_wrapper_around_a_body_lives_until_the_stream_ends() {
-    /// Holds a place for as long as its body lives, and only delegates.
+    /// Holds a position for as long as its body lives, and only delegates.
     struct Guarded {
         body: Passing,
         open: Arc<AtomicU64>,
@@ -243,7 +243,7 @@ async fn events_published_while_the_head_is_on_its_way_are_not_lost() {
 }
 
 #[tokio::test]
-async fn a_pipelined_request_is_no_goodbye_to_the_stream_before_it() {
+async fn a_pipelined_request_does_not_close_the_stream_before_it() {
     let (_, news) = news();
     let (running, address) = serve_topic(Path::Engine, &news).await;
     let mut stream = TcpStream::connect(address).await.unwrap();

@@ -136,7 +136,7 @@ async fn a_head_with_too_many_fields_is_answered_with_431() {
 }
 
 #[tokio::test]
-async fn an_idle_connection_is_told_goodbye() {
+async fn an_idle_connection_gets_goaway() {
     let timeouts = Timeouts::default().idle(Duration::from_millis(200));
     let (_running, address) = serve(application().timeouts(timeouts)).await;
     let (mut client, connection) = connect(address).await;

@@ -78,18 +78,17 @@ async fn traffic_puts_the_keep_alive_off() {
     while let Some(Ok(frame)) = frame(&mut body).await {
         seen.push(frame);
     }
-    let beats = seen.iter().filter(|frame| *frame == ":\n").count();
-    assert_eq!(seen.len() - beats, 20);
+    let keep_alives = seen.iter().filter(|frame| *frame == ":\n").count();
+    assert_eq!(seen.len() - keep_alives, 20);
     // Only the first one, whose phase is random, may come before the first tick.
-    assert!(beats <= 1, "{seen:?}");
+    assert!(keep_alives <= 1, "{seen:?}");
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_keep_alive_can_be_an_event_or_off() {
-    let beat = ServerSentEvent::text("").event(event_name!("heartbeat"));
-    let router =
-        app!(move || ServerEventsResponse::new(silent())
-            .keep_alive_event(Duration::from_secs(5), &beat));
+    let heartbeat = ServerSentEvent::text("").event(event_name!("heartbeat"));
+    let router = app!(move || ServerEventsResponse::new(silent())
+        .keep_alive_event(Duration::from_secs(5), &heartbeat));
     let mut body = ask(router).await.into_body();
     assert_eq!(
         frame(&mut body).await.unwrap().unwrap(),

@@ -1,0 +1,317 @@
+//! The two tasks of a node whose log lives in a broker: one appends what is published here, one follows the log.
+//!
+//! Both are stopped by the [`Topics`](crate::Topics) that started them.
+
+use std::future::poll_fn;
+use std::pin::pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::Poll;
+use std::time::{Duration, Instant};
+
+use tokio::sync::{mpsc, oneshot, watch};
+use tokio::time::timeout_at;
+
+use crate::broker::catch_up::{BROKER_TIMEOUT, Backoff, in_time};
+use crate::broker::{Broker, BrokerError, NewRecord, Page};
+use crate::clock;
+use crate::error::{Error, Kind};
+use crate::event::cursor::{Cursor, Epoch, Offset};
+use crate::event::frame::Draft;
+use crate::lock::{Mutex, lock};
+use crate::log::Log;
+use crate::log::wake;
+use crate::metrics::Metrics;
+
+/// The most records of one append.
+const MAX_BATCH: usize = 1024;
+
+/// A record that waits for its append.
+#[derive(Debug)]
+pub(crate) struct PendingPublish {
+    pub(crate) record: NewRecord,
+    pub(crate) deadline: Instant,
+    pub(crate) answer: oneshot::Sender<Result<Cursor, Error>>,
+}
+
+/// Appends what the queue holds, in its order, until its senders are gone. While one append is under way the next batch
+/// collects: that is the group commit.
+pub(crate) async fn append_all(
+    broker: Arc<dyn Broker>,
+    mut queue: mpsc::Receiver<PendingPublish>,
+    timeout: Duration,
+    metrics: Arc<Metrics>,
+) {
+    let mut batch = Vec::new();
+    while queue.recv_many(&mut batch, MAX_BATCH).await > 0 {
+        let now = clock::now();
+        let mut records = Vec::with_capacity(batch.len());
+        let mut answers = Vec::with_capacity(batch.len());
+        for pending in batch.drain(..) {
+            if pending.deadline <= now {
+                // Certainly not in the log, which the caller need not know: it gave up at the deadline.
+                metrics.publish_failed.increment(1);
+                let _ = pending
+                    .answer
+                    .send(Err(Kind::TimedOut { after: timeout }.into()));
+            } else {
+                records.push(pending.record);
+                answers.push(pending.answer);
+            }
+        }
+        if records.is_empty() {
+            continue;
+        }
+        let results = match tokio::time::timeout(timeout, broker.append(&records)).await {
+            Ok(Ok(results)) => results
+                .into_iter()
+                .map(|result| Ok(result.map(|stored| stored.cursor)?))
+                .collect(),
+            Ok(Err(error)) => repeat(&error, answers.len()),
+            Err(_) => answers
+                .iter()
+                .map(|_| Err(Kind::TimedOut { after: timeout }.into()))
+                .collect::<Vec<Result<Cursor, Error>>>(),
+        };
+        for (answer, result) in answers.into_iter().zip(results) {
+            match &result {
+                Ok(_) => metrics.published.increment(1),
+                Err(_) => metrics.publish_failed.increment(1),
+            }
+            // A publisher that dropped its future does not want to know.
+            let _ = answer.send(result);
+        }
+    }
+}
+
+/// One error for each record of a batch.
+fn repeat(error: &BrokerError, count: usize) -> Vec<Result<Cursor, Error>> {
+    let again = || match error.is_refused() {
+        true => BrokerError::refused(error.to_string()),
+        false => BrokerError::unavailable(error.to_string()),
+    };
+    (0..count).map(|_| Err(Error::from(again()))).collect()
+}
+
+/// Follows the broker's log into this node's memory, for as long as it is not aborted.
+pub(crate) async fn follow(
+    broker: Arc<dyn Broker>,
+    log: Arc<Log>,
+    is_ready: Arc<AtomicBool>,
+    metrics: Arc<Metrics>,
+) {
+    let (heard, hearing) = watch::channel(tokio::time::Instant::now());
+    let health = BrokerHealth {
+        silence: Mutex::new(Silence::default()),
+    };
+    let mut silence = pin!(notice_silence(hearing, &is_ready, &metrics, &health));
+    let mut following = pin!(async {
+        let mut backoff = Backoff::new();
+        loop {
+            let result = follow_once(&*broker, &log, || {
+                backoff = Backoff::new();
+                if !is_ready.swap(true, Ordering::AcqRel) {
+                    metrics.broker_ready.set(1.0);
+                }
+                health.heard();
+                heard.send_replace(tokio::time::Instant::now());
+            });
+            // Failed, or begun anew: a log that is never what it says it is must not be asked without a pause.
+            if let Err(error) = result.await {
+                health.failed(error);
+            }
+            backoff.sleep().await;
+        }
+    });
+    // In this order, so that what was heard in this moment is no silence.
+    poll_fn(|cx| -> Poll<()> {
+        let followed = following.as_mut().poll(cx);
+        // It ends with what it listens to, which is when this does.
+        let _ = silence.as_mut().poll(cx);
+        followed
+    })
+    .await;
+}
+
+/// Says that the node is not ready once nothing was heard for [`BROKER_TIMEOUT`], whatever the call is that hangs.
+async fn notice_silence(
+    mut hearing: watch::Receiver<tokio::time::Instant>,
+    is_ready: &AtomicBool,
+    metrics: &Metrics,
+    health: &BrokerHealth,
+) {
+    loop {
+        let silent_at = *hearing.borrow_and_update() + BROKER_TIMEOUT;
+        let heard = match timeout_at(silent_at, hearing.changed()).await {
+            Ok(heard) => heard,
+            Err(_) => {
+                if is_ready.swap(false, Ordering::AcqRel) {
+                    metrics.broker_ready.set(0.0);
+                }
+                health.silent();
+                hearing.changed().await
+            }
+        };
+        if heard.is_err() {
+            return;
+        }
+    }
+}
+
+/// What the program's log has been told of the broker: one line when it is lost, one when it is back.
+#[derive(Debug)]
+struct BrokerHealth {
+    /// Guards what is known of the present silence; held while a field is looked at.
+    silence: Mutex<Silence>,
+}
+
+#[derive(Debug, Default)]
+struct Silence {
+    /// When it was noticed; `None` while the broker answers.
+    noticed_at: Option<Instant>,
+    /// Why the last tail ended, since the broker was heard last.
+    failure: Option<BrokerError>,
+}
+
+impl BrokerHealth {
+    fn failed(&self, error: BrokerError) {
+        lock(&self.silence).failure = Some(error);
+    }
+
+    /// Notes that the broker was silent for [`BROKER_TIMEOUT`].
+    fn silent(&self) {
+        let mut silence = lock(&self.silence);
+        if silence.noticed_at.is_some() {
+            return;
+        }
+        silence.noticed_at = Some(clock::now());
+        let error = match silence.failure.take() {
+            Some(error) => with_causes(&error),
+            None => format!("no answer within {BROKER_TIMEOUT:?}"),
+        };
+        drop(silence);
+        tracing::warn!(
+            target: "bellwether_topics::health",
+            error,
+            "the broker does not answer; streams stay open, and publishes fail until it is back: start it, or see why this \
+             process cannot reach it"
+        );
+    }
+
+    fn heard(&self) {
+        let mut silence = lock(&self.silence);
+        silence.failure = None;
+        let Some(noticed_at) = silence.noticed_at.take() else {
+            return;
+        };
+        drop(silence);
+        let lasted = clock::now().duration_since(noticed_at) + BROKER_TIMEOUT;
+        tracing::info!(
+            target: "bellwether_topics::health",
+            "the broker answers again after {} s; readers get what they have missed, or a gap",
+            lasted.as_secs()
+        );
+    }
+}
+
+/// An error and what is behind it, in one line.
+fn with_causes(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        let cause_text = cause.to_string();
+        // Some errors repeat their cause in their own message.
+        if !text.ends_with(&cause_text) {
+            text = format!("{text}: {cause_text}");
+        }
+        source = cause.source();
+    }
+    text
+}
+
+/// Follows one tail until it fails, or until it shows that the log is not what this node holds; then the node's memory
+/// is reset, and the next tail begins there.
+async fn follow_once(
+    broker: &dyn Broker,
+    log: &Log,
+    mut heard: impl FnMut(),
+) -> Result<(), BrokerError> {
+    let (epoch, from, _) = log.head();
+    // A tail that begins beyond the log's end, or in another log, may have no way to say so.
+    let bounds = in_time(broker.bounds()).await?;
+    if bounds.epoch != epoch || bounds.head < from {
+        begin_anew(log, bounds.epoch, bounds.head);
+        return Ok(());
+    }
+    let mut tail = in_time(broker.tail(from)).await?;
+    let mut is_first = true;
+    loop {
+        let page = in_time(tail.next()).await?;
+        heard();
+        if !continues(log, &page, is_first) {
+            begin_anew(log, page.epoch, page.head);
+            return Ok(());
+        }
+        is_first = false;
+        take(log, page);
+    }
+}
+
+/// Forgets what this node holds and goes on at the log's present end. Readers then find their positions unproven, and ask
+/// the broker about them.
+fn begin_anew(log: &Log, epoch: Epoch, head: Offset) {
+    let tag = (head == Offset::ZERO).then_some(0);
+    wake::wake_all(log.reset(epoch, head, tag));
+}
+
+/// Whether a page continues what this node holds.
+fn continues(log: &Log, page: &Page, is_first: bool) -> bool {
+    let (epoch, head, tag) = log.head();
+    if page.epoch != epoch || page.head < head {
+        return false;
+    }
+    if !is_first {
+        return true;
+    }
+    if head == Offset::ZERO {
+        return page.floor == Offset::ZERO;
+    }
+    let anchor = page.records.first().filter(|record| record.offset == head);
+    match (anchor, tag) {
+        (Some(record), Some(tag)) => record.tag == tag,
+        // The node has just begun at this position.
+        (Some(record), None) => {
+            log.learn_head_tag(record.offset, record.tag);
+            true
+        }
+        (None, _) => false,
+    }
+}
+
+fn take(log: &Log, page: Page) {
+    let (epoch, head, _) = log.head();
+    let now = clock::now();
+    let mut frames = Vec::new();
+    for record in page.records {
+        if record.offset <= head {
+            continue;
+        }
+        if record.is_damaged {
+            // This node holds nothing that it would hand out in its position: readers from before it ask the broker.
+            wake::wake_all(log.append_all(std::mem::take(&mut frames), now));
+            wake::wake_all(log.reset(epoch, record.offset, Some(record.tag)));
+            continue;
+        }
+        let cursor = Cursor {
+            epoch,
+            offset: record.offset,
+            tag: record.tag,
+        };
+        let draft = Draft::of_encoded(&record.event, record.conflation_key.as_deref());
+        let frame = draft.into_frame(cursor, record.topic.clone(), now);
+        frames.push((record.topic, frame));
+    }
+    if !frames.is_empty() {
+        wake::wake_all(log.append_all(frames, now));
+    }
+}

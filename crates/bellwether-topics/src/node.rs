@@ -1,0 +1,46 @@
+//! What the handles of one log share: the log, its settings, who is subscribed, and the way to a broker.
+
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+
+use tokio::sync::{Semaphore, mpsc};
+use tokio::task::JoinHandle;
+
+use crate::broker::Broker;
+use crate::broker::newest::NewestLookups;
+use crate::broker::sync::PendingPublish;
+use crate::config::Config;
+use crate::lock::Mutex;
+use crate::log::Log;
+use crate::metrics::Metrics;
+use crate::presence::Registrations;
+
+/// What all handles and subscriptions of one log share.
+#[derive(Debug)]
+pub(crate) struct Node {
+    pub(crate) log: Arc<Log>,
+    pub(crate) config: Config,
+    pub(crate) registrations: Registrations,
+    pub(crate) metrics: Arc<Metrics>,
+    pub(crate) remote: Option<Remote>,
+}
+
+/// The part of a node that talks to a broker.
+#[derive(Debug)]
+pub(crate) struct Remote {
+    pub(crate) broker: Arc<dyn Broker>,
+    /// Taken on close, which lets the task that appends finish its work and end. The lock guards only that.
+    pub(crate) publishes: Mutex<Option<mpsc::Sender<PendingPublish>>>,
+    pub(crate) catch_up_reads: Arc<Semaphore>,
+    pub(crate) lookups: NewestLookups,
+    pub(crate) is_ready: Arc<AtomicBool>,
+    pub(crate) appender: Mutex<Option<JoinHandle<()>>>,
+    pub(crate) follower: JoinHandle<()>,
+}
+
+impl Drop for Remote {
+    /// The appender ends by itself once its queue, whose sender goes with this, is empty.
+    fn drop(&mut self) {
+        self.follower.abort();
+    }
+}

@@ -1,0 +1,5 @@
+//! Reading: what a subscription is to be, its stream of events and gaps, and where a client resumes.
+
+pub(crate) mod resumption;
+pub(crate) mod subscribe;
+pub(crate) mod subscription;

@@ -1,0 +1,229 @@
+//! [`Watch`] and [`LogReader`]: how a server follows many topics for many readers without a task for each.
+//!
+//! A shard of such a server owns sockets. It has one [`Watch`] for all its topics, which wakes it once per burst of
+//! publishes and says which topics have something new. It has one [`LogReader`] per topic, which reads the new frames
+//! once, whatever the number of readers. A reader whose [`Position`] is where the log reader began is written the frames'
+//! shared bytes; then both stand at the same position. A reader that is elsewhere (it was slow, it replays, it has a
+//! filter) reads for itself by [`Subscription::try_frames`](crate::Subscription::try_frames).
+//!
+//! ```
+//! use std::task::{Context, Poll, Waker};
+//!
+//! use bellwether_topics::{Read, ServerSentEvent, Topics, Watch};
+//!
+//! let topics = Topics::new();
+//! let news = topics.topic("news")?;
+//! let mut reader = news.subscribe().open()?;
+//! let mut shared = news.reader();
+//! let mut watch = Watch::new();
+//! let token = watch.add(&news);
+//!
+//! let one = news.publish(&ServerSentEvent::text("one"))?;
+//! let two = news.publish(&ServerSentEvent::text("two"))?;
+//! assert!(one.id().is_some() && two.id().is_some());
+//!
+//! let mut dirty = Vec::new();
+//! let mut cx = Context::from_waker(Waker::noop());
+//! assert_eq!(watch.poll_dirty(&mut cx, &mut dirty), Poll::Ready(()));
+//! assert_eq!(dirty, [token]);
+//!
+//! let start = shared.position();
+//! let mut frames = Vec::new();
+//! assert_eq!(shared.read(65_536, &mut frames), Read::Frames);
+//! if reader.is_shareable() && reader.position().is_same(&start) {
+//!     // Here the frames' chunks are written to the reader's socket.
+//!     reader.set_position(shared.position(), frames.len());
+//! }
+//! assert!(reader.position().is_same(&shared.position()));
+//! # Ok::<(), bellwether_topics::Error>(())
+//! ```
+
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use crate::event::frame::Frame;
+use crate::log::Next;
+use crate::log::held_topics::HeldTopic;
+use crate::log::history::{Limit, TopicKey};
+use crate::log::position::{Position, Reader};
+use crate::log::waiters::{WatchSignal, Watcher};
+use crate::one_or_many::OneOrMany;
+use crate::topic::Topic;
+
+/// The most frames of one read, so that the log's lock is never held for long.
+const MAX_FRAMES_PER_READ: usize = 1024;
+
+/// A cursor over one topic that is nobody's subscription.
+#[derive(Debug)]
+pub struct LogReader {
+    topic: Arc<HeldTopic>,
+    reader: Reader,
+}
+
+/// What a [`LogReader`] found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Read {
+    /// Frames were appended, and the position moved behind them.
+    Frames,
+    /// Nothing is new.
+    CaughtUp,
+    /// The log has moved past the position, or was replaced; the reader now stands at the log's head. Readers that stood
+    /// where it did have to read for themselves, and get their gap there.
+    Overrun,
+    /// The topics are closed.
+    Closed,
+}
+
+/// Which topic it is: the same for every handle to one topic, as long as there is one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct TopicId {
+    /// The address of the log, which is not given to another while a handle lives.
+    log: usize,
+    key: TopicKey,
+}
+
+impl Topic {
+    /// A key for tables of topics.
+    pub fn id(&self) -> TopicId {
+        TopicId {
+            log: Arc::as_ptr(&self.held.log).addr(),
+            key: self.held.key,
+        }
+    }
+
+    /// A reader of this topic for a server that shares what it reads, beginning at the log's head.
+    pub fn reader(&self) -> LogReader {
+        let keys = OneOrMany::One([self.held.key]);
+        let position = self.node.log.head_position(&keys);
+        LogReader {
+            topic: self.held.clone(),
+            reader: Reader::new(keys, position, Arc::default()),
+        }
+    }
+}
+
+impl LogReader {
+    /// Where it is.
+    pub fn position(&self) -> Position {
+        self.reader.position
+    }
+
+    /// How often subjects were sent away from the topics of this log ([`Topics::kick`](crate::Topics::kick)).
+    ///
+    /// While it stays the same, no subscription need be asked whether it was. Asked after a [`read`](Self::read), it
+    /// counts every kick that came before the events that were read.
+    ///
+    /// ```
+    /// # let topics = bellwether_topics::Topics::new();
+    /// # let news = topics.topic("news")?;
+    /// let shared = news.reader();
+    /// let before = shared.kicks();
+    /// let _ann = news.subscribe().subject("ann").open()?;
+    /// topics.kick("ann");
+    /// assert_ne!(shared.kicks(), before);
+    /// # Ok::<(), bellwether_topics::Error>(())
+    /// ```
+    pub fn kicks(&self) -> u64 {
+        self.topic.log.kicks()
+    }
+
+    /// Appends the next frames, as many as fit into `max_bytes` and at least one, under one short lock.
+    pub fn read(&mut self, max_bytes: usize, out: &mut Vec<Frame>) -> Read {
+        let limit = Limit {
+            events: MAX_FRAMES_PER_READ,
+            bytes: max_bytes,
+        };
+        let look = self.topic.log.next(&mut self.reader, limit, None, |frame| {
+            out.push(frame.clone());
+        });
+        match look {
+            Next::Frames => Read::Frames,
+            Next::CaughtUp => Read::CaughtUp,
+            Next::Closed => Read::Closed,
+            Next::Gap(_) | Next::Disconnect | Next::AskBroker(_) | Next::Ahead => {
+                self.reader.position = self.topic.log.head_position(&self.reader.keys);
+                Read::Overrun
+            }
+        }
+    }
+}
+
+/// A watch's name for a topic that it follows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct WatchToken(u32);
+
+impl WatchToken {
+    /// A small number, unique within the watch, that is used again after the topic was removed: an index for a table.
+    pub fn index(self) -> usize {
+        self.0 as usize
+    }
+}
+
+/// Follows many topics for one task, which is woken once per burst of publishes.
+///
+/// Costs a publish one flag per watch of its topic.
+#[derive(Debug, Default)]
+pub struct Watch {
+    signal: Arc<WatchSignal>,
+    topics: Vec<Option<Arc<HeldTopic>>>,
+    free: Vec<u32>,
+    /// Where the signal writes what is dirty; here to keep its allocation.
+    tokens: Vec<u32>,
+}
+
+impl Watch {
+    /// A watch of no topic.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Follows a topic from now on. It counts as dirty at once, so that what was published before is not overlooked.
+    pub fn add(&mut self, topic: &Topic) -> WatchToken {
+        let token = self.free.pop().unwrap_or_else(|| {
+            self.topics.push(None);
+            (self.topics.len() - 1) as u32
+        });
+        self.topics[token as usize] = Some(topic.held.clone());
+        let watcher = Watcher {
+            signal: self.signal.clone(),
+            token,
+        };
+        topic.node.log.watch(topic.held.key, watcher);
+        WatchToken(token)
+    }
+
+    /// Follows a topic no longer. A token of it may still come up once.
+    pub fn remove(&mut self, token: WatchToken) {
+        let Some(topic) = self.topics.get_mut(token.index()).and_then(Option::take) else {
+            return;
+        };
+        let watcher = Watcher {
+            signal: self.signal.clone(),
+            token: token.0,
+        };
+        topic.log.unwatch(topic.key, &watcher);
+        self.free.push(token.0);
+    }
+
+    /// Appends the topics to which something was published since they were last reported, each once; pending while
+    /// there are none. A kick, a reset and the end of the log make all topics dirty.
+    ///
+    /// Take the tokens first and read the topics after that: what is published in between makes them dirty again.
+    pub fn poll_dirty(&mut self, cx: &mut Context<'_>, out: &mut Vec<WatchToken>) -> Poll<()> {
+        self.tokens.clear();
+        if !self.signal.take(cx.waker(), &mut self.tokens) {
+            return Poll::Pending;
+        }
+        out.extend(self.tokens.iter().copied().map(WatchToken));
+        Poll::Ready(())
+    }
+}
+
+impl Drop for Watch {
+    fn drop(&mut self) {
+        for token in 0..self.topics.len() {
+            self.remove(WatchToken(token as u32));
+        }
+    }
+}
