@@ -145,7 +145,6 @@ impl SqliteBroker {
             stop: None,
             rests: false,
             checkpoint_at: 0,
-            outage: None,
             lock,
         };
         std::thread::Builder::new()

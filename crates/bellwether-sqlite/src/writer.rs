@@ -29,8 +29,6 @@ const TICK: Duration = Duration::from_secs(1);
 /// How long nothing has to come until old records are removed in transactions of their own. Who publishes in turn with
 /// the commits takes a moment to come back, and would wait for one more sync each time.
 const LULL: Duration = Duration::from_millis(20);
-/// How long publishing has to work after a failure until that is told.
-const RECOVERED_AFTER: Duration = Duration::from_secs(3);
 /// The size of the write-ahead log, in pages of 4 KiB, at which it is moved into the file.
 const CHECKPOINT_PAGES: u32 = 4096;
 /// The size at which readers are kept waiting for that.
@@ -57,16 +55,6 @@ pub(crate) struct Append {
 
 pub(crate) type Answer = Result<Vec<Result<Stored, BrokerError>>, BrokerError>;
 
-/// A time in which publishing fails, though perhaps not each time: a small event may find room on a full disk.
-#[derive(Debug)]
-pub(crate) struct Outage {
-    began_at: Instant,
-    /// The last failure.
-    last_at: Instant,
-    /// The last try has worked.
-    is_over: bool,
-}
-
 /// The state of the thread.
 #[derive(Debug)]
 pub(crate) struct Writer {
@@ -87,8 +75,6 @@ pub(crate) struct Writer {
     pub(crate) rests: bool,
     /// The size of the write-ahead log at which the next checkpoint is tried.
     pub(crate) checkpoint_at: u32,
-    /// The failures of publishing that the program's log has been told of; `None` while it works.
-    pub(crate) outage: Option<Outage>,
     /// The last that goes.
     pub(crate) lock: Arc<Lock>,
 }
@@ -125,7 +111,6 @@ impl Writer {
                 ticked = Instant::now();
                 self.rests = false;
                 self.look_after();
-                self.tell_of_recovery();
             }
             self.checkpoint();
         }
@@ -189,9 +174,6 @@ impl Writer {
                         tag: cursor.tag,
                     });
                 }
-                if let Some(outage) = &mut self.outage {
-                    outage.is_over = true;
-                }
                 let mut answers = appended.answers.into_iter();
                 for append in batch.drain(..) {
                     let own = answers.by_ref().take(append.records.len()).collect();
@@ -199,7 +181,6 @@ impl Writer {
                 }
             }
             Err(failure) => {
-                self.tell_of_failure(&failure);
                 for append in batch.drain(..) {
                     let _ = append.answer.send(Err(failure.to_broker_error()));
                 }
@@ -374,41 +355,6 @@ impl Writer {
                 self.store = None;
                 self.out_of_order(failure);
             }
-        }
-    }
-
-    /// Says in the program's log that publishing fails, once until it works again: its publishers may not say it.
-    fn tell_of_failure(&mut self, failure: &Failure) {
-        let now = Instant::now();
-        if let Some(outage) = &mut self.outage {
-            (outage.last_at, outage.is_over) = (now, false);
-            return;
-        }
-        self.outage = Some(Outage {
-            began_at: now,
-            last_at: now,
-            is_over: false,
-        });
-        tracing::error!(
-            target: "bellwether_sqlite::health",
-            file = %self.settings.path.display(),
-            error = failure.in_words(),
-            "publishing fails, reading goes on: {}",
-            failure.message
-        );
-    }
-
-    /// Says that publishing works again, once it has worked without a failure for a moment.
-    fn tell_of_recovery(&mut self) {
-        let is_over =
-            |outage: &mut Outage| outage.is_over && outage.last_at.elapsed() >= RECOVERED_AFTER;
-        if let Some(outage) = self.outage.take_if(is_over) {
-            tracing::info!(
-                target: "bellwether_sqlite::health",
-                file = %self.settings.path.display(),
-                "publishing works again after {} s",
-                (outage.last_at - outage.began_at).as_secs()
-            );
         }
     }
 

@@ -13,12 +13,12 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::timeout_at;
 
 use crate::broker::catch_up::{BROKER_TIMEOUT, Backoff, in_time};
+use crate::broker::health::{BrokerHealth, with_causes};
 use crate::broker::{Broker, BrokerError, NewRecord, Page};
 use crate::clock;
 use crate::error::{Error, Kind};
 use crate::event::cursor::{Cursor, Epoch, Offset};
 use crate::event::frame::Draft;
-use crate::lock::{Mutex, lock};
 use crate::log::Log;
 use crate::log::wake;
 use crate::metrics::Metrics;
@@ -41,6 +41,7 @@ pub(crate) async fn append_all(
     mut queue: mpsc::Receiver<PendingPublish>,
     timeout: Duration,
     metrics: Arc<Metrics>,
+    health: Arc<BrokerHealth>,
 ) {
     let mut batch = Vec::new();
     while queue.recv_many(&mut batch, MAX_BATCH).await > 0 {
@@ -73,6 +74,7 @@ pub(crate) async fn append_all(
                 .map(|_| Err(Kind::TimedOut { after: timeout }.into()))
                 .collect::<Vec<Result<Cursor, Error>>>(),
         };
+        health.published(outcome(&results));
         for (answer, result) in answers.into_iter().zip(results) {
             match &result {
                 Ok(_) => metrics.published.increment(1),
@@ -81,6 +83,15 @@ pub(crate) async fn append_all(
             // A publisher that dropped its future does not want to know.
             let _ = answer.send(result);
         }
+    }
+}
+
+/// Whether the broker stores events. That it refuses one is the publisher's business.
+fn outcome(results: &[Result<Cursor, Error>]) -> Result<(), String> {
+    let errors = results.iter().filter_map(|result| result.as_ref().err());
+    match errors.into_iter().find(|error| error.is_unavailable()) {
+        Some(error) => Err(with_causes(error)),
+        None => Ok(()),
     }
 }
 
@@ -99,11 +110,9 @@ pub(crate) async fn follow(
     log: Arc<Log>,
     is_ready: Arc<AtomicBool>,
     metrics: Arc<Metrics>,
+    health: Arc<BrokerHealth>,
 ) {
     let (heard, hearing) = watch::channel(tokio::time::Instant::now());
-    let health = BrokerHealth {
-        silence: Mutex::new(Silence::default()),
-    };
     let mut silence = pin!(notice_silence(hearing, &is_ready, &metrics, &health));
     let mut following = pin!(async {
         let mut backoff = Backoff::new();
@@ -118,16 +127,19 @@ pub(crate) async fn follow(
             });
             // Failed, or begun anew: a log that is never what it says it is must not be asked without a pause.
             if let Err(error) = result.await {
-                health.failed(error);
+                health.tail_ended(error);
             }
             backoff.sleep().await;
         }
     });
+    let mut publishes = pin!(health.watch_publishes());
     // In this order, so that what was heard in this moment is no silence.
     poll_fn(|cx| -> Poll<()> {
         let followed = following.as_mut().poll(cx);
         // It ends with what it listens to, which is when this does.
         let _ = silence.as_mut().poll(cx);
+        // It has no end.
+        let _ = publishes.as_mut().poll(cx);
         followed
     })
     .await;
@@ -156,77 +168,6 @@ async fn notice_silence(
             return;
         }
     }
-}
-
-/// What the program's log has been told of the broker: one line when it is lost, one when it is back.
-#[derive(Debug)]
-struct BrokerHealth {
-    /// Guards what is known of the present silence; held while a field is looked at.
-    silence: Mutex<Silence>,
-}
-
-#[derive(Debug, Default)]
-struct Silence {
-    /// When it was noticed; `None` while the broker answers.
-    noticed_at: Option<Instant>,
-    /// Why the last tail ended, since the broker was heard last.
-    failure: Option<BrokerError>,
-}
-
-impl BrokerHealth {
-    fn failed(&self, error: BrokerError) {
-        lock(&self.silence).failure = Some(error);
-    }
-
-    /// Notes that the broker was silent for [`BROKER_TIMEOUT`].
-    fn silent(&self) {
-        let mut silence = lock(&self.silence);
-        if silence.noticed_at.is_some() {
-            return;
-        }
-        silence.noticed_at = Some(clock::now());
-        let error = match silence.failure.take() {
-            Some(error) => with_causes(&error),
-            None => format!("no answer within {BROKER_TIMEOUT:?}"),
-        };
-        drop(silence);
-        tracing::warn!(
-            target: "bellwether_topics::health",
-            error,
-            "the broker does not answer; streams stay open, and publishes fail until it is back: start it, or see why this \
-             process cannot reach it"
-        );
-    }
-
-    fn heard(&self) {
-        let mut silence = lock(&self.silence);
-        silence.failure = None;
-        let Some(noticed_at) = silence.noticed_at.take() else {
-            return;
-        };
-        drop(silence);
-        let lasted = clock::now().duration_since(noticed_at) + BROKER_TIMEOUT;
-        tracing::info!(
-            target: "bellwether_topics::health",
-            "the broker answers again after {} s; readers get what they have missed, or a gap",
-            lasted.as_secs()
-        );
-    }
-}
-
-/// An error and what is behind it, in one line.
-fn with_causes(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        let cause_text = cause.to_string();
-        // Some errors repeat their cause in their own message.
-        if !text.ends_with(&cause_text) {
-            text = format!("{text}: {cause_text}");
-        }
-        source = cause.source();
-    }
-    text
 }
 
 /// Follows one tail until it fails, or until it shows that the log is not what this node holds; then the node's memory
