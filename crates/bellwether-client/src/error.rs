@@ -29,7 +29,7 @@ pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
 ///         Ok(message) => println!("{}", message.data),
 ///         Err(error) if error.is_finished() => break,
 ///         Err(error) if error.is_closed() => return Err(error),
-///         Err(error) => eprintln!("{error}"),
+///         Err(error) => eprintln!("{error:#}"),
 ///     }
 /// }
 /// # Ok(())

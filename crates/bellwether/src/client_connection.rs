@@ -3,7 +3,6 @@
 use std::convert::Infallible;
 use std::future::Future;
 use std::pin::Pin;
-use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use axum::extract::FromRequestParts;
@@ -59,7 +58,7 @@ impl ClientConnection {
             .get::<WeakDisconnectSignal>()
             .and_then(WeakDisconnectSignal::upgrade);
         // Without a link the signal never fires.
-        let signal = signal.unwrap_or_else(Arc::<DisconnectSignal>::default);
+        let signal = signal.unwrap_or_default();
         Self {
             watcher: DisconnectWatcher::new(signal),
         }

@@ -109,6 +109,44 @@ async fn a_broker_that_is_lost_and_comes_back_is_one_line_each_time() {
     }
 }
 
+#[cfg(feature = "redis")]
+#[tokio::test]
+async fn a_broker_that_has_no_room_is_told_once_and_once_that_it_has() {
+    // Without a policy of eviction it refuses what needs memory, and goes on to answer.
+    let limit = ["--maxmemory", "4mb", "--maxmemory-policy", "noeviction"];
+    let redis = bellwether_testkit::RedisServer::start(&limit).await;
+    let Some(redis) = bellwether_testkit::or_skip(redis) else {
+        return;
+    };
+    let mut serve = command(&["serve", "--broker", &redis.url()]);
+    serve.env_remove("HOST");
+    let mut hub = Program::start_command(serve).await;
+    let large = "x".repeat(200_000);
+    let mut refused = 0;
+    for _ in 0..100 {
+        refused += u32::from(publish(&hub, &large).await == 503);
+        if refused == 3 {
+            break;
+        }
+    }
+    assert_eq!(refused, 3, "the limit was not reached");
+    let line = hub.wait_for_line("publishes fail although").await;
+    assert!(
+        line.starts_with("warning: ") && line.contains("maxmemory"),
+        "{line}"
+    );
+
+    let raise = "CONFIG SET maxmemory 0\r\n";
+    let address = ("127.0.0.1", redis.port());
+    let mut by_hand = RawClient::connect(address).await;
+    by_hand.send(raise).await;
+    assert_eq!(by_hand.read_some().await, "+OK\r\n");
+    assert_eq!(publish(&hub, &large).await, 200);
+    let line = hub.wait_for_line("publishes work again").await;
+    assert!(line.starts_with("note: "), "{line}");
+    assert_eq!(count(&hub, "warning: "), 1, "{:?}", hub.lines());
+}
+
 #[cfg(all(feature = "sqlite", target_os = "linux"))]
 #[tokio::test]
 async fn a_log_that_cannot_be_written_is_told_once_and_once_that_it_can() {
@@ -127,20 +165,18 @@ async fn a_log_that_cannot_be_written_is_told_once_and_once_that_it_can() {
         }
     }
     assert_eq!(refused, 3, "the limit was not reached");
-    let line = hub.wait_for_line("publishes fail although").await;
-    assert!(
-        line.starts_with("warning: ") && line.contains("it works again once"),
-        "{line}"
-    );
+    let line = hub.wait_for_line("the broker does not answer").await;
+    assert!(line.contains("log.db"), "{line}");
+    assert!(line.contains("it works again once the disk does"), "{line}");
 
     let pid = hub.id().unwrap().to_string();
     let raised = Command::new("prlimit")
         .args(["--pid", &pid, "--fsize=unlimited:"])
         .status();
     assert!(raised.await.unwrap().success());
+    hub.wait_for_line("the broker answers again").await;
     assert_eq!(publish(&hub, &large).await, 200);
-    hub.wait_for_line("publishes work again").await;
-    assert_eq!(count(&hub, "publishes fail although"), 1);
+    assert_eq!(count(&hub, "warning: "), 1, "{:?}", hub.lines());
     drop(hub);
     std::fs::remove_dir_all(folder).unwrap();
 }
