@@ -135,7 +135,9 @@ impl Shared {
             // Numbers that were given out before: it is another stream, or one that lost its end.
             match self.look().await {
                 Ok(state) => epoch = state.bounds.epoch,
-                Err(error) => tracing::warn!(%error, "a stream that was made again does not answer"),
+                Err(error) => {
+                    tracing::warn!(%error, "a stream that was made again does not answer")
+                }
             }
         }
         let mut answers = Vec::with_capacity(records.len());

@@ -76,6 +76,9 @@ impl Error for ConnectError {
     }
 }
 
+// So that `?` takes it in a `main` that returns a `bellwether::Result`.
+impl bellwether_topics::SetupError for ConnectError {}
+
 /// Why a call got no answer, or not the one it wanted.
 #[derive(Debug)]
 pub(crate) enum Failure {

@@ -244,7 +244,8 @@ impl fmt::Debug for Topic {
 /// struct Price { cents: u32 }
 ///
 /// let prices = Topics::new().typed::<Price>("prices")?.named(event_name!("price"));
-/// prices.publish(&Price { cents: 108 })?;
+/// let published = prices.publish(&Price { cents: 108 })?;
+/// assert!(published.id().is_some(), "without a broker it is in the log at once");
 /// # Ok::<(), bellwether_topics::Error>(())
 /// ```
 pub struct TypedTopic<T> {
@@ -336,7 +337,10 @@ impl<T> fmt::Debug for TypedTopic<T> {
 ///
 /// **Without a broker** the event is in the log, and this is ready at once. **With a broker** the event has its position in
 /// the queue of this process, in the order of the calls; the future is ready when the broker has made it safe, or fails
-/// within the publish timeout. Dropping the future changes nothing about the event: only the outcome stays unknown.
+/// within the publish timeout. Dropping the future changes nothing about the event: only the outcome stays unknown. The
+/// compiler warns of a `publish` whose outcome is not used, since on a broker an event could then be lost without a
+/// word; where that is meant, give it to `drop`.
+#[must_use = "on a broker, only `.await` tells whether the event was stored; `drop` it where that does not matter"]
 #[derive(Debug)]
 pub struct Published(PublishProgress);
 

@@ -18,8 +18,9 @@
 //! let mut watch = Watch::new();
 //! let token = watch.add(&news);
 //!
-//! news.publish(&ServerSentEvent::text("one"))?;
-//! news.publish(&ServerSentEvent::text("two"))?;
+//! let one = news.publish(&ServerSentEvent::text("one"))?;
+//! let two = news.publish(&ServerSentEvent::text("two"))?;
+//! assert!(one.id().is_some() && two.id().is_some());
 //!
 //! let mut dirty = Vec::new();
 //! let mut cx = Context::from_waker(Waker::noop());

@@ -13,6 +13,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::timeout_at;
 
 use crate::broker::catch_up::{BROKER_TIMEOUT, Backoff, in_time};
+use crate::broker::health::{BrokerHealth, with_causes};
 use crate::broker::{Broker, BrokerError, NewRecord, Page};
 use crate::clock;
 use crate::error::{Error, Kind};
@@ -40,6 +41,7 @@ pub(crate) async fn append_all(
     mut queue: mpsc::Receiver<PendingPublish>,
     timeout: Duration,
     metrics: Arc<Metrics>,
+    health: Arc<BrokerHealth>,
 ) {
     let mut batch = Vec::new();
     while queue.recv_many(&mut batch, MAX_BATCH).await > 0 {
@@ -72,6 +74,7 @@ pub(crate) async fn append_all(
                 .map(|_| Err(Kind::TimedOut { after: timeout }.into()))
                 .collect::<Vec<Result<Cursor, Error>>>(),
         };
+        health.published(outcome(&results));
         for (answer, result) in answers.into_iter().zip(results) {
             match &result {
                 Ok(_) => metrics.published.increment(1),
@@ -80,6 +83,15 @@ pub(crate) async fn append_all(
             // A publisher that dropped its future does not want to know.
             let _ = answer.send(result);
         }
+    }
+}
+
+/// Whether the broker stores events. That it refuses one is the publisher's business.
+fn outcome(results: &[Result<Cursor, Error>]) -> Result<(), String> {
+    let errors = results.iter().filter_map(|result| result.as_ref().err());
+    match errors.into_iter().find(|error| error.is_unavailable()) {
+        Some(error) => Err(with_causes(error)),
+        None => Ok(()),
     }
 }
 
@@ -98,9 +110,10 @@ pub(crate) async fn follow(
     log: Arc<Log>,
     is_ready: Arc<AtomicBool>,
     metrics: Arc<Metrics>,
+    health: Arc<BrokerHealth>,
 ) {
     let (heard, hearing) = watch::channel(tokio::time::Instant::now());
-    let mut silence = pin!(notice_silence(hearing, &is_ready, &metrics));
+    let mut silence = pin!(notice_silence(hearing, &is_ready, &metrics, &health));
     let mut following = pin!(async {
         let mut backoff = Backoff::new();
         loop {
@@ -109,18 +122,24 @@ pub(crate) async fn follow(
                 if !is_ready.swap(true, Ordering::AcqRel) {
                     metrics.broker_ready.set(1.0);
                 }
+                health.heard();
                 heard.send_replace(tokio::time::Instant::now());
             });
             // Failed, or begun anew: a log that is never what it says it is must not be asked without a pause.
-            let _ = result.await;
+            if let Err(error) = result.await {
+                health.tail_ended(error);
+            }
             backoff.sleep().await;
         }
     });
+    let mut publishes = pin!(health.watch_publishes());
     // In this order, so that what was heard in this moment is no silence.
     poll_fn(|cx| -> Poll<()> {
         let followed = following.as_mut().poll(cx);
         // It ends with what it listens to, which is when this does.
         let _ = silence.as_mut().poll(cx);
+        // It has no end.
+        let _ = publishes.as_mut().poll(cx);
         followed
     })
     .await;
@@ -131,6 +150,7 @@ async fn notice_silence(
     mut hearing: watch::Receiver<tokio::time::Instant>,
     is_ready: &AtomicBool,
     metrics: &Metrics,
+    health: &BrokerHealth,
 ) {
     loop {
         let silent_at = *hearing.borrow_and_update() + BROKER_TIMEOUT;
@@ -140,6 +160,7 @@ async fn notice_silence(
                 if is_ready.swap(false, Ordering::AcqRel) {
                     metrics.broker_ready.set(0.0);
                 }
+                health.silent();
                 hearing.changed().await
             }
         };
