@@ -211,8 +211,10 @@ pub(crate) fn with_causes(error: &dyn std::error::Error) -> String {
     let mut source = error.source();
     while let Some(cause) = source {
         let cause_text = cause.to_string();
-        // Some errors repeat their cause in their own message.
-        if !text.ends_with(&cause_text) {
+        // Some errors repeat their cause in their own message, and some causes the message of their error.
+        if cause_text.starts_with(&text) {
+            text = cause_text;
+        } else if !text.ends_with(&cause_text) {
             text = format!("{text}: {cause_text}");
         }
         source = cause.source();
@@ -226,6 +228,22 @@ mod tests {
 
     fn failure() -> Result<(), String> {
         Err("the disk is full".to_owned())
+    }
+
+    #[test]
+    fn what_an_error_and_its_cause_both_say_is_said_once() {
+        let of = |message: &str, cause: &'static str| {
+            with_causes(&BrokerError::unavailable(message).with_source(cause))
+        };
+        assert_eq!(of("no answer", "timed out"), "no answer: timed out");
+        assert_eq!(
+            of("no answer: timed out", "timed out"),
+            "no answer: timed out"
+        );
+        assert_eq!(
+            of("free the key", "free the key (WRONGTYPE)"),
+            "free the key (WRONGTYPE)"
+        );
     }
 
     #[test]
