@@ -11,7 +11,7 @@ use http::request::Parts;
 use pin_project_lite::pin_project;
 use tokio_util::sync::WaitForCancellationFutureOwned;
 
-use crate::lifecycle::{DisconnectSignal, DisconnectWatcher, WeakDisconnectSignal};
+use crate::lifecycle::{DisconnectWatcher, WeakDisconnectSignal};
 
 /// Tells whether the client of a request is still connected.
 ///
