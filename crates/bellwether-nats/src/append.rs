@@ -136,7 +136,7 @@ impl Shared {
             match self.look().await {
                 Ok(state) => epoch = state.bounds.epoch,
                 Err(error) => {
-                    tracing::warn!(%error, "a stream that was made again does not answer")
+                    tracing::warn!(%error, "a stream that was made again does not answer");
                 }
             }
         }

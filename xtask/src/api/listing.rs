@@ -129,7 +129,7 @@ impl<'a> Public<'a> {
                 continue;
             };
             self.add(
-                &[&module.path[..], &[name.clone()]].concat(),
+                &[&module.path[..], std::slice::from_ref(&name)].concat(),
                 public_path,
                 &name,
             );
@@ -140,7 +140,11 @@ impl<'a> Public<'a> {
                 for item in &inner.items {
                     let is_macro = matches!(item, Item::Macro(_)) && is_exported(attributes(item));
                     if let Some(name) = defined_name(item).filter(|_| is_macro) {
-                        self.add(&[&inner.path[..], &[name.clone()]].concat(), &[], &name);
+                        self.add(
+                            &[&inner.path[..], std::slice::from_ref(&name)].concat(),
+                            &[],
+                            &name,
+                        );
                     }
                 }
             }
@@ -405,7 +409,7 @@ fn plain_arguments(signature: &mut syn::Signature) {
     for argument in &mut signature.inputs {
         match argument {
             syn::FnArg::Receiver(receiver) if receiver.reference.is_none() => {
-                receiver.mutability = None
+                receiver.mutability = None;
             }
             syn::FnArg::Receiver(_) => {}
             syn::FnArg::Typed(argument) => {

@@ -133,7 +133,7 @@ mod tests {
     #[test]
     fn the_first_changed_line_is_named() {
         assert_eq!(first_change("a\nb\n", "a\nb\n"), None);
-        let change = first_change("a\nb\n", "a\nc\n").unwrap();
+        let change = first_change("a\nb\n", "a\nc\n").expect("the texts differ");
         assert_eq!(change, "line 2 is `b`, and the sources say `c`");
         assert!(first_change("a\n", "a\nb\n").is_some());
     }
