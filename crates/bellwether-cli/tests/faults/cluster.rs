@@ -37,7 +37,7 @@ pub(crate) struct Cluster {
 }
 
 impl Cluster {
-    /// Starts so many nodes on a broker.
+    /// Starts this number of nodes on a broker.
     pub(crate) async fn start(nodes: usize, broker: &str, arguments: &[&str]) -> Self {
         let first = ["serve", "--bind", "127.0.0.1:0", "--broker", broker];
         let arguments = first.iter().chain(arguments).map(|&text| text.to_owned());

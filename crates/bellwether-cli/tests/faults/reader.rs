@@ -36,7 +36,7 @@ struct Reader {
 }
 
 impl Readers {
-    /// Opens so many streams and waits until each has its head: from then on it gets everything.
+    /// Opens `count` streams and waits until each has its head: from then on it gets everything.
     pub(crate) async fn start(addresses: &Addresses, count: usize) -> Self {
         let mut readers = Self {
             readers: (0..count).map(|_| Arc::default()).collect(),
@@ -65,7 +65,7 @@ impl Readers {
         }
     }
 
-    /// Waits until each reader has so many events.
+    /// Waits until each reader has this number of events.
     pub(crate) async fn wait_for(&self, events: usize) {
         let what = format!("{events} events at each reader");
         eventually(&what, SLOW, || {

@@ -1,4 +1,4 @@
-//! A thousand clients, a server that drains and comes back: nobody misses an event, nobody gets one twice.
+//! A thousand clients, a server that drains and comes back: no client misses an event or gets one twice.
 //!
 //! It stands here because this crate alone knows both sides.
 

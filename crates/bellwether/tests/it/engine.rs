@@ -1,4 +1,4 @@
-//! The delivery engine by itself: which streams it takes, that nobody can tell, and what it does to its readers.
+//! The delivery engine by itself: which streams it takes, that no client can tell, and what it does to its readers.
 
 mod fairness;
 mod foreign;

@@ -17,7 +17,7 @@ use crate::support::serve;
 
 const SOON: Duration = bellwether_testkit::PATIENCE;
 
-/// One event, then nothing for ever; no keep-alive that would find out who has left.
+/// One event, then nothing more; no keep-alive that would find out who has left.
 fn quiet() -> ServerEventsResponse {
     let events = stream!(
         yield ServerSentEvent::text("one");

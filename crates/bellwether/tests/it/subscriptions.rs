@@ -42,7 +42,7 @@ impl Path {
         }
     }
 
-    /// How many of so many streams the engine takes.
+    /// How many of these streams the engine takes.
     pub(crate) fn taken(self, streams: u64) -> u64 {
         match self {
             Self::Engine if cfg!(target_os = "linux") => streams,

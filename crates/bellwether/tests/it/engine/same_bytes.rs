@@ -1,4 +1,4 @@
-//! That nobody can tell: the same story over every path and protocol.
+//! That no client can tell: the same story over every path and protocol.
 
 use std::time::Duration;
 

@@ -13,7 +13,7 @@ use super::application;
 
 const CHILD: &str = "BELLWETHER_TEST_ACTIVATED";
 
-/// A path of this test's own; the file is removed by whoever is tested.
+/// A path of this test's own; the server under test removes the file.
 fn path(name: &str) -> PathBuf {
     std::env::temp_dir().join(format!("bellwether-{name}-{}.sock", std::process::id()))
 }

@@ -1,4 +1,4 @@
-//! Request bodies that nobody reads: their bytes are never taken for a request, and never cut the stream.
+//! Request bodies that no handler reads: their bytes are never taken for a request, and never cut the stream.
 
 use std::net::SocketAddr;
 use std::sync::Arc;

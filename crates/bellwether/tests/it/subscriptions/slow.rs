@@ -1,4 +1,4 @@
-//! Readers that are too slow: told, skipped ahead or cut, each as its policy says, and nobody else delayed.
+//! Readers that are too slow: told, skipped ahead or cut, each as its policy says, and no other reader is delayed.
 
 use std::time::Duration;
 
