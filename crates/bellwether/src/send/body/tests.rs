@@ -9,6 +9,7 @@ use crate::lifecycle::Lifecycle;
 use crate::send::feed::Feed;
 use crate::send::shard::read_frames;
 use crate::send::stream_state::PollOrigin;
+use crate::send::stream_state::ShardAttachment;
 use crate::stream::StreamDefaults;
 
 /// What a shard is to one body.
