@@ -42,7 +42,8 @@ pub(crate) struct Log {
     pub(crate) held_topics: HeldTopics,
     /// Whether this process has the only copy, so that what is not here is gone.
     is_authority: bool,
-    /// How often readers were sent away. Raised after their registrations are marked, so whoever sees the count sees the marks.
+    /// How often every reader had to be polled: some were sent away, or now have an id. Raised after that is noted, so that
+    /// a poll after a change of the count finds it.
     kicks: AtomicU64,
 }
 
@@ -171,8 +172,16 @@ impl Log {
     }
 
     /// Notes the tag of the head, if this is where the head is and the tag is not known yet.
-    pub(crate) fn learn_head_tag(&self, offset: Offset, tag: u32) {
-        lock(&self.state).history.learn_head_tag(offset, tag);
+    pub(crate) fn learn_head_tag(&self, offset: Offset, tag: u32) -> Wakes {
+        let mut state = lock(&self.state);
+        match state.history.learn_head_tag(offset, tag) {
+            // Readers that came before have no id yet that they could resume from.
+            true => {
+                self.kicks.fetch_add(1, Ordering::Release);
+                state.notify_all()
+            }
+            false => Wakes::default(),
+        }
     }
 
     pub(crate) fn head_position(&self, keys: &[TopicKey]) -> Position {

@@ -109,9 +109,10 @@ impl LogReader {
         self.reader.position
     }
 
-    /// How often subjects were sent away from the topics of this log ([`Topics::kick`](crate::Topics::kick)).
+    /// How often every subscription of this log had to be polled, whatever its topics: subjects were sent away
+    /// ([`Topics::kick`](crate::Topics::kick)), or a node that has just started came to know its log.
     ///
-    /// While it stays the same, no subscription need be asked whether it was. Asked after a [`read`](Self::read), it
+    /// While it stays the same, no subscription needs a poll for that reason. Asked after a [`read`](Self::read), it
     /// counts every kick that came before the events that were read.
     ///
     /// ```

@@ -222,7 +222,7 @@ fn continues(log: &Log, page: &Page, is_first: bool) -> bool {
         (Some(record), Some(tag)) => record.tag == tag,
         // The node has just begun at this position.
         (Some(record), None) => {
-            log.learn_head_tag(record.offset, record.tag);
+            wake::wake_all(log.learn_head_tag(record.offset, record.tag));
             true
         }
         (None, _) => false,

@@ -93,13 +93,16 @@ impl History {
         self.head_tag
     }
 
-    pub(crate) fn learn_head_tag(&mut self, offset: Offset, tag: u32) {
-        if self.head == offset && self.head_tag.is_none() {
+    /// Completes the head's cursor; whether that was lacking.
+    pub(crate) fn learn_head_tag(&mut self, offset: Offset, tag: u32) -> bool {
+        let is_news = self.head == offset && self.head_tag.is_none();
+        if is_news {
             self.head_tag = Some(tag);
             if self.floor == offset {
                 self.floor_tag = Some(tag);
             }
         }
+        is_news
     }
 
     pub(crate) fn floor(&self) -> Offset {
