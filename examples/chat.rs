@@ -61,7 +61,7 @@ async fn tell_who_is_here(topics: Topics, changed: Arc<Notify>) -> Result<(), Ht
         let names: BTreeSet<_> = present.map(|name| name.to_string()).collect();
         let here = ServerSentEvent::json(names).event(event_name!("here"));
         let options = PublishOptions::new().conflation_key("here");
-        topics.topic("room")?.publish_with(options, &here)?;
+        topics.topic("room")?.publish_with(options, &here)?.await?;
     }
 }
 

@@ -55,10 +55,11 @@ async fn trade(topics: Topics, state: watch::Sender<Prices>) -> Result<(), HttpE
                 line.drain(..line.len().saturating_sub(MAX_PRICES));
             }
         });
-        let (number, prices) = &*state.borrow();
-        for (good, line) in prices {
+        let (number, prices) = state.borrow().clone();
+        for (good, line) in &prices {
             let price = json!({ "good": good, "price": line.back(), "number": number });
-            topic.publish_with(PublishOptions::new().conflation_key(good), &price)?;
+            let options = PublishOptions::new().conflation_key(good);
+            topic.publish_with(options, &price)?.await?;
         }
     }
 }

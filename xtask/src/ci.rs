@@ -6,7 +6,7 @@ use std::time::Instant;
 use crate::run::Step;
 use crate::tally::Tally;
 use crate::test::EVERYTHING;
-use crate::{deny, packages, test, tidy, tools, workspace, world};
+use crate::{api, deny, packages, test, tidy, tools, workspace, world};
 
 pub(crate) fn command() -> ExitCode {
     let started = Instant::now();
@@ -39,6 +39,7 @@ pub(crate) fn command() -> ExitCode {
         .env("RUSTDOCFLAGS", "-D warnings");
     tally.add_check("docs", docs.run().is_success);
     packages::check(&mut tally);
+    api::check(&mut tally);
     tally.add_check("world", world::check());
     tally.add_check("dependencies", deny::check());
     tally.add_check("tidy", tidy::check());

@@ -4,6 +4,7 @@
     reason = "a command line program prints its results"
 )]
 
+mod api;
 mod bench;
 mod ci;
 mod deny;
@@ -24,9 +25,10 @@ const MENU: &str = "\
 cargo xtask COMMAND
 
   test    find or install the tools that tests need, then run every test
-  ci      everything that a change must pass: test, format, clippy, docs, packages, a short world, dependencies, tidy
+  ci      everything that a change must pass: test, format, clippy, docs, packages, api, a short world, dependencies, tidy
   tidy    the rules of this repository that no other tool knows: imports, file heads, lengths
   packages what would be published: every crate packs, and compiles from its archive
+  api     write the public items of each library to docs/api; `ci` compares them
   bench   measure against the peers; what follows goes to the benches, `bench --help` says more
   world   other people's clients and proxies against a real server; `world --help` says more
   picture what `bellwether listen` looks like, from a real terminal (needs tmux), to docs/pictures
@@ -39,6 +41,7 @@ fn main() -> ExitCode {
         Some("test") => test::command(),
         Some("ci") => ci::command(),
         Some("tidy") => tidy::command(),
+        Some("api") => api::command(),
         Some("packages") => packages::command(),
         Some("bench") => bench::command(&arguments[1..]),
         Some("world") => world::command(&arguments[1..]),

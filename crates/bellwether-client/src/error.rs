@@ -16,7 +16,7 @@ pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
 /// What went wrong with an event source.
 ///
 /// An `Err` of an [`EventSource`](crate::EventSource) is its end: [`is_closed`](Self::is_closed) is true and
-/// the stream is over. As the cause of a [`Waiting`](crate::Waiting) it is a failure after which the source
+/// the stream is over. `{error}` prints what failed, and `{error:#}` what caused it too. As the cause of a [`Waiting`](crate::Waiting) it is a failure after which the source
 /// reconnects. The methods say what failed and whose fault it is.
 ///
 /// ```no_run
@@ -29,7 +29,7 @@ pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
 ///         Ok(message) => println!("{}", message.data),
 ///         Err(error) if error.is_finished() => break,
 ///         Err(error) if error.is_closed() => return Err(error),
-///         Err(error) => eprintln!("{error}"),
+///         Err(error) => eprintln!("{error:#}"),
 ///     }
 /// }
 /// # Ok(())
@@ -273,29 +273,45 @@ impl From<DecodeError> for Error {
     }
 }
 
+/// `{error}` is the message alone, as reporters of errors want it; `{error:#}` has all its causes behind it, in one line.
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match &*self.kind {
-            Kind::Url { found, wanted } => {
+        self.kind.fmt(f)?;
+        let mut cause = std::error::Error::source(self).filter(|_| f.alternate());
+        while let Some(error) = cause {
+            write!(f, ": {error}")?;
+            cause = error.source();
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Display for Kind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Url { found, wanted } => {
                 write!(f, "cannot connect to {found:?}: {wanted} is needed")
             }
-            Kind::Header { found } => write!(f, "cannot send the header field {found:?}"),
-            Kind::Refused(refusal) => refusal.fmt(f),
-            Kind::Redirect { status, why, .. } => {
+            Self::Header { found } => write!(f, "cannot send the header field {found:?}"),
+            Self::Refused(refusal) => refusal.fmt(f),
+            Self::Redirect { status, why, .. } => {
                 write!(f, "cannot follow the redirect with status {status}: {why}")
             }
-            Kind::Transport(error) if error.is_cut() => f.write_str("the event stream was cut"),
-            Kind::Transport(_) => f.write_str("cannot reach the server"),
-            Kind::Timeout { what, after } => write!(f, "{what} within {after:?}"),
-            Kind::Coding(_) => f.write_str("cannot decompress the event stream"),
-            Kind::Token(_) => f.write_str("cannot get a token for the request"),
-            Kind::Limit(error) => error.fmt(f),
-            Kind::GaveUp { failures, .. } => {
+            Self::Transport(error) if error.is_cut() => f.write_str("the event stream was cut"),
+            Self::Transport(_) => f.write_str("cannot reach the server"),
+            Self::Timeout { what, after } => write!(f, "{what} within {after:?}"),
+            Self::Coding(_) => f.write_str("cannot decompress the event stream"),
+            Self::Token(_) => f.write_str("cannot get a token for the request"),
+            Self::Limit(error) => error.fmt(f),
+            Self::GaveUp { failures, .. } => {
                 write!(f, "gave up after {failures} failures in a row")
             }
-            Kind::Json { event, .. } => write!(f, "cannot read the data of an event {event:?}"),
-            Kind::Gap(gap) => gap.fmt(f),
-            Kind::ErrorEvent { data } => {
+            // The reason is part of the message, since without it nothing can be done about the event.
+            Self::Json { event, source } => {
+                write!(f, "cannot read the data of an event {event:?}: {source}")
+            }
+            Self::Gap(gap) => gap.fmt(f),
+            Self::ErrorEvent { data } => {
                 let start: String = data.chars().take(200).collect();
                 write!(f, "the server failed in the middle of the stream: {start}")
             }
@@ -339,7 +355,8 @@ impl std::error::Error for Error {
             Kind::Coding(error) => Some(error),
             Kind::Token(error) => Some(&**error),
             Kind::GaveUp { last, .. } => last.as_ref().map(|error| error as _),
-            Kind::Json { source, .. } => Some(source),
+            // What is behind the reason, which the message has.
+            Kind::Json { source, .. } => std::error::Error::source(source),
             _ => None,
         }
     }
@@ -350,3 +367,18 @@ const _: () = {
     const fn is_portable<T: Send + Sync + 'static>() {}
     is_portable::<Error>();
 };
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_alternate_form_has_the_causes_behind_the_message() {
+        let error = Error::from(Kind::Coding(std::io::Error::other("invalid gzip header")));
+        assert_eq!(error.to_string(), "cannot decompress the event stream");
+        assert_eq!(
+            format!("{error:#}"),
+            "cannot decompress the event stream: invalid gzip header"
+        );
+    }
+}

@@ -147,7 +147,7 @@ impl EventSource {
     ///     match price {
     ///         Ok(price) => println!("{}", price.data.cents),
     ///         Err(error) if error.is_closed() => return Err(error),
-    ///         Err(error) => eprintln!("{error}"),
+    ///         Err(error) => eprintln!("{error:#}"),
     ///     }
     /// }
     /// # Ok(())

@@ -87,3 +87,6 @@ impl Error for ConnectError {
         Some(self.source.as_deref()?)
     }
 }
+
+// So that `?` takes it in a `main` that returns a `bellwether::Result`.
+impl bellwether_topics::SetupError for ConnectError {}

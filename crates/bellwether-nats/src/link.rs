@@ -64,7 +64,8 @@ impl Signals {
             Event::Disconnected => {
                 self.metrics.connected.set(0.0);
                 self.metrics.disconnects.increment(1);
-                tracing::warn!("the connection to NATS is lost");
+                // The topics log a warning if the broker stays away.
+                tracing::info!("the connection to NATS is lost");
             }
             Event::Closed => self.metrics.connected.set(0.0),
             Event::ServerError(error) => tracing::warn!(%error, "NATS complains"),

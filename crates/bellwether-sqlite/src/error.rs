@@ -111,3 +111,6 @@ impl std::error::Error for OpenError {
         Some(self.source.as_deref()?)
     }
 }
+
+// So that `?` takes it in a `main` that returns a `bellwether::Result`.
+impl bellwether_topics::SetupError for OpenError {}

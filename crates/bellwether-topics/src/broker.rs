@@ -52,6 +52,7 @@
 //! its own deadline on the client's side.
 
 pub(crate) mod catch_up;
+pub(crate) mod health;
 pub(crate) mod memory;
 pub(crate) mod newest;
 pub(crate) mod sync;

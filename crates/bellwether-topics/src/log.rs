@@ -43,7 +43,8 @@ pub(crate) struct Log {
     pub(crate) held_topics: HeldTopics,
     /// Whether this process has the only copy, so that what is not here is gone.
     is_authority: bool,
-    /// The number of kicks. Raised after the registrations are marked, so a thread that sees the count sees the marks.
+    /// The number of times that every reader had to be polled: some were kicked, or now have an id. Raised after that is
+    /// marked, so that a poll after a change of the count finds it.
     kicks: AtomicU64,
 }
 
@@ -172,8 +173,16 @@ impl Log {
     }
 
     /// Sets the tag of the head, if the head is at this offset and its tag is not known yet.
-    pub(crate) fn learn_head_tag(&self, offset: Offset, tag: u32) {
-        lock(&self.state).history.learn_head_tag(offset, tag);
+    pub(crate) fn learn_head_tag(&self, offset: Offset, tag: u32) -> Wakes {
+        let mut state = lock(&self.state);
+        match state.history.learn_head_tag(offset, tag) {
+            // Readers that came before have no id to resume from yet.
+            true => {
+                self.kicks.fetch_add(1, Ordering::Release);
+                state.notify_all()
+            }
+            false => Wakes::default(),
+        }
     }
 
     pub(crate) fn head_position(&self, keys: &[TopicKey]) -> Position {

@@ -245,7 +245,8 @@ impl fmt::Debug for Topic {
 /// struct Price { cents: u32 }
 ///
 /// let prices = Topics::new().typed::<Price>("prices")?.named(event_name!("price"));
-/// prices.publish(&Price { cents: 108 })?;
+/// let published = prices.publish(&Price { cents: 108 })?;
+/// assert!(published.id().is_some(), "without a broker it is in the log at once");
 /// # Ok::<(), bellwether_topics::Error>(())
 /// ```
 pub struct TypedTopic<T> {
@@ -335,10 +336,12 @@ impl<T> fmt::Debug for TypedTopic<T> {
 
 /// The outcome of a publish: a future of the event's [`Cursor`].
 ///
-/// ***Without a broker** the event is in the log, and the future is ready at once. **With a broker** the event is in a
+/// **Without a broker** the event is in the log, and the future is ready at once. **With a broker** the event is in a
 /// queue of this process, in the order of the calls. The future is ready when the broker has made the event safe, or
 /// fails within the publish timeout. Dropping the future changes nothing about the event; only the outcome stays
-/// unknown.
+/// unknown. The compiler warns of a `publish` whose outcome is not used, since with a broker an event could then be lost
+/// unnoticed. Where that does not matter, pass the outcome to `drop`.
+#[must_use = "on a broker, only `.await` tells whether the event was stored; `drop` it where that does not matter"]
 #[derive(Debug)]
 pub struct Published(PublishProgress);
 

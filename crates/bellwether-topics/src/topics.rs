@@ -7,6 +7,7 @@ use serde::Serialize;
 use tokio::sync::{Semaphore, mpsc};
 
 use crate::broker::Broker;
+use crate::broker::health::BrokerHealth;
 use crate::broker::newest::NewestLookups;
 use crate::broker::sync;
 use crate::clock;
@@ -113,18 +114,21 @@ impl Topics {
         let metrics = Arc::new(Metrics::new());
         let is_ready = Arc::new(AtomicBool::new(true));
         metrics.broker_ready.set(1.0);
+        let health = Arc::new(BrokerHealth::new());
         let (publishes, queue) = mpsc::channel(config.max_pending_publishes);
         let appender = tokio::spawn(sync::append_all(
             broker.clone(),
             queue,
             config.publish_timeout,
             metrics.clone(),
+            health.clone(),
         ));
         let follower = tokio::spawn(sync::follow(
             broker.clone(),
             log.clone(),
             is_ready.clone(),
             metrics.clone(),
+            health,
         ));
         let remote = Remote {
             lookups: NewestLookups::start(broker.clone()),

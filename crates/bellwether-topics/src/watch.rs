@@ -19,8 +19,9 @@
 //! let mut watch = Watch::new();
 //! let token = watch.add(&news);
 //!
-//! news.publish(&ServerSentEvent::text("one"))?;
-//! news.publish(&ServerSentEvent::text("two"))?;
+//! let one = news.publish(&ServerSentEvent::text("one"))?;
+//! let two = news.publish(&ServerSentEvent::text("two"))?;
+//! assert!(one.id().is_some() && two.id().is_some());
 //!
 //! let mut dirty = Vec::new();
 //! let mut cx = Context::from_waker(Waker::noop());
@@ -109,10 +110,11 @@ impl LogReader {
         self.reader.position
     }
 
-    /// The number of calls of [`Topics::kick`](crate::Topics::kick) on the topics of this log.
+    /// The number of times that every subscription of this log had to be polled, whatever its topics: a subject was kicked
+    /// ([`Topics::kick`](crate::Topics::kick)), or a node that has just started learned the id of the log's newest event.
     ///
-    /// While it stays the same, no subscription was kicked. Taken after a [`read`](Self::read), it includes every kick
-    /// that came before the events that were read.
+    /// While it stays the same, no subscription needs a poll for that reason. Taken after a [`read`](Self::read), it
+    /// includes every kick that came before the events that were read.
     ///
     /// ```
     /// # let topics = bellwether_topics::Topics::new();

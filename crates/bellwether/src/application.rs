@@ -148,6 +148,7 @@ where
         self.parts.routes.push(RouteLine::new(
             route.method_names(),
             route.path(),
+            &route.sample_target(),
             route.is_stream(),
         ));
         let (path, methods) = route.into_parts();
@@ -158,7 +159,8 @@ where
     /// Adds all routes of an axum router.
     ///
     /// They are served like the application's own. A handler of theirs may return a
-    /// [`ServerEventsResponse`](crate::ServerEventsResponse).
+    /// [`ServerEventsResponse`](crate::ServerEventsResponse). The router's fallback answers where neither a route nor
+    /// a file does.
     ///
     /// ```
     /// use bellwether::Application;
@@ -169,7 +171,7 @@ where
     ///
     /// # Panics
     ///
-    /// At start-up, as axum does, if a route overlaps another one.
+    /// At start-up, as axum does, if a route overlaps another one, or if this is the second router with a fallback.
     #[track_caller]
     pub fn merge(mut self, router: Router<S>) -> Self {
         self.router = self.router.merge(router);
@@ -220,7 +222,7 @@ where
     ///
     /// `index.html` answers for a directory. Responses have ETags and support ranges. There is no listing, no
     /// dotfile, and no way out of the directory by `..` or symlinks. A missing directory is an error when the
-    /// application starts.
+    /// application starts. Where there is no file, the fallback of a [merged](Self::merge) router answers.
     pub fn serve_files(mut self, directory: impl Into<PathBuf>) -> Self {
         self.parts.files = Some(directory.into());
         self
@@ -412,7 +414,8 @@ impl<S> Application<S> {
     ///
     /// # Errors
     ///
-    /// The directory of [`serve_files`](Self::serve_files) cannot be served.
+    /// The directory of [`serve_files`](Self::serve_files) cannot be served, or a route has the path of
+    /// [`health`](Self::health) or [`liveness`](Self::liveness).
     pub fn into_router(self) -> Result<Router>
     where
         Self: StateGiven,
@@ -429,6 +432,16 @@ impl Application {
             mut parts,
         } = self;
         let mut readiness = std::mem::take(&mut parts.readiness);
+        // axum would panic, and at a line that is none of the program's.
+        let probes = [("health", &readiness.path), ("liveness", &parts.liveness)];
+        for (setting, path) in probes {
+            let taken = |path: &&String| parts.routes.iter().any(|route| route.has_path(path));
+            if let Some(path) = path.as_ref().filter(taken) {
+                let message =
+                    format!("answer `{setting}` at {path}: a route has that path already");
+                return Err(Error::configuration(message, None));
+            }
+        }
         if let Some(path) = readiness.path.take() {
             router = router.route(&path, readiness.route(|| !Lifecycle::current().is_ready()));
             parts.probes.push(path);
@@ -440,6 +453,8 @@ impl Application {
         if let Some(directory) = &parts.files {
             let files = files::serve_files(directory)
                 .map_err(|e| Error::configuration("serve static files", Some(e.into())))?;
+            // A router without files is kept for its fallback, which axum would replace.
+            let files = files.or_fallback_of(router.clone());
             router = router.fallback_service(files);
         }
         // Each call of `Router::layer` costs every request a box and a copy of everything in it, so there are as few

@@ -5,6 +5,7 @@ use std::fmt;
 use std::io;
 
 use axum::BoxError;
+use bellwether_topics::SetupError;
 
 /// The result of running an application.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -36,6 +37,7 @@ enum ErrorKind {
     Configuration,
     AddressInUse,
     Io,
+    Setup,
     Hook,
 }
 
@@ -90,6 +92,13 @@ impl Error {
         self.kind == ErrorKind::Io
     }
 
+    /// Whether something else that the application needs could not be set up, such as a broker.
+    /// [`source`](std::error::Error::source) is that error.
+    #[must_use]
+    pub fn is_setup(&self) -> bool {
+        self.kind == ErrorKind::Setup
+    }
+
     /// Whether one of the application's own hooks failed. [`source`](std::error::Error::source) is the error that the
     /// hook returned; it is empty for a hook that took too long.
     #[must_use]
@@ -98,24 +107,37 @@ impl Error {
     }
 }
 
-/// For `?` in `main`: what the operating system refused, a certificate that cannot be read among others.
-impl From<io::Error> for Error {
-    fn from(error: io::Error) -> Self {
-        let message = error.to_string();
-        Self {
-            source: None,
-            ..Self::io(message, error)
+/// For `?` in `main`: what the operating system refused, an unreadable certificate among others; an invalid topic name;
+/// a broker that cannot be opened or reached.
+///
+/// [`source`](std::error::Error::source) is the error itself, but for errors of I/O and of topics, which become the
+/// message.
+impl<E: SetupError> From<E> for Error {
+    fn from(error: E) -> Self {
+        let any: Box<dyn StdError + Send + Sync> = Box::new(error);
+        let any = match any.downcast::<io::Error>() {
+            Ok(error) => {
+                let message = error.to_string();
+                return Self {
+                    source: None,
+                    ..Self::io(message, *error)
+                };
+            }
+            Err(any) => any,
+        };
+        match any.downcast::<bellwether_topics::Error>() {
+            Ok(error) => {
+                let message = error.to_string();
+                // The message is that of the error itself, so only what is behind it is a source.
+                let source = error.source().map(|source| source.to_string().into());
+                Self::configuration(message, source)
+            }
+            Err(source) => Self {
+                kind: ErrorKind::Setup,
+                message: "set up the application".into(),
+                source: Some(source),
+            },
         }
-    }
-}
-
-/// For `?` in `main`: an invalid topic name, or a broker that cannot be reached.
-impl From<bellwether_topics::Error> for Error {
-    fn from(error: bellwether_topics::Error) -> Self {
-        let message = error.to_string();
-        // The message is that of the error itself, so only what is behind it is a source.
-        let source = error.source().map(|source| source.to_string().into());
-        Self::configuration(message, source)
     }
 }
 
@@ -157,6 +179,30 @@ mod tests {
             bellwether_topics::Topics::new().topic("")?;
             Ok(())
         }
+        /// Stands for the error of a broker, of which this crate knows none.
+        #[derive(Debug)]
+        struct Unreachable;
+        impl fmt::Display for Unreachable {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("cannot reach the broker at 127.0.0.1:1")
+            }
+        }
+        impl StdError for Unreachable {}
+        impl SetupError for Unreachable {}
+        fn no_broker() -> Result<()> {
+            Err(Unreachable)?
+        }
+        let error = no_broker().expect_err("there is no broker");
+        assert!(error.is_setup(), "{error:?}");
+        assert!(
+            error
+                .source()
+                .is_some_and(|source| source.is::<Unreachable>())
+        );
+        assert_eq!(
+            format!("{error:?}"),
+            "set up the application: cannot reach the broker at 127.0.0.1:1"
+        );
         let error = missing_file().expect_err("there is no such file");
         assert!(
             error.is_io() && format!("{error:?}").contains("No such file"),

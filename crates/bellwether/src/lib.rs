@@ -33,7 +33,7 @@
 //! | to yield something else than events | [`IntoEvent`], [`Json`] |
 //! | a generator without a macro | [`events_from`] |
 //! | status, headers, keep-alive of a stream | [`ServerEventsResponse`] |
-//! | to know that the client has left | [`Request::is_disconnected`] |
+//! | to know that the client has left | [`Request::is_disconnected`], [`ClientConnection`] beside `Json` |
 //! | to know that the server is stopping | [`is_stopping`], [`stopping`] |
 //! | to publish once to many readers, who resume exactly | [`Topics`], [`Topic`], [`Subscription`] |
 //! | the id after which a client goes on | [`LastEventId`] |
@@ -50,6 +50,7 @@
 
 mod admission;
 mod application;
+mod client_connection;
 mod error;
 mod error_page;
 mod events;
@@ -77,6 +78,7 @@ mod streamed;
 pub mod testing;
 
 pub use application::{Application, StateGiven};
+pub use client_connection::{ClientConnection, Disconnected};
 pub use error::{Error, Result};
 pub use events::{
     ErrorShape, EventBuffer, EventSender, IntoEvent, ServerEventsResponse, events_from,
@@ -87,7 +89,7 @@ pub use lifecycle::{CloseReason, Stopping, StreamCounts, is_stopping, shutdown_s
 #[cfg(feature = "tls")]
 pub use listen::Tls;
 pub use listen::{Drain, Limits, Listener, ListenerAddress, Timeouts};
-pub use request::{Disconnected, LastEventId, Request};
+pub use request::{LastEventId, Request};
 pub use routing::{IntoRoute, Route, any, delete, get, head, on, options, patch, post, put};
 pub use running::Running;
 pub use stream::{OnStop, StreamDefaults};
@@ -101,7 +103,7 @@ pub use axum::{BoxError, Json};
 pub use bellwether_macros::{delete, get, patch, post, put};
 pub use bellwether_topics::{
     AfterGap, Cursor, Delivery, Frame, Gap, GapReason, Policy, PublishOptions, Published,
-    Retention, Slow, Subscribe, Subscription, Topic, Topics, TypedTopic,
+    Retention, SetupError, Slow, Subscribe, Subscription, Topic, Topics, TypedTopic,
 };
 pub use bellwether_wire::{
     EncodeError, EventId, EventName, FieldError, IntoEventId, IntoEventName, JsonError,

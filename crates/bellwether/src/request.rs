@@ -1,19 +1,17 @@
 //! The request as handlers see it, and the id after which a client resumes.
+//!
+//! The part of it that knows whether the client is still connected is in
+//! [`client_connection`](crate::client_connection).
 
 use std::convert::Infallible;
-use std::future::Future;
-use std::pin::Pin;
-use std::sync::{Arc, Mutex, PoisonError};
-use std::task::{Context, Poll};
+use std::sync::{Mutex, PoisonError};
 
 use axum::body::{Body, Bytes};
 use axum::extract::{FromRequest, FromRequestParts};
 use http::request::Parts;
 use http::{Extensions, HeaderMap, Method, Uri, Version};
-use pin_project_lite::pin_project;
-use tokio_util::sync::WaitForCancellationFutureOwned;
 
-use crate::lifecycle::{DisconnectSignal, DisconnectWatcher, WeakDisconnectSignal};
+use crate::client_connection::{ClientConnection, Disconnected};
 
 /// The longest `Last-Event-ID` that is read, in bytes. A longer one is treated as unknown
 /// text when the stream resumes; it costs nothing.
@@ -21,7 +19,8 @@ const MAX_LAST_EVENT_ID_BYTES: usize = 256;
 
 /// A request that knows whether its client is still connected.
 ///
-/// As an extractor it comes last, since it takes the body. A generator that holds it is not
+/// As an extractor it comes last, since it takes the body. A handler that takes the body in another way,
+/// such as by `Json`, has [`ClientConnection`] instead. A generator that holds it is not
 /// dropped at once when the client leaves: for a bounded moment (5 s by default) it runs on, its
 /// items thrown away, and [`is_disconnected`](Self::is_disconnected) is true, so that its
 /// clean-up code runs.
@@ -49,7 +48,7 @@ pub struct Request {
     parts: Parts,
     /// A mutex only to make the whole shareable between threads; it is never locked.
     body: Mutex<Body>,
-    watcher: DisconnectWatcher,
+    client: ClientConnection,
 }
 
 impl Request {
@@ -58,16 +57,13 @@ impl Request {
     /// The call is cheap and does not read the body.
     #[must_use]
     pub fn is_disconnected(&self) -> bool {
-        self.watcher.is_disconnected()
+        self.client.is_disconnected()
     }
 
     /// Resolves when the client has disconnected: the awaitable form of
     /// [`is_disconnected`](Self::is_disconnected). The future does not hold the request.
     pub fn disconnected(&self) -> Disconnected {
-        Disconnected {
-            left: self.watcher.disconnected(),
-            link: self.watcher.link(),
-        }
+        self.client.disconnected()
     }
 
     /// The id after which the client wants to go on; see [`LastEventId`].
@@ -155,37 +151,12 @@ impl<S: Sync> FromRequest<S> for Request {
 
     async fn from_request(request: axum::extract::Request, _: &S) -> Result<Self, Infallible> {
         let (parts, body) = request.into_parts();
-        let signal = parts
-            .extensions
-            .get::<WeakDisconnectSignal>()
-            .and_then(WeakDisconnectSignal::upgrade);
-        // Without a link the signal never fires.
-        let signal = signal.unwrap_or_else(Arc::<DisconnectSignal>::default);
+        let client = ClientConnection::of(&parts.extensions);
         Ok(Self {
             parts,
             body: body.into(),
-            watcher: DisconnectWatcher::new(signal),
+            client,
         })
-    }
-}
-
-pin_project! {
-    /// The future of [`Request::disconnected`].
-    #[derive(Debug)]
-    #[must_use = "futures do nothing unless polled"]
-    pub struct Disconnected {
-        #[pin]
-        left: WaitForCancellationFutureOwned,
-        // Without it, a response whose request is dropped assumes that there is no watcher, and sends no signal.
-        link: WeakDisconnectSignal,
-    }
-}
-
-impl Future for Disconnected {
-    type Output = ();
-
-    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
-        self.project().left.poll(cx)
     }
 }
 

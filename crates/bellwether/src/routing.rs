@@ -122,6 +122,7 @@ pub struct Route<S = ()> {
     methods: MethodRouter<S>,
     names: &'static [&'static str],
     streams: Option<bool>,
+    sample_query: Cow<'static, str>,
 }
 
 impl<S> Route<S> {
@@ -132,6 +133,37 @@ impl<S> Route<S> {
             methods,
             names: &[],
             streams: None,
+            sample_query: "".into(),
+        }
+    }
+
+    /// Query with which the start screen shows how to watch this route, without `?`. Default: none.
+    ///
+    /// For a route that refuses requests without a query.
+    ///
+    /// ```
+    /// use bellwether::{Application, ServerSentEvent, Stream, get, stream};
+    ///
+    /// #[get("/weather")]
+    /// fn weather() -> impl Stream<Item = ServerSentEvent> {
+    ///     stream!(
+    ///         yield ServerSentEvent::text("sunny");
+    ///     )
+    /// }
+    ///
+    /// let application: Application = Application::new().route(weather().sample_query("town=Oslo"));
+    /// ```
+    #[must_use]
+    pub fn sample_query(mut self, query: impl Into<Cow<'static, str>>) -> Self {
+        self.sample_query = query.into();
+        self
+    }
+
+    /// Path and sample query, as a client asks for them.
+    pub(crate) fn sample_target(&self) -> String {
+        match self.sample_query.is_empty() {
+            true => self.path.to_string(),
+            false => format!("{}?{}", self.path, self.sample_query),
         }
     }
 
@@ -245,6 +277,7 @@ pub mod __private {
             methods: super::on(filter, handler),
             names,
             streams: Some(names_response || H::STREAMS),
+            sample_query: "".into(),
         }
     }
 }

@@ -38,6 +38,8 @@ pub(crate) struct RouteLine {
     /// Empty if only axum's method router knows them.
     methods: &'static [&'static str],
     path: String,
+    /// What a command asks for to try it.
+    sample: String,
     /// Whether it streams events; `None` if only axum's method router knows.
     is_stream: Option<bool>,
 }
@@ -46,13 +48,20 @@ impl RouteLine {
     pub(crate) fn new(
         methods: &'static [&'static str],
         path: &str,
+        sample: &str,
         is_stream: Option<bool>,
     ) -> Self {
         Self {
             methods,
             path: path.to_owned(),
+            sample: sample.to_owned(),
             is_stream,
         }
+    }
+
+    /// Whether it is the route of this path.
+    pub(crate) fn has_path(&self, path: &str) -> bool {
+        self.path == path
     }
 
     fn methods(&self) -> String {
@@ -151,7 +160,7 @@ impl StartScreen<'_> {
         self.write_routes(&mut text, look);
         let tryable = self.routes.iter().find(|route| route.is_tryable());
         if let (Some(address), Some(route)) = (self.addresses.first(), tryable) {
-            let line = curl_line(address, &route.path);
+            let line = curl_line(address, &route.sample);
             let _ = write!(text, "\n{}\n  {line}\n", look.quiet("Watch the events:"));
         }
         let _ = write!(text, "\n{}\n", look.quiet("Ctrl-C to stop"));
@@ -184,16 +193,27 @@ impl StartScreen<'_> {
     }
 }
 
-fn curl_line(address: &Address, path: &str) -> String {
+fn curl_line(address: &Address, target: &str) -> String {
     match address {
-        Address::Unix(socket) => {
-            format!(
-                "curl -N --unix-socket {} http://localhost{path}",
-                socket.display()
-            )
-        }
-        address => format!("curl -N {}{path}", address.url()),
+        Address::Unix(socket) => format!(
+            "curl -N --unix-socket {} {}",
+            shell_word(&socket.display().to_string()),
+            shell_word(&format!("http://localhost{target}"))
+        ),
+        address => format!(
+            "curl -N {}",
+            shell_word(&format!("{}{target}", address.url()))
+        ),
     }
+}
+
+/// The text as one word of a shell's command line: in quotes if a shell would read anything in it.
+fn shell_word(text: &str) -> String {
+    let is_plain = |c: char| c.is_ascii_alphanumeric() || "-_./:@%+,".contains(c);
+    if text.chars().all(is_plain) {
+        return text.to_owned();
+    }
+    format!("'{}'", text.replace('\'', r"'\''"))
 }
 
 /// The line at the first signal to stop.
@@ -257,11 +277,11 @@ mod tests {
 
     fn routes() -> Vec<RouteLine> {
         vec![
-            RouteLine::new(&["GET"], "/rooms/{id}", Some(true)),
-            RouteLine::new(&["GET", "POST"], "/prices", Some(false)),
-            RouteLine::new(&["POST"], "/ask", Some(true)),
-            RouteLine::new(&["GET"], "/events", Some(true)),
-            RouteLine::new(&[], "/pair", None),
+            RouteLine::new(&["GET"], "/rooms/{id}", "/rooms/{id}", Some(true)),
+            RouteLine::new(&["GET", "POST"], "/prices", "/prices", Some(false)),
+            RouteLine::new(&["POST"], "/ask", "/ask", Some(true)),
+            RouteLine::new(&["GET"], "/events", "/events", Some(true)),
+            RouteLine::new(&[], "/pair", "/pair", None),
         ]
     }
 
@@ -333,6 +353,24 @@ Ctrl-C to stop
         let text = screen(&[socket], OutputStyle::Plain);
         let line = "curl -N --unix-socket /run/app.sock http://localhost/events";
         assert!(text.contains(line), "{text}");
+    }
+
+    #[test]
+    fn the_line_to_copy_is_read_by_a_shell_as_it_stands() {
+        let route = RouteLine::new(&["GET"], "/events", "/events?topic=it's&all", Some(true));
+        let text = StartScreen {
+            name: "Bellwether",
+            version: "0.1.0",
+            addresses: &[http("[::1]:80")],
+            routes: &[route],
+            static_directory: None,
+        }
+        .text(OutputStyle::Plain);
+        let line = r"curl -N 'http://[::1]:80/events?topic=it'\''s&all'";
+        assert!(text.contains(line), "{text}");
+        let socket = Address::Unix("/run/my app.sock".into());
+        let line = "curl -N --unix-socket '/run/my app.sock' http://localhost/events";
+        assert_eq!(curl_line(&socket, "/events"), line);
     }
 
     #[test]

@@ -3,6 +3,9 @@
 //! A failed stream, a broker that is away, a generator that holds its thread: a program without a subscriber would
 //! never show them. So [`Application::run`](crate::Application::run) installs this one, unless there is another. It
 //! shows each line once, since what goes wrong for one client mostly goes wrong for many.
+//!
+//! Events of a target that ends in `::health` say that something the program depends on has failed or works again: a
+//! broker, a disk, room for connections. Their code sees to it that each change is said once, so they are all shown.
 
 use std::collections::BTreeSet;
 use std::fmt::{self, Write as _};
@@ -48,12 +51,12 @@ impl Subscriber for Stderr {
     fn enabled(&self, metadata: &Metadata<'_>) -> bool {
         // Others' warnings are their own business; the crates of this family share a prefix.
         metadata.is_event()
-            && *metadata.level() <= Level::WARN
             && metadata.target().starts_with("bellwether")
+            && (*metadata.level() <= Level::WARN || is_of_health(metadata))
     }
 
     fn max_level_hint(&self) -> Option<LevelFilter> {
-        Some(LevelFilter::WARN)
+        Some(LevelFilter::INFO)
     }
 
     fn new_span(&self, _: &Attributes<'_>) -> Id {
@@ -66,7 +69,12 @@ impl Subscriber for Stderr {
     fn record_follows_from(&self, _: &Id, _: &Id) {}
 
     fn event(&self, event: &Event<'_>) {
-        if let Some(line) = self.first(line(event)) {
+        let line = line(event);
+        let shown = match is_of_health(event.metadata()) {
+            true => Some(line),
+            false => self.first(line),
+        };
+        if let Some(line) = shown {
             // A closed standard error is no reason to stop serving.
             let _ = writeln!(std::io::stderr().lock(), "{line}");
         }
@@ -77,13 +85,19 @@ impl Subscriber for Stderr {
     fn exit(&self, _: &Id) {}
 }
 
+/// Whether it says that something the program depends on has failed or works again.
+fn is_of_health(metadata: &Metadata<'_>) -> bool {
+    metadata.target().ends_with("::health")
+}
+
 /// `warning: stream failed (path=/feed, error=disk full)`.
 fn line(event: &Event<'_>) -> String {
     let mut parts = EventFields::default();
     event.record(&mut parts);
     let level = match *event.metadata().level() {
         Level::ERROR => "error",
-        _ => "warning",
+        Level::WARN => "warning",
+        _ => "note",
     };
     let EventFields { message, fields } = parts;
     match fields.is_empty() {

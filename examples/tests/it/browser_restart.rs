@@ -130,7 +130,7 @@ async fn a_page_that_reads_a_topic_loses_nothing_while_its_server_drains_and_sta
     let publish = |numbers: std::ops::RangeInclusive<u64>| {
         for number in numbers {
             let event = ServerSentEvent::text(number.to_string());
-            counted.publish(&event).expect("an event that fits");
+            drop(counted.publish(&event).expect("an event that fits"));
         }
     };
     let (running, address) = serve(reading(&counted)).await;

@@ -178,6 +178,32 @@ mod tests {
         assert!(parse(nats) == Some(BrokerAddress::Nats(nats.to_owned())));
     }
 
+    #[cfg(all(feature = "sqlite", feature = "redis", feature = "nats"))]
+    #[tokio::test]
+    async fn a_main_of_the_framework_takes_the_errors_of_every_broker() {
+        async fn sqlite() -> bellwether::Result<SqliteBroker> {
+            Ok(SqliteBroker::builder("/no/such/folder/log.db").open()?)
+        }
+        async fn redis() -> bellwether::Result<RedisBroker> {
+            Ok(RedisBroker::builder("http://not.redis").connect().await?)
+        }
+        async fn nats() -> bellwether::Result<NatsBroker> {
+            Ok(NatsBroker::builder("http://not.nats").connect().await?)
+        }
+        let errors = [
+            (sqlite().await.err(), "/no/such/folder/log.db"),
+            (redis().await.err(), "redis"),
+            (nats().await.err(), "nats"),
+        ];
+        for (error, found) in errors {
+            let error = error.expect("there is no such broker");
+            assert!(error.is_setup(), "{error:?}");
+            // What `main` prints.
+            let text = format!("{error:?}");
+            assert!(text.to_lowercase().contains(found), "{text}");
+        }
+    }
+
     #[test]
     fn other_forms_are_wrong_usage_and_are_not_repeated() {
         for text in [

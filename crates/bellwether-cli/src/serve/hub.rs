@@ -36,7 +36,7 @@ pub(super) struct Hub {
 /// The routes on these topics; the inspector is the start page unless there is another.
 pub(super) fn application(topics: Topics, has_index: bool) -> Application {
     let mut application = Application::<Hub>::new()
-        .route(events)
+        .route(events().sample_query("topic=news"))
         .route(publish)
         .route(list)
         .route(inspector)

@@ -6,6 +6,7 @@ mod bench;
 mod decode;
 mod encode;
 mod exit_codes;
+mod hub_log;
 mod js_client;
 mod listen;
 #[cfg(feature = "sqlite")]

@@ -89,12 +89,16 @@ async fn publish(topic: Topic, progress: Arc<Progress>) -> u64 {
     let mut number = 0;
     while !progress.is_over.load(Ordering::Relaxed) {
         let event = ServerSentEvent::text(number.to_string());
-        topic.publish(&event).unwrap();
+        topic.publish(&event).unwrap().await.unwrap();
         number += 1;
         progress.published.store(number, Ordering::Relaxed);
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
-    topic.publish(&ServerSentEvent::text("end")).unwrap();
+    topic
+        .publish(&ServerSentEvent::text("end"))
+        .unwrap()
+        .await
+        .unwrap();
     number
 }
 

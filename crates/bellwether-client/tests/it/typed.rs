@@ -106,6 +106,13 @@ async fn typed_messages_go_on_over_bad_data_gaps_and_reconnects_and_tell_the_end
 
     let error = prices.next().await.unwrap().unwrap_err();
     assert!(error.is_json() && !error.is_closed(), "{error}");
+    // The reason is in the message itself, and once.
+    let message = error.to_string();
+    assert!(
+        message.starts_with("cannot read the data of an event") && message.contains("at line 1"),
+        "{message}"
+    );
+    assert_eq!(format!("{error:#}"), message);
     let error = prices.next().await.unwrap().unwrap_err();
     assert_eq!(error.gap().unwrap().lost, Some(12));
     assert!(!error.is_closed());

@@ -13,6 +13,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::timeout_at;
 
 use crate::broker::catch_up::{BROKER_TIMEOUT, Backoff, in_time};
+use crate::broker::health::{BrokerHealth, with_causes};
 use crate::broker::{Broker, BrokerError, NewRecord, Page};
 use crate::clock;
 use crate::error::{Error, Kind};
@@ -40,6 +41,7 @@ pub(crate) async fn append_all(
     mut queue: mpsc::Receiver<PendingPublish>,
     timeout: Duration,
     metrics: Arc<Metrics>,
+    health: Arc<BrokerHealth>,
 ) {
     let mut batch = Vec::new();
     while queue.recv_many(&mut batch, MAX_BATCH).await > 0 {
@@ -72,6 +74,7 @@ pub(crate) async fn append_all(
                 .map(|_| Err(Kind::TimedOut { after: timeout }.into()))
                 .collect::<Vec<Result<Cursor, Error>>>(),
         };
+        health.published(outcome(&results));
         for (answer, result) in answers.into_iter().zip(results) {
             match &result {
                 Ok(_) => metrics.published.increment(1),
@@ -80,6 +83,15 @@ pub(crate) async fn append_all(
             // A publisher may have dropped its future.
             let _ = answer.send(result);
         }
+    }
+}
+
+/// Whether the broker stores events. A refused event does not count, since the mistake is its publisher's.
+fn outcome(results: &[Result<Cursor, Error>]) -> Result<(), String> {
+    let errors = results.iter().filter_map(|result| result.as_ref().err());
+    match errors.into_iter().find(|error| error.is_unavailable()) {
+        Some(error) => Err(with_causes(error)),
+        None => Ok(()),
     }
 }
 
@@ -98,9 +110,10 @@ pub(crate) async fn follow(
     log: Arc<Log>,
     is_ready: Arc<AtomicBool>,
     metrics: Arc<Metrics>,
+    health: Arc<BrokerHealth>,
 ) {
     let (heard, hearing) = watch::channel(tokio::time::Instant::now());
-    let mut silence = pin!(notice_silence(hearing, &is_ready, &metrics));
+    let mut silence = pin!(notice_silence(hearing, &is_ready, &metrics, &health));
     let mut following = pin!(async {
         let mut backoff = Backoff::new();
         loop {
@@ -109,19 +122,25 @@ pub(crate) async fn follow(
                 if !is_ready.swap(true, Ordering::AcqRel) {
                     metrics.broker_ready.set(1.0);
                 }
+                health.heard();
                 heard.send_replace(tokio::time::Instant::now());
             });
             // The tail failed or the node was reset. Without a pause, a log whose pages never match its bounds would be
             // asked in a tight loop.
-            let _ = result.await;
+            if let Err(error) = result.await {
+                health.tail_ended(error);
+            }
             backoff.sleep().await;
         }
     });
+    let mut publishes = pin!(health.watch_publishes());
     // In this order, so that a page of this moment counts before silence is checked.
     poll_fn(|cx| -> Poll<()> {
         let followed = following.as_mut().poll(cx);
         // It ends only when `following` is dropped, with this future.
         let _ = silence.as_mut().poll(cx);
+        // It never ends.
+        let _ = publishes.as_mut().poll(cx);
         followed
     })
     .await;
@@ -132,6 +151,7 @@ async fn notice_silence(
     mut hearing: watch::Receiver<tokio::time::Instant>,
     is_ready: &AtomicBool,
     metrics: &Metrics,
+    health: &BrokerHealth,
 ) {
     loop {
         let silent_at = *hearing.borrow_and_update() + BROKER_TIMEOUT;
@@ -141,6 +161,7 @@ async fn notice_silence(
                 if is_ready.swap(false, Ordering::AcqRel) {
                     metrics.broker_ready.set(0.0);
                 }
+                health.silent();
                 hearing.changed().await
             }
         };
@@ -202,7 +223,7 @@ fn continues(log: &Log, page: &Page, is_first: bool) -> bool {
         (Some(record), Some(tag)) => record.tag == tag,
         // The node was just reset to this position.
         (Some(record), None) => {
-            log.learn_head_tag(record.offset, record.tag);
+            wake::wake_all(log.learn_head_tag(record.offset, record.tag));
             true
         }
         (None, _) => false,

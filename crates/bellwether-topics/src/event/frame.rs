@@ -7,6 +7,7 @@
 //! and under the lock only the size line and the id are written into them, about seventy bytes. The id is the last
 //! line: some clients take over an id as soon as its line ends, and would lose the event to a cut between id and data.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -76,6 +77,72 @@ impl Frame {
         &self.0.topic
     }
 
+    /// The event's name. `None` for an event without one, which clients dispatch as `message`.
+    ///
+    /// It is read from the encoded event, without a copy, at a cost of its length up to that line. A name that is not
+    /// UTF-8 counts as none; no encoder of ours writes one.
+    ///
+    /// ```
+    /// use bellwether_topics::{ServerSentEvent, Topics};
+    ///
+    /// # tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(async {
+    /// let jobs = Topics::new().topic("jobs")?;
+    /// let mut reader = jobs.subscribe().open()?;
+    /// jobs.publish(&ServerSentEvent::text("100 %").event("done"))?.await?;
+    ///
+    /// let frame = reader.next().await.unwrap().into_frame().unwrap();
+    /// assert_eq!(frame.event_name(), Some("done"));
+    /// assert_eq!(frame.data(), "100 %");
+    /// # Ok::<(), bellwether_topics::Error>(())
+    /// # }).unwrap();
+    /// ```
+    pub fn event_name(&self) -> Option<&str> {
+        // The last one counts (HTML, section 9.2.6), and an empty one is none.
+        let name = fields(self.as_bytes(), b"event").last()?;
+        std::str::from_utf8(name)
+            .ok()
+            .filter(|name| !name.is_empty())
+    }
+
+    /// The event's data, as clients get it: its lines with a line feed between them.
+    ///
+    /// Data of one line is borrowed from the encoded event. Data of several lines is a copy, because each of its lines
+    /// has the name of the field in front of it. Bytes that are not UTF-8 are replaced, as clients do.
+    ///
+    /// ```
+    /// use std::borrow::Cow;
+    /// use bellwether_topics::{ServerSentEvent, Topics};
+    ///
+    /// let poems = Topics::new().topic("poems")?;
+    /// let mut reader = poems.subscribe().from_start().open()?;
+    /// for text in ["one line", "two\nlines"] {
+    ///     drop(poems.publish(&ServerSentEvent::text(text))?);
+    /// }
+    ///
+    /// let mut deliveries = Vec::new();
+    /// reader.try_frames(65_536, &mut deliveries);
+    /// let data = |index: usize| deliveries[index].frame().unwrap().data();
+    /// assert!(matches!(data(0), Cow::Borrowed("one line")));
+    /// assert_eq!(data(1), "two\nlines");
+    /// # Ok::<(), bellwether_topics::Error>(())
+    /// ```
+    pub fn data(&self) -> Cow<'_, str> {
+        let mut lines = fields(self.as_bytes(), b"data");
+        let first = lines.next().unwrap_or_default();
+        let Some(second) = lines.next() else {
+            return String::from_utf8_lossy(first);
+        };
+        let mut data = first.to_vec();
+        for line in [second].into_iter().chain(lines) {
+            data.push(b'\n');
+            data.extend_from_slice(line);
+        }
+        Cow::Owned(match String::from_utf8(data) {
+            Ok(data) => data,
+            Err(error) => String::from_utf8_lossy(error.as_bytes()).into_owned(),
+        })
+    }
+
     /// The key under which a later event replaces this one for a reader that is behind, if one was given.
     pub fn conflation_key(&self) -> Option<&str> {
         self.0.conflation_key.as_deref()
@@ -142,6 +209,22 @@ impl fmt::Debug for Frame {
             .field("len", &self.len())
             .finish_non_exhaustive()
     }
+}
+
+/// The values of a field of an encoded event, in their order.
+///
+/// A broker may bring events that another encoder has written, so all that the standard allows is read: any end of line,
+/// a missing space, a field without a colon.
+fn fields<'a>(event: &'a [u8], name: &'static [u8]) -> impl Iterator<Item = &'a [u8]> {
+    // An empty line between CR and LF is no field.
+    let lines = event.split(|byte| matches!(byte, b'\n' | b'\r'));
+    lines.filter_map(move |line| {
+        let rest = line.strip_prefix(name)?;
+        match rest.strip_prefix(b":") {
+            Some(value) => Some(value.strip_prefix(b" ").unwrap_or(value)),
+            None => rest.is_empty().then_some(rest),
+        }
+    })
 }
 
 /// An encoded event that has no position in a log yet.
@@ -306,6 +389,47 @@ mod tests {
             expected.extend_from_slice(b"\r\n");
             assert_eq!(frame.chunk(), &expected);
         }
+    }
+
+    #[test]
+    fn a_frame_shows_name_and_data_as_a_client_gets_them() {
+        let texts = [
+            "",
+            "a",
+            " a",
+            "a: b",
+            "a\nb",
+            "a\n",
+            "\n\n",
+            "data: a\nevent: b",
+            "\u{e9}\n\u{e9}",
+        ];
+        for text in texts {
+            let event = ServerSentEvent::text(text).comment("event: c\ndata: c");
+            let named = event.clone().event(bellwether_wire::event_name!("n"));
+            for (event, name) in [(event, None), (named, Some("n"))] {
+                let frame = framed(draft_of_event(&event, None).unwrap().unwrap());
+                let bytes = frame.bytes();
+                let decoded = bellwether_wire::Decoder::new().decode(&mut &bytes[..]);
+                let decoded = decoded.unwrap().expect("an event");
+                assert_eq!(frame.data(), decoded.data, "{text:?}");
+                assert_eq!(frame.data(), text);
+                assert_eq!(frame.event_name(), name);
+                let is_borrowed = matches!(frame.data(), Cow::Borrowed(_));
+                assert_eq!(is_borrowed, !text.contains('\n'), "{text:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn events_of_other_encoders_are_read_as_the_standard_says() {
+        let frame = |event: &[u8]| framed(Draft::of_encoded(event, None));
+        let other = frame(b"event:a\r\nevent:b\r\ndata\r\ndata:x\rdatum: y\ndata:  z\r\n\r\n");
+        assert_eq!(other.event_name(), Some("b"));
+        assert_eq!(other.data(), "\nx\n z");
+        let broken = frame(b"event: \xff\ndata: \xff\n\n");
+        assert_eq!((broken.event_name(), &*broken.data()), (None, "\u{fffd}"));
+        assert_eq!(frame(b"event:\ndata:a\n\n").event_name(), None);
     }
 
     #[test]

@@ -184,7 +184,9 @@ fn advance(state: &LogState, reader: &mut Reader, run: &Run, decision: Decision)
             ReadOutcome::Frames
         }
         None => {
-            if reader.position.offset != state.history.head() || reader.position.seen.is_none() {
+            let position = &reader.position;
+            let is_known = position.seen.is_some() && position.tag.is_some();
+            if position.offset != state.history.head() || !is_known {
                 reader.position = state.head_position(&reader.keys);
             }
             reader.was_live = true;

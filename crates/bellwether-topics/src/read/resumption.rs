@@ -21,7 +21,8 @@ thread_local! {
 /// let topics = Topics::new();
 /// let news = topics.topic("news")?;
 /// let seen = news.publish(&ServerSentEvent::text("one"))?.cursor().unwrap();
-/// news.publish(&ServerSentEvent::text("two"))?;
+/// let next = news.publish(&ServerSentEvent::text("two"))?.cursor().unwrap();
+/// assert_ne!(next, seen);
 ///
 /// let mut resumption = Some(Resumption::After(seen.to_string().into()));
 /// let mut reader = news.subscribe().open()?;

@@ -303,7 +303,8 @@ impl Subscription {
     /// let topics = Topics::new();
     /// let news = topics.topic("news")?;
     /// let first = news.publish(&ServerSentEvent::text("one"))?.cursor();
-    /// topics.topic("other")?.publish(&ServerSentEvent::text("two"))?;
+    /// let elsewhere = topics.topic("other")?.publish(&ServerSentEvent::text("two"))?.cursor();
+    /// assert_ne!(elsewhere, first);
     /// let reader = news.subscribe().open()?;
     /// assert_eq!(reader.cursor(), first);
     /// # Ok::<(), bellwether_topics::Error>(())

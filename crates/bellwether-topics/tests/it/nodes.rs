@@ -1,10 +1,13 @@
 //! Several nodes on one log: what readers see when they move, when the broker fails, loses or forgets.
 
+use std::pin::Pin;
+use std::task::Poll;
 use std::time::Duration;
 
 use bellwether_topics::{
     AfterGap, Delivery, GapReason, Memory, Policy, Retention, Subscription, Topics,
 };
+use futures_core::Stream;
 
 use crate::checker::number;
 use crate::shared::event;
@@ -321,4 +324,26 @@ async fn a_bounded_number_of_publishes_waits_for_the_broker() {
     }
     publish(&a, 4..=4).await;
     assert_eq!(a.head().offset.low(), 4);
+}
+
+/// A node that has just started knows how far the log goes, but not yet the tag of its newest record.
+#[tokio::test]
+async fn a_reader_that_comes_before_its_node_knows_the_log_has_an_id_as_soon_as_the_node_knows() {
+    let broker = Memory::new(1000);
+    let first = node(&broker).await;
+    let ids = publish(&first, 1..=1).await;
+
+    let second = node(&broker).await;
+    let topic = second.topic("quiet").unwrap();
+    let mut reader = topic.subscribe().open().unwrap();
+    assert!(reader.cursor().is_none(), "nothing was heard of the log");
+    let known = std::future::poll_fn(|cx| {
+        assert!(Pin::new(&mut reader).poll_next(cx).is_pending());
+        match reader.cursor() {
+            Some(cursor) => Poll::Ready(cursor),
+            None => Poll::Pending,
+        }
+    });
+    let cursor = tokio::time::timeout(Duration::from_secs(20), known).await;
+    assert_eq!(cursor.expect("it is woken").to_string(), ids[0]);
 }

@@ -17,7 +17,7 @@ fn topic(max_events: usize) -> Topic {
 
 fn publish_as(topic: &Topic, key: &str, number: u64) {
     let options = PublishOptions::new().conflation_key(key);
-    topic.publish_with(options, &event(number)).unwrap();
+    drop(topic.publish_with(options, &event(number)).unwrap());
 }
 
 #[test]

@@ -30,6 +30,7 @@ use std::path::{Path, PathBuf};
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
+use axum::Router;
 use axum::body::Body;
 use axum::response::{IntoResponse, Response};
 use http::{HeaderValue, Method, Request, StatusCode, Uri, header};
@@ -61,29 +62,45 @@ pub(crate) fn serve_files(root: &Path) -> Result<Files, FilesError> {
     std::fs::read_dir(&real).map_err(refused)?;
     let directory = ServeDir::with_backend(&real, Confined::new(real.clone()))
         .ignore_multi_range_requests(true);
-    Ok(Files { directory })
+    Ok(Files {
+        directory,
+        otherwise: None,
+    })
 }
 
 /// The service that [`serve_files`] makes.
 #[derive(Clone, Debug)]
 pub(crate) struct Files {
     directory: ServeDir<DefaultServeDirFallback, Confined>,
+    /// What answers where no file is.
+    otherwise: Option<Router>,
 }
 
 impl Files {
+    /// Leaves requests for which there is no file to `router`. It must have no route for them, so that its fallback
+    /// answers.
+    pub(crate) fn or_fallback_of(mut self, router: Router) -> Self {
+        self.otherwise = Some(router);
+        self
+    }
+
     async fn answer(self, method: Method, request: Request<Body>) -> Response {
-        if !path::is_servable(request.uri().path()) {
-            return StatusCode::NOT_FOUND.into_response();
-        }
-        let is_read = method == Method::GET || method == Method::HEAD;
-        let response = match self.directory.oneshot(plain(&method, &request)).await {
-            Ok(response) => response.map(Body::new),
-            Err(infallible) => match infallible {},
+        // The question is a request of its own, because the body of this one belongs to the fallback.
+        let response = if path::is_servable(request.uri().path()) {
+            file(self.directory, &method, plain(&method, &request)).await
+        } else {
+            StatusCode::NOT_FOUND.into_response()
         };
-        if !is_read {
-            return not_allowed(response.status());
+        let Some(fallback) = self.otherwise else {
+            return response;
+        };
+        if response.status() != StatusCode::NOT_FOUND {
+            return response;
         }
-        with_policy_headers(response)
+        match fallback.oneshot(request).await {
+            Ok(response) => response,
+            Err(infallible) => match infallible {},
+        }
     }
 }
 
@@ -100,6 +117,23 @@ impl Service<Request<Body>> for Files {
         let files = self.clone();
         Box::pin(async move { Ok(files.answer(request.method().clone(), request).await) })
     }
+}
+
+/// The answer of the directory alone.
+async fn file(
+    directory: ServeDir<DefaultServeDirFallback, Confined>,
+    method: &Method,
+    plain: Request<Body>,
+) -> Response {
+    let is_read = method == Method::GET || method == Method::HEAD;
+    let response = match directory.oneshot(plain).await {
+        Ok(response) => response.map(Body::new),
+        Err(infallible) => match infallible {},
+    };
+    if !is_read {
+        return not_allowed(response.status());
+    }
+    with_policy_headers(response)
 }
 
 /// The request as the directory gets it: method, path and the conditions, nothing else.

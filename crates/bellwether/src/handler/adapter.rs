@@ -68,12 +68,13 @@ impl<H, K, S> fmt::Debug for Adapter<H, K, S> {
     }
 }
 
-/// Axum's marker for an [`Adapter`].
+/// Axum's marker for an [`Adapter`]. It is named for the one place where it is read: axum's message about a function that
+/// streams events and was given to a routing function of axum's.
 #[derive(Debug)]
-pub struct Adapted<K>(PhantomData<K>);
+pub struct WrappedInBellwetherEvents<K>(PhantomData<K>);
 
-#[diagnostic::do_not_recommend]
-impl<H, K, S> axum::handler::Handler<Adapted<K>, S> for Adapter<H, K, S>
+// Recommended on purpose: the compiler then names it to those who give axum a function that streams.
+impl<H, K, S> axum::handler::Handler<WrappedInBellwetherEvents<K>, S> for Adapter<H, K, S>
 where
     H: Handler<K, S> + Clone + Send + Sync + 'static,
     H::Future: Send + 'static,

@@ -48,7 +48,8 @@ pub(crate) type ResponseFuture = Pin<Box<dyn Future<Output = Response> + Send>>;
     note = "`Result<impl Stream<Item = E>, R>` where `R: IntoResponse`",
     note = "anything that is `IntoResponse`, such as `ServerEventsResponse`",
     note = "each argument must be an extractor, only the last may take the body (`Request`, `Json`, \
-            `String` …), and the future of an `async fn` must be `Send`"
+            `String` …; `ClientConnection` knows whether the client is there and leaves the body alone), and the \
+            future of an `async fn` must be `Send`"
 )]
 pub trait Handler<K, S>: Sized {
     /// What is streamed; a stand-in for a handler that gives a ready response.

@@ -1,7 +1,7 @@
 //! Whether the client of one request is still there, and whether any code watches for it.
 //!
-//! The body of a response owns the [`DisconnectSignal`]; a `Request` that a handler keeps holds an
-//! [`DisconnectWatcher`]. When the client leaves and a watcher exists, the generator gets a bounded moment for
+//! The body of a response owns the [`DisconnectSignal`]; a `Request` or `ClientConnection` that a handler keeps
+//! holds a [`DisconnectWatcher`]. When the client leaves and a watcher exists, the generator gets a bounded moment for
 //! its clean-up; without one it is dropped where it stands.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -49,7 +49,7 @@ impl WeakDisconnectSignal {
     }
 }
 
-/// Held by a `Request`: the way to ask, counted for as long as it exists.
+/// Held by a `ClientConnection`: the way to ask, counted for as long as it exists.
 #[derive(Debug)]
 pub(crate) struct DisconnectWatcher(Arc<DisconnectSignal>);
 
@@ -73,6 +73,13 @@ impl DisconnectWatcher {
     /// Resolves when the client has left.
     pub(crate) fn disconnected(&self) -> WaitForCancellationFutureOwned {
         self.0.disconnected.clone().cancelled_owned()
+    }
+}
+
+impl Clone for DisconnectWatcher {
+    /// Counted like the first.
+    fn clone(&self) -> Self {
+        Self::new(Arc::clone(&self.0))
     }
 }
 

@@ -5,8 +5,10 @@
 //! time, follows the topics of its subscription and hands it what was read for many. Without one the body keeps a
 //! timer of its own and leaves its waker with the topics.
 
+mod driver;
+mod primed;
+
 use std::cell::RefCell;
-use std::future::poll_fn;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::sync::Arc;
@@ -18,13 +20,13 @@ use bytes::Bytes;
 use http_body::Frame;
 use tokio::time::Instant;
 
+use self::driver::Driver;
+use self::primed::Primed;
 use super::blocking;
 use super::cleanup;
-use super::feed::{FeedPosition, FeedSlice};
 use super::producer::{EventProducer, FillReport, FillStatus};
-use super::stream_state::{PollBatch, ShardAttachment, StreamState, SubscriptionReads};
-use super::timer::Timer;
-use crate::lifecycle::{CloseReason, DisconnectSignal, StreamGuard, StreamPath, Streams};
+use super::stream_state::{StreamState, SubscriptionReads};
+use crate::lifecycle::{CloseReason, DisconnectSignal, StreamGuard};
 use crate::stream::{
     ErrorChain, Machine, ProducerOutcome, StreamEnd, StreamOptions, first_retry, panic_error,
     write_opening, write_retry,
@@ -32,9 +34,6 @@ use crate::stream::{
 
 /// A frame is handed over when it holds this many bytes or the producer waits.
 const FRAME_BYTES: usize = 16 * 1024;
-
-/// The time from publish to body is noted for one in this many events of a feed.
-const EVENTS_PER_LAG: u64 = 64;
 
 /// The body of one event stream.
 pub(crate) struct EventBody {
@@ -50,46 +49,6 @@ pub(crate) struct EventBody {
     awaits_id: bool,
     /// Encoded before the body was first polled: the initial `retry`, and the first items.
     primed: Primed,
-}
-
-/// Bytes that wait for the first poll. An idle stream has none, and then this is one pointer.
-#[derive(Default)]
-#[expect(
-    clippy::box_collection,
-    reason = "nearly no stream has any, and a pointer is a third of a list"
-)]
-struct Primed(Option<Box<Vec<u8>>>);
-
-impl Primed {
-    fn of(bytes: Vec<u8>) -> Self {
-        Self((!bytes.is_empty()).then(|| Box::new(bytes)))
-    }
-
-    fn take(&mut self) -> Vec<u8> {
-        self.0.take().map(|bytes| *bytes).unwrap_or_default()
-    }
-
-    fn len(&self) -> usize {
-        self.0.as_ref().map_or(0, |bytes| bytes.len())
-    }
-
-    fn is_empty(&self) -> bool {
-        self.0.is_none()
-    }
-}
-
-/// The code that polls the body.
-enum Driver {
-    /// Not known before the first poll.
-    Unknown,
-    /// Any other driver: the body keeps its own time.
-    Any(Box<Timer>),
-    /// A shard.
-    Shard {
-        attachment: ShardAttachment,
-        /// The batch in which a poll took everything that the feed had: nothing else follows in that batch.
-        fed_in_batch: Option<PollBatch>,
-    },
 }
 
 impl EventBody {
@@ -127,48 +86,6 @@ impl EventBody {
             stream_state,
             driver: Driver::Unknown,
             primed: Primed::of(primed),
-        }
-    }
-
-    /// Polls the producer until there is a first item, at most for the head's wait.
-    ///
-    /// # Errors
-    ///
-    /// The producer failed before its first event: the response can still have a real status.
-    pub(crate) async fn prime(&mut self) -> Result<(), BoxError> {
-        // A subscription has no early errors.
-        if let Some(EventProducer::Subscription(_)) = self.producer {
-            return Ok(());
-        }
-        let before = self.primed.len();
-        let wait = self.machine.options().head_wait;
-        let mut failed = None;
-        let first = poll_fn(|cx| {
-            let mut out = self.primed.take();
-            failed = self.fill(cx, Instant::now(), &mut out);
-            self.primed = Primed::of(out);
-            if failed.is_some() || self.primed.len() > before || !self.machine.is_open() {
-                Poll::Ready(())
-            } else {
-                Poll::Pending
-            }
-        });
-        // An elapsed wait is no failure: the head goes out without a first item.
-        let _ = tokio::time::timeout(wait, first).await;
-        match failed {
-            None => Ok(()),
-            Some(error) if self.primed.len() == before => {
-                self.guard.close_for(CloseReason::Error);
-                self.machine.abandon();
-                self.primed = Primed::default();
-                Err(error)
-            }
-            Some(error) => {
-                let mut out = self.primed.take();
-                self.fail(&error, Instant::now(), &mut out);
-                self.primed = Primed::of(out);
-                Ok(())
-            }
         }
     }
 
@@ -287,114 +204,6 @@ impl EventBody {
         self.guard.close_for(reason);
         if let Some(stream_state) = &self.stream_state {
             stream_state.mark_flush();
-        }
-    }
-
-    /// What the shard has read for this reader and others.
-    fn take_from_feed(&mut self) -> Option<FeedSlice> {
-        let Driver::Shard {
-            attachment:
-                ShardAttachment {
-                    feed: Some(feed),
-                    poll_origin,
-                },
-            fed_in_batch,
-        } = &mut self.driver
-        else {
-            return None;
-        };
-        let Some(EventProducer::Subscription(subscription)) = &mut self.producer else {
-            return None;
-        };
-        *fed_in_batch = None;
-        let slice = match feed.find(&subscription.position()) {
-            FeedPosition::FeedSlice(slice) => slice,
-            FeedPosition::AtEnd | FeedPosition::Outside => return None,
-        };
-        let now = slice.now;
-        let is_stopped = self.guard.lifecycle().plan().is_some();
-        if is_stopped || !self.machine.is_open() || subscription.is_revoked(now.into_std()) {
-            return None;
-        }
-        subscription.set_position(slice.end, slice.events);
-        let before = self.guard.count(slice.events as u64, slice.data.len());
-        if before.is_multiple_of(EVENTS_PER_LAG) {
-            subscription.record_lag(slice.published);
-        }
-        self.machine.note_sent(now);
-        self.awaits_id = false;
-        *fed_in_batch = Some(poll_origin.batch());
-        Some(slice)
-    }
-
-    /// Whether a poll of the same batch took all that a feed had, which is then all there is. What is read later than
-    /// that is brought by another batch.
-    fn took_whole_feed(&self) -> bool {
-        match &self.driver {
-            Driver::Shard {
-                attachment,
-                fed_in_batch: Some(batch),
-            } => attachment.poll_origin.batch() == *batch,
-            _ => false,
-        }
-    }
-
-    // --- The driver ---
-
-    /// Finds out the driver of the body: at the first poll, and again if a poll does not come from the shard.
-    fn detect_driver(&mut self, cx: &Context<'_>) {
-        let stream_state = self.stream_state.as_deref();
-        match &self.driver {
-            Driver::Any(_) => {}
-            Driver::Shard { attachment, .. } if attachment.poll_origin.is_by(cx) => {}
-            // A layer polls with a waker of its own, and does so from now on.
-            Driver::Shard { .. } => {
-                if let Some(stream_state) = stream_state {
-                    stream_state.set_deadline(None);
-                }
-                self.driver = Driver::Any(Box::new(Timer::new(self.guard.lifecycle())));
-            }
-            Driver::Unknown => {
-                self.signal.take_if(|signal| !signal.is_needed());
-                let attachment = stream_state
-                    .and_then(StreamState::take_attachment)
-                    .filter(|attachment| attachment.poll_origin.is_by(cx));
-                self.driver = match attachment {
-                    Some(attachment) => {
-                        Streams::note_path(StreamPath::Engine);
-                        Driver::Shard {
-                            attachment: *attachment,
-                            fed_in_batch: None,
-                        }
-                    }
-                    None => {
-                        drop(stream_state.map(StreamState::take_reads));
-                        Streams::note_path(StreamPath::Body);
-                        Driver::Any(Box::new(Timer::new(self.guard.lifecycle())))
-                    }
-                };
-            }
-        }
-    }
-
-    /// Waits for the next thing that is due. Ready if something is due already.
-    fn poll_due(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        let plan = self.guard.lifecycle().plan();
-        let mut deadline = self.machine.deadline(plan);
-        match &mut self.driver {
-            Driver::Unknown => Poll::Pending,
-            Driver::Any(timer) => timer.poll(cx, deadline, plan.is_some()),
-            Driver::Shard { .. } => {
-                if let Some(EventProducer::Subscription(subscription)) = &self.producer
-                    && let Some(at) = subscription.expires_at()
-                {
-                    deadline = deadline.into_iter().chain([Instant::from_std(at)]).min();
-                }
-                if let Some(stream_state) = &self.stream_state {
-                    stream_state.set_deadline(deadline);
-                }
-                Poll::Pending
-            }
         }
     }
 

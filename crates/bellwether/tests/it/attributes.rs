@@ -141,3 +141,44 @@ fn an_application_takes_every_form_of_route() {
     }
     let _ = build();
 }
+
+/// The line of this file at which a path is given for the second time.
+const SECOND_TIME: u32 = line!() + 9;
+
+/// Run by the test below in a process of its own, whose panic is its only business.
+#[test]
+fn a_path_twice() {
+    if std::env::var_os("BELLWETHER_TEST_TWICE").is_some() {
+        let application: Application =
+            Application::new().route(("/events", get(|| texts(["one"]))));
+        // The next line is the one that the panic names.
+        let _ = application.route(("/events", get(|| texts(["two"]))));
+    }
+}
+
+#[test]
+fn a_path_that_is_given_twice_is_named_with_the_line_of_the_program_that_gives_it() {
+    let child = std::process::Command::new(std::env::current_exe().unwrap())
+        .args(["--exact", "attributes::a_path_twice", "--nocapture"])
+        .env("BELLWETHER_TEST_TWICE", "1")
+        // A backtrace has the line too, and few people read so far.
+        .env("RUST_BACKTRACE", "0")
+        .output()
+        .unwrap();
+    let text = String::from_utf8_lossy(&child.stderr);
+    assert!(!child.status.success());
+    assert!(text.contains("`GET /events`"), "{text}");
+    // The path in front depends on where cargo was called.
+    let place = format!("tests/it/attributes.rs:{SECOND_TIME}:");
+    assert!(text.contains(&place), "{place} is not in {text}");
+}
+
+#[test]
+fn a_probe_at_the_path_of_a_route_is_refused_and_does_not_panic() {
+    let application = || Application::<()>::new().route(("/up", get(|| "up")));
+    let error = application().health("/up").into_router().unwrap_err();
+    assert!(error.is_configuration());
+    assert!(error.to_string().contains("`health` at /up"), "{error}");
+    let error = application().liveness("/up").into_router().unwrap_err();
+    assert!(error.to_string().contains("`liveness` at /up"), "{error}");
+}

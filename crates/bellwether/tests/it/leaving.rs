@@ -7,8 +7,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use bellwether::{
-    Application, CloseReason, HttpError, Request, Running, ServerEventsResponse, ServerSentEvent,
-    Stream, Timeouts, Topics, get, stream,
+    Application, ClientConnection, CloseReason, HttpError, Json, Request, Running,
+    ServerEventsResponse, ServerSentEvent, Stream, Timeouts, Topics, get, post, stream,
 };
 use bellwether_testkit::{RawClient, eventually};
 use tokio::time::sleep;
@@ -17,7 +17,7 @@ use crate::support::serve;
 
 const SOON: Duration = bellwether_testkit::TEST_TIMEOUT;
 
-/// One event, then silence without an end; no keep-alive that would find out who has left.
+/// One event, then nothing more; no keep-alive that would find out who has left.
 fn quiet() -> ServerEventsResponse {
     let events = stream!(
         yield ServerSentEvent::text("one");
@@ -91,6 +91,38 @@ async fn a_generator_that_waits_for_its_client_to_leave_is_told_at_once() {
     };
     let (running, address) = serve(Application::new().route(("/", get(handler)))).await;
     open(address).await.finish().await;
+    eventually("the clean-up", SOON, || told.load(Ordering::SeqCst) == 1).await;
+    eventually("its end", SOON, || running.streams().leaving == 0).await;
+}
+
+#[tokio::test]
+async fn a_handler_whose_body_is_json_knows_all_the_same_that_its_client_has_left() {
+    let told = Arc::new(AtomicU64::new(0));
+    let count = Arc::clone(&told);
+    let handler = move |client: ClientConnection, Json(text): Json<String>| {
+        let count = Arc::clone(&count);
+        stream!(
+            yield ServerSentEvent::text(text);
+            // A clone that outlives the first asks the same.
+            let clone = client.clone();
+            drop(client);
+            clone.disconnected().await;
+            if clone.is_disconnected() {
+                count.fetch_add(1, Ordering::SeqCst);
+            }
+        )
+    };
+    let (running, address) = serve(Application::new().route(("/", post(handler)))).await;
+    let mut client = RawClient::connect(address).await;
+    let headers = [
+        ("content-type", "application/json"),
+        ("content-length", "5"),
+    ];
+    client.request("POST", "/", &headers).await;
+    client.send("\"one\"").await;
+    client.read_head().await;
+    assert_eq!(client.next_event().await.unwrap().data, "one");
+    client.finish().await;
     eventually("the clean-up", SOON, || told.load(Ordering::SeqCst) == 1).await;
     eventually("its end", SOON, || running.streams().leaving == 0).await;
 }

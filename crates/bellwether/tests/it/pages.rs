@@ -210,3 +210,27 @@ async fn streamed_content_is_sent_as_it_is() {
     );
     assert_eq!(answer.headers[header::CONTENT_TYPE], "text/csv");
 }
+
+#[tokio::test]
+async fn the_fallback_of_a_merged_router_answers_where_no_file_is() {
+    let own = |body: String| async move { (StatusCode::NOT_FOUND, format!("my own 404 {body}")) };
+    let merged = || Router::new().fallback(own);
+    let files = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    let both = Application::new()
+        .serve_files(files)
+        .route(("/here", get(|| "a route")))
+        .merge(merged());
+    for app in [both, Application::new().merge(merged())] {
+        let router = app.into_router().unwrap();
+        let request = Request::post("/nope")
+            .body(Body::from("and the body"))
+            .unwrap();
+        let answer = Answer::of(router.oneshot(request).await.unwrap()).await;
+        assert_eq!(answer.status, 404);
+        assert_eq!(answer.body, "my own 404 and the body");
+    }
+    let files = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    let router = Application::new().serve_files(files).merge(merged());
+    let router = router.into_router().unwrap();
+    assert_eq!(ask(&router, "GET", "/lib.rs", "*/*").await.status, 200);
+}

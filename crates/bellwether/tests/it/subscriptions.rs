@@ -53,9 +53,8 @@ impl Path {
 
 #[allow(clippy::needless_pass_by_value, reason = "the calls read better")]
 pub(crate) fn publish(topic: &Topic, text: impl ToString) {
-    topic
-        .publish(&ServerSentEvent::text(text.to_string()))
-        .unwrap();
+    let event = ServerSentEvent::text(text.to_string());
+    drop(topic.publish(&event).unwrap());
 }
 
 /// A route that subscribes to a topic, as `set` says.

@@ -14,9 +14,11 @@ use super::root;
 const GIT: &str = "git = \"https://github.com/bellwether-sse/bellwether\"";
 
 /// The crates of this repository that a page may ask for, and their folders.
-const FOLDERS: [&str; 4] = [
+const FOLDERS: [&str; 6] = [
     "bellwether",
     "bellwether-client",
+    "bellwether-nats",
+    "bellwether-redis",
     "bellwether-sqlite",
     "bellwether-wire",
 ];
@@ -25,6 +27,8 @@ const FOLDERS: [&str; 4] = [
 pub(super) struct Package {
     folder: PathBuf,
     target: PathBuf,
+    /// Each program's name and its place in the pages.
+    places: Vec<(String, String)>,
 }
 
 impl Package {
@@ -34,6 +38,7 @@ impl Package {
             // The name tells checkouts apart that share a machine.
             folder: std::env::temp_dir().join(format!("bellwether-pages-{:x}", seed(root()))),
             target: target(),
+            places: places(pages),
         };
         let mut files = BTreeMap::from([("Cargo.toml".to_owned(), manifest(pages))]);
         let pieces = pages.iter().flat_map(|page| &page.programs);
@@ -84,11 +89,16 @@ impl Package {
             .output()
             .await
             .expect("cargo runs");
+        let seen = [output.stderr, output.stdout].concat();
+        let seen = String::from_utf8_lossy(&seen);
+        let places = self.places.iter().filter(|(name, _)| seen.contains(name));
+        let places: Vec<_> = places
+            .map(|(name, place)| format!("{name} is {place}"))
+            .collect();
         assert!(
             output.status.success(),
-            "a page's program does not compile, or a test of it fails; the number in a name is the line of its block\n{}{}",
-            String::from_utf8_lossy(&output.stderr),
-            String::from_utf8_lossy(&output.stdout)
+            "a page's program does not compile, or a test of it fails\n{seen}\n{}",
+            places.join("\n")
         );
     }
 
@@ -108,6 +118,17 @@ impl Package {
         assert!(output.status.success(), "a piece fails:\n{seen}");
         seen.lines().filter(|line| line.starts_with("ran ")).count()
     }
+}
+
+fn places(pages: &[Page]) -> Vec<(String, String)> {
+    let mut places = Vec::new();
+    for page in pages {
+        let of_page = page.programs.iter();
+        places.extend(
+            of_page.map(|code| (code.name.clone(), format!("{}:{}", page.path, code.line))),
+        );
+    }
+    places
 }
 
 /// The README's manifest, with the dependencies that pages add and with paths for our crates.

@@ -17,8 +17,11 @@ pub(super) struct Page {
 /// A block of Rust that is meant to compile.
 #[derive(Debug, PartialEq)]
 pub(super) struct Code {
-    /// From page and line, such as `streams_12`.
+    /// From the page and the number of its program, such as `streams_2`. Without a line, so that an edit above it makes no
+    /// further binary.
     pub(super) name: String,
+    /// The line of its fence.
+    pub(super) line: usize,
     pub(super) text: String,
     /// It has a `main` of its own.
     pub(super) is_whole: bool,
@@ -63,11 +66,13 @@ impl Page {
                     let manifest = page.manifest.get_or_insert_default();
                     manifest.push_str(&body);
                 }
-                "rust" if !kind.contains("ignore") && !kind.contains("compile_fail") => {
+                // `ignore` is for rustdoc, which has the dependencies of one crate only.
+                "rust" if !kind.contains("compile_fail") => {
                     page.programs.push(Code::new(
-                        format!("{stem}_{line}"),
+                        format!("{stem}_{}", page.programs.len() + 1),
+                        line,
                         &body,
-                        !words.any(|word| word == "no_run"),
+                        !words.any(|word| matches!(word, "no_run" | "ignore")),
                     ));
                 }
                 "console" => {
@@ -122,7 +127,7 @@ impl Page {
                 };
                 let name = path.split([':', ';', ' ']).next().unwrap_or(path);
                 if !known.iter().any(|known| known == name) {
-                    wrong.push(format!("{}: {} uses {name}", self.path, code.name));
+                    wrong.push(format!("{}:{}: uses {name}", self.path, code.line));
                 }
             }
         }
@@ -136,7 +141,7 @@ pub(super) fn crate_name(line: &str) -> &str {
 }
 
 impl Code {
-    fn new(name: String, body: &str, is_run: bool) -> Self {
+    fn new(name: String, line: usize, body: &str, is_run: bool) -> Self {
         // rustdoc hides these lines from readers.
         let lines = body.lines().map(|line| match line {
             "#" => "",
@@ -145,6 +150,7 @@ impl Code {
         let text = lines.collect::<Vec<_>>().join("\n") + "\n";
         Self {
             name,
+            line,
             is_whole: text.contains("fn main()"),
             is_test: text.contains("#[tokio::test"),
             text,
@@ -193,23 +199,27 @@ fn commands(body: &str) -> Vec<Command> {
 fn a_page_is_read_as_its_reader_copies_it() {
     let text = "# A\n```toml\n[dependencies]\ntokio = \"1\"\n```\n\n```rust,no_run\n# use a::B;\nfn main() {}\n```\n\
         ```console\n$ curl -N http://127.0.0.1:8000/\ndata: 1\n\n$ curl x\n```\n```rust\nlet one = 1;\n```\n\
-        ```rust,ignore\n?\n```\n```console\n$ bellwether listen\n```\n";
+        ```rust,compile_fail\n?\n```\n```console\n$ bellwether listen\n```\n";
     let page = Page::read("docs/guide/a-b.md", text);
     assert_eq!(page.dependencies("[dependencies]"), ["tokio = \"1\""]);
     let whole = &page.programs[0];
     assert_eq!(
         (whole.name.as_str(), whole.is_whole, whole.is_run),
-        ("a_b_7", true, false)
+        ("a_b_1", true, false)
     );
     assert_eq!(whole.text, "use a::B;\nfn main() {}\n");
-    assert_eq!(page.programs.len(), 2, "what is ignored is no program");
+    assert_eq!(
+        page.programs.len(),
+        2,
+        "what must not compile is no program"
+    );
     assert!(!page.programs[1].is_whole);
     let first = &page.consoles[0];
-    assert_eq!(first.program.as_deref(), Some("a_b_7"));
+    assert_eq!(first.program.as_deref(), Some("a_b_1"));
     assert_eq!(first.commands[0].shown, "data: 1\n\n");
     assert_eq!(page.consoles[1].program, None);
     assert_eq!(
         page.undeclared(&Page::default()),
-        ["docs/guide/a-b.md: a_b_7 uses a"]
+        ["docs/guide/a-b.md:7: uses a"]
     );
 }

@@ -9,6 +9,7 @@ use crate::lifecycle::Lifecycle;
 use crate::send::feed::Feed;
 use crate::send::shard::read_frames;
 use crate::send::stream_state::PollOrigin;
+use crate::send::stream_state::ShardAttachment;
 use crate::stream::StreamDefaults;
 
 /// What a shard is to one body.
@@ -48,9 +49,8 @@ impl TestShard {
 
     /// Publishes, and brings it into the window.
     fn publish(&mut self, topic: &Topic, text: &str) {
-        topic
-            .publish(&ServerSentEvent::text(text))
-            .expect("a position in the log");
+        let published = topic.publish(&ServerSentEvent::text(text));
+        drop(published.expect("a position in the log"));
         let (mut frames, mut positions) = (Vec::new(), Vec::new());
         read_frames(&mut self.log, usize::MAX, &mut frames, &mut positions);
         let end = self.log.position();

@@ -3,7 +3,10 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use axum::extract::FromRequestParts;
 use axum::http::StatusCode;
+use axum::http::request::Parts;
+use axum::middleware::{Next, from_fn};
 use bellwether::{ServerEventsResponse, stream};
 
 use super::{app, ask, ask_with, frame, one, text};
@@ -58,6 +61,27 @@ async fn only_a_stream_that_finishes_answers_204_and_only_after_the_handlers_own
         app!(|| -> Result<ServerEventsResponse, StatusCode> { Err(StatusCode::UNAUTHORIZED) });
     let answer = ask_with(locked, &headers).await;
     assert_eq!(answer.status(), StatusCode::UNAUTHORIZED);
+
+    // The same holds for what refuses before the handler: an extractor, and a layer around it.
+    let finishes = || ServerEventsResponse::new(one()).finish();
+    let behind_extractor = app!(move |_: Token| finishes());
+    let answer = ask_with(behind_extractor, &headers).await;
+    assert_eq!(answer.status(), StatusCode::UNAUTHORIZED);
+    let layer = from_fn(|_: axum::extract::Request, _: Next| async { StatusCode::FORBIDDEN });
+    let behind_layer = app!(finishes).layer(layer);
+    let answer = ask_with(behind_layer, &headers).await;
+    assert_eq!(answer.status(), StatusCode::FORBIDDEN);
+}
+
+/// An extractor that no request satisfies.
+struct Token;
+
+impl<S: Sync> FromRequestParts<S> for Token {
+    type Rejection = StatusCode;
+
+    async fn from_request_parts(_: &mut Parts, _: &S) -> Result<Self, StatusCode> {
+        Err(StatusCode::UNAUTHORIZED)
+    }
 }
 
 #[tokio::test]
