@@ -81,7 +81,7 @@ impl Framing {
                 BodyPosition::SizeLineEnd(0) => self.position = BodyPosition::Ended,
                 BodyPosition::SizeLineEnd(size) => self.position = BodyPosition::Data(size),
                 BodyPosition::DataLineEnd if first == b'\n' => {
-                    self.position = BodyPosition::Size(0)
+                    self.position = BodyPosition::Size(0);
                 }
                 BodyPosition::DataLineEnd | BodyPosition::Ended => {}
             }

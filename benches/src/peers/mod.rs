@@ -75,7 +75,7 @@ fn runtime() -> io::Result<tokio::runtime::Runtime> {
 }
 
 /// Prints the address of this peer for the bench.
-fn announce(address: SocketAddr) -> io::Result<()> {
+fn print_address(address: SocketAddr) -> io::Result<()> {
     let mut out = io::stdout().lock();
     writeln!(out, "{address}")?;
     out.flush()
@@ -83,7 +83,7 @@ fn announce(address: SocketAddr) -> io::Result<()> {
 
 /// Prints the address of this peer for the bench, and ends the process when the bench has ended.
 fn announce(address: SocketAddr) -> io::Result<()> {
-    announce(address)?;
+    print_address(address)?;
     let watch = || {
         // The bench holds the other end and sends nothing; an end means that the bench has ended.
         let _ = io::stdin().lock().read(&mut [0]);

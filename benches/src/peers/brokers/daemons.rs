@@ -125,13 +125,13 @@ fn number(text: &str) -> io::Result<u64> {
 impl Program {
     /// Whether the server is installed; if not, what to install.
     pub(super) fn find(&self) -> Result<(), String> {
-        match self.find() {
+        match self.installed_path() {
             Some(_) => Ok(()),
             None => Err(format!("{0} is missing (Debian package {0})", self.name)),
         }
     }
 
-    fn find(&self) -> Option<&'static str> {
+    fn installed_path(&self) -> Option<&'static str> {
         let mut paths = self.paths.iter().copied();
         paths.find(|path| Path::new(path).exists())
     }
@@ -147,7 +147,7 @@ pub(super) struct Daemon {
 
 impl Daemon {
     pub(super) fn start(program: &'static Program) -> io::Result<Self> {
-        let path = program.find().ok_or(io::ErrorKind::NotFound)?;
+        let path = program.installed_path().ok_or(io::ErrorKind::NotFound)?;
         let folder = fresh_folder(program.name)?;
         // The server cannot report which ports the system chose; these were free a moment ago.
         let (clients, monitor) = (

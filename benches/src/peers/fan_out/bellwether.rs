@@ -28,7 +28,7 @@ pub(in crate::peers) fn application() -> io::Result<Application> {
     let readers = news.clone();
     let events = move || -> Result<Subscription, HttpError> { Ok(readers.subscribe().open()?) };
     let publish = async move |data: String| -> Result<(), HttpError> {
-        news.publish(&ServerSentEvent::text(data))?;
+        drop(news.publish(&ServerSentEvent::text(data))?);
         Ok(())
     };
     Ok(Application::new()

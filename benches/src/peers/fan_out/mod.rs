@@ -10,7 +10,7 @@ mod nchan;
 use std::io;
 use std::path::PathBuf;
 
-use super::{Family, KEEP_ALIVE, Peer, announce, ready, runtime, say};
+use super::{Family, KEEP_ALIVE, Peer, announce, print_address, ready, runtime};
 
 /// Events that a peer's channel holds for readers that are behind.
 const BACKLOG: usize = 1024;
