@@ -1,5 +1,5 @@
-//! A broadcaster: what is posted to a topic goes to all its readers, and who comes back goes on after
-//! the last event it had.
+//! A broadcaster: what is posted to a topic goes to all its readers, and a reader that comes back goes on after the
+//! last event it had.
 //!
 //! `cargo run --release --example broadcast`, then `curl -N 'http://127.0.0.1:8000/events?topic=news'`, and elsewhere
 //! `curl http://127.0.0.1:8000/publish?topic=news -d hello`, which answers with the event's id
@@ -15,8 +15,8 @@ struct Asked {
     topic: String,
 }
 
-// A client that says which id it had last, in the header `Last-Event-ID` or as `last_event_id` in the query, goes on after
-// it: a subscription sees to that itself. An id that it does not know gets a `bellwether.gap` event first.
+// A client that sends the last id it had, in the header `Last-Event-ID` or as `last_event_id` in the query, goes on
+// after it: the subscription does that. After an unknown id the first event is `bellwether.gap`.
 #[get("/events", state = Topics)]
 async fn events(
     State(topics): State<Topics>,

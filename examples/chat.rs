@@ -1,4 +1,5 @@
-//! A chat room: what is said reaches everybody once, a list shows who is here, and a page that was away gets what it missed.
+//! A chat room: each line reaches every page once, a list shows who is here, and a page that was away gets what it
+//! missed.
 //!
 //! `cargo run --example chat`, then open http://127.0.0.1:8000 in two windows
 
@@ -17,7 +18,7 @@ struct Line {
     name: String,
     text: String,
     at: u64,
-    // Made by the page, so that a line that it sends twice is said once.
+    // Made by the page, so that a line that it sends twice appears once.
     key: String,
 }
 
@@ -29,8 +30,8 @@ fn check(what: &str, text: &str, max: usize) -> Result<(), HttpError> {
     Err(HttpError::new(StatusCode::BAD_REQUEST, message))
 }
 
-// A newcomer gets all that the room remembers; who comes back, what came after the last event it had.
-// Of the lists of who is here, a reader that is behind gets the newest only.
+// A new page gets all that the history has; one that comes back gets what came after its last event. A reader that is
+// behind gets only the newest list of who is here.
 #[get("/room/{name}", state = Topics)]
 async fn enter(
     room: State<Topics>,

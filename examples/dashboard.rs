@@ -1,4 +1,4 @@
-//! A market's prices, which change faster than anybody reads: a reader that falls behind gets the newest of each good.
+//! A market's prices, which change faster than people read: a reader that falls behind gets the newest of each good.
 //!
 //! `cargo run --example dashboard`, then open http://127.0.0.1:8000
 
@@ -27,8 +27,8 @@ struct Market {
     prices: watch::Receiver<Prices>,
 }
 
-// Where a page begins. The place in the log is taken before the state is read: a price of the moment between comes again
-// in the stream, and none is missed.
+// The start of a page. The position in the log is taken before the state is read: a price of the moment between comes
+// again in the stream, and none is missed.
 #[get("/snapshot", state = Market)]
 async fn snapshot(State(market): State<Market>) -> Json<Value> {
     let after = market.topics.head().to_string();

@@ -1,5 +1,5 @@
-//! One event route in an axum application that `axum::serve` serves, with an end that works: without
-//! `shutdown_signal`, axum's graceful shutdown waits for open streams for ever.
+//! One event route in an axum application that `axum::serve` serves, with an end that works: without `shutdown_signal`,
+//! axum's graceful shutdown waits for open streams without an end.
 //!
 //! `cargo run --example inside_axum`, then `curl -N http://127.0.0.1:8000/events`
 

@@ -1,4 +1,4 @@
-//! An answer that comes word by word, as a language model gives it, and says when it is finished.
+//! An answer that comes word by word, as from a language model, with an event that marks its end.
 //!
 //! An `EventSource` reconnects after every end. `finish()` closes the stream with an id; the reconnect
 //! brings it back and is answered with 204, which ends it, so that no answer is generated twice.

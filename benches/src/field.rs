@@ -44,7 +44,7 @@ impl<'a> Field<'a> {
         field
     }
 
-    /// Runs every peer once per round; what a run cannot measure becomes a note.
+    /// Runs every peer once per round. A run that cannot be measured becomes a note.
     pub(crate) fn each_run(
         &self,
         what: &str,

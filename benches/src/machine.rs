@@ -1,4 +1,4 @@
-//! What a reader of a report has to know of the machine.
+//! What a reader of a report must know of the machine.
 
 use std::process::{Command, Stdio};
 
@@ -30,7 +30,7 @@ pub(crate) fn describe() -> String {
     )
 }
 
-/// The load average over the last minute, before the benches add to it: who else is at work.
+/// The load average over the last minute, before the benches add to it: the other work of the machine.
 pub(crate) fn load() -> String {
     let loads = read("/proc/loadavg");
     loads.split(' ').next().unwrap_or("unknown").to_owned()

@@ -1,10 +1,9 @@
 //! The benches of Bellwether: one question at a time, measured beside its peers in one run.
 //!
-//! `cargo xtask bench -- --help` says how to use it. In the order of a run: [`options`] reads the
-//! command line, a file of [`questions`] measures the [`field`], [`server`] runs each of the
-//! [`peers`] as a process of its own, the [`load`] checks every byte that it sends, [`report`]
-//! writes what came out of it. A further question or peer is one more file there and a line in its
-//! list.
+//! `cargo xtask bench -- --help` shows how to use it. In the order of a run: [`options`] reads the command line, a file
+//! of [`questions`] measures the [`field`], [`server`] runs each of the [`peers`] as a process of its own, the [`load`]
+//! checks every byte that it sends, [`report`] writes what came out of it. A further question or peer is one more file
+//! there and a line in its list.
 
 mod field;
 mod load;
@@ -20,7 +19,7 @@ use std::process::ExitCode;
 use field::Field;
 use options::{Command, Options};
 
-/// Why something could not be measured, told to the person who wanted it.
+/// Why something could not be measured, as a message for people.
 type Result<T> = std::result::Result<T, Box<dyn std::error::Error + Send + Sync>>;
 
 fn main() -> ExitCode {

@@ -75,7 +75,7 @@ Questions (all, unless some are named):
 ///
 /// # Errors
 ///
-/// The sentence that says what cannot be understood.
+/// The sentence that names what cannot be understood.
 pub(crate) fn read(arguments: &[String]) -> Result<Command, String> {
     let mut options = Options {
         questions: Vec::new(),

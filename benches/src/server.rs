@@ -15,7 +15,7 @@ const TICKS_PER_SECOND: u64 = 100;
 /// A server listens after this, or never.
 const LONGEST_START: Duration = Duration::from_secs(10);
 
-/// Fewer ticks say nothing about shares.
+/// With fewer ticks, shares mean nothing.
 const MIN_TICKS: u64 = 20;
 
 /// Whether servers and load have a core of their own.
@@ -23,7 +23,7 @@ const MIN_TICKS: u64 = 20;
 pub(crate) enum Pins {
     /// The servers on core 0, the load on core 1.
     Apart,
-    /// The load on core 1, the servers wherever they like: what they start needs room too.
+    /// The load on core 1, the servers on any core, since what they start needs room too.
     Shared,
     /// There is one core only, or no `taskset`.
     None,
@@ -63,7 +63,7 @@ pub(crate) struct Cpu {
     pub(crate) kernel_share: Option<f64>,
 }
 
-/// What `/proc` says of a process's CPU so far.
+/// A process's CPU so far, from `/proc`.
 #[derive(Debug, Clone, Copy)]
 struct Accounts {
     nanos: u64,
@@ -76,11 +76,11 @@ struct Accounts {
 pub(crate) struct Start(Accounts);
 
 impl Server {
-    /// Starts a peer and waits until it says where it listens.
+    /// Starts a peer and waits until it prints its address.
     ///
     /// # Errors
     ///
-    /// The process does not start or ends before it listens; its own words go to standard error.
+    /// The process does not start or ends before it listens; its own messages go to standard error.
     pub(crate) fn start(family: &Family, peer: &Peer, pins: Pins) -> Result<Self> {
         let me = std::env::current_exe()?;
         let mut command = match pins {
@@ -108,14 +108,14 @@ impl Server {
         let Ok(address) = line.trim().parse() else {
             child.kill()?;
             child.wait()?;
-            return Err(format!("{} did not start: it said {line:?}", peer.name).into());
+            return Err(format!("{} did not start: it printed {line:?}", peer.name).into());
         };
         let server = Self { child, address };
         server.wait_until_it_listens(peer)?;
         Ok(server)
     }
 
-    /// A program that is not ours is told its address before it listens there.
+    /// A program that is not ours gets its address before it listens there.
     fn wait_until_it_listens(&self, peer: &Peer) -> Result<()> {
         let end = Instant::now() + LONGEST_START;
         while let Err(error) = TcpStream::connect(self.address) {
@@ -148,7 +148,7 @@ impl Server {
         let pid = self.child.id();
         let mut nanos = 0;
         for thread in fs::read_dir(format!("/proc/{pid}/task"))? {
-            // A thread may end between the listing and the look.
+            // A thread may end between the listing and the read.
             let text = fs::read_to_string(thread?.path().join("schedstat")).unwrap_or_default();
             nanos += text
                 .split(' ')

@@ -28,7 +28,7 @@ pub(crate) struct Minimal {
 
 #[derive(Debug, Default)]
 struct Shared {
-    /// Held for a look, never across an await.
+    /// Held for a read or a change, never across an await.
     state: Mutex<State>,
 }
 

@@ -4,7 +4,7 @@
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Options {
     pub(crate) command: Command,
-    /// Few clients or proxies, within two minutes.
+    /// A selection of clients or proxies, within two minutes.
     pub(crate) is_short: bool,
     /// Parts of names; empty means all.
     pub(crate) only: Vec<String>,
@@ -27,7 +27,7 @@ pub(crate) enum Command {
     Listen(String),
 }
 
-/// What becomes of the table in the docs.
+/// What happens to the table in the docs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Docs {
     Leave,
@@ -36,7 +36,7 @@ pub(crate) enum Docs {
 }
 
 impl Options {
-    /// Reads the words behind the program's name; the error says which word it cannot read.
+    /// Reads the arguments; the error names the one that it cannot read.
     pub(crate) fn parse(words: &[String]) -> Result<Self, String> {
         let mut options = Self {
             command: Command::All,

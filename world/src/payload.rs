@@ -11,7 +11,7 @@ pub(crate) const LINES: &str = "first\nsecond\n\n  fourth";
 /// Text in several scripts; the bytes of `Å` and `х` hold 0x85, which Latin-1 readers take for a line's end.
 pub(crate) const TEXT: &str = "Ångström, хлеб, 東京, 🐑";
 
-/// What the last event of some streams says, so that a reader knows that it has all.
+/// The data of the last event of some streams, by which a reader knows that it has all.
 pub(crate) const LAST: &str = "\"last\"";
 
 /// The data of event `number`.

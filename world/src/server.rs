@@ -31,7 +31,7 @@ use crate::payload::{chat_chunks, message_events, numbered};
 /// The page that a browser opens; the minimal server has it too.
 pub(crate) const PAGE: &str = include_str!("../clients/page.html");
 
-/// What `/once` asks clients to wait.
+/// The delay that `/once` asks clients to wait.
 pub(crate) const RETRY: Duration = Duration::from_millis(1500);
 
 /// The file of the log.
@@ -76,7 +76,7 @@ impl Server {
     }
 }
 
-/// What a child does that is started to be the server; `false` if it could not serve.
+/// The main function of the child process that is the server; `false` if it could not serve.
 pub(crate) async fn run() -> bool {
     match serve().await {
         Ok(()) => true,
@@ -131,7 +131,7 @@ fn subscribed(
     last: &LastEventId,
 ) -> Result<ServerEventsResponse, HttpError> {
     let subscribe = topics.topic(topic)?.subscribe();
-    // A start that is chosen here wins over the client's id, so none is chosen for who comes back.
+    // A start that is chosen here wins over the client's id, so none is chosen for a client that comes back.
     let subscribe = match last.as_deref() {
         None | Some("") => subscribe.from_start(),
         Some(_) => subscribe,

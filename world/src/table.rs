@@ -33,7 +33,7 @@ impl Table {
         format!("{}{rule}{rows}", line(&self.head))
     }
 
-    /// Prints the table and does with the docs what was asked for; `false` if they differ or cannot be used.
+    /// Prints the table, and compares or writes the docs; `false` if they differ or cannot be used.
     ///
     /// `docs` is a path below the root of the repository. `name` stands in the markers:
     /// `<!-- world: NAME -->` before the table and `<!-- end: NAME -->` behind it, each on a line of its own.
@@ -45,7 +45,7 @@ impl Table {
         }
     }
 
-    /// Whether each row stands in the docs; versions in its first cell, such as a browser's, may differ.
+    /// Whether the docs have each row; versions in its first cell, such as a browser's, may differ.
     fn check(&self, path: &Path, name: &str) -> Result<(), String> {
         let text = std::fs::read_to_string(path).map_err(|error| error.to_string())?;
         let (_, there, _) = split(&text, name)?;
@@ -62,7 +62,7 @@ impl Table {
     }
 }
 
-/// Does with the docs what was asked for: a text between markers, as [`Table::publish`] has them.
+/// Compares or writes the docs: a text between markers, as [`Table::publish`] has them.
 pub(crate) fn publish(text: &str, docs: &str, name: &str, what: Docs) -> bool {
     let path = root().join(docs);
     let outcome = match what {
@@ -73,7 +73,7 @@ pub(crate) fn publish(text: &str, docs: &str, name: &str, what: Docs) -> bool {
     said(docs, &outcome)
 }
 
-/// Prints what is wrong with a file of the docs; whether nothing is.
+/// Prints what is wrong with a file of the docs. Returns whether nothing is.
 fn said(docs: &str, outcome: &Result<(), String>) -> bool {
     if let Err(error) = outcome {
         println!("{docs}: {error}");
@@ -86,7 +86,7 @@ fn line(cells: &[String]) -> String {
     format!("| {} |\n", cells.join(" | "))
 }
 
-/// A row without the words of its first cell that begin with a digit.
+/// A row without those words of its first cell that start with a digit.
 fn without_version(row: &str) -> String {
     let cells = row.trim_start_matches("| ");
     let (first, rest) = cells.split_once(" | ").unwrap_or((cells, ""));

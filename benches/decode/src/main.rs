@@ -19,7 +19,7 @@ use cpu_time::ProcessTime;
 use eventsource_stream::Eventsource as _;
 use futures_util::stream::{self, Stream, StreamExt as _};
 
-/// What came out: events, and bytes of their data.
+/// The decoded events, and the bytes of their data.
 type Count = (usize, usize);
 
 /// Borrowed, so that a piece costs nothing but its reading.
@@ -27,7 +27,8 @@ type Piece = &'static [u8];
 
 type Run = fn(Vec<Piece>) -> Count;
 
-/// The first does less than the others: it lends events instead of giving them away, for whoever reads JSON from them.
+/// The first does less than the others: it lends events instead of giving them away, for programs that read JSON from
+/// them.
 const DECODERS: [(&str, Run); 6] = [
     ("bellwether, lent", lent),
     ("bellwether, decoder", decoder),
@@ -102,7 +103,7 @@ fn measure(what: &str, bytes: usize, pieces: &[Piece], [rounds, passes]: [usize;
                 rates.push(f64::NAN);
                 continue;
             }
-            // Made before the clock starts: what a piece costs until it is there is not the decoder's to pay.
+            // Made before the clock starts, since making the pieces is no cost of the decoder.
             let feed = feed();
             let start = ProcessTime::now();
             let count = black_box(run(black_box(feed)));
@@ -196,7 +197,7 @@ fn feed(pieces: Vec<Piece>) -> impl Stream<Item = Result<Piece, Infallible>> + U
     stream::iter(pieces).map(Ok)
 }
 
-/// Reads to the end, as `while let Some(event) = stream.next().await` does; the feed never has to be waited for.
+/// Reads to the end, as `while let Some(event) = stream.next().await` does; the feed is always ready.
 fn count<S: Stream + Unpin>(mut stream: S, length: impl Fn(&S::Item) -> usize) -> Count {
     let mut context = Context::from_waker(Waker::noop());
     let mut count = (0, 0);

@@ -41,7 +41,7 @@ pub(crate) enum Pace {
     Every(Duration),
 }
 
-/// What became of published events.
+/// The fate of published events.
 #[derive(Debug)]
 pub(crate) struct Delivered {
     /// Over all readers.
@@ -72,7 +72,7 @@ struct Reader {
     numbered: Numbered,
 }
 
-/// Events that somebody still waits for.
+/// Events that a reader still waits for.
 #[derive(Debug)]
 struct Flight {
     /// The number of the oldest one.
@@ -116,7 +116,7 @@ impl Crowd {
         })
     }
 
-    /// Lets more readers subscribe, a few at once, each until the head of its answer is there.
+    /// Lets more readers subscribe, a bounded number at once, and waits for the head of each response.
     pub(crate) fn subscribe(&mut self, readers: usize, time: Duration) -> Result<()> {
         let request = browser_request("/events", self.server);
         let end = Instant::now() + time;
@@ -207,7 +207,7 @@ impl Crowd {
             }
             if now > end + GRACE {
                 let missing = flight.open;
-                return Err(format!("{missing} events did not reach everybody in time").into());
+                return Err(format!("{missing} events did not reach all readers in time").into());
             }
             let wait = match pace {
                 Pace::Every(_) if !is_over => due.saturating_duration_since(now),
@@ -256,7 +256,7 @@ impl Reader {
             if faults.any() {
                 return Err(faults.to_string().into());
             }
-            // A socket that gave less than it could is empty, and its next bytes are told again.
+            // A socket that gave less than it could is empty, and epoll reports its next bytes again.
             if count < buffer.len() && self.stream.is_plain() {
                 return Ok(());
             }

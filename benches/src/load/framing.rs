@@ -5,7 +5,7 @@
 /// A head of a peer is never longer than this.
 const MAX_HEAD_BYTES: usize = 16 * 1024;
 
-/// Where in the response the next byte stands (RFC 9112, section 7.1).
+/// The part of the response to which the next byte belongs (RFC 9112, section 7.1).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Place {
     Head,
@@ -56,7 +56,7 @@ impl Framing {
     /// # Errors
     ///
     /// The head is not that of an event stream with status 200, the chunks are broken, or
-    /// `payload` says so.
+    /// `payload` fails.
     pub(crate) fn take(
         &mut self,
         mut bytes: &[u8],
@@ -109,7 +109,7 @@ impl Framing {
     }
 }
 
-/// The place after one more byte of a chunk's size line.
+/// The position after one more byte of a chunk's size line.
 fn size_after(size: usize, byte: u8) -> Result<Place, String> {
     match (byte as char).to_digit(16) {
         Some(digit) if size < usize::MAX >> 8 => Ok(Place::Size(size << 4 | digit as usize)),

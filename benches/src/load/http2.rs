@@ -25,7 +25,7 @@ use crate::Result;
 const STREAM_WINDOW: u32 = 6 * 1024 * 1024;
 const CONNECTION_WINDOW: u32 = 15 * 1024 * 1024;
 
-/// An event may take so long to reach everybody.
+/// The time that an event has to reach all readers.
 const GRACE: Duration = Duration::from_secs(10);
 
 /// Readers of one topic.
@@ -117,7 +117,7 @@ impl Streams {
             let arrived = self
                 .runtime
                 .block_on(async { timeout(GRACE, deliver).await });
-            arrived.map_err(|_| "an event did not reach everybody in time")??;
+            arrived.map_err(|_| "an event did not reach all readers in time")??;
             deliveries += self.readers;
         }
         Ok(deliveries)
@@ -185,7 +185,7 @@ async fn subscribe(client: &mut SendRequest<Bytes>, server: SocketAddr) -> Resul
     Ok(response.into_body())
 }
 
-/// Takes a stream until something is wrong with it, and says what.
+/// Reads a stream until something is wrong with it, and returns what.
 async fn read(mut body: RecvStream, size: usize, arrivals: &Arrivals) -> String {
     let mut numbered = Numbered::of_body(0, size);
     while let Some(data) = body.data().await {

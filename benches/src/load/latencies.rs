@@ -1,8 +1,8 @@
-//! Times from publish to receive, and what is said of them.
+//! Times from publish to receive, and their summary.
 
 use std::time::Duration;
 
-/// The lengths are counted in boxes: each power of two nanoseconds has so many.
+/// The lengths are counted in boxes: each power of two nanoseconds has this number of them.
 const BOXES_PER_OCTAVE: u32 = 32;
 
 /// A histogram of lengths of time. A percentile is off by at most 3 %; nothing is left out.

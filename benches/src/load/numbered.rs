@@ -1,4 +1,4 @@
-//! Checks what a subscriber receives: every event's number and size, whatever else its block says.
+//! Checks what a subscriber receives: every event's number and size, whatever else is in its block.
 //!
 //! Pure. Servers write ids, retries and comments of their own around the data, so a block is taken
 //! apart by lines; only its `data` counts.
@@ -12,7 +12,7 @@ const BEFORE: &str = "{\"i\":";
 const BETWEEN: &str = ",\"x\":\"";
 const AFTER: &str = "\"}";
 
-/// How the first event of a subscription begins, which tells the reader where it stands.
+/// The start of a subscription's first event, which gives the reader its position.
 const OF_SERVER: &[u8] = b"event: bellwether.open";
 
 /// No block of a peer is longer than this.
@@ -46,7 +46,7 @@ struct Order {
     early: Option<u64>,
 }
 
-/// What a number is to a stream.
+/// How a number arrives in a stream.
 #[derive(Debug, PartialEq, Eq)]
 enum Place {
     New,
@@ -90,7 +90,7 @@ impl Numbered {
         self.faults
     }
 
-    /// Takes bytes as they arrive, and tells the number of each event that is there whole.
+    /// Takes bytes as they arrive, and calls back with the number of each complete event.
     ///
     /// # Errors
     ///
@@ -152,7 +152,7 @@ impl Order {
                 if is_new { Place::New } else { Place::Again }
             }
             early => {
-                // Far ahead of everything: what is left out has not come in any order.
+                // Far ahead of all others, so that the numbers left out have not come in any order.
                 if let Some(early) = early {
                     *early = 0;
                 }
@@ -176,10 +176,10 @@ fn each_block(mut bytes: &[u8], mut judge: impl FnMut(&[u8])) -> &[u8] {
     bytes
 }
 
-/// A block with data that nobody published.
+/// A block with data that was not published.
 struct NotOurs;
 
-/// The number in a block's data; none if it has no data, or is what a server says of itself.
+/// The number in a block's data; none if it has no data, or is an event of the server's own.
 fn number(block: &[u8], size: usize) -> Result<Option<u64>, NotOurs> {
     let mut found = None;
     for line in block.split(|byte| *byte == b'\n') {

@@ -1,8 +1,8 @@
 //! A client that publishes: `POST /publish` on a connection that stays open.
 //!
-//! Several requests may be on their way at once (RFC 9112, section 9.3.2), so that a window of
-//! events is really in flight. Few clients do that; [`Publisher::is_answered`] is for those that
-//! send their next request when the last one was answered.
+//! Several requests may be on their way at once (RFC 9112, section 9.3.2), so that a window of events is really in
+//! flight. Most clients do not do that; [`Publisher::is_answered`] is for those that send their next request when the
+//! last one was answered.
 
 use std::io::{ErrorKind, Read, Write};
 use std::net::SocketAddr;

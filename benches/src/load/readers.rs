@@ -20,8 +20,7 @@ pub(crate) struct Readers {
     poll: Poll,
     ready: Events,
     readers: Vec<Reader>,
-    /// Those that may have more to read. Readiness comes once, and nobody reads twice in a row
-    /// while others wait.
+    /// Those that may have more to read. Readiness comes once, and no reader reads twice in a row while others wait.
     unread: Vec<usize>,
     buffer: Vec<u8>,
 }
@@ -32,7 +31,7 @@ struct Reader {
     checker: Checker,
     /// The server has closed the connection.
     is_closed: bool,
-    /// It stands in the list of those that may have more.
+    /// Whether it is in the list of those that may have more.
     is_unread: bool,
 }
 

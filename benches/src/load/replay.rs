@@ -11,17 +11,17 @@ use crate::Result;
 /// One read takes at most this much.
 const READ_BYTES: usize = 256 * 1024;
 
-/// How often somebody may look at the server meanwhile.
+/// The interval at which the server may be measured meanwhile.
 const LOOK_INTERVAL: Duration = Duration::from_millis(100);
 
-/// What a replay brought.
+/// The figures of a replay.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Replayed {
     pub(crate) bytes: u64,
     pub(crate) time: Duration,
 }
 
-/// Reads `/replay` to the last of so many events, and calls `look` ten times a second.
+/// Reads `/replay` to the last of `events` events, and calls `check` ten times a second.
 ///
 /// # Errors
 ///

@@ -45,7 +45,7 @@ pub(crate) static FAMILY: Family = Family {
     ],
 };
 
-/// Nobody listens to the traces, so what is measured is the layer itself and not a subscriber.
+/// The traces have no subscriber, so the layer alone is measured.
 fn trace() -> TraceLayer<HttpMakeClassifier> {
     TraceLayer::new_for_http()
 }

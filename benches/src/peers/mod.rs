@@ -74,18 +74,18 @@ fn runtime() -> io::Result<tokio::runtime::Runtime> {
         .build()
 }
 
-/// Tells the bench where this peer listens.
-fn say(address: SocketAddr) -> io::Result<()> {
+/// Prints the address of this peer for the bench.
+fn announce(address: SocketAddr) -> io::Result<()> {
     let mut out = io::stdout().lock();
     writeln!(out, "{address}")?;
     out.flush()
 }
 
-/// Tells the bench where this peer listens, and ends the process when the bench is gone.
+/// Prints the address of this peer for the bench, and ends the process when the bench has ended.
 fn announce(address: SocketAddr) -> io::Result<()> {
     say(address)?;
     let watch = || {
-        // The bench holds the other end: nothing ever comes, and an end means that it is gone.
+        // The bench holds the other end and sends nothing; an end means that the bench has ended.
         let _ = io::stdin().lock().read(&mut [0]);
         std::process::exit(0);
     };

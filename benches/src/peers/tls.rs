@@ -41,7 +41,7 @@ pub(crate) static FAMILY: Family = Family {
     ],
 };
 
-/// Whether clients of this peer have to speak TLS.
+/// Whether clients of this peer must use TLS.
 pub(crate) fn is_encrypted(peer: &Peer) -> bool {
     peer.name != PLAIN
 }
@@ -52,7 +52,7 @@ pub(crate) fn files() -> io::Result<[PathBuf; 2]> {
     Ok(["certificate.pem", "key.pem"].map(|name| folder.join(name)))
 }
 
-/// Makes a certificate for `localhost` that signs itself, once for a build folder.
+/// Makes a self-signed certificate for `localhost`, once for a build folder.
 fn make_certificate(_: &Options) -> Result<(), String> {
     let make = || -> crate::Result<()> {
         let [certificate, key] = files()?;

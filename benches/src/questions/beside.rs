@@ -1,4 +1,4 @@
-//! [`Beside`]: what readers that never read change for the good ones beside them, as both questions about it tell it.
+//! [`Beside`]: how readers that never read affect the good ones beside them, as both questions about it report it.
 
 use crate::peers::Peer;
 use crate::report::{Bar, Goal, Samples};
@@ -38,7 +38,7 @@ impl Beside {
         }
     }
 
-    /// Adds a run, by the good readers' p99 in milliseconds and the growth of memory in KiB, and says so.
+    /// Adds a run, by the good readers' p99 in milliseconds and the growth of memory in KiB, and prints it.
     pub(super) fn add(&mut self, peer: &Peer, stuck: u64, p99: f64, kib: f64) -> String {
         self.millis.add(peer.name, stuck, p99);
         self.growth.add(peer.name, stuck, kib);

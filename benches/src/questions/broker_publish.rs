@@ -1,4 +1,4 @@
-//! How many events a broker takes, each safe before its publisher goes on.
+//! The rate of events that a broker takes, each safe before its publisher goes on.
 
 use super::Question;
 use crate::Result;
@@ -19,7 +19,7 @@ pub(super) const QUESTION: Question = Question {
 /// Concurrent publishers, which are also the sizes of the samples, and the events of all of them.
 const CASES: [(u64, u64); 3] = [(1, 4_000), (16, 48_000), (128, 192_000)];
 
-/// What SQLite has to reach with the most publishers: events per second, and milliseconds for half of them.
+/// What SQLite must reach with the most publishers: events per second, and milliseconds for half of them.
 const SQLITE_GOALS: (f64, f64) = (25_000.0, 5.0);
 
 fn measure(field: &Field<'_>) -> Result<Answer> {

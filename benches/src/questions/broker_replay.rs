@@ -84,7 +84,7 @@ fn run_once(peer: &Peer, field: &Field<'_>) -> Result<(f64, f64)> {
         &format!("/fill?events={events}&size={EVENT_BYTES}"),
         time,
     )?;
-    // Once before: what a node needs for its first replay at all, it keeps.
+    // One replay before, since a node keeps the memory that its first replay needs.
     replay(server.address, events, EVENT_BYTES, time, || Ok(()))?;
     let before = settled(&server, time)?;
     let mut most = before;

@@ -149,7 +149,7 @@ fn measure(field: &Field<'_>) -> Result<Answer> {
     })
 }
 
-/// One fresh server; what it found.
+/// One run with a fresh server.
 fn run_once(peer: &Peer, readers: u64, field: &Field<'_>) -> Result<Vec<f64>> {
     let server = Server::start(&brokers::FAMILY, peer, field.pins)?;
     let path = format!("/crowd?readers={readers}&events={}", field.scaled(EVENTS));
@@ -163,6 +163,6 @@ fn run_once(peer: &Peer, readers: u64, field: &Field<'_>) -> Result<Vec<f64>> {
     }
     match figures[GAPS] {
         0.0 => Ok(figures),
-        gaps => Err(format!("{gaps} gaps were told, and nothing was lost").into()),
+        gaps => Err(format!("{gaps} readers got a gap, and nothing was lost").into()),
     }
 }

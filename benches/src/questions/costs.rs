@@ -1,4 +1,4 @@
-//! [`Costs`]: the CPU of the server for each delivered event, as several questions measure and tell it.
+//! [`Costs`]: the CPU of the server for each delivered event, as several questions measure and report it.
 
 use super::PAYLOAD_BYTES;
 use crate::Result;
@@ -38,7 +38,7 @@ pub(super) struct Costs {
 }
 
 impl Costs {
-    /// Runs every peer in every case once per round; `run` tells the deliveries and the CPU.
+    /// Runs every peer in every case once per round; `run` returns the deliveries and the CPU.
     pub(super) fn measure(
         field: &Field<'_>,
         cases: &[&'static str],
@@ -119,7 +119,7 @@ impl Costs {
     }
 }
 
-/// What stands in the columns of ratios; nothing if the other peer was not measured.
+/// The columns of ratios; empty if the other peer was not measured.
 pub(super) fn ratio_cells(
     samples: &Samples,
     peer: &'static str,

@@ -48,7 +48,7 @@ const CASES: [Case; 4] = [
     },
 ];
 
-/// The size of a sample: the place of its case in the list.
+/// The size of a sample: the index of its case in the list.
 const THOUSAND: u64 = 1;
 const TEN_THOUSAND: u64 = 2;
 const THOUSAND_16: u64 = 3;

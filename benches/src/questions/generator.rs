@@ -90,7 +90,7 @@ fn stream(server: &Server, readers: u64, events: u64, field: &Field<'_>) -> Resu
     if faults.any() {
         return Err(faults.to_string().into());
     }
-    // Out of time the streams are not whole; what came is still an honest number.
+    // When the time is over the streams are not complete, but the number of events that came is still right.
     if is_whole && count != readers * events {
         return Err(format!("{count} of {} events came", readers * events).into());
     }

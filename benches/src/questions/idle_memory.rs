@@ -1,4 +1,4 @@
-//! What an open stream that says nothing holds of a server's memory.
+//! The memory of an open stream without events in a server.
 
 use std::time::{Duration, Instant};
 
@@ -88,7 +88,7 @@ fn run_once(peer: &Peer, streams: u64, field: &Field<'_>) -> Result<f64> {
     Ok(after.saturating_sub(before) as f64 / streams as f64)
 }
 
-/// Opens streams, a few at once, each until its first event is there.
+/// Opens streams, a bounded number at once, and waits for the first event of each.
 fn open(crowd: &mut Readers, server: &Server, streams: u64, time: Duration) -> Result<()> {
     let request = browser_request("/idle", server.address);
     for batch in (0..streams).step_by(AT_ONCE as usize) {

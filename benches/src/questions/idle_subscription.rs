@@ -1,4 +1,4 @@
-//! What a subscription that waits for its first event holds of a server's memory.
+//! The memory of a subscription that waits for its first event in a server.
 
 use super::idle_memory::settled;
 use super::{PAYLOAD_BYTES, Question};

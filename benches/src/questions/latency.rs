@@ -23,7 +23,7 @@ const READERS: u64 = 10_000;
 const EVENTS: u64 = 10;
 const INTERVAL: Duration = Duration::from_secs(1);
 
-/// What is reported of each run, and the size under which its samples stand.
+/// What is reported of each run, and the size of its samples.
 const SHARES: [(&str, f64); 3] = [("p50", 0.5), ("p99", 0.99), ("last", 1.0)];
 const MEDIAN: u64 = 0;
 const P99: u64 = 1;

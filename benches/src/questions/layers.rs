@@ -1,4 +1,4 @@
-//! What one event costs for each reader when layers stand around everything.
+//! What one event costs for each reader when layers wrap all routes.
 
 use super::costs::{Case, Costs, Ratio, deliver, names};
 use super::{PAYLOAD_BYTES, Question};

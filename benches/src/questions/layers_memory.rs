@@ -1,4 +1,4 @@
-//! What an idle subscription holds of a server's memory when layers stand around everything.
+//! The memory of an idle subscription in a server whose routes are wrapped in layers.
 
 use super::Question;
 use super::held::{self, Idle};

@@ -24,7 +24,7 @@ const STUCK: [u64; 2] = [0, 20];
 const EVENTS: u64 = 20_000;
 const EVENT_BYTES: usize = 1024;
 
-/// A memory below this is one that did not grow.
+/// Growth below this counts as none.
 const SMALL_KIB: f64 = 1024.0;
 
 fn measure(field: &Field<'_>) -> Result<Answer> {

@@ -24,10 +24,10 @@ const GOOD: usize = 100;
 const STUCK: [u64; 2] = [0, 1_000];
 const EVENT_BYTES: usize = 16 * 1024;
 const BYTES_PER_SECOND: u64 = 5_000_000;
-/// How long events are published. Less than [`DEADLINE`], so that the memory is looked at while
-/// the stuck readers are there.
+/// How long events are published. Less than [`DEADLINE`], so that the memory is measured while the stuck readers are
+/// there.
 const SECONDS: u64 = 15;
-/// Bellwether's default for a socket that takes nothing, and what may be added until it is seen here.
+/// Bellwether's default for a socket that takes nothing, and the time until this program notices.
 const DEADLINE: Duration = Duration::from_secs(30);
 const PATIENCE: Duration = Duration::from_secs(5);
 
@@ -84,7 +84,7 @@ fn measure(field: &Field<'_>) -> Result<Answer> {
     })
 }
 
-/// What one run found.
+/// The figures of one run.
 struct Found {
     /// The good readers' p99 in milliseconds.
     p99: f64,

@@ -1,4 +1,4 @@
-//! What an idle subscription holds of a server's memory behind TLS.
+//! The memory of an idle subscription in a server behind TLS.
 
 use super::Question;
 use super::held::{self, Idle};

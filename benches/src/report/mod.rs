@@ -1,4 +1,4 @@
-//! What a question found, and how it is written: a Markdown table, verdicts, a plot.
+//! The results of a question, and how they are written: a Markdown table, verdicts, a plot.
 
 mod plot;
 mod samples;
@@ -19,7 +19,7 @@ use crate::server::Pins;
 /// The answer to a question.
 #[derive(Debug)]
 pub(crate) struct Answer {
-    /// How it was measured, in a few sentences.
+    /// How it was measured, in some sentences.
     pub(crate) method: String,
     pub(crate) heads: Vec<&'static str>,
     pub(crate) rows: Vec<Vec<String>>,
@@ -31,7 +31,7 @@ pub(crate) struct Answer {
     pub(crate) notes: Vec<String>,
 }
 
-/// One bar of the plot; neighbours with the same group stand together.
+/// One bar of the plot; neighbours with the same group are drawn together.
 #[derive(Debug)]
 pub(crate) struct Bar {
     pub(crate) group: String,
@@ -39,7 +39,7 @@ pub(crate) struct Bar {
     pub(crate) value: f64,
 }
 
-/// A ratio that is to be reached, and the one that was found.
+/// A ratio to reach, and the measured one.
 #[derive(Debug)]
 pub(crate) struct Goal {
     what: String,

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use super::Bar;
 
 const WIDTH: f64 = 640.0;
-/// Where bars begin; names stand left of it.
+/// The column at which bars start; names are left of it.
 const LEFT: f64 = 140.0;
 /// Room for the figure right of the longest bar.
 const RIGHT: f64 = 60.0;

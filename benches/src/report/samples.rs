@@ -1,4 +1,4 @@
-//! Figures of several rounds, by peer and by size, and what is said of them.
+//! Figures of several rounds, by peer and by size, and their summary.
 
 use std::collections::HashMap;
 
@@ -52,7 +52,7 @@ impl Sample {
         }
     }
 
-    /// The lowest and the highest figure, with so many digits behind the point.
+    /// The lowest and the highest figure, with this number of digits behind the point.
     pub(crate) fn spread(&self, digits: usize) -> String {
         format!("{:.digits$} to {:.digits$}", self.lowest(), self.highest())
     }

@@ -18,14 +18,14 @@ const STROKES_EVERY: Duration = Duration::from_millis(250);
 // A page reads from both nodes, of which one is another origin to it.
 const ANY_ORIGIN: (&str, &str) = ("access-control-allow-origin", "*");
 
-// A node: this start of it has a number, by which the page knows whose strokes it reads.
+// A node. Each start of it has a number, by which the page tells whose strokes it reads.
 #[derive(Clone)]
 struct Node {
     run: u32,
     topics: Topics,
 }
 
-// Who comes back goes on after its last stroke, whichever node it comes from.
+// A reader that comes back goes on after its last stroke, whichever node it comes from.
 #[get("/bells", state = Node)]
 async fn bells(State(node): State<Node>) -> Result<ServerEventsResponse, bellwether::HttpError> {
     let reader = node.topics.topic("bells")?.subscribe().open()?;
@@ -39,7 +39,7 @@ async fn node(State(node): State<Node>) -> impl IntoResponse {
     ([ANY_ORIGIN], Json(told))
 }
 
-// A stroke that the broker did not confirm is published again under the same key, and so is heard once.
+// A stroke that the broker did not confirm is published again under the same key, so readers get it once.
 async fn ring(node: Node) -> Result<(), BoxError> {
     let bells = node.topics.topic("bells")?;
     let mut strokes = interval(STROKES_EVERY);

@@ -1,5 +1,5 @@
-//! The broadcaster: what is published reaches every reader once and in order, whatever becomes of its
-//! connection; what cannot be published is refused with its reason.
+//! The broadcaster: what is published reaches every reader once and in order, whatever happens to its connection; what
+//! cannot be published is refused with its reason.
 
 use std::time::Duration;
 
@@ -83,7 +83,7 @@ async fn a_reader_that_comes_back_again_and_again_gets_each_event_once_and_in_or
     });
     let mut next = 1;
     for visit in 0.. {
-        // By turns as a browser says it and as a first connection must.
+        // In turn as a browser sends it and as a first connection must.
         let mut reader = match visit % 2 {
             0 => subscribe(&program, "topic=news", &id).await,
             _ => subscribe(&program, &format!("topic=news&last_event_id={id}"), "").await,

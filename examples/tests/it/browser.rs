@@ -11,7 +11,7 @@ use serde_json::Value;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
-/// The page. `watch(path, …names)` opens a stream and keeps what becomes of it:
+/// The page. `watch(path, …names)` opens a stream and records what happens to it:
 ///
 /// - `log`: `open`, `message`, the names, and `error 0` (reconnecting) or `error 2` (closed for good), in their order;
 /// - `seen`: the events as `[name, data, lastEventId]`;
@@ -97,11 +97,11 @@ pub(crate) async fn number(tab: &Tab, expression: &str) -> f64 {
         .unwrap_or_else(|| panic!("{expression} is {value}, no number"))
 }
 
-/// Stands between browsers and a server and keeps what the server says, framing included.
+/// A proxy between browsers and a server that records what the server sends, framing included.
 #[derive(Clone)]
 pub(crate) struct Tap {
     pub(crate) address: String,
-    /// What has come on each connection; locked for an append or a look.
+    /// What has come on each connection; locked for an append or a read.
     heard: Arc<Mutex<Vec<Vec<u8>>>>,
 }
 

@@ -1,4 +1,4 @@
-//! What a real browser makes of a stream: events exactly as sent, ends, errors.
+//! What a page gets of a stream in a real browser: events exactly as sent, ends, errors.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -37,7 +37,7 @@ fn cases() -> Vec<(ServerSentEvent, Option<[String; 3]>)> {
             seen("message", "one\ntwo\nthree\nfour\n\n", "a 1/é"),
         ),
         (ServerSentEvent::text(""), seen("message", "", "a 1/é")),
-        (ServerSentEvent::new().comment("nobody sees this"), None),
+        (ServerSentEvent::new().comment("no page sees this"), None),
         (
             ServerSentEvent::text(" \tdata: : "),
             seen("message", " \tdata: : ", "a 1/é"),
@@ -246,7 +246,7 @@ async fn every_way_to_leave_a_page_frees_its_stream() {
     let Some(browser) = browser().await else {
         return;
     };
-    // Silent, so that nothing but the closed connection tells that the page has gone.
+    // Silent, so that only the closed connection shows that the page was closed.
     let silent = || {
         ServerEventsResponse::new(stream!(
             yield ServerSentEvent::text("the only one");

@@ -12,7 +12,7 @@ use tokio::time::sleep;
 
 use crate::browser::{Tap, browser, number, page, serve, serve_at};
 
-/// Counts on from where the client was, faster than anybody can restart a server.
+/// Counts on from where the client was, faster than a server can be restarted.
 fn count(last: LastEventId) -> ServerEventsResponse {
     let mut next = last.parse::<u64>().map_or(1, |seen| seen + 1);
     let events = stream!(loop {
@@ -74,13 +74,13 @@ async fn a_page_goes_on_after_restarts_without_a_hole_and_without_a_repeat() {
 
 #[tokio::test]
 async fn a_browser_comes_back_no_sooner_than_a_stopping_server_has_told_it() {
-    // The browser's clock starts a moment before the page is told that the stream has ended.
+    // The browser's clock starts a moment before the page learns that the stream has ended.
     const SLACK_MS: f64 = 50.0;
 
     let Some(browser) = browser().await else {
         return;
     };
-    // Its streams ask the browser to come back at once, and only the farewell says otherwise.
+    // Its streams ask the browser to come back at once, and only the end of the stream sets another delay.
     let (running, server) = serve(counting()).await;
     let tap = Tap::before(server.clone()).await;
     let tab = page(&browser, &tap.address).await;
@@ -110,7 +110,7 @@ async fn a_browser_comes_back_no_sooner_than_a_stopping_server_has_told_it() {
     browser.quit().await;
 }
 
-/// Readers of a topic, told to come back soon.
+/// Readers of a topic, whose streams ask them to come back soon.
 fn reading(topic: &Topic) -> Application {
     let topic = topic.clone();
     let read = move || -> Result<ServerEventsResponse, HttpError> {
@@ -140,7 +140,7 @@ async fn a_page_that_reads_a_topic_loses_nothing_while_its_server_drains_and_sta
     publish(1..=20);
     tab.wait_until("w.seen.length == 20").await;
 
-    // Published while the stream is being ended, while nobody listens, and after the page is back.
+    // Published while the stream is being ended, while no server listens, and after the page is back.
     let (stopped, ()) = tokio::join!(running.stop(), async { publish(21..=30) });
     stopped.expect("a stop in good order");
     publish(31..=40);

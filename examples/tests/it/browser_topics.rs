@@ -16,7 +16,7 @@ const HERE: &str = "[...document.querySelectorAll('#here .name')].map((name) => 
 const STATE: &str = "document.getElementById('state').dataset.state";
 const NOTES: &str = "document.querySelectorAll('#lines .note').length";
 
-/// What lies between a browser and a server, and can be cut.
+/// A proxy between a browser and a server, which can be cut.
 struct Cable {
     address: String,
     is_whole: watch::Sender<bool>,
@@ -82,7 +82,7 @@ async fn two_tabs_talk_and_see_who_is_here() {
     };
     let program = started("chat").await;
     let ada = visit(&browser, program.addr(), "Ada").await;
-    // The second comes in by the door.
+    // The second page enters with the form.
     let bob = browser.open(program.url()).await;
     bob.eval("document.getElementById('name').value = 'Bob'")
         .await;
@@ -122,7 +122,7 @@ async fn a_page_whose_connection_was_cut_gets_all_that_was_said_meanwhile_once()
         if round > 0 {
             cable.is_whole.send_replace(false);
             ada.wait_until(&format!("{STATE} == 'connecting'")).await;
-            // What is said without a connection waits in the page.
+            // A line that is sent without a connection waits in the page.
             say(&ada, "from afar").await;
         }
         for i in 0..20 {
@@ -162,7 +162,7 @@ async fn after_a_restart_the_page_is_told_of_the_gap_and_goes_on() {
 
 #[tokio::test]
 async fn the_dashboard_shows_prices_as_they_come_also_after_a_restart() {
-    // What the page shows; its script is a module, whose variables nobody else sees.
+    // What the page shows; its script is a module, whose variables are not visible here.
     const COUNT: &str = "globalThis.count = (id) =>
         Number(document.getElementById(id).textContent.replaceAll(',', '')); null";
     const MADE: &str = "count('made')";

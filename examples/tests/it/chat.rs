@@ -18,7 +18,7 @@ async fn enter(program: &Program, name: &str, last_event_id: &str) -> RawClient 
     client
 }
 
-/// Says something; each line has a key of its own.
+/// Sends a line; each line has a key of its own.
 async fn say(program: &Program, name: &str, text: &str) -> u16 {
     let line = json!({ "name": name, "text": text, "at": 0, "key": format!("{name} {text}") });
     let mut client = RawClient::connect(program.addr()).await;

@@ -62,7 +62,7 @@ async fn a_reader_that_falls_behind_gets_the_newest_of_each_good_without_a_gap()
     let snapshot = snapshot(&program).await;
     let number = snapshot["number"].as_u64().unwrap();
     let mut slow = read_after(&program, &snapshot).await;
-    // The slow one takes nothing until so much has been published that no buffer on the way holds it.
+    // The slow reader takes nothing until more has been published than the buffers on the way hold.
     let mut quick = read_after(&program, &snapshot).await;
     read_up_to(&mut quick, 12, number + PRICES).await;
 

@@ -20,7 +20,7 @@ pub(crate) struct Event {
     pub(crate) data: String,
 }
 
-/// What a client has said so far.
+/// What a client has printed so far.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Heard {
     pub(crate) events: Vec<Event>,
@@ -64,7 +64,7 @@ impl Driver {
         Ok(Self { child, heard })
     }
 
-    /// What it has said so far. A process that has ended without a word has ended all the same.
+    /// What the client has printed so far. A process that has ended without a message has ended all the same.
     pub(crate) fn heard(&mut self) -> Heard {
         // Asked first, so that the last lines of an ended process are more likely read.
         let has_ended = matches!(self.child.try_wait(), Ok(Some(_)));
@@ -120,7 +120,7 @@ impl Heard {
             Some(other) => other.to_string(),
         };
         if line.contains_key("end") {
-            // The first word on it counts: what follows is clearing up.
+            // The first message about the end counts: the rest is clearing up.
             if self.end.is_none() {
                 self.end = Some(text("end"));
                 self.message = text("message");

@@ -6,7 +6,7 @@ use std::process::Command;
 use super::list::{Client, Home, crates, folder, python};
 use crate::table::scratch;
 
-/// Installs what these clients need and is not there; the error says what failed.
+/// Installs what these clients need and is missing; the error names what failed.
 pub(crate) fn prepare(clients: &[Client]) -> Result<(), String> {
     std::fs::create_dir_all(scratch()).map_err(|error| error.to_string())?;
     let has = |of: fn(&Home) -> bool| clients.iter().any(|client| of(&client.home));

@@ -1,4 +1,4 @@
-//! Short words for what was seen of a client.
+//! Short words for the observed behaviour of a client.
 
 use std::time::Duration;
 
@@ -7,14 +7,14 @@ use super::scenario::{Scenario, Seen};
 use crate::payload::{LINES, TEXT};
 use crate::server::RETRY;
 
-/// Events that the server speaks of itself with have names that begin so.
+/// The prefix of the names of the server's own events.
 const OWN: &str = "bellwether.";
 
-/// Ends that are no errors: the client says that it is done.
+/// Ends that are no errors: the client reports that it is done.
 const GOOD_ENDS: [&str; 3] = ["over", "closed", "ended"];
 
 impl Seen {
-    /// The events but those that the server speaks of itself with.
+    /// The events without the server's own.
     fn events(&self) -> Vec<&Event> {
         let events = self.heard.events.iter();
         events
@@ -96,12 +96,12 @@ impl Seen {
         }
     }
 
-    /// What became of the data of several lines.
+    /// Whether data of several lines arrived unchanged.
     pub(crate) fn lines(&self) -> String {
         self.whole(LINES)
     }
 
-    /// What became of the data in several scripts.
+    /// Whether data in several scripts arrived unchanged.
     pub(crate) fn text(&self) -> String {
         self.whole(TEXT)
     }
@@ -120,7 +120,7 @@ impl Seen {
         }
     }
 
-    /// How long it waits before it comes back, beside what the server asked for.
+    /// The wait before the client comes back, beside the delay that the server sent.
     pub(crate) fn retry(&self) -> String {
         let waits = self.requests.windows(2).map(|pair| {
             let end = pair[0].last.unwrap_or(pair[0].at);
@@ -179,7 +179,7 @@ impl Seen {
         }
     }
 
-    /// Whether what it got over several connections is whole.
+    /// Whether the events that it got over several connections are complete.
     pub(crate) fn resumed(&self) -> String {
         self.exactness()
     }
@@ -201,7 +201,7 @@ impl Seen {
         }
     }
 
-    /// An answer that fails on the way: whether the user hears why.
+    /// An answer that fails on the way: whether the user gets the reason.
     pub(crate) fn chat_error(&self) -> String {
         let end = self.heard.end.as_deref().unwrap_or("goes on");
         match self.heard.message.contains("the bells are away") {
@@ -211,7 +211,7 @@ impl Seen {
     }
 }
 
-/// What a client got less of than from the minimal server, or that it got as much.
+/// What the client got less of than from the minimal server, or that it got as much.
 ///
 /// Each pair is a scenario with how many events came, from Bellwether and from the minimal server.
 pub(crate) fn beside_minimal(counts: &[(Scenario, usize, usize)]) -> (String, bool) {

@@ -1,4 +1,4 @@
-//! The clients: what they are called, how they are started, where their versions stand.
+//! The clients: their names, their commands, and the files that have their versions.
 
 use std::path::{Path, PathBuf};
 
@@ -9,10 +9,10 @@ use crate::table::{root, scratch};
 /// A client and the program that drives it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Client {
-    /// What its users call it.
+    /// The name that its users know.
     pub(crate) name: &'static str,
     pub(crate) home: Home,
-    /// Words for the driver, behind the address.
+    /// Arguments for the driver, after the address.
     pub(crate) words: &'static [&'static str],
     pub(crate) kind: Kind,
     /// Whether `--short` tries it.
@@ -41,7 +41,7 @@ pub(crate) enum Home {
 pub(crate) enum Kind {
     /// It reads streams of events.
     Events,
-    /// The same with help: the file says what to write on the client's side.
+    /// The same with help: the file shows what to write on the client's side.
     Helped,
     /// It reads answers of a chat model: OpenAI's API.
     OpenAi,
@@ -182,7 +182,7 @@ pub(crate) fn crates() -> PathBuf {
 }
 
 impl Client {
-    /// The program and its arguments, the address among them; the error says what is missing.
+    /// The program and its arguments, with the address; the error names what is missing.
     pub(crate) fn command(&self, url: &str) -> Result<Vec<String>, String> {
         let text = |path: &Path| path.to_string_lossy().into_owned();
         let driver = |folder_of: &str, file| text(&folder().join(folder_of).join(file));
@@ -217,7 +217,7 @@ impl Client {
         }
     }
 
-    /// The version that is tried, as its lock or list says.
+    /// The version that is tried, from its lock or list.
     pub(crate) fn version(&self) -> String {
         let read = |file: &str| std::fs::read_to_string(folder().join(file)).unwrap_or_default();
         match self.home {
@@ -256,7 +256,7 @@ fn crate_version(lock: &str, name: &str) -> String {
     version.unwrap_or_default().trim_matches('"').to_owned()
 }
 
-/// The first number with dots that the browser says of itself, up to its first dot: browsers change often.
+/// The first number with dots in the browser's version, up to its first dot: browsers change often.
 fn browser_version(paths: &[&str]) -> String {
     let Some(path) = paths.iter().find(|path| Path::new(path).is_file()) else {
         return String::new();

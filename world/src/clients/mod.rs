@@ -25,7 +25,7 @@ const DOCS: &str = "docs/guide/clients.md";
 /// How many clients run at a time: most of them wait most of the time.
 const AT_ONCE: usize = 6;
 
-/// What was seen of a client, by scenario and server.
+/// The observations of a client, by scenario and server.
 type All = BTreeMap<(Scenario, bool), Seen>;
 
 /// Tries the clients; `true` if none got less from Bellwether than from a minimal server.
@@ -57,7 +57,7 @@ pub(crate) async fn run(options: &Options) -> bool {
     is_good & is_good_too & is_published
 }
 
-/// Runs every scenario of every client, a few at a time.
+/// Runs every scenario of every client, a bounded number at a time.
 async fn try_all(clients: &[Client], options: &Options) -> Vec<All> {
     let permits = Arc::new(Semaphore::new(AT_ONCE));
     let mut running = JoinSet::new();
@@ -106,7 +106,7 @@ fn show(client: &Client, scenario: Scenario, which: Which, seen: &Seen) {
     }
 }
 
-/// A cell of what was seen in a scenario; empty if it was not tried.
+/// The cell of a scenario's observation; empty if it was not tried.
 fn cell(seen: &All, scenario: Scenario, word: fn(&Seen) -> String) -> String {
     seen.get(&(scenario, false)).map(word).unwrap_or_default()
 }
@@ -124,7 +124,7 @@ fn compared(seen: &All) -> (String, bool) {
     judge::beside_minimal(&pairs.collect::<Vec<_>>())
 }
 
-/// Whether a client that got less than from the minimal server may do so; says why.
+/// Why a client may get less than from the minimal server, if it may.
 fn is_excused(client: &Client) -> bool {
     if !client.excuse.is_empty() {
         println!("{} may get less: {}", client.name, client.excuse);

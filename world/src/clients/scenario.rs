@@ -1,4 +1,4 @@
-//! What is done with each client: the scenarios, and what was seen in each.
+//! The scenarios that each client goes through, and the observations in each.
 
 use std::time::Duration;
 
@@ -26,7 +26,7 @@ pub(crate) enum Scenario {
     Gap,
     /// A stream that fails.
     Error,
-    /// A stream that is whole, and 204 for who comes back.
+    /// A complete stream, and 204 for a client that comes back.
     Finish,
     /// A deployment in the middle: SIGTERM.
     Drain,
@@ -40,7 +40,7 @@ pub(crate) enum Scenario {
     ChatError,
 }
 
-/// What was seen of a client in a scenario.
+/// The observation of a client in a scenario.
 #[derive(Debug, Clone)]
 pub(crate) struct Seen {
     pub(crate) heard: Heard,
@@ -67,7 +67,7 @@ impl Scenario {
         }
     }
 
-    /// Does it to the client; the error says why it cannot be started.
+    /// Runs the scenario with the client; the error is why it cannot be started.
     pub(crate) async fn run(
         self,
         client: &Client,
@@ -103,7 +103,7 @@ impl Scenario {
                 trial.expected = numbers(1, 2);
                 trial.arrived().await;
                 trial.requested(2, Duration::from_secs(15)).await;
-                // A busy browser may ask again before its page has said what it heard.
+                // A busy browser may send its next request before its page has reported what it got.
                 trial.told("bellwether.error").await;
             }
             Self::Finish => {
@@ -111,7 +111,7 @@ impl Scenario {
                 trial.ended(Duration::from_secs(60)).await;
             }
             Self::Cut => {
-                // One by one, as they would come; who comes back gets the rest at once.
+                // One by one, as they would come; a client that comes back gets the rest at once.
                 for number in 1..=EVENTS {
                     trial.publish(numbers(number, number)).await;
                     trial.reached(number.min(2)).await;
@@ -175,13 +175,13 @@ struct Trial {
     expected: Vec<String>,
 }
 
-/// How long a client may take for what it gets at all: some wait long before they come back.
+/// The time that a client has for what it gets: some wait long before they come back.
 const PATIENCE: Duration = Duration::from_secs(30);
 
 /// How long it may take to start.
 const START: Duration = Duration::from_secs(120);
 
-/// How often is looked.
+/// The interval of the checks.
 const LOOK: Duration = Duration::from_millis(50);
 
 impl Trial {
@@ -206,7 +206,7 @@ impl Trial {
         self.expected.extend(texts);
     }
 
-    /// An event, then this long nothing but what the server says of itself, then another event.
+    /// An event, then for this time only the server's own keep-alives, then another event.
     async fn pause(&mut self, duration: Duration) {
         self.publish(numbers(1, 1)).await;
         self.arrived().await;
@@ -249,14 +249,14 @@ impl Trial {
             requests >= count || heard.end.is_some()
         })
         .await;
-        // Some say that they are at their end, and come back.
+        // Some clients report their end, and come back.
         sleep(2 * RETRY).await;
     }
 
-    /// Waits until the client says that it is over, for at most this long.
+    /// Waits until the client reports its end, for at most this time.
     async fn ended(&mut self, patience: Duration) {
         self.until(patience, |heard, _| heard.end.is_some()).await;
-        // Whether it keeps to its word.
+        // Whether it stays ended.
         sleep(2 * RETRY).await;
     }
 

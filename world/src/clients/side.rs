@@ -21,9 +21,9 @@ pub(crate) enum Which {
 #[derive(Debug)]
 pub(crate) struct Side {
     pub(crate) relay: Relay,
-    /// Taken only while another is started in its place.
+    /// `None` only while the next one is started.
     behind: Option<Behind>,
-    /// Where the log lies, and nothing else.
+    /// The folder of the log, which has nothing else.
     folder: PathBuf,
 }
 
@@ -116,7 +116,7 @@ impl Behind {
 impl Drop for Side {
     fn drop(&mut self) {
         self.behind = None;
-        // What stays behind is in the way of nothing.
+        // Files that are left do no harm.
         let _ = std::fs::remove_dir_all(&self.folder);
     }
 }

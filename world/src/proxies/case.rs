@@ -55,7 +55,7 @@ struct Seen {
 }
 
 impl Case {
-    /// Tries everything; the error says what could not be started.
+    /// Runs all trials; the error names what could not be started.
     pub(super) async fn row(&self) -> Result<Vec<String>, String> {
         let text = self
             .kind

@@ -5,7 +5,7 @@ use std::process::Command;
 
 use super::kinds::Kind;
 
-/// Installs what is missing if that is one command away. What fails shows when the proxy is to be run.
+/// Installs what is missing if one command can. A failure shows when the proxy is started.
 pub(super) fn prepare(kinds: &[Kind]) {
     let is_missing = |kind: &&Kind| kind.find_version().is_err();
     let missing: Vec<&str> = kinds

@@ -11,9 +11,9 @@ pub(super) struct Kind {
     pub(super) package: &'static str,
     /// The file of its configuration, in each of the folders below `world/proxies`.
     pub(super) file: &'static str,
-    /// What is put before the configuration, or includes it as `part.conf`; empty if nothing has to be.
+    /// The text before the configuration, or one that includes it as `part.conf`; empty if none is needed.
     pub(super) frame: &'static str,
-    /// What the configuration says in the docs, and in a test; [`Places::filled`] fills the braces.
+    /// The text in the docs' configuration, and its replacement in a test; [`Places::filled`] fills the braces.
     pub(super) changes: &'static [(&'static str, &'static str)],
     /// Where compression is turned on, and how; `None` if the proxy has none.
     pub(super) compression: Option<(&'static str, &'static str)>,
@@ -21,7 +21,7 @@ pub(super) struct Kind {
     pub(super) http2: Http2,
     /// Program and arguments.
     pub(super) command: &'static [&'static str],
-    /// Program and arguments that print the version, and what stands before it.
+    /// Program and arguments that print the version, and the text before it.
     pub(super) version: (&'static [&'static str], &'static str),
     pub(super) is_short: bool,
 }
@@ -191,7 +191,7 @@ pub(super) const KINDS: [Kind; 6] = [
 ];
 
 impl Kind {
-    /// Major and minor version; the error says what to install.
+    /// Major and minor version; the error names what to install.
     pub(super) fn find_version(&self) -> Result<String, String> {
         let (words, before) = self.version;
         let output = Command::new(words[0]).args(&words[1..]).output();
@@ -204,7 +204,7 @@ impl Kind {
         let output = output.map_err(missing)?;
         let text = [output.stdout, output.stderr].concat();
         let text = String::from_utf8_lossy(&text);
-        version_in(&text, before).ok_or_else(|| format!("{} tells no version: {text}", words[0]))
+        version_in(&text, before).ok_or_else(|| format!("{} prints no version: {text}", words[0]))
     }
 
     /// The text of its configuration in one of the folders.
@@ -213,7 +213,7 @@ impl Kind {
         std::fs::read_to_string(&path).map_err(|error| format!("{}: {error}", path.display()))
     }
 
-    /// A configuration of the docs, with what a test needs in the place of public ports and paths.
+    /// A configuration of the docs, with a test's ports and paths instead of the public ones.
     pub(super) fn adapted(&self, text: &str, places: &Places) -> Result<String, String> {
         let mut text = text.to_owned();
         for (theirs, ours) in self.changes {
@@ -235,7 +235,7 @@ impl Kind {
     }
 }
 
-/// The first two numbers of a version that stands behind these words.
+/// The first two numbers of a version after these words.
 fn version_in(text: &str, before: &str) -> Option<String> {
     let start = text.find(before)? + before.len();
     let mut parts = text[start..].trim_start_matches('v').split('.');

@@ -15,11 +15,11 @@ use crate::table::{Table, root};
 struct Limit {
     proxy: &'static str,
     setting: &'static str,
-    /// What it is if it is not set, and who says so.
+    /// The default, and its source.
     default: &'static str,
-    /// What it is in the run.
+    /// The value in the run.
     tried: &'static str,
-    /// What that is in the usual file: text and what comes in its place; empty if it is an argument.
+    /// The setting in the usual file: text and its replacement; empty if it is an argument.
     change: (&'static str, &'static str),
     arguments: &'static [&'static str],
     shows: Shows,
@@ -94,7 +94,7 @@ const LIMITS: [Limit; 5] = [
     },
 ];
 
-/// Tries each limit; the errors say what could not be tried.
+/// Tries each limit; the errors name what could not be tried.
 pub(super) async fn table(options: &Options, certificate: &FilePath) -> (Table, Vec<String>) {
     let wanted = |limit: &&Limit| options.wants(limit.proxy) && !options.is_short;
     let running: Vec<_> = LIMITS

@@ -29,7 +29,7 @@ const DOCS: &str = "docs/guide/proxies.md";
 /// How many proxies are tried at a time: most trials wait most of the time.
 const AT_ONCE: usize = 4;
 
-/// Tries the proxies; `true` if all that were asked for could be tried, and the docs say what was seen.
+/// Tries the proxies; `true` if all that were asked for could be tried, and the docs agree with the results.
 pub(crate) async fn run(options: &Options) -> bool {
     let folder = match Folder::new("proxies") {
         Ok(folder) => folder,
@@ -90,7 +90,7 @@ pub(crate) async fn run(options: &Options) -> bool {
         & is_good
 }
 
-/// Says what is wrong; `false`, as the caller then is.
+/// Prints what is wrong, and returns `false` for the caller to return.
 fn told(error: &str) -> bool {
     println!("{error}");
     false

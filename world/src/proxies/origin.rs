@@ -1,4 +1,4 @@
-//! The server behind the proxies: a real Bellwether program, which tells who still reads.
+//! The server behind the proxies: a real Bellwether program, which reports who still reads.
 //!
 //! | route | says |
 //! |---|---|
@@ -24,7 +24,7 @@ use bellwether_testkit::Program;
 use serde::Deserialize;
 use tokio::process::Command;
 
-/// What names of topics begin with that outlive the server.
+/// The prefix of the names of topics that outlive the server.
 pub(super) const KEPT: &str = "kept";
 
 /// The file of the log.
@@ -40,7 +40,7 @@ pub(super) async fn start(database: &Path, port: u16) -> Program {
     Program::start_command(command).await
 }
 
-/// What a child does that is started to be the server; `false` if it could not serve.
+/// The main function of the child process that is the server; `false` if it could not serve.
 pub(crate) async fn run() -> bool {
     match serve().await {
         Ok(()) => true,
@@ -51,7 +51,7 @@ pub(crate) async fn run() -> bool {
     }
 }
 
-/// Microseconds since 1970, as events tell when they were sent.
+/// Microseconds since 1970, the time in each event's data.
 pub(super) fn micros() -> u128 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH);
     since.unwrap_or_default().as_micros()

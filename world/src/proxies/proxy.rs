@@ -12,7 +12,7 @@ use super::kinds::{Http2, Kind, Places};
 use super::reader::Door;
 use crate::table::root;
 
-/// A folder that goes with the value.
+/// A folder that is removed with the value.
 #[derive(Debug)]
 pub(super) struct Folder(pub(super) PathBuf);
 
@@ -127,7 +127,7 @@ impl Proxy {
         read("output") + &read("log")
     }
 
-    /// Ends it (SIGTERM, by its id), and waits until it has gone, with its own children.
+    /// Ends it (SIGTERM, by its id), and waits until it has ended, with its own children.
     pub(super) async fn stop(mut self) {
         let Some(pid) = self.child.id() else { return };
         // `kill` is built into every shell.
@@ -145,7 +145,7 @@ impl Proxy {
     }
 }
 
-/// The configuration and what stands around it.
+/// The configuration with the text around it.
 fn write_files(kind: Kind, home: &Path, text: &str, places: &Places) -> Result<(), String> {
     let write = |name: &str, text: &str| {
         std::fs::write(home.join(name), text).map_err(|error| format!("{name}: {error}"))

@@ -13,7 +13,7 @@ use crate::table::root;
 /// Where a proxy is reached with one of the protocols.
 #[derive(Debug, Clone)]
 pub(super) struct Door {
-    /// What the path goes behind: `http://127.0.0.1:8080`.
+    /// The part of the URL before the path: `http://127.0.0.1:8080`.
     pub(super) url: String,
     /// The options of curl that choose the protocol.
     pub(super) options: &'static [&'static str],
@@ -74,7 +74,7 @@ impl Reader {
         }
     }
 
-    /// The next line with its end; `None` if the stream is over or says nothing for so long.
+    /// The next line with its end; `None` if the stream is over or silent for this time.
     pub(super) async fn line(&mut self, patience: Duration) -> Option<String> {
         let read = self.lines.read_until(b'\n', &mut self.line);
         let bytes = timeout(patience, read).await.ok()?.ok()?;
@@ -87,7 +87,7 @@ impl Reader {
         None
     }
 
-    /// The next line that begins so, without its end.
+    /// The next line with this prefix, without its end.
     pub(super) async fn line_with(&mut self, start: &str, patience: Duration) -> Option<String> {
         let deadline = Instant::now() + patience;
         loop {
@@ -104,7 +104,7 @@ impl Reader {
         self.opened.elapsed()
     }
 
-    /// The client goes: its process is killed, and the system closes its connection.
+    /// Lets the client leave: its process is killed, and the system closes its connection.
     pub(super) async fn leave(mut self) {
         // It may have ended before.
         let _ = self.child.kill().await;

@@ -4,7 +4,7 @@ use super::kinds::KINDS;
 use crate::options::Docs;
 use crate::table::{publish as publish_text, root};
 
-/// Does with the docs what was asked for, for the recommended file of each proxy; `false` if one differs.
+/// Compares or writes the recommended file of each proxy in the docs; `false` if one differs.
 pub(super) fn publish(docs: &str, what: Docs) -> bool {
     let mut is_good = true;
     for kind in KINDS {

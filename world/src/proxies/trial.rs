@@ -1,4 +1,4 @@
-//! What is tried through a proxy: each trial gives the word that stands in the table.
+//! The trials through a proxy: each returns the word for the table.
 
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
@@ -7,19 +7,19 @@ use super::origin::{KEPT, micros};
 use super::reader::{Door, End, Reader, Reset, ask};
 use super::words;
 
-/// Longer than anything takes that comes at all.
+/// Longer than any delivery takes.
 const LONG: Duration = Duration::from_secs(8);
 
-/// How many events a client has missed that comes back.
+/// The number of events that a client has missed when it comes back.
 const BACKLOG: usize = 2_000;
 
-/// Where a trial goes through, and the server behind it.
+/// The way of a trial, and the server behind it.
 #[derive(Debug, Clone)]
 pub(super) struct Path {
     pub(super) door: Door,
     /// Host and port of the server.
     pub(super) server: String,
-    /// What is printed before each figure; nothing is if it is empty.
+    /// The label that is printed before each figure; no figures are printed if it is empty.
     pub(super) label: String,
 }
 
@@ -90,7 +90,7 @@ async fn events_once(path: &Path, size: usize, options: &[&str]) -> String {
     words::lags(&lags, count)
 }
 
-/// A keep-alive each second, in a stream that says nothing else.
+/// A keep-alive each second, in a stream without events.
 pub(super) async fn keep_alive(path: &Path) -> String {
     let mut reader = Reader::open(&path.door, &format!("/stream/{}?keep=1000", name()), &[]);
     let mut count = 0;
@@ -117,7 +117,7 @@ pub(super) async fn leaves_events(path: &Path, patience: Duration) -> String {
     leaves(path, &name, &url, "data: ", patience).await
 }
 
-/// A client that leaves a stream which says nothing but keep-alives, of a generator and of a topic.
+/// A client that leaves a stream of keep-alives only, of a generator and of a topic.
 pub(super) async fn leaves_silence(path: &Path, patience: Duration) -> String {
     let (generator, topic) = (name(), name());
     let urls = (format!("/stream/{generator}"), format!("/topic/{topic}"));
@@ -131,7 +131,7 @@ pub(super) async fn leaves_silence(path: &Path, patience: Duration) -> String {
     }
 }
 
-/// Reads to a line that begins so, leaves a second after it came, and waits until the server knows.
+/// Reads to a line with this prefix, leaves a second after it came, and waits until the server knows.
 async fn leaves(path: &Path, name: &str, url: &str, line: &str, patience: Duration) -> String {
     let mut reader = Reader::open(&path.door, url, &[]);
     let has_begun = match line {
@@ -181,7 +181,7 @@ async fn readers(path: &Path, name: &str) -> Option<usize> {
     count.trim().parse().ok()
 }
 
-/// Publishes so many events into a topic.
+/// Publishes this number of events to a topic.
 pub(super) async fn publish(path: &Path, topic: &str, count: usize) -> bool {
     let body = count.to_string();
     ask(&path.server, &format!("/topic/{topic}"), Some(&body))
@@ -225,7 +225,7 @@ pub(super) async fn backlog(path: &Path, options: &[&str], tries: usize) -> Stri
     format!("whole, then live {}", words::lag(best))
 }
 
-/// Reads so many events, and tells how late one more is that is published then.
+/// Reads this number of events, and returns the delay of one more that is published then.
 async fn comes_back_behind(
     path: &Path,
     topic: &str,
@@ -250,7 +250,7 @@ async fn comes_back_behind(
     Ok(live.as_deref().and_then(lag_of))
 }
 
-/// What becomes of events when the client takes gzip and the proxy compresses.
+/// What happens to events when the client takes gzip and the proxy compresses.
 pub(super) async fn compression(path: &Path) -> String {
     const GZIP: &[&str] = &["--compressed"];
     let mut reader = Reader::open(
@@ -297,7 +297,7 @@ pub(super) async fn reads_until_killed(
     }
 }
 
-/// What a client of a topic has when the server was drained.
+/// What a client of a topic has after the server was drained.
 #[derive(Debug)]
 pub(super) struct Drained {
     pub(super) topic: String,
@@ -354,7 +354,7 @@ pub(super) async fn comes_back(path: &Path, drained: Option<Drained>) -> String 
     }
 }
 
-/// The status that a client sees when the server has gone.
+/// The status that a client gets when the server has ended.
 pub(super) async fn server_gone(path: &Path) -> String {
     let mut reader = Reader::open(&path.door, &format!("/stream/{}?count=1", name()), &[]);
     let head = reader.head().await.unwrap_or_default();
@@ -373,7 +373,7 @@ pub(super) async fn lifetime(path: &Path) -> String {
     words::lifetime(end, opened.elapsed())
 }
 
-/// What the last of so many clients gets that all stay.
+/// What the last of this number of clients gets while all stay.
 pub(super) async fn last_of(path: &Path, count: usize) -> String {
     let mut staying = Vec::new();
     for number in 1..=count {

@@ -1,4 +1,4 @@
-//! What was measured, in words that are the same from run to run: a table of the docs is compared with them.
+//! Measurements as words that are the same from run to run: a table of the docs is compared with them.
 
 use std::time::Duration;
 
@@ -59,7 +59,7 @@ pub(super) fn leaver(after: Option<Duration>) -> String {
     .to_owned()
 }
 
-/// What a client makes of a server that was killed.
+/// What a client sees of a server that was killed.
 pub(super) fn cut(end: End) -> String {
     match end {
         End::Clean => "looks finished",
@@ -69,17 +69,17 @@ pub(super) fn cut(end: End) -> String {
     .to_owned()
 }
 
-/// What becomes of a stream without an end at a limit of three seconds.
+/// What happens to a stream without an end at a limit of three seconds.
 pub(super) fn lifetime(end: End, after: Duration) -> String {
     match (end, after.as_millis()) {
         (End::Open, _) => "lives on".to_owned(),
-        // Some proxies look at their clocks only each second.
+        // Some proxies check their clocks only each second.
         (end, 1_500..=4_500) => format!("{} at the limit", cut(end)),
         (end, _) => format!("{} before or after the limit", cut(end)),
     }
 }
 
-/// What was seen over HTTP/1.1 and over HTTP/2, named only where it differs.
+/// The results over HTTP/1.1 and over HTTP/2, named only where they differ.
 pub(super) fn both(http1: &str, http2: Option<&str>) -> String {
     match http2 {
         Some(http2) if http2 != http1 => format!("{http1}; HTTP/2: {http2}"),

@@ -22,11 +22,11 @@ pub(super) struct Program {
     scheme: &'static str,
     places: &'static [&'static str],
     arguments: fn(ports: Ports, folder: &Path) -> Vec<String>,
-    /// What it counts that is a cost of its readers.
+    /// The server's count that is a cost of its readers.
     count: fn(ports: Ports) -> io::Result<u64>,
 }
 
-/// Where a server answers clients, and where it answers questions about itself.
+/// The address for clients, and the address for questions about the server.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Ports {
     clients: u16,
@@ -123,7 +123,7 @@ fn number(text: &str) -> io::Result<u64> {
 }
 
 impl Program {
-    /// Whether it is installed; else what to install.
+    /// Whether the server is installed; if not, what to install.
     pub(super) fn find(&self) -> Result<(), String> {
         match self.place() {
             Some(_) => Ok(()),
@@ -149,7 +149,7 @@ impl Daemon {
     pub(super) fn start(program: &'static Program) -> io::Result<Self> {
         let place = program.place().ok_or(io::ErrorKind::NotFound)?;
         let folder = fresh_folder(program.name)?;
-        // It cannot say which ports the system chose; these were free a moment ago.
+        // The server cannot report which ports the system chose; these were free a moment ago.
         let (clients, monitor) = (
             TcpListener::bind("127.0.0.1:0")?,
             TcpListener::bind("127.0.0.1:0")?,
@@ -173,7 +173,7 @@ impl Daemon {
         })
     }
 
-    /// Asks it for the count of what its readers cost it.
+    /// Asks the server for the count of what its readers cost.
     pub(super) fn count(&self) -> io::Result<u64> {
         (self.program.count)(self.ports)
     }

@@ -20,7 +20,7 @@ use crate::load::numbered::payload;
 
 /// The data of an event.
 const EVENT_BYTES: usize = 300;
-/// For so long a node's publishes are timed while nobody comes back.
+/// The time in which a node's publishes are measured while no reader comes back.
 const QUIET_TIME: Duration = Duration::from_secs(2);
 /// A broker that answers no reader for so long has answered all of them.
 const SILENCE: Duration = Duration::from_millis(200);
@@ -35,20 +35,20 @@ pub(super) struct Crowd {
     events: u64,
 }
 
-/// What [`crowd`] found, in the order of the answer's words.
+/// The figures of [`crowd`], in the order of the answer.
 #[derive(Debug)]
 struct Found {
     /// Milliseconds from the first reader's coming until the broker has answered the last one.
     caught_up: f64,
     /// Milliseconds from the first publish to a quiet topic until all readers have theirs.
     delivered: f64,
-    /// Pages read from the broker, and looks at many topics at once.
+    /// Pages read from the broker, and lookups of many topics at once.
     reads: u64,
     quiet_p99: f64,
     p99: f64,
-    /// What the server behind the broker counted meanwhile.
+    /// The count of the server behind the broker meanwhile.
     count: u64,
-    /// Readers that were told a gap, of which there is none.
+    /// Readers that got a gap, of which there must be none.
     gaps: u64,
 }
 
@@ -155,7 +155,7 @@ async fn time_publishes(node: &Topics, is_over: impl Fn() -> bool) -> Result<Lat
     Ok(latencies)
 }
 
-/// Waits for the one event that comes; how many gaps came before it.
+/// Waits for the one event that comes, and returns the number of gaps before it.
 async fn take_one(mut reader: Subscription) -> u64 {
     let mut gaps = 0;
     loop {
@@ -187,7 +187,7 @@ async fn count(daemon: Option<Arc<Daemon>>) -> u64 {
     counted.ok().and_then(Result::ok).unwrap_or_default()
 }
 
-/// A broker that counts what it is asked.
+/// A broker that counts its calls.
 #[derive(Debug)]
 struct Counting {
     broker: Arc<dyn Broker>,

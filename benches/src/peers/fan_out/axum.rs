@@ -24,7 +24,7 @@ async fn events(State(channel): State<Channel>) -> impl IntoResponse {
 }
 
 async fn publish(State(channel): State<Channel>, data: String) {
-    // Without readers nobody minds.
+    // Without readers this is no error.
     let _ = channel.send(data);
 }
 

@@ -44,7 +44,7 @@ pub(super) fn prepare(options: &Options) -> Result<(), String> {
 
 /// Becomes Python: what is accounted to this process is BlackSheep's.
 pub(super) fn serve() -> io::Result<()> {
-    // The program cannot say which port the system chose; this one was free a moment ago.
+    // The program cannot report which port the system chose; this one was free a moment ago.
     let address = TcpListener::bind("127.0.0.1:0")?.local_addr()?;
     super::say(address)?;
     let mut python = ends_with_its_parent(folder()?.join("bin/python"));

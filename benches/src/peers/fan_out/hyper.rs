@@ -26,7 +26,7 @@ async fn answer(
     if request.method() == Method::POST {
         let data = request.into_body().collect().await?.to_bytes();
         let event = [b"data: ", &*data, b"\n\n"].concat();
-        // Without readers nobody minds.
+        // Without readers this is no error.
         let _ = channel.send(event.into());
         return Ok(Response::new(BoxBody::new(Empty::new())));
     }

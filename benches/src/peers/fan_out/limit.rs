@@ -28,9 +28,9 @@ struct Connections {
 struct Connection {
     socket: OwnedFd,
     is_reader: bool,
-    /// What came of a request that is not there whole.
+    /// The bytes of a request that is not complete.
     request: Vec<u8>,
-    /// What the socket did not take of the last event that it was given.
+    /// The rest of the last event, which the socket did not take.
     unsent: Vec<u8>,
 }
 
@@ -155,7 +155,7 @@ impl Connection {
         }
         match send(&self.socket, bytes, flags) {
             Ok(count) if count < bytes.len() => self.unsent = bytes[count..].to_vec(),
-            // A full socket misses this event; a broken one is told by epoll.
+            // A full socket misses this event; epoll reports a broken one.
             _ => {}
         }
     }

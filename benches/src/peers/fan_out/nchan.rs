@@ -24,7 +24,7 @@ pub(super) fn prepare(_: &Options) -> Result<(), String> {
 
 /// Becomes nginx: what is accounted to this process is nginx's.
 pub(super) fn serve() -> io::Result<()> {
-    // nginx cannot say which port the system chose; this one was free a moment ago.
+    // nginx cannot report which port the system chose; this one was free a moment ago.
     let address = TcpListener::bind("127.0.0.1:0")?.local_addr()?;
     let folder = super::build_folder("nchan")?;
     fs::create_dir_all(&folder)?;

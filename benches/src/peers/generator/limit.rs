@@ -16,7 +16,7 @@ use rustix::net::{RecvFlags, SendFlags, SocketFlags, accept_with, recv, send, so
 
 const LISTENER: u64 = u64::MAX;
 
-/// A buffer is sent when it holds so much.
+/// A buffer is sent when it holds this many bytes.
 const BUFFER_BYTES: usize = 60_000;
 
 const HEAD: &[u8] = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n\
@@ -28,10 +28,10 @@ const SIZE_LINE: &[u8] = b"00000\r\n";
 
 struct Connection {
     socket: OwnedFd,
-    /// What came of a request that is not there whole.
+    /// The bytes of a request that is not complete.
     request: Vec<u8>,
     stream: Option<Stream>,
-    /// What the socket did not take.
+    /// The bytes that the socket did not take.
     unsent: Vec<u8>,
 }
 
@@ -52,7 +52,7 @@ pub(super) fn serve() -> io::Result<()> {
     let (data, flags) = (EventData::new_u64(LISTENER), EventFlags::IN);
     epoll::add(&epoll, &listener, data, flags)?;
     super::announce(listener.local_addr()?)?;
-    // Connections stay in their places: a run has few, and its server ends with it.
+    // Entries of closed connections stay: a run has a small number, and its server ends with it.
     let mut connections: Vec<Option<Connection>> = Vec::new();
     let mut buffer = Vec::with_capacity(BUFFER_BYTES * 2);
     let mut is_busy = false;
@@ -113,7 +113,7 @@ fn accept(
 }
 
 impl Connection {
-    /// Takes what the client sent; false when it is gone.
+    /// Reads what the client sent; false when it has left.
     fn read(&mut self) -> bool {
         let mut input = [0; 4096];
         loop {
@@ -131,7 +131,7 @@ impl Connection {
         true
     }
 
-    /// Sends what the socket did not take before; false when it is broken.
+    /// Sends the bytes that the socket did not take before; false when the connection is broken.
     fn send_rest(&mut self) -> bool {
         let rest = std::mem::take(&mut self.unsent);
         rest.is_empty() || self.send(&rest)

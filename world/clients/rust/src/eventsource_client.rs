@@ -16,7 +16,7 @@ async fn main() {
                 json!({ "id": event.id, "event": event.event_type, "data": event.data })
             ),
             Ok(_) => {}
-            // It comes back after an end without being asked; nothing follows a status that it takes for final.
+            // The client comes back after an end on its own, and ends at a status that it takes for final.
             Err(error @ Error::UnexpectedResponse(..)) => {
                 println!("{}", json!({ "end": "UnexpectedResponse", "message": error.to_string() }));
             }

@@ -15,7 +15,7 @@ async fn main() {
                 "{}",
                 json!({ "id": message.id, "event": message.event, "data": message.data })
             ),
-            // It comes back after most errors without being asked.
+            // The client comes back after most errors on its own.
             Err(error) if source.ready_state() == ReadyState::Closed => {
                 println!("{}", json!({ "end": "closed", "message": error.to_string() }));
             }
