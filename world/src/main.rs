@@ -10,9 +10,9 @@ mod minimal;
 mod options;
 mod payload;
 mod proxies;
-mod relay;
 mod server;
 mod table;
+mod tcp_proxy;
 
 use std::process::ExitCode;
 

@@ -1,4 +1,4 @@
-//! `cargo xtask bench`: hands over to the benches, a workspace of their own, built as users build.
+//! `cargo xtask bench`: runs the benches, a workspace of their own, built as users build.
 
 use std::process::ExitCode;
 

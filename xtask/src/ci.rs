@@ -12,7 +12,7 @@ pub(crate) fn command() -> ExitCode {
     let started = Instant::now();
     let mut tally = Tally::default();
 
-    // First of all, because every later cargo command would write the lockfile anew.
+    // First, because every later cargo command would rewrite the lockfile.
     let lockfile = Step::cargo("lockfile", &["fetch", "--locked"]).run();
     tally.add_check(
         "lockfile: Cargo.lock does not fit the manifests",

@@ -1,4 +1,4 @@
-//! The rules of `deny.toml` for dependencies: by cargo-deny where it is installed, else by ourselves.
+//! The rules of `deny.toml` for dependencies: by cargo-deny where it is installed, else by our own check.
 //!
 //! Our own check reads the two lists of that file, so that there is one place for the rules: crates
 //! that must not be in the tree, and licences that may. It reports crates in two versions and lets
@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use crate::run::Step;
 use crate::{tools, workspace};
 
-/// Runs the check, prints what is wrong, and tells whether all is well.
+/// Runs the check, prints what is wrong, and returns whether nothing is.
 pub(crate) fn check() -> bool {
     if tools::has_cargo_command("deny") {
         let arguments = [
@@ -106,7 +106,7 @@ fn problems(rules: &Rules, tree: &str) -> Vec<String> {
     for (name, version, licence) in crates(tree) {
         if rules.banned.iter().any(|banned| banned == name) {
             problems.push(format!(
-                "{name} {version} is banned; `cargo tree -i {name}` shows who needs it"
+                "{name} {version} is banned; `cargo tree -i {name}` shows what needs it"
             ));
         }
         if !crate::licence::is_satisfied(licence, &rules.licences) {

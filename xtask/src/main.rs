@@ -1,7 +1,7 @@
 //! `cargo xtask`: set-up, tests, lints and benches of this workspace, one word each.
 #![allow(
     clippy::print_stdout,
-    reason = "a command line program talks on its output"
+    reason = "a command line program prints its results"
 )]
 
 mod api;

@@ -1,4 +1,5 @@
-//! What would be published: every crate packs, and what was packed compiles without the rest of the repository.
+//! The check of what would be published: every crate packs, and the packed crates compile without the rest of the
+//! repository.
 //!
 //! `cargo package` could verify that itself, but over a registry in `target/` whose unpacked crates it keeps by their
 //! versions, so that a second run compiles the first one's sources.

@@ -1,4 +1,4 @@
-//! `cargo xtask picture`: what `bellwether listen` looks like, taken from a real terminal.
+//! `cargo xtask picture`: a picture of `bellwether listen`, taken from a real terminal.
 //!
 //! It starts a server and, in a terminal of tmux, the command; publishes, stops the server, starts it again, and writes
 //! what the terminal shows then, as text and as SVG, to `docs/pictures/`. Nothing in it is drawn by hand.
@@ -21,10 +21,10 @@ const ADDRESS: ([u8; 4], u16) = ([127, 0, 0, 1], 8000);
 const COLUMNS: usize = 100;
 const ROWS: usize = 16;
 
-/// What is typed, after the prompt.
+/// The command that is typed after the prompt.
 const TYPED: &str = "bellwether listen ':8000/events?topic=prices' --timestamp";
 
-const PATIENCE: Duration = Duration::from_secs(20);
+const MAX_WAIT: Duration = Duration::from_secs(20);
 
 pub(crate) fn command() -> ExitCode {
     match take() {
@@ -67,11 +67,11 @@ fn binary() -> Result<PathBuf, String> {
     let binary = target.join("debug/bellwether");
     match binary.is_file() {
         true => Ok(binary),
-        false => Err(format!("{} is not there", binary.display())),
+        false => Err(format!("{} does not exist", binary.display())),
     }
 }
 
-/// Plays what is to be seen, and gives the terminal with its colours.
+/// Plays the scene, and returns the terminal's text with its colours.
 fn story(binary: &Path) -> Result<String, String> {
     let server = Server::start(binary)?;
     let terminal = Terminal::open(binary)?;
@@ -115,7 +115,7 @@ impl Server {
 
 impl Drop for Server {
     fn drop(&mut self) {
-        // After a stop there is nothing left to end.
+        // After a stop the process has already ended.
         let _ = self.0.kill();
     }
 }
@@ -157,7 +157,7 @@ impl Terminal {
             .args(arguments))
     }
 
-    /// What it shows, with escape sequences.
+    /// The screen, with escape sequences.
     fn show(&self) -> Result<String, String> {
         self.tmux(&["capture-pane", "-e", "-p"])
     }
@@ -211,8 +211,8 @@ fn run(command: &mut Command) -> Result<String, String> {
 fn until(what: &str, is_so: impl Fn() -> bool) -> Result<(), String> {
     let started = Instant::now();
     while !is_so() {
-        if started.elapsed() > PATIENCE {
-            return Err(format!("waited {PATIENCE:?} for {what:?}"));
+        if started.elapsed() > MAX_WAIT {
+            return Err(format!("waited {MAX_WAIT:?} for {what:?}"));
         }
         std::thread::sleep(Duration::from_millis(50));
     }

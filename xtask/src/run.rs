@@ -15,7 +15,7 @@ pub(crate) struct Step {
     command: Command,
 }
 
-/// What became of a step.
+/// The outcome of a step.
 pub(crate) struct Outcome {
     pub(crate) name: String,
     pub(crate) is_success: bool,
@@ -56,7 +56,7 @@ impl Step {
         self
     }
 
-    /// Runs it, shows its output line by line as it comes, and tells the time that it took.
+    /// Runs the step, shows its output line by line as it comes, and prints the time that it took.
     pub(crate) fn run(mut self) -> Outcome {
         println!("\n== {}: {}", self.name, self.words());
         let started = Instant::now();
@@ -102,7 +102,7 @@ impl Step {
         }
     }
 
-    /// Runs it with our own input and output; whether it succeeded.
+    /// Runs the step with our own input and output. Returns whether it succeeded.
     pub(crate) fn run_in_front(mut self) -> bool {
         self.command
             .stdin(Stdio::inherit())
@@ -110,7 +110,7 @@ impl Step {
             .is_ok_and(|status| status.success())
     }
 
-    /// Runs it unseen; its stdout, or `None` when it failed.
+    /// Runs the step without showing its output. Returns its stdout, or `None` if it failed.
     pub(crate) fn ask(mut self) -> Option<String> {
         let output = self.command.output().ok()?;
         output
@@ -119,7 +119,7 @@ impl Step {
             .then(|| String::from_utf8_lossy(&output.stdout).into_owned())
     }
 
-    /// The command as one would type it.
+    /// The command as it would be typed.
     fn words(&self) -> String {
         let program = Path::new(self.command.get_program());
         let mut words = program

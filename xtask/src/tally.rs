@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use crate::run::Outcome;
 
-/// Who runs tests, and so how its summary is written.
+/// A runner of tests, which decides how its summary is written.
 ///
 /// Nextest shows what a failing test printed, and each test runs under libtest: only by knowing the runner
 /// is a failure counted once.
@@ -21,9 +21,9 @@ pub(crate) enum Runner {
 pub(crate) struct Tally {
     passed: usize,
     failed: usize,
-    /// The lines by which tests said that they could not run here.
+    /// The lines in which tests reported that they could not run here.
     skips: Vec<String>,
-    /// What failed, for the list before the closing line.
+    /// The failures, for the list before the closing line.
     failures: Vec<String>,
 }
 
@@ -48,7 +48,7 @@ impl Tally {
             self.failures
                 .push(format!("{}: {failed} failed", outcome.name));
         }
-        // A test that skips itself has passed in its runner's eyes.
+        // A test that skips itself counts as passed for its runner.
         self.passed += passed.saturating_sub(skips.len());
         self.failed += failed;
         self.skips.extend(skips.into_iter().map(str::to_owned));
@@ -77,7 +77,7 @@ impl Tally {
 
     /// Prints what failed and what was skipped, then the closing line; the exit code of the command.
     ///
-    /// No test at all is a failure: something hid them.
+    /// No test at all is a failure: something has hidden them.
     pub(crate) fn close(mut self) -> ExitCode {
         if self.passed + self.failed == 0 {
             self.add_check("no test ran", false);
@@ -106,7 +106,7 @@ impl Tally {
     }
 }
 
-/// The reason in a line `SKIPPED: reason`, by which a test says that it could not run.
+/// The reason in a line `SKIPPED: reason`, in which a test reports that it could not run.
 pub(crate) fn skip_reason(line: &str) -> Option<&str> {
     line.trim_start().strip_prefix("SKIPPED: ")
 }

@@ -18,7 +18,7 @@ pub(crate) fn command() -> ExitCode {
     tally.close()
 }
 
-/// Runs every test and adds it to the tally; `false`, after saying why, when a tool is missing.
+/// Runs every test and adds it to the tally. Returns `false`, after printing why, if a tool is missing.
 pub(crate) fn run(tally: &mut Tally) -> bool {
     if !tools::prepare() {
         return false;
@@ -43,7 +43,7 @@ pub(crate) fn run(tally: &mut Tally) -> bool {
     true
 }
 
-/// What the optimiser could change: that layers hold around the bodies of the delivery engine.
+/// The tests of what the optimiser could change: that layers hold around the bodies of the delivery engine.
 fn optimised() -> Step {
     let arguments = ["test", "--release", "-p", "bellwether", "--all-features"];
     let only = [
@@ -60,7 +60,7 @@ fn optimised() -> Step {
 /// Every test in a process of its own, by cargo-nextest.
 fn nextest(tally: &mut Tally) {
     let report = report_file();
-    // An old report must not speak for this run.
+    // An old report must not be taken for this run's.
     let _ = std::fs::remove_file(&report);
     let arguments = [
         "nextest",

@@ -13,7 +13,7 @@ struct Tool {
     programs: &'static [&'static str],
     /// Debian's package of it.
     package: &'static str,
-    /// What needs it.
+    /// The tests that need the program.
     purpose: &'static str,
 }
 
@@ -51,7 +51,7 @@ impl Tool {
     }
 }
 
-/// Makes every tool available, or says what is missing and how to get it. Whether all are there.
+/// Makes every tool available, or prints what is missing and how to get it. Returns whether all are available.
 pub(crate) fn prepare() -> bool {
     println!("== tools");
     let mut missing = missing();
@@ -79,7 +79,7 @@ pub(crate) fn prepare() -> bool {
     prepare_browser_driver()
 }
 
-/// The browser to drive: the one that the variable names, or the first that is found.
+/// The browser to drive: the one of the variable, or the first that is found.
 pub(crate) fn chromium() -> Option<String> {
     std::env::var("CHROMIUM")
         .ok()
@@ -111,7 +111,7 @@ fn find(program: &str) -> Option<PathBuf> {
         .find(|file| file.is_file())
 }
 
-/// Whether we are root on a Debian, where a package is one command away.
+/// Whether this process is root on a Debian, and so can install packages.
 fn can_install() -> bool {
     let is_root = Step::new("user", "id", &["-u"])
         .ask()
@@ -119,7 +119,7 @@ fn can_install() -> bool {
     is_root && find("apt-get").is_some() && std::path::Path::new("/etc/debian_version").exists()
 }
 
-/// Installs Debian packages. What fails shows in the search that follows.
+/// Installs Debian packages. The search that follows shows what failed.
 fn install(tools: &[&Tool]) {
     Step::new("package lists", "apt-get", &["update"]).run();
     let packages = packages(tools)
@@ -138,7 +138,7 @@ fn install(tools: &[&Tool]) {
     .run();
 }
 
-/// Installs playwright-core as the lockfile says, unless it is there. Whether it is there in the end.
+/// Installs playwright-core as the lockfile has it, unless it is installed. Returns whether it is installed in the end.
 fn prepare_browser_driver() -> bool {
     let folder = workspace::root().join("tests/browser");
     let version = |file: &str, pointer: &str| {

@@ -1,10 +1,11 @@
-//! `cargo xtask world`: hands over to the program that tries real clients and proxies.
+//! `cargo xtask world`: runs the program that tries real clients and proxies.
 
 use std::process::ExitCode;
 
 use crate::run::Step;
 
-/// A few of the clients and proxies, as one check; a client that gets less than from a minimal server fails it.
+/// Tries a selection of the clients and proxies, as one check. A client that gets less than from a minimal server fails
+/// it.
 pub(crate) fn check() -> bool {
     let words = ["run", "--quiet", "-p", "bellwether-world", "--", "--short"];
     Step::cargo("world", &words).run().is_success

@@ -7,7 +7,7 @@ const MAX_HEAD_BYTES: usize = 16 * 1024;
 
 /// The part of the response to which the next byte belongs (RFC 9112, section 7.1).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Place {
+enum BodyPosition {
     Head,
     /// A body that ends with its connection.
     Raw,
@@ -21,14 +21,14 @@ enum Place {
 /// The state of one response.
 #[derive(Debug)]
 pub(crate) struct Framing {
-    place: Place,
+    position: BodyPosition,
     head: Vec<u8>,
 }
 
 impl Framing {
     pub(crate) fn new() -> Self {
         Self {
-            place: Place::Head,
+            position: BodyPosition::Head,
             head: Vec::new(),
         }
     }
@@ -36,19 +36,19 @@ impl Framing {
     /// For a response whose head and framing others have taken off.
     pub(crate) fn of_body() -> Self {
         Self {
-            place: Place::Raw,
+            position: BodyPosition::Raw,
             head: Vec::new(),
         }
     }
 
     /// Whether the whole head has come.
     pub(crate) fn has_head(&self) -> bool {
-        self.place != Place::Head
+        self.position != BodyPosition::Head
     }
 
     /// Whether the last chunk has come.
     pub(crate) fn is_ended(&self) -> bool {
-        self.place == Place::Ended
+        self.position == BodyPosition::Ended
     }
 
     /// Takes bytes as they arrive, and hands on those of the body.
@@ -63,25 +63,27 @@ impl Framing {
         mut payload: impl FnMut(&[u8]) -> Result<(), String>,
     ) -> Result<(), String> {
         while let Some((&first, rest)) = bytes.split_first() {
-            match self.place {
-                Place::Raw => return payload(bytes),
-                Place::Data(left) => {
+            match self.position {
+                BodyPosition::Raw => return payload(bytes),
+                BodyPosition::Data(left) => {
                     let (now, later) = bytes.split_at(left.min(bytes.len()));
                     payload(now)?;
                     bytes = later;
-                    self.place = match left - now.len() {
-                        0 => Place::DataLineEnd,
-                        left => Place::Data(left),
+                    self.position = match left - now.len() {
+                        0 => BodyPosition::DataLineEnd,
+                        left => BodyPosition::Data(left),
                     };
                     continue;
                 }
-                Place::Head => self.head(first)?,
-                Place::Size(size) => self.place = size_after(size, first)?,
+                BodyPosition::Head => self.head(first)?,
+                BodyPosition::Size(size) => self.position = size_after(size, first)?,
                 // The last chunk's own blank line is all that follows it: no trailers are sent.
-                Place::SizeLineEnd(0) => self.place = Place::Ended,
-                Place::SizeLineEnd(size) => self.place = Place::Data(size),
-                Place::DataLineEnd if first == b'\n' => self.place = Place::Size(0),
-                Place::DataLineEnd | Place::Ended => {}
+                BodyPosition::SizeLineEnd(0) => self.position = BodyPosition::Ended,
+                BodyPosition::SizeLineEnd(size) => self.position = BodyPosition::Data(size),
+                BodyPosition::DataLineEnd if first == b'\n' => {
+                    self.position = BodyPosition::Size(0)
+                }
+                BodyPosition::DataLineEnd | BodyPosition::Ended => {}
             }
             bytes = rest;
         }
@@ -100,20 +102,20 @@ impl Framing {
         if !head.starts_with("http/1.1 200 ") || !head.contains("content-type: text/event-stream") {
             return Err(format!("no event stream: {head:?}"));
         }
-        self.place = if head.contains("transfer-encoding: chunked") {
-            Place::Size(0)
+        self.position = if head.contains("transfer-encoding: chunked") {
+            BodyPosition::Size(0)
         } else {
-            Place::Raw
+            BodyPosition::Raw
         };
         Ok(())
     }
 }
 
 /// The position after one more byte of a chunk's size line.
-fn size_after(size: usize, byte: u8) -> Result<Place, String> {
+fn size_after(size: usize, byte: u8) -> Result<BodyPosition, String> {
     match (byte as char).to_digit(16) {
-        Some(digit) if size < usize::MAX >> 8 => Ok(Place::Size(size << 4 | digit as usize)),
-        None if byte == b'\r' => Ok(Place::SizeLineEnd(size)),
+        Some(digit) if size < usize::MAX >> 8 => Ok(BodyPosition::Size(size << 4 | digit as usize)),
+        None if byte == b'\r' => Ok(BodyPosition::SizeLineEnd(size)),
         _ => Err(format!("byte {byte:#04x} in a chunk's size")),
     }
 }

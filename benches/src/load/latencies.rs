@@ -22,7 +22,7 @@ impl Latencies {
 
     pub(crate) fn add(&mut self, latency: Duration) {
         let nanos = u64::try_from(latency.as_nanos()).unwrap_or(u64::MAX);
-        self.boxes[place(nanos)] += 1;
+        self.boxes[index_of(nanos)] += 1;
         self.count += 1;
     }
 
@@ -43,17 +43,17 @@ impl Latencies {
     pub(crate) fn percentile(&self, share: f64) -> f64 {
         let rank = ((self.count as f64 * share).ceil() as u64).max(1);
         let mut seen = 0;
-        for (place, count) in self.boxes.iter().enumerate() {
+        for (index, count) in self.boxes.iter().enumerate() {
             seen += count;
             if seen >= rank {
-                return upper_edge(place) / 1e6;
+                return upper_edge(index) / 1e6;
             }
         }
         f64::NAN
     }
 }
 
-fn place(nanos: u64) -> usize {
+fn index_of(nanos: u64) -> usize {
     let octave = nanos.max(1).ilog2();
     let within = if octave < 5 {
         0
@@ -63,10 +63,10 @@ fn place(nanos: u64) -> usize {
     (octave * BOXES_PER_OCTAVE + within) as usize
 }
 
-fn upper_edge(place: usize) -> f64 {
+fn upper_edge(index: usize) -> f64 {
     let (octave, within) = (
-        place as u32 / BOXES_PER_OCTAVE,
-        place as u32 % BOXES_PER_OCTAVE,
+        index as u32 / BOXES_PER_OCTAVE,
+        index as u32 % BOXES_PER_OCTAVE,
     );
     2_f64.powi(octave as i32) * (1.0 + f64::from(within + 1) / f64::from(BOXES_PER_OCTAVE))
 }

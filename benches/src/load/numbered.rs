@@ -48,7 +48,7 @@ struct Order {
 
 /// How a number arrives in a stream.
 #[derive(Debug, PartialEq, Eq)]
-enum Place {
+enum Arrival {
     New,
     /// New, after this many that did not come.
     After(u64),
@@ -106,13 +106,13 @@ impl Numbered {
         framing.take(bytes, |bytes| {
             let mut judge = |block: &[u8]| match number(block, *size) {
                 Ok(None) => {}
-                Ok(Some(number)) => match order.place(number) {
-                    Place::New => seen(number),
-                    Place::After(missing) => {
+                Ok(Some(number)) => match order.arrival_of(number) {
+                    Arrival::New => seen(number),
+                    Arrival::After(missing) => {
                         faults.gaps += missing;
                         seen(number);
                     }
-                    Place::Again => faults.duplicates += 1,
+                    Arrival::Again => faults.duplicates += 1,
                 },
                 Err(NotOurs) => faults.foreign += 1,
             };
@@ -133,9 +133,9 @@ impl Numbered {
 }
 
 impl Order {
-    fn place(&mut self, number: u64) -> Place {
+    fn arrival_of(&mut self, number: u64) -> Arrival {
         let Some(ahead) = number.checked_sub(self.next) else {
-            return Place::Again;
+            return Arrival::Again;
         };
         match &mut self.early {
             Some(early) if ahead == 0 => {
@@ -143,13 +143,13 @@ impl Order {
                 self.next += 1 + u64::from(run);
                 // A shift by all 64 bits is none.
                 *early = early.checked_shr(run + 1).unwrap_or(0);
-                Place::New
+                Arrival::New
             }
             Some(early) if ahead <= u64::from(u64::BITS) => {
                 let bit = 1 << (ahead - 1);
                 let is_new = *early & bit == 0;
                 *early |= bit;
-                if is_new { Place::New } else { Place::Again }
+                if is_new { Arrival::New } else { Arrival::Again }
             }
             early => {
                 // Far ahead of all others, so that the numbers left out have not come in any order.
@@ -158,9 +158,9 @@ impl Order {
                 }
                 self.next = number + 1;
                 if ahead == 0 {
-                    Place::New
+                    Arrival::New
                 } else {
-                    Place::After(ahead)
+                    Arrival::After(ahead)
                 }
             }
         }
@@ -281,15 +281,15 @@ mod tests {
             early: Some(0),
         };
         for number in [2, 0, 3, 1, 68, 5, 4] {
-            assert_eq!(order.place(number), Place::New, "{number}");
-            assert_eq!(order.place(number), Place::Again, "{number}");
+            assert_eq!(order.arrival_of(number), Arrival::New, "{number}");
+            assert_eq!(order.arrival_of(number), Arrival::Again, "{number}");
         }
         assert_eq!(order.next, 6);
         for number in 6..68 {
-            assert_eq!(order.place(number), Place::New, "{number}");
+            assert_eq!(order.arrival_of(number), Arrival::New, "{number}");
         }
         assert_eq!(order.next, 69);
-        assert_eq!(order.place(200), Place::After(131));
+        assert_eq!(order.arrival_of(200), Arrival::After(131));
     }
 
     #[test]

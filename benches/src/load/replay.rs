@@ -12,7 +12,7 @@ use crate::Result;
 const READ_BYTES: usize = 256 * 1024;
 
 /// The interval at which the server may be measured meanwhile.
-const LOOK_INTERVAL: Duration = Duration::from_millis(100);
+const CHECK_INTERVAL: Duration = Duration::from_millis(100);
 
 /// The figures of a replay.
 #[derive(Debug, Clone, Copy)]
@@ -31,7 +31,7 @@ pub(crate) fn replay(
     events: u64,
     size: usize,
     time: Duration,
-    mut look: impl FnMut() -> Result<()>,
+    mut check: impl FnMut() -> Result<()>,
 ) -> Result<Replayed> {
     let mut stream = TcpStream::connect(server)?;
     stream.set_read_timeout(Some(time))?;
@@ -39,7 +39,7 @@ pub(crate) fn replay(
     stream.write_all(browser_request("/replay", server).as_bytes())?;
     let mut numbered = Numbered::new(0, size);
     let mut buffer = vec![0; READ_BYTES];
-    let (mut bytes, mut seen, mut looked) = (0, 0, started);
+    let (mut bytes, mut seen, mut checked) = (0, 0, started);
     while seen < events {
         let count = stream.read(&mut buffer)?;
         if count == 0 {
@@ -54,9 +54,9 @@ pub(crate) fn replay(
         if started.elapsed() > time {
             return Err(format!("only {seen} of {events} events came in time").into());
         }
-        if looked.elapsed() > LOOK_INTERVAL {
-            look()?;
-            looked = Instant::now();
+        if checked.elapsed() > CHECK_INTERVAL {
+            check()?;
+            checked = Instant::now();
         }
     }
     Ok(Replayed {

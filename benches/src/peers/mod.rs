@@ -83,7 +83,7 @@ fn announce(address: SocketAddr) -> io::Result<()> {
 
 /// Prints the address of this peer for the bench, and ends the process when the bench has ended.
 fn announce(address: SocketAddr) -> io::Result<()> {
-    say(address)?;
+    announce(address)?;
     let watch = || {
         // The bench holds the other end and sends nothing; an end means that the bench has ended.
         let _ = io::stdin().lock().read(&mut [0]);

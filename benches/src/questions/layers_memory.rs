@@ -1,8 +1,8 @@
 //! The memory of an idle subscription in a server whose routes are wrapped in layers.
 
 use super::Question;
-use super::held::{self, Idle};
 use super::layers::RATIOS;
+use super::subscription_memory::{self, Idle};
 use crate::Result;
 use crate::field::Field;
 use crate::peers::layers;
@@ -23,7 +23,11 @@ const IDLE: Idle = Idle {
 
 #[expect(clippy::unnecessary_wraps, reason = "others can fail as a whole")]
 fn measure(field: &Field<'_>) -> Result<Answer> {
-    Ok(held::answer(field, &layers::FAMILY, IDLE, &RATIOS, |_| {
-        Ok(None)
-    }))
+    Ok(subscription_memory::answer(
+        field,
+        &layers::FAMILY,
+        IDLE,
+        &RATIOS,
+        |_| Ok(None),
+    ))
 }

@@ -1,5 +1,5 @@
 //! The questions: each a file of its own that measures, and a line in the list. [`beside`], [`costs`] and
-//! [`held`] are what some of them share.
+//! [`subscription_memory`] are what some of them share.
 
 mod beside;
 mod broker_delivery;
@@ -10,7 +10,6 @@ mod connect;
 mod costs;
 mod fan_out;
 mod generator;
-mod held;
 mod http2;
 mod idle_memory;
 mod idle_subscription;
@@ -19,6 +18,7 @@ mod layers;
 mod layers_memory;
 mod stuck;
 mod stuck_crowd;
+mod subscription_memory;
 mod tls;
 mod tls_memory;
 mod unpipelined;

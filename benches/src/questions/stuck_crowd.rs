@@ -29,7 +29,7 @@ const BYTES_PER_SECOND: u64 = 5_000_000;
 const SECONDS: u64 = 15;
 /// Bellwether's default for a socket that takes nothing, and the time until this program notices.
 const DEADLINE: Duration = Duration::from_secs(30);
-const PATIENCE: Duration = Duration::from_secs(5);
+const MAX_WAIT: Duration = Duration::from_secs(5);
 
 fn measure(field: &Field<'_>) -> Result<Answer> {
     let sizes = [STUCK[0], field.scaled(STUCK[1])];
@@ -60,7 +60,7 @@ fn measure(field: &Field<'_>) -> Result<Answer> {
     }
     if let Some(gone) = gone.of("bellwether", with) {
         let what = "seconds until the last stuck reader is evicted, bellwether".to_owned();
-        let bound = (DEADLINE + PATIENCE).as_secs_f64();
+        let bound = (DEADLINE + MAX_WAIT).as_secs_f64();
         goals.push(Goal::at_most(what, bound, gone.highest()));
     }
     Ok(Answer {
@@ -110,7 +110,7 @@ fn run_once(peer: &Peer, stuck: u64, field: &Field<'_>) -> Result<Found> {
     let mut evicted = None;
     if stuck > 0 && peer.name.starts_with("bellwether") {
         while server.open_files()? > files {
-            if begin.elapsed() > DEADLINE + PATIENCE {
+            if begin.elapsed() > DEADLINE + MAX_WAIT {
                 return Err("stuck readers were not evicted in time".into());
             }
             crowd.publish(Pace::Every(Duration::from_millis(100)), 2, time)?;

@@ -1,7 +1,7 @@
 //! The memory of an idle subscription in a server behind TLS.
 
 use super::Question;
-use super::held::{self, Idle};
+use super::subscription_memory::{self, Idle};
 use super::tls::{RATIOS, trust};
 use crate::Result;
 use crate::field::Field;
@@ -23,5 +23,11 @@ const IDLE: Idle = Idle {
 
 #[expect(clippy::unnecessary_wraps, reason = "others can fail as a whole")]
 fn measure(field: &Field<'_>) -> Result<Answer> {
-    Ok(held::answer(field, &tls::FAMILY, IDLE, &RATIOS, trust))
+    Ok(subscription_memory::answer(
+        field,
+        &tls::FAMILY,
+        IDLE,
+        &RATIOS,
+        trust,
+    ))
 }

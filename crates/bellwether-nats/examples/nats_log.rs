@@ -18,9 +18,9 @@ async fn main() -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-/// What there is to see, in lines.
+/// The lines of the output.
 pub async fn run(address: &str) -> Result<Vec<String>, Box<dyn Error>> {
-    // In truth two processes on two machines.
+    // In practice these are two processes on two machines.
     let north = node(address).await?;
     let south = node(address).await?;
     let mut lines = Vec::new();

@@ -1,7 +1,7 @@
-//! JetStream's requests and answers, as far as a log needs them: JSON over NATS, by the JetStream wire API reference.
+//! JetStream's requests and responses, as far as a log needs them: JSON over NATS, by the JetStream wire API reference.
 //!
-//! Written out rather than taken from the client crate, whose types follow the newest server: what is checked here has
-//! to be read from servers of any version, and what a server does not know it leaves out.
+//! These types are not those of the client crate, which follow the newest server. What is checked here must be read
+//! from servers of any version, and a server leaves out what it does not know.
 
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
@@ -11,21 +11,21 @@ use serde::{Deserialize, Serialize};
 /// Why a request of JetStream's API failed.
 #[derive(Clone, Debug)]
 pub(crate) enum ApiError {
-    /// There is no connection at the moment, or it broke while the answer was awaited.
+    /// There is no connection at the moment, or it broke while the response was awaited.
     NotConnected,
-    /// No answer in time.
+    /// No response in time.
     TimedOut,
-    /// Nobody serves this: no JetStream, no such consumer, or a cluster without a leader.
+    /// No server responds to this: no JetStream, no such consumer, or a cluster without a leader.
     NoResponders,
-    /// An answer that says no.
+    /// A response with an error.
     Fault(Fault),
-    /// Something that is not an answer.
+    /// A response that cannot be read.
     Unreadable(String),
     /// The broker was shut down.
     ShutDown,
 }
 
-/// The `error` of an answer.
+/// The `error` of a response.
 #[derive(Clone, Debug, Deserialize)]
 pub(crate) struct Fault {
     #[serde(default)]
@@ -58,10 +58,10 @@ impl std::fmt::Display for ApiError {
             }
             Self::Fault(fault) => write!(
                 f,
-                "JetStream says: {} ({})",
+                "JetStream reports: {} ({})",
                 fault.description, fault.err_code
             ),
-            Self::Unreadable(what) => write!(f, "JetStream's answer makes no sense: {what}"),
+            Self::Unreadable(what) => write!(f, "JetStream's response cannot be read: {what}"),
             Self::ShutDown => f.write_str("the log is shut down"),
         }
     }
@@ -75,7 +75,7 @@ impl From<ApiError> for bellwether_topics::broker::BrokerError {
     }
 }
 
-/// Reads an answer, or the error in it.
+/// Parses a response, or the error in it.
 pub(crate) fn parse<'a, T: Deserialize<'a>>(answer: &'a [u8]) -> Result<T, ApiError> {
     #[derive(Deserialize)]
     struct Probe {
@@ -89,7 +89,7 @@ pub(crate) fn parse<'a, T: Deserialize<'a>>(answer: &'a [u8]) -> Result<T, ApiEr
     }
 }
 
-/// The answer to `STREAM.INFO` and `STREAM.CREATE`.
+/// The response to `STREAM.INFO` and `STREAM.CREATE`.
 #[derive(Clone, Debug, Deserialize)]
 pub(crate) struct StreamInfo {
     pub(crate) config: StreamConfig,
@@ -134,7 +134,7 @@ pub(crate) struct StreamConfig {
     pub(crate) persist_mode: Option<String>,
 }
 
-/// The part of the answer to `CONSUMER.CREATE` that is used.
+/// The part of the response to `CONSUMER.CREATE` that is used.
 #[derive(Debug, Deserialize)]
 pub(crate) struct ConsumerInfo {
     pub(crate) name: String,
@@ -151,7 +151,7 @@ pub(crate) struct Pull {
     pub(crate) expires: usize,
     #[serde(skip_serializing_if = "is_zero")]
     pub(crate) idle_heartbeat: usize,
-    /// Whether to answer at once that there is nothing rather than wait.
+    /// Whether to respond at once that there is nothing, instead of waiting.
     pub(crate) no_wait: bool,
 }
 
@@ -163,7 +163,7 @@ fn is_zero(number: &usize) -> bool {
     *number == 0
 }
 
-/// The answer to a publish.
+/// The response to a publish.
 #[derive(Debug, Deserialize)]
 pub(crate) struct PublishAck {
     pub(crate) stream: String,
@@ -172,7 +172,7 @@ pub(crate) struct PublishAck {
     pub(crate) duplicate: bool,
 }
 
-/// The answer to `STREAM.MSG.GET`.
+/// The response to `STREAM.MSG.GET`.
 #[derive(Debug, Deserialize)]
 pub(crate) struct GetAnswer {
     pub(crate) message: RawMessage,

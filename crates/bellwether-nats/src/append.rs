@@ -1,7 +1,8 @@
-//! Appending: lists of records, in order, each confirmed within a bound or told what became of it.
+//! Appending: lists of records, in order. Each record is confirmed within a time, or gets an error that says whether it
+//! may be stored.
 //!
-//! A list is sent in windows, and a window in one `round` or in several: what a round leaves open is sent again as far as
-//! its outcomes allow.
+//! A list is sent in windows, and a window in one `round` or in several: what a round leaves unconfirmed is sent again
+//! as far as its outcomes allow.
 
 use std::time::Duration;
 
@@ -16,9 +17,9 @@ use crate::record;
 use crate::round::Outgoing;
 use crate::shared::Shared;
 
-/// How many records are under way at once.
+/// The most records that are under way at once.
 const WINDOW_RECORDS: usize = 512;
-/// And how many bytes of events, beyond the first.
+/// The most bytes of their events, beyond the first.
 const WINDOW_BYTES: usize = 4 << 20;
 /// The pause before the end of a list is sent again.
 const PAUSE: Duration = Duration::from_millis(50);
@@ -31,7 +32,7 @@ impl Shared {
     ) -> Result<Vec<Result<Stored, BrokerError>>, BrokerError> {
         let started = std::time::Instant::now();
         let deadline = Instant::now() + self.timeout;
-        // With no connection for the whole time nothing is sent, and nothing will be later.
+        // Without a connection for the whole time nothing is sent, and nothing will be sent later.
         self.link.connected(deadline).await?;
         let mut answers = Vec::with_capacity(records.len());
         let mut rest = records;
@@ -109,7 +110,7 @@ impl Shared {
             .await
     }
 
-    /// A record with its message id: its own, or one by which only this process can send it again.
+    /// A record with its message id: of its idempotency key, or one that only this process can use again.
     fn outgoing(&self, record: &NewRecord) -> Outgoing {
         let key = record.idempotency_key.as_deref();
         let id = match key {
@@ -119,7 +120,7 @@ impl Shared {
         Outgoing::new(record, &id, self.prefix())
     }
 
-    /// What the caller is told.
+    /// The results for the caller.
     async fn answers(
         &self,
         records: &[NewRecord],
@@ -132,8 +133,8 @@ impl Shared {
             |o: &Outcome| matches!(o, Outcome::Stored(ack) if !ack.duplicate && ack.seq <= head);
         let mut epoch = epoch;
         if outcomes.iter().any(is_new) {
-            // Numbers that were given out before: it is another stream, or one that lost its end.
-            match self.look().await {
+            // These numbers were given out before: it is another stream, or one that lost its end.
+            match self.fetch_state().await {
                 Ok(state) => epoch = state.bounds.epoch,
                 Err(error) => {
                     tracing::warn!(%error, "a stream that was made again does not answer");
@@ -144,7 +145,7 @@ impl Shared {
         for (record, outcome) in records.iter().zip(outcomes) {
             answers.push(match outcome {
                 Outcome::Stored(ack) => {
-                    self.heard_of(epoch, ack.seq);
+                    self.note_record(epoch, ack.seq);
                     self.stored(record, &ack, epoch, is_repeated).await
                 }
                 Outcome::Failed(error) | Outcome::Refused(error) => Err(error),
@@ -167,11 +168,11 @@ impl Shared {
         let mut tag = record.tag;
         let mut is_duplicate = false;
         if ack.duplicate {
-            // Of a record that was trimmed since nothing is left, but the same key always brings the same tag.
+            // Nothing is left of a record that was trimmed since, but the same key always has the same tag.
             if let Some(message) = self.get(ack.seq).await? {
                 tag = record::of_raw(&message, self.prefix()).tag;
             }
-            // Sent again, the record may be known from the time before.
+            // The server may know the record from this append's first attempt.
             is_duplicate = !(is_repeated && tag == record.tag);
         }
         let cursor = Cursor {
@@ -185,8 +186,8 @@ impl Shared {
         })
     }
 
-    /// Stores a record that belongs to nobody, so that the log's newest record is never removed for its age. Several
-    /// nodes that do so at once store one.
+    /// Stores a record that no reader gets, so that the log's newest record is never removed for its age. Several nodes
+    /// that do so at once store one.
     pub(crate) async fn mark(&self, bounds: Bounds) -> Result<(), BrokerError> {
         let deadline = Instant::now() + self.timeout;
         let record = record::marker(fastrand::u32(..));

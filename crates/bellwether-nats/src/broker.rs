@@ -18,8 +18,8 @@ use crate::tail::NatsTail;
 
 /// A log in a JetStream stream. A clone is another handle to it.
 ///
-/// Records stay when this program ends, and every program that opens the same stream shares them. The
-/// crate's README says what is promised, and what the server's settings have to do with it.
+/// Records stay when this program ends, and every program that opens the same stream shares them. The crate's README
+/// has what the broker promises, and which settings of the server that needs.
 ///
 /// ```no_run
 /// use bellwether_nats::NatsBroker;
@@ -37,24 +37,37 @@ use crate::tail::NatsTail;
 #[derive(Clone)]
 pub struct NatsBroker {
     shared: Arc<Shared>,
-    /// Without user and password.
+    /// The address without user and password.
     address: String,
 }
 
 impl NatsBroker {
-    /// Connects with default settings to the stream `bellwether`, which is created if it is not there.
+    /// Connects with default settings to the stream `bellwether`, and creates it if it does not exist.
     ///
-    /// The address is `nats://host:port` or `tls://host:port`, or several of one cluster with commas between; the port
-    /// is 4222 if there is none. User and password, or a token, may stand in it.
+    /// The address is `nats://host:port` or `tls://host:port`, or several of one cluster with commas between. The
+    /// default port is 4222. The address may contain user and password, or a token; no message and no `Debug` shows
+    /// them.
     ///
     /// # Errors
     ///
     /// As [`NatsBuilder::connect`].
+    ///
+    /// ```
+    /// # tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(async {
+    /// use bellwether_nats::NatsBroker;
+    ///
+    /// // No server listens on this port.
+    /// let error = NatsBroker::connect("nats://127.0.0.1:1").await.unwrap_err();
+    /// assert!(error.is_unreachable());
+    /// # });
+    /// ```
     pub async fn connect(address: &str) -> Result<Self, ConnectError> {
         Self::builder(address).connect().await
     }
 
-    /// Settings first.
+    /// The settings of a log at this address, all at their defaults.
+    ///
+    /// Nothing is checked before [`NatsBuilder::connect`], the address included.
     pub fn builder(address: &str) -> NatsBuilder {
         NatsBuilder::new(address)
     }
@@ -66,12 +79,12 @@ impl NatsBroker {
         }
     }
 
-    /// The stream's name.
+    /// The name of the stream that holds the log.
     pub fn stream(&self) -> &str {
         self.shared.stream()
     }
 
-    /// Runs a call for as long as it may take, unless the log is shut down.
+    /// Runs a call within its time, and ends it when the log is shut down.
     fn call<'a, T: Send + 'a>(
         &'a self,
         limit: Duration,
@@ -102,7 +115,8 @@ impl Broker for NatsBroker {
         &'a self,
         records: &'a [NewRecord],
     ) -> BrokerFuture<'a, Vec<Result<Stored, BrokerError>>> {
-        // It ends by itself in this time, but for a look at the stream behind the last answer, whose end says less.
+        // The append ends within the timeout. The rest is for a read of the stream's state after the last response; if
+        // that is cut, the error says less.
         let limit = self.shared.timeout + self.shared.timeout / 5;
         self.call(limit, self.shared.append(records))
     }
@@ -126,7 +140,7 @@ impl Broker for NatsBroker {
 
     fn bounds(&self) -> BrokerFuture<'_, Bounds> {
         self.call(self.shared.timeout, async {
-            Ok(self.shared.look().await?.bounds)
+            Ok(self.shared.fetch_state().await?.bounds)
         })
     }
 

@@ -15,13 +15,14 @@ use crate::shared::Shared;
 const STREAM: &str = "bellwether";
 const TIMEOUT: Duration = Duration::from_secs(4);
 const MIN_TIMEOUT: Duration = Duration::from_millis(100);
-/// Records must live long enough for a marker to come in time.
+/// The shortest maximum age, so that a marker is stored in time.
 const MIN_MAX_AGE: Duration = Duration::from_secs(10);
 
 /// The settings of a log on NATS. Each has a default that is safe to keep.
 ///
-/// Limits and replicas are those with which the stream is created. Where it exists, a limit that was set here has to be
-/// the stream's; one that was not set is taken as it is. [`subject_prefix`](Self::subject_prefix) always has to be.
+/// The stream is created with these limits and replicas. If it already exists, each limit that was set here must equal
+/// the stream's, and the others are taken as they are. [`subject_prefix`](Self::subject_prefix) must always be the
+/// stream's.
 ///
 /// ```
 /// use std::time::Duration;
@@ -61,10 +62,10 @@ impl NatsBuilder {
         }
     }
 
-    /// The stream's name, and the prefix of its subjects unless
-    /// [`subject_prefix`](Self::subject_prefix) says another. Default: `bellwether`.
+    /// Name of the stream, and prefix of its subjects unless [`subject_prefix`](Self::subject_prefix) sets another.
+    /// Default: `bellwether`.
     ///
-    /// ASCII letters, digits, `-` and `_`.
+    /// ASCII letters, digits, `-` and `_`. All nodes with the same name on the same servers share one log.
     pub fn stream(mut self, name: &str) -> Self {
         name.clone_into(&mut self.wanted.stream);
         if !self.has_prefix {
@@ -73,59 +74,62 @@ impl NatsBuilder {
         self
     }
 
-    /// What subjects begin with; the topic follows as one more token. Default: the stream's name.
+    /// Prefix of the subjects; the topic follows as one more token. Default: the stream's name.
     ///
-    /// Tokens of ASCII letters, digits, `-` and `_`, with dots between.
+    /// Tokens of ASCII letters, digits, `-` and `_`, with dots between. Messages of other programs under the prefix
+    /// reach no reader, but take up numbers of the log.
     pub fn subject_prefix(mut self, prefix: &str) -> Self {
         prefix.clone_into(&mut self.wanted.subject_prefix);
         self.has_prefix = true;
         self
     }
 
-    /// The JetStream domain, for a log behind a leaf node. Default: none.
+    /// JetStream domain, for a log behind a leaf node. Default: none.
     pub fn domain(mut self, domain: &str) -> Self {
         self.domain = Some(domain.to_owned());
         self
     }
 
-    /// User and password, before those in the address. Default: none.
+    /// User and password, used before those in the address. Default: none.
     pub fn user_and_password(mut self, user: &str, password: &str) -> Self {
         self.login.user = Some((user.to_owned(), password.to_owned()));
         self
     }
 
-    /// A token, before that in the address. Default: none.
+    /// Token, used before one in the address. Default: none.
     pub fn token(mut self, token: &str) -> Self {
         self.login.token = Some(token.to_owned());
         self
     }
 
-    /// How many records the log keeps; the oldest go first. Default: 1,000,000. Zero for no limit.
+    /// Maximum number of records that the log keeps; the oldest are removed first. Default: 1,000,000. Zero for no
+    /// limit. With too few, readers that come back late get a gap (`trimmed`).
     pub fn max_records(mut self, records: u64) -> Self {
         self.wanted.max_records = Some(records);
         self
     }
 
-    /// How many bytes the log keeps, subjects and headers included; the oldest records go first. Default: 1 GiB. Zero for
-    /// no limit.
+    /// Maximum size of the log in bytes, subjects and headers included; the oldest records are removed first. Default:
+    /// 1 GiB. Zero for no limit.
     ///
-    /// At least twice the server's `max_payload`, so that the newest record always stays. The server sets the space
-    /// aside, and refuses the stream if it has less.
+    /// It must be at least twice the server's `max_payload`, so that the newest record always stays. The server
+    /// reserves the space, and refuses the stream if it has less.
     pub fn max_bytes(mut self, bytes: u64) -> Self {
         self.wanted.max_bytes = Some(bytes);
         self
     }
 
-    /// How long the log keeps records. Default: 7 days. Zero for no limit, at least 10 s else.
+    /// Maximum age of a record, at least 10 s. Default: 7 days. Zero for no limit.
     ///
-    /// The newest record has to stay, or no reader could prove its place in a quiet log. So whoever follows the log
-    /// stores a marker, which no reader sees, when the newest record is a quarter as old as this.
+    /// The newest record must stay, or no reader could prove its position in a quiet log. So a node that follows the
+    /// log stores a marker, which no reader gets, when the newest record has a quarter of this age.
     pub fn max_age(mut self, age: Duration) -> Self {
         self.wanted.max_age = Some(age);
         self
     }
 
-    /// How long the server knows idempotency keys. Default: 2 minutes, or [`max_age`](Self::max_age) if that is shorter.
+    /// Time for which the server remembers idempotency keys. Default: 2 minutes, or [`max_age`](Self::max_age) if that
+    /// is shorter. A window shorter than a publisher's retries stores an event twice.
     ///
     /// The server keeps about 230 bytes in memory for each record of that time, those without a key included: 30 MB at
     /// 1,000 records a second and two minutes.
@@ -134,31 +138,33 @@ impl NatsBuilder {
         self
     }
 
-    /// On how many servers of a cluster each record is stored: 1, 3 or 5. Default: 1.
+    /// Number of servers of a cluster that store each record: 1, 3 or 5. Default: 1, so that the log is unavailable
+    /// while that server is down.
     pub fn replicas(mut self, replicas: usize) -> Self {
         self.wanted.replicas = Some(replicas);
         self
     }
 
-    /// How long a call may take, connecting and the reconnects during an append included. Default: 4 s, a second less than
-    /// topics wait, so that the error says what was waited for. At least 100 ms.
+    /// Maximum time of a call, including connecting and the reconnects during an append; at least 100 ms. Default: 4 s.
+    /// A node gives up on a call after 5 s, so with a larger value its error no longer names what the call waited for.
+    /// Too small a value makes publishes fail during a short outage.
     pub fn timeout(mut self, timeout: Duration) -> Self {
         self.timeout = timeout.max(MIN_TIMEOUT);
         self
     }
 
-    /// Connects, and creates the stream if it is not there.
+    /// Connects, and creates the stream if it does not exist.
     ///
-    /// From then on the connection is renewed as often as it breaks.
+    /// From then on a connection that breaks is replaced without end, and calls fail meanwhile.
     ///
     /// # Errors
     ///
-    /// - [`ConnectError::is_invalid`]: a setting cannot be: correct it.
+    /// - [`ConnectError::is_invalid`]: a setting is not valid: correct it.
     /// - [`ConnectError::is_unreachable`]: no server answers: start it, or try again later.
     /// - [`ConnectError::is_unauthorized`]: the server refuses the user, or the user may not use JetStream's API.
     /// - [`ConnectError::is_unsupported`]: no JetStream, no room, subjects of another stream.
-    /// - [`ConnectError::is_unsuitable`]: the stream exists with settings under which records would go or change without
-    ///   a trace, or with other limits than were set here. The message names them.
+    /// - [`ConnectError::is_unsuitable`]: the stream exists with settings under which records would be removed or
+    ///   changed without a trace, or with other limits than were set here. The message names them.
     pub async fn connect(self) -> Result<NatsBroker, ConnectError> {
         self.check()?;
         let metrics = Arc::new(Metrics::new());
@@ -196,8 +202,8 @@ impl NatsBuilder {
             );
             return Err(ConnectError::new(Kind::Unsuitable, message));
         }
-        // Learns the epoch, and stores a marker where all records have gone.
-        shared.look().await.map_err(|error| {
+        // Reads the epoch, and stores a marker if all records are gone.
+        shared.fetch_state().await.map_err(|error| {
             let message = format!("stream {:?} at {address} does not answer", shared.stream());
             ConnectError::new(Kind::Unreachable, message).with_source(error)
         })?;
@@ -224,7 +230,7 @@ impl NatsBuilder {
         }
         if !subject_prefix.split('.').all(is_token) || subject_prefix.len() > 255 {
             return invalid(format!(
-                "subject prefix {subject_prefix:?} is none: at most 255 of {allowed}, with dots between"
+                "subject prefix {subject_prefix:?} is not valid: at most 255 of {allowed}, with dots between"
             ));
         }
         if let Some(domain) = self.domain.as_deref().filter(|domain| !is_token(domain)) {

@@ -3,7 +3,18 @@
 use std::error::Error;
 use std::fmt;
 
-/// Why [`NatsBuilder::connect`](crate::NatsBuilder::connect) failed. The message says what to do about it.
+/// Why [`NatsBuilder::connect`](crate::NatsBuilder::connect) failed. The message has what was found and what to do, and no
+/// password.
+///
+/// ```
+/// # tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(async {
+/// use bellwether_nats::NatsBroker;
+///
+/// let error = NatsBroker::builder("nats://127.0.0.1:1").stream("a b").connect().await.unwrap_err();
+/// assert!(error.is_invalid());
+/// assert!(error.to_string().starts_with(r#"stream "a b" is no name of a stream"#));
+/// # });
+/// ```
 #[derive(Debug)]
 pub struct ConnectError {
     kind: Kind,
@@ -13,11 +24,11 @@ pub struct ConnectError {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Kind {
-    /// The caller's mistake: an address or a name that is none.
+    /// The caller's mistake: an address, a name or a limit that is not valid.
     Invalid,
     /// No server answers.
     Unreachable,
-    /// The server does not let us in, or not to what we need.
+    /// The server refuses the user, or the user may not do what the log needs.
     Unauthorized,
     /// The server has no JetStream, or no room.
     Unsupported,

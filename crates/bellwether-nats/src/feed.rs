@@ -1,8 +1,8 @@
 //! [`Feed`]: one consumer of the stream and what it delivers, checked for completeness.
 //!
-//! The consumer is ephemeral, in memory, without acknowledgements: the cursor is ours, and the server forgets the
-//! consumer soon after nobody pulls. It numbers what it delivers without holes, and by that a message that was lost on
-//! the way, in a buffer that was full or with a connection that broke, is noticed. A feed is never repaired: on any
+//! The consumer is ephemeral, in memory, without acknowledgements: the cursor is ours, and the server removes the
+//! consumer some time after the last pull. It numbers its deliveries without holes. So the feed notices a message that
+//! was lost on the way, in a buffer that was full or with a connection that broke. A feed is never repaired: on any
 //! doubt it fails, and a new one starts from the last record that was taken.
 
 use std::sync::Arc;
@@ -20,10 +20,10 @@ use crate::name;
 use crate::record::{self, Delivery};
 use crate::settings::{Wanted, nanoseconds};
 
-/// How long the server keeps a consumer that nobody pulls from.
+/// How long the server keeps a consumer without pulls.
 const INACTIVE_THRESHOLD: Duration = Duration::from_secs(30);
 
-/// The same for one that is used up at once.
+/// The same for a consumer that is read to its end at once.
 const BARE_THRESHOLD: Duration = Duration::from_secs(2);
 
 const LAST_CONSUMER: &str = "Nats-Last-Consumer";
@@ -37,7 +37,7 @@ pub(crate) struct Feed {
     inbox: String,
     messages: Subscriber,
     pulls: u64,
-    /// How many messages and bytes the present pull may still bring; no messages when it is over.
+    /// The messages and bytes that the present pull may still bring; no messages when it is over.
     left: usize,
     left_bytes: Option<usize>,
     delivered: u64,
@@ -49,7 +49,7 @@ pub(crate) struct Feed {
 pub(crate) enum Item {
     /// A record.
     Record(Record, Delivery),
-    /// Nothing at the moment; the server is there.
+    /// Nothing at the moment; the server responds.
     Beat,
     /// The pull is over.
     End(End),
@@ -58,9 +58,9 @@ pub(crate) enum Item {
 /// Why a pull is over.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum End {
-    /// There is nothing more at the moment, or its time is over.
+    /// There is nothing more at the moment, or the pull's time is over.
     Quiet,
-    /// It has brought what it asked for, or the next message goes beyond its bound in bytes.
+    /// The pull has brought what it asked for, or the next message exceeds its bound in bytes.
     Full,
 }
 
@@ -71,7 +71,7 @@ impl End {
             StatusCode::NOT_FOUND | StatusCode::TIMEOUT => Some(Self::Quiet),
             StatusCode::REQUEST_TERMINATED => {
                 let text = text.to_ascii_lowercase();
-                // The latter comes from clusters of later servers, beside the messages.
+                // Clusters of later servers send the second text, beside the messages.
                 let is_full = text.contains("maxbytes") || text.contains("batch completed");
                 is_full.then_some(Self::Full)
             }
@@ -102,7 +102,7 @@ impl Feed {
         Self::open_with(link, names, from, filter).await
     }
 
-    /// A consumer of all topics that brings the messages without what they hold.
+    /// A consumer of all topics that delivers messages without their payload.
     pub(crate) async fn open_bare(
         link: &Arc<Link>,
         names: &Arc<Wanted>,
@@ -160,7 +160,7 @@ impl Feed {
         })
     }
 
-    /// Whether the connection is still the one that this feed began on.
+    /// Whether the connection is still the one that this feed started on.
     pub(crate) fn is_current(&self) -> bool {
         self.link.generation() == Some(self.generation)
     }
@@ -170,7 +170,7 @@ impl Feed {
         self.left > 0
     }
 
-    /// Asks for messages. One pull at a time: the next when the last is over.
+    /// Asks for messages. One pull at a time: the next one when the last is over.
     pub(crate) async fn pull(&mut self, pull: Pull) -> Result<(), BrokerError> {
         let request = serde_json::to_vec(&pull).map_err(|error| {
             BrokerError::unavailable("a pull cannot be written").with_source(error)
@@ -226,7 +226,7 @@ impl Feed {
                 "the consumer ended: {status} {text}"
             )));
         };
-        // The end of an earlier pull is old news.
+        // It is the end of an earlier pull.
         if message.subject.rsplit('.').next() != Some(&*self.pulls.to_string()) {
             return Ok(None);
         }
@@ -247,7 +247,7 @@ impl Feed {
         self.delivered = delivery.consumer;
         self.last = delivery.stream;
         self.left = self.left.saturating_sub(1);
-        // The server counts the same, and when nothing at all is left of the bytes it ends the pull without a word.
+        // The server counts the same. When no byte is left it ends the pull without a status message.
         if let Some(left) = &mut self.left_bytes {
             *left = left.saturating_sub(message.length);
             if *left == 0 {
@@ -270,7 +270,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_some_words_of_the_server_end_the_consumer() {
+    fn only_some_status_texts_end_the_consumer() {
         for (status, text, end) in [
             (StatusCode::NOT_FOUND, "No Messages", Some(End::Quiet)),
             (StatusCode::TIMEOUT, "Request Timeout", Some(End::Quiet)),

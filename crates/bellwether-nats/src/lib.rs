@@ -11,12 +11,12 @@
 //! # }
 //! ```
 //!
-//! The crate's README says what to set on the server, what is promised then, how a log is stored, and which metrics there
-//! are. The types of the client crate stay inside.
+//! The crate's README has what to set on the server, what the broker then promises, how it stores a log, and its
+//! metrics. The types of the client crate are not part of this API.
 //!
-//! Pure: `settings` judges a stream, `name` and `record` turn records into messages and back, `outcome` says what may be
-//! sent again, `api` is JetStream's JSON. The `link` is the connection; `append` publishes over it in `round`s, a `feed` is
-//! a consumer that notices what it misses, and `pages` and `tail` read with feeds.
+//! Pure: `settings` checks a stream, `name` and `record` turn records into messages and back, `outcome` decides what
+//! may be sent again, `api` is JetStream's JSON. The `link` is the connection; `append` publishes over it in `round`s;
+//! a `feed` is a consumer that notices what it misses; `pages` and `tail` read with feeds.
 
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 

@@ -1,8 +1,8 @@
 //! [`Link`]: the connection to NATS, and requests over it that end in time.
 //!
-//! The client crate reconnects by itself and keeps what it is given meanwhile, to send it late. A log wants neither a
-//! request nor a record to wait that way, so nothing is given to it while there is no connection; and whoever waits for
-//! an answer or for messages is woken when the connection breaks, since what was under way is then lost.
+//! The client crate reconnects on its own, and queues what it gets meanwhile, to send it late. Neither a request nor a
+//! record may wait that way, so this module sends nothing while there is no connection. A task that waits for a
+//! response or for messages is woken when the connection breaks, since what was under way is then lost.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -20,21 +20,21 @@ use crate::error::{ConnectError, Kind};
 use crate::name;
 use crate::observe::Metrics;
 
-/// How often the client asks a silent server whether it is there; after the third time in vain it reconnects.
+/// How often the client pings a silent server; after three pings without a response it reconnects.
 const PING_INTERVAL: Duration = Duration::from_secs(2);
-/// The longest pause between tries to reconnect.
+/// The longest pause between attempts to reconnect.
 const MAX_RECONNECT_DELAY: Duration = Duration::from_secs(1);
-/// How often the connection's state is looked at by whoever depends on it, beside the client's events.
-const LOOK_INTERVAL: Duration = Duration::from_millis(100);
-/// Commands that wait for the socket.
+/// How often tasks that wait for the connection check its state, beside the client's events.
+const CHECK_INTERVAL: Duration = Duration::from_millis(100);
+/// The most commands that wait for the socket.
 const COMMANDS: usize = 2048;
-/// Messages that wait for a subscription's reader; a pull asks for fewer.
+/// The most messages that wait in a subscription; a pull asks for fewer.
 const MESSAGES: usize = 4096;
 
 #[derive(Debug)]
 pub(crate) struct Link {
     client: Client,
-    /// What the subjects of JetStream's API begin with.
+    /// The prefix of the subjects of JetStream's API.
     api: String,
     request_timeout: Duration,
     signals: Arc<Signals>,
@@ -50,7 +50,7 @@ struct Signals {
 }
 
 impl Signals {
-    fn ring(&self) {
+    fn notify(&self) {
         self.changes
             .send_modify(|number| *number = number.wrapping_add(1));
     }
@@ -72,22 +72,22 @@ impl Signals {
             Event::SlowConsumer(_) => tracing::warn!("messages from NATS were dropped"),
             _ => {}
         }
-        self.ring();
+        self.notify();
     }
 }
 
-/// Which connection something was started on. Another one may have missed messages.
+/// Identifies a connection. A later one may have missed messages.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Generation(u64);
 
-/// How a client names and proves itself.
+/// The credentials of a client.
 #[derive(Clone, Default)]
 pub(crate) struct Login {
     pub(crate) user: Option<(String, String)>,
     pub(crate) token: Option<String>,
 }
 
-/// The servers of an address, without the user in them, and that user.
+/// The servers of an address, without the user, and the user's credentials.
 pub(crate) fn servers(address: &str) -> Result<(Vec<ServerAddr>, Login), ConnectError> {
     let mut login = Login::default();
     let mut servers = Vec::new();
@@ -124,7 +124,7 @@ pub(crate) fn servers(address: &str) -> Result<(Vec<ServerAddr>, Login), Connect
 pub(crate) fn redact(address: &str) -> String {
     let one = |server: &str| {
         let (scheme, rest) = server.split_once("://").unwrap_or(("nats", server));
-        // The last `@` ends the user, whose password may hold any other.
+        // The last `@` ends the user's part, since a password may contain others.
         match rest.rsplit_once('@') {
             Some((_, host)) => format!("{scheme}://***@{host}"),
             None => server.to_owned(),
@@ -142,14 +142,14 @@ impl Link {
         metrics: Arc<Metrics>,
     ) -> Result<Self, ConnectError> {
         let (servers, in_address) = servers(address)?;
-        // A call asks twice in a row at most before it can say something.
+        // A call makes at most two requests in a row before it can report an error.
         let request_timeout = within / 2;
         let signals = Arc::new(Signals {
             changes: watch::Sender::new(0),
             is_shut_down: AtomicBool::new(false),
             metrics,
         });
-        let heard = signals.clone();
+        let listener = signals.clone();
         let mut options = ConnectOptions::new()
             .name("bellwether")
             .ping_interval(PING_INTERVAL)
@@ -159,7 +159,7 @@ impl Link {
             .subscription_capacity(MESSAGES)
             .reconnect_delay_callback(reconnect_delay)
             .event_callback(move |event| {
-                heard.on_event(&event);
+                listener.on_event(&event);
                 std::future::ready(())
             });
         if let Some((user, password)) = login.user.or(in_address.user) {
@@ -205,7 +205,7 @@ impl Link {
     /// The present connection, if there is one.
     pub(crate) fn generation(&self) -> Option<Generation> {
         let connects = &self.client.statistics().connects;
-        // Read before the state: between the two the connection may only break, which whoever uses the number notices.
+        // Read before the state: between the two the connection may only break, which the user of the number notices.
         let number = connects.load(Ordering::Acquire);
         (self.client.connection_state() == State::Connected).then_some(Generation(number))
     }
@@ -226,9 +226,9 @@ impl Link {
                 Err(ApiError::NotConnected) => {}
                 answer => return answer,
             }
-            // Events may be dropped under a flood of them, so the wait for one ends now and then.
-            let look = deadline.min(Instant::now() + LOOK_INTERVAL);
-            let _ = timeout_at(look, changes.changed()).await;
+            // The client may drop events when there are too many, so the wait for one ends now and then.
+            let check_at = deadline.min(Instant::now() + CHECK_INTERVAL);
+            let _ = timeout_at(check_at, changes.changed()).await;
             if Instant::now() >= deadline {
                 return self.current();
             }
@@ -240,7 +240,7 @@ impl Link {
         self.signals.changes.subscribe()
     }
 
-    /// Waits until this connection is no more.
+    /// Waits until this connection is lost.
     pub(crate) async fn lost(&self, generation: Generation) -> ApiError {
         let mut changes = self.changes();
         loop {
@@ -249,12 +249,12 @@ impl Link {
                 Ok(_) => return ApiError::NotConnected,
                 Err(error) => return error,
             }
-            // The event comes a moment before the client's state changes, and may be dropped under a flood of others.
-            let _ = timeout(LOOK_INTERVAL, changes.changed()).await;
+            // The event comes a moment before the client's state changes, and the client may drop it.
+            let _ = timeout(CHECK_INTERVAL, changes.changed()).await;
         }
     }
 
-    /// Asks JetStream's API. The answer comes within the request timeout, or fails.
+    /// Sends a request to JetStream's API. Returns the response, or fails within the request timeout.
     pub(crate) async fn ask<T: DeserializeOwned>(
         &self,
         what: &str,
@@ -284,12 +284,12 @@ impl Link {
         format!("{}.{what}", self.api)
     }
 
-    /// Ends all that waits, and the connection.
+    /// Ends all waits, and closes the connection.
     pub(crate) async fn shut_down(&self) {
         if self.signals.is_shut_down.swap(true, Ordering::AcqRel) {
             return;
         }
-        self.signals.ring();
+        self.signals.notify();
         // Without a connection there is nothing to flush, and the client would wait for one.
         if self.generation().is_some() {
             let _ = timeout(self.request_timeout, self.client.flush()).await;
@@ -299,7 +299,8 @@ impl Link {
     }
 }
 
-/// 0, then 25 ms doubled up to a second, of which a random half is left out, so that nodes do not come back in step.
+/// 0, then 25 ms doubled up to a second, of which a random half is left out, so that nodes do not reconnect at the same
+/// moment.
 fn reconnect_delay(attempts: usize) -> Duration {
     let doublings = match u32::try_from(attempts) {
         Ok(0 | 1) => return Duration::ZERO,

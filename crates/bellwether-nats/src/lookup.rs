@@ -1,7 +1,7 @@
-//! Few records of one topic, each asked for on its own: what a reader of a quiet topic wants when it comes back.
+//! Single requests for a small number of records of one topic: what a reader of a quiet topic needs when it comes back.
 //!
-//! A consumer costs the server more than the answer that nothing is new, and many readers come back at once after a
-//! restart. One that has more to read than this gets a consumer.
+//! A consumer costs the server more than the response that nothing is new, and many readers come back at once after a
+//! restart. A reader that has more to read gets a consumer.
 
 use std::sync::Arc;
 
@@ -16,14 +16,15 @@ use crate::name;
 use crate::record;
 use crate::shared::Shared;
 
-/// The most records that are asked for one by one.
+/// The most records that are requested one by one.
 const MAX_RECORDS: usize = 8;
-/// How many topics are asked about at once.
-const AT_ONCE: usize = 16;
+/// The number of topics that are requested at once.
+const MAX_CONCURRENT: usize = 16;
 
 impl Shared {
-    /// The record at the place and all those of the topic after it; `None` if they are many, or of several topics.
-    pub(crate) async fn few(
+    /// The record at the request's offset and all those of the topic after it; `None` if there are more than
+    /// [`MAX_RECORDS`], or the request has several topics.
+    pub(crate) async fn read_one_by_one(
         &self,
         request: &ReadRequest<'_>,
     ) -> Result<Option<Vec<Record>>, ApiError> {
@@ -53,13 +54,16 @@ impl Shared {
         Ok(None)
     }
 
-    /// The newest record of each topic, a few asked for at once, and then the stream's state, once for all of them.
+    /// The newest record of each topic, [`MAX_CONCURRENT`] at once, and then the stream's state, once for all of them.
     pub(crate) async fn newest(&self, topics: &[Arc<str>]) -> Result<Newest, BrokerError> {
         let epoch = self.known().epoch;
         let asked = topics.iter().cloned();
         let asked = asked.map(|topic| async move { self.newest_of(&topic).await });
-        let mut records: Vec<_> = stream::iter(asked).buffered(AT_ONCE).try_collect().await?;
-        let state = self.look().await?;
+        let mut records: Vec<_> = stream::iter(asked)
+            .buffered(MAX_CONCURRENT)
+            .try_collect()
+            .await?;
+        let state = self.fetch_state().await?;
         if state.bounds.epoch != epoch {
             return Err(BrokerError::unavailable(
                 "the stream was replaced while it was read",

@@ -1,4 +1,4 @@
-//! [`MessageIds`]: ids for records that bring no idempotency key, so that sending one again never stores it twice.
+//! [`MessageIds`]: ids for records without an idempotency key, so that sending one again never stores it twice.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -6,10 +6,10 @@ use base64::Engine as _;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use ring::rand::{SecureRandom as _, SystemRandom};
 
-/// Makes message ids that no other broker makes, nor this one again.
+/// Makes message ids that no other broker makes, and this one only once.
 #[derive(Debug)]
 pub(crate) struct MessageIds {
-    /// 96 random bits of this broker's own.
+    /// 96 random bits of this broker.
     prefix: String,
     next: AtomicU64,
 }
@@ -26,7 +26,7 @@ impl MessageIds {
         }
     }
 
-    /// With a dot, which no hash of a key has.
+    /// The id has a dot, which no hash of a key has.
     pub(crate) fn next(&self) -> String {
         let number = self.next.fetch_add(1, Ordering::Relaxed);
         format!("{}.{number:x}", self.prefix)

@@ -25,7 +25,7 @@ pub(crate) fn encode(text: &str) -> String {
     token
 }
 
-/// The text of a token, `None` if no text has this one. Other characters than [`encode`] keeps stand for themselves.
+/// The text of a token, `None` if no text has this one. Other characters than [`encode`] keeps are taken as they are.
 pub(crate) fn decode(token: &str) -> Option<String> {
     let mut bytes = Vec::with_capacity(token.len());
     let mut rest = token.bytes();
@@ -54,7 +54,7 @@ pub(crate) fn message_id(topic: &str, key: &str) -> String {
     BASE64_URL_SAFE_NO_PAD.encode(half)
 }
 
-/// 64 bits that a stream's name and creation time decide.
+/// 64 bits of a hash of a stream's name and creation time.
 pub(crate) fn epoch_bits(stream: &str, created: &str) -> u64 {
     let mut hash = Context::new(&SHA256);
     hash.update(stream.as_bytes());
@@ -96,14 +96,14 @@ mod tests {
     }
 
     #[test]
-    fn a_token_of_others_is_no_reason_to_panic() {
+    fn a_token_of_another_program_does_not_panic() {
         for token in ["%", "%4", "%zz", "%ff", "%+1", "\u{e4}%"] {
             assert_eq!(decode(token), None, "{token}");
         }
     }
 
     #[test]
-    fn message_ids_tell_topic_from_key() {
+    fn message_ids_keep_topic_and_key_apart() {
         assert_eq!(message_id("t", "k").len(), 22);
         assert_ne!(message_id("ab", "c"), message_id("a", "bc"));
         assert_eq!(message_id("t", "k"), message_id("t", "k"));

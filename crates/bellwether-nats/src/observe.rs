@@ -1,6 +1,6 @@
 //! Metrics of this crate: handles that are made once, when a broker connects.
 //!
-//! A recorder has to be installed before that; later ones see nothing.
+//! A recorder must be installed before that; later ones see nothing.
 
 use std::fmt;
 

@@ -1,8 +1,8 @@
-//! What became of records that were sent, and from where on a list of them may be sent again. Pure.
+//! The outcomes of records that were sent, and from which one on a list may be sent again. Pure.
 //!
-//! Every record has a message id, so that sending one again never stores it twice. Sending again must not change the order
-//! either: a record whose fate is unknown may still be under way behind a later one. So only the end of a list is sent
-//! again, from the last record that got no answer, and only if all before it have one.
+//! Every record has a message id, so that sending one again never stores it twice. Sending again must not change the
+//! order either: a record without a response may still be under way behind a later one. So only the end of a list is
+//! sent again, from the last record without a response, and only if all before it have one.
 
 use async_nats::{Message, PublishErrorKind, StatusCode};
 use bellwether_topics::broker::BrokerError;
@@ -12,18 +12,18 @@ use crate::api::{self, ApiError, Fault, PublishAck};
 /// What is known of a record that was sent.
 #[derive(Debug)]
 pub(crate) enum Outcome {
-    /// No answer: it may be stored, or be stored yet.
+    /// No response: the record may be stored, now or later.
     Unknown,
-    /// Not stored, but may be if it is sent again.
+    /// Not stored, but it may be if it is sent again.
     Failed(BrokerError),
-    /// Not stored, and never will be.
+    /// Not stored, and it never will be.
     Refused(BrokerError),
     /// Stored, by this append or by one before.
     Stored(PublishAck),
 }
 
 impl Outcome {
-    /// What an answer says of the record that it is about, which was sent to this stream.
+    /// The outcome in a response to a record that was sent to this stream.
     pub(crate) fn of_answer(answer: &Message, stream: &str) -> Self {
         if answer.status == Some(StatusCode::NO_RESPONDERS) {
             return Self::Failed(ApiError::NoResponders.into());
@@ -41,14 +41,14 @@ impl Outcome {
         }
     }
 
-    /// What the client says by this error of a record that it did not send.
+    /// The outcome of a record that the client did not send because of this error.
     pub(crate) fn of_unsent(kind: PublishErrorKind, max_payload: usize) -> Self {
         match kind {
             PublishErrorKind::Send => Self::Failed(ApiError::NotConnected.into()),
             PublishErrorKind::MaxPayloadExceeded => Self::Refused(too_large(max_payload)),
-            PublishErrorKind::InvalidSubject => {
-                Self::Refused(BrokerError::refused("the topic is no subject of NATS"))
-            }
+            PublishErrorKind::InvalidSubject => Self::Refused(BrokerError::refused(
+                "the topic cannot be a subject of NATS",
+            )),
         }
     }
 
@@ -58,15 +58,15 @@ impl Outcome {
     }
 }
 
-/// From where on a list may be sent again, by what is known of its records; its length for nothing.
+/// The index from which a list may be sent again, by its outcomes; its length if nothing may.
 pub(crate) fn repeat_from(outcomes: &[Outcome]) -> usize {
     let mut start = outcomes.len();
     for (index, outcome) in outcomes.iter().enumerate().rev() {
         match outcome {
             Outcome::Failed(_) => start = index,
-            // Has its answer, and need not be sent.
+            // It has its response, and need not be sent.
             Outcome::Refused(_) => {}
-            // Sent again it is stored once at most, and what follows it has answers.
+            // Sent again it is stored at most once, and all records after it have responses.
             Outcome::Unknown => {
                 start = index;
                 break;
@@ -113,12 +113,12 @@ mod tests {
             ("u", 0),
             ("f", 0),
             ("r", 1),
-            // The end has its answers, and none of them is a place.
+            // The last records have responses, and none of them is stored.
             ("ssff", 2),
             ("ssfrf", 2),
             ("ssuf", 2),
             ("su", 1),
-            // Something may still be under way before or behind.
+            // A record may still be under way before or behind.
             ("uu", 2),
             ("usf", 3),
             ("uf", 0),

@@ -1,7 +1,7 @@
 //! Reading pages, for readers that are older than a node's memory.
 //!
-//! A reader comes back for the next page from the end of the last one, so its consumer is kept for a few seconds and
-//! goes on where it stands: a long replay costs one consumer, not one per page.
+//! A reader comes back for the next page from the end of the last one, so its consumer is kept for some seconds and
+//! goes on from there: a long replay costs one consumer, not one per page.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -12,9 +12,9 @@ use bellwether_topics::{Epoch, Offset};
 use crate::api::{ApiError, Fault, Pull};
 use crate::feed::{End, Feed, Item};
 use crate::record;
-use crate::shared::{AGAIN, AGAIN_AFTER, Shared, State};
+use crate::shared::{MAX_RETRIES, RETRY_PAUSE, Shared, StreamView};
 
-/// How many readers' consumers are kept, as many as read at once above a broker by default.
+/// The most consumers that are kept: as many as readers that a node lets read at once by default.
 const MAX_IDLE: usize = 64;
 /// How long a consumer is kept; the server keeps it longer.
 const MAX_IDLE_TIME: Duration = Duration::from_secs(10);
@@ -26,13 +26,13 @@ pub(crate) struct Idle {
     readers: Mutex<Vec<Reader>>,
 }
 
-/// A consumer and the place that it has reached.
+/// A consumer and the offset that it has reached.
 #[derive(Debug)]
 struct Reader {
     feed: Feed,
     epoch: Epoch,
     topics: Option<Vec<Arc<str>>>,
-    /// The record at its place, unless the consumer has yet to deliver it.
+    /// The record at that offset, unless the consumer has yet to deliver it.
     anchor: Option<Record>,
     left_at: Instant,
 }
@@ -44,7 +44,7 @@ impl Idle {
         readers.retain(|reader| now - reader.left_at < MAX_IDLE_TIME && reader.feed.is_current());
         let at = readers
             .iter()
-            .position(|reader| reader.epoch == epoch && reader.stands_at(request))?;
+            .position(|reader| reader.epoch == epoch && reader.is_at(request))?;
         Some(readers.remove(at))
     }
 
@@ -60,16 +60,16 @@ impl Idle {
         self.lock().clear();
     }
 
-    /// A panic while the lock is held leaves the list whole.
+    /// A panic while the lock is held leaves the list consistent.
     fn lock(&self) -> std::sync::MutexGuard<'_, Vec<Reader>> {
         self.readers.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl Reader {
-    fn stands_at(&self, request: &ReadRequest<'_>) -> bool {
-        let place = self.anchor.as_ref().map(|anchor| anchor.offset);
-        place == Some(request.from) && self.topics.as_deref() == request.topics
+    fn is_at(&self, request: &ReadRequest<'_>) -> bool {
+        let offset = self.anchor.as_ref().map(|anchor| anchor.offset);
+        offset == Some(request.from) && self.topics.as_deref() == request.topics
     }
 
     async fn open(
@@ -80,10 +80,10 @@ impl Reader {
         let from = request.from.low();
         let (link, names) = (&shared.link, &shared.wanted);
         let (feed, anchor) = match request.topics {
-            // The anchor is the first that comes.
+            // The first delivery is the anchor.
             None => (Feed::open(link, names, from, None).await?, None),
-            // It may be of another topic. Numbers of a filtered stream have holes, but starting after the anchor
-            // rather than at it skips nothing.
+            // The anchor may be of another topic. Numbers of a filtered stream have holes, but starting after the
+            // anchor rather than at it skips nothing.
             Some(topics) => {
                 let anchor = async {
                     match from {
@@ -109,7 +109,7 @@ impl Reader {
     async fn page(&mut self, request: &ReadRequest<'_>) -> Result<Vec<Record>, BrokerError> {
         let mut records: Vec<_> = self.anchor.take().into_iter().collect();
         let mut batch = request.max_records.saturating_sub(records.len()).max(1);
-        // Not the same bound each time: should the server count otherwise than the feed, the next try goes on.
+        // Not the same bound each time, so that the next pull goes on even if the server counts bytes in another way.
         let mut max_bytes = request.max_bytes.max(1) + fastrand::usize(..16);
         loop {
             let pull = Pull {
@@ -127,12 +127,12 @@ impl Reader {
             if is_over || has_moved {
                 return Ok(records);
             }
-            // Only the anchor came, or nothing that fits: the first record after it comes in any case.
+            // Only the anchor came, or nothing that fits: the page has the first record after it in any case.
             (batch, max_bytes) = (1, 0);
         }
     }
 
-    /// Takes what one pull brings. Whether there is nothing more to pull.
+    /// Takes what one pull brings. Returns whether there is nothing more to pull.
     async fn take_pull(&mut self, records: &mut Vec<Record>) -> Result<bool, BrokerError> {
         while self.feed.is_pulling() {
             match self.feed.next().await? {
@@ -156,15 +156,15 @@ impl Shared {
         let started = Instant::now();
         let mut page = self.read_once(request).await?;
         self.with_lost(&mut page, &request).await?;
-        // In a cluster a server that no longer leads may answer for a moment. A place between the ends that has no
-        // record would be taken for lost.
-        for _ in 0..AGAIN {
+        // In a cluster a server that no longer leads may respond for a moment. A position between the ends without a
+        // record would then count as lost.
+        for _ in 0..MAX_RETRIES {
             let is_between = page.floor < request.from && request.from <= page.head;
             let anchor = page.records.first().map(|record| record.offset);
             if !is_between || anchor == Some(request.from) {
                 break;
             }
-            tokio::time::sleep(AGAIN_AFTER).await;
+            tokio::time::sleep(RETRY_PAUSE).await;
             page = self.read_once(request).await?;
             self.with_lost(&mut page, &request).await?;
         }
@@ -179,8 +179,8 @@ impl Shared {
 
     async fn read_once(&self, request: ReadRequest<'_>) -> Result<Page, BrokerError> {
         if request.from.high() != 0 {
-            // No offset of this log, and beyond all of them.
-            return Ok(page_of(self.look().await?, Vec::new()));
+            // Such an offset is none of this log, and beyond all of its own.
+            return Ok(page_of(self.fetch_state().await?, Vec::new()));
         }
         let epoch = self.known().epoch;
         if let Some(mut reader) = self.idle.take(&request, epoch)
@@ -188,18 +188,18 @@ impl Shared {
         {
             return self.finish(reader, records).await;
         }
-        match self.few(&request).await {
+        match self.read_one_by_one(&request).await {
             Ok(Some(records)) => return self.checked(epoch, records).await,
             Ok(None) => {}
             Err(error) if error.is_fault(Fault::STREAM_NOT_FOUND) => {
-                return Ok(page_of(self.look().await?, Vec::new()));
+                return Ok(page_of(self.fetch_state().await?, Vec::new()));
             }
             Err(error) => return Err(error.into()),
         }
         let mut reader = match Reader::open(self, &request, epoch).await {
             Ok(reader) => reader,
             Err(error) if error.is_fault(Fault::STREAM_NOT_FOUND) => {
-                return Ok(page_of(self.look().await?, Vec::new()));
+                return Ok(page_of(self.fetch_state().await?, Vec::new()));
             }
             Err(error) => return Err(error.into()),
         };
@@ -219,22 +219,22 @@ impl Shared {
         Ok(page)
     }
 
-    /// Adds the stream's state, which is asked for after the records came, to a page.
+    /// Adds the stream's state to a page. The state is read after the records came.
     async fn checked(&self, epoch: Epoch, mut records: Vec<Record>) -> Result<Page, BrokerError> {
-        let state = self.look().await?;
+        let state = self.fetch_state().await?;
         if state.bounds.epoch != epoch {
             return Err(BrokerError::unavailable(
                 "the stream was replaced while it was read",
             ));
         }
-        // What has gone by now may have been followed by others that went before they were delivered. Without its
-        // anchor the page shows that it begins later.
+        // Records after the ones removed by now may have been removed before they were delivered. Without its anchor
+        // the page shows that it starts later.
         records.retain(|record| record.offset > state.bounds.floor);
         Ok(page_of(state, records))
     }
 }
 
-fn page_of(state: State, records: Vec<Record>) -> Page {
+fn page_of(state: StreamView, records: Vec<Record>) -> Page {
     let last = records.last().map_or(Offset::ZERO, |last| last.offset);
     Page {
         epoch: state.bounds.epoch,

@@ -1,4 +1,4 @@
-//! Records as messages: what stands in the subject, what in the headers.
+//! Records as messages: what is in the subject, and what in the headers.
 //!
 //! | of the record | where |
 //! |---|---|
@@ -8,9 +8,9 @@
 //! | idempotency key | within the hash in `Nats-Msg-Id` |
 //! | event | the payload |
 //!
-//! A message without a tag was published by somebody else. It is handed out as a record of a topic that no program can
-//! name, so that it never reaches a reader, and with its place, so that the log has no hole there. One whose tag or names
-//! cannot be read is a damaged record, and so is one that the server has lost from the middle of the stream.
+//! A message without a tag was published by another program. It becomes a record of a topic that no program can name,
+//! so that it never reaches a reader, with its own offset, so that the log has no hole there. A message whose tag or
+//! names cannot be read is a damaged record, and so is one that the server has lost from the middle of the stream.
 
 use std::sync::Arc;
 
@@ -82,7 +82,7 @@ fn assemble(
         .strip_prefix(prefix)
         .and_then(|rest| rest.strip_prefix('.'));
     let topic = token.and_then(name::decode);
-    // What has no tag at all was published by somebody else.
+    // A message without a tag was published by another program.
     let is_foreign = tag.is_none();
     let own_tag = tag.and_then(|tag| u32::from_str_radix(&tag, 16).ok());
     let has_key = key.is_some();
@@ -109,7 +109,7 @@ fn assemble(
     }
 }
 
-/// In place of a message that the server has lost.
+/// The damaged record for a message that the server has lost.
 pub(crate) fn lost(offset: u64, topic: Arc<str>) -> Record {
     Record {
         offset: Offset::new(offset),
@@ -121,7 +121,7 @@ pub(crate) fn lost(offset: u64, topic: Arc<str>) -> Record {
     }
 }
 
-/// Where a delivered message stands, which JetStream writes into its reply subject.
+/// The numbers of a delivered message, which JetStream writes into its reply subject.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Delivery {
     /// The message's number in the stream.
@@ -130,7 +130,7 @@ pub(crate) struct Delivery {
     pub(crate) consumer: u64,
     /// When it was stored, in nanoseconds since 1970 by the server's clock.
     pub(crate) stored_at: u64,
-    /// How many more there are for this consumer.
+    /// The number of further messages for this consumer.
     pub(crate) pending: u64,
 }
 
@@ -200,7 +200,7 @@ mod tests {
     }
 
     #[test]
-    fn a_message_of_somebody_else_becomes_nobodys_record() {
+    fn a_message_of_another_program_becomes_a_record_of_no_topic() {
         let payload = Bytes::from_static(b"id: forged\n\n");
         let record = assemble(7, "p.news", "p", None, None, payload);
         assert_eq!(

@@ -1,4 +1,4 @@
-//! One round: records are published in order, and their answers collected until a time is over.
+//! One round: records are published in order, and their responses collected until a deadline.
 
 use std::time::Duration;
 
@@ -14,7 +14,7 @@ use crate::outcome::Outcome;
 use crate::record;
 use crate::shared::Shared;
 
-/// How long after a reconnect an answer to what was sent before may take.
+/// How long after a reconnect a response to an earlier record may take.
 const GRACE: Duration = Duration::from_millis(250);
 
 /// A record as it is sent.
@@ -36,7 +36,8 @@ impl Outgoing {
 }
 
 impl Shared {
-    /// Sends what follows `first` and has no final answer, and collects answers until all are there or it is too late.
+    /// Sends the records from `first` on without a final outcome, and collects responses until all have come or the
+    /// deadline.
     pub(crate) async fn send(
         &self,
         outgoing: &[Outgoing],
@@ -48,7 +49,7 @@ impl Shared {
         let Ok(generation) = self.link.current() else {
             return;
         };
-        // An inbox of this round's own: an answer that comes too late finds nobody.
+        // An inbox of this round's own, so that a response that comes too late is dropped.
         let inbox = client.new_inbox();
         let Ok(mut answers) = client.subscribe(format!("{inbox}.*")).await else {
             return;
@@ -69,7 +70,7 @@ impl Shared {
             let sent = tokio::select! {
                 biased;
                 sent = sent => sent,
-                // The client takes no more: the socket is stuck. The rest is not sent.
+                // The client accepts no more because the socket is stuck. The rest is not sent.
                 () = sleep_until(until) => {
                     *outcome = Outcome::Failed(ApiError::TimedOut.into());
                     continue;
@@ -97,8 +98,8 @@ impl Shared {
                     }
                 }
                 () = sleep_until(until) => return,
-                // What was sent is lost, or was not sent yet and will be with the next connection, or its answer is
-                // lost. A moment after the reconnect no more answers come.
+                // What was sent is lost, or its response is lost, or it was not sent yet and will be with the next
+                // connection. A moment after the reconnect no more responses come.
                 error = self.link.lost(generation), if is_same => {
                     is_same = false;
                     if matches!(error, ApiError::ShutDown) || self.link.connected(until).await.is_err() {

@@ -1,7 +1,7 @@
-//! What a stream has to be like to hold a log: made so when it is absent, checked when it is there. Pure.
+//! The settings that a stream needs to hold a log: used to create it, and checked if it exists. Pure.
 //!
-//! Exact resume rests on one thing: records go only at the front, so that "this record is there" proves that all later
-//! ones are. Every setting by which NATS would remove, reject or change something else is refused.
+//! Exact resume rests on one thing: records are removed only at the front, so that "this record exists" proves that all
+//! later ones do. Every setting by which NATS would remove, reject or change other records is refused.
 
 use std::time::Duration;
 
@@ -9,7 +9,8 @@ use serde_json::{Value, json};
 
 use crate::api::StreamConfig;
 
-/// What the builder was told. What it was not told is created with its default, and taken as it is where it exists.
+/// The settings of the builder. A setting that is not set has its default in a new stream, and is taken as it is in an
+/// existing one.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Wanted {
     pub(crate) stream: String,
@@ -21,13 +22,13 @@ pub(crate) struct Wanted {
     pub(crate) replicas: Option<usize>,
 }
 
-/// How many records a new stream keeps.
+/// The maximum number of records of a new stream.
 pub(crate) const MAX_RECORDS: u64 = 1_000_000;
-/// How many bytes a new stream keeps.
+/// The maximum size of a new stream in bytes.
 pub(crate) const MAX_BYTES: u64 = 1 << 30;
-/// How long a new stream keeps records.
+/// The maximum age of records of a new stream.
 pub(crate) const MAX_AGE: Duration = Duration::from_secs(7 * 24 * 3600);
-/// How long a new stream knows message ids.
+/// How long a new stream remembers message ids.
 pub(crate) const IDEMPOTENCY_WINDOW: Duration = Duration::from_secs(120);
 
 impl Wanted {
@@ -40,7 +41,7 @@ impl Wanted {
     pub(crate) fn create(&self) -> Value {
         let max_age = self.max_age.unwrap_or(MAX_AGE);
         let window = self.idempotency_window.unwrap_or(IDEMPOTENCY_WINDOW);
-        // The server refuses a window that is longer than records live.
+        // The server refuses a window longer than the maximum age.
         let window = match max_age.is_zero() {
             true => window,
             false => window.min(max_age),
@@ -65,7 +66,7 @@ impl Wanted {
         })
     }
 
-    /// Where an existing stream differs from what the builder was told, one sentence each.
+    /// The differences of an existing stream from the builder's settings, one sentence each.
     pub(crate) fn differences(&self, found: &StreamConfig) -> Vec<String> {
         let mut all = Vec::new();
         let mut compare = |setting: &str, wanted: Option<u64>, found: u64| {
@@ -121,29 +122,29 @@ pub(crate) fn faults(found: &StreamConfig, subject: &str, max_payload: usize) ->
     let checks = [
         (
             found.subjects.len() == 1 && found.subjects[0] == subject,
-            "its subject has to be the prefix and `.*`, and no other",
+            "its subject must be the prefix and `.*`, and no other",
         ),
-        (found.retention == "limits", "retention has to be limits"),
-        (found.discard == "old", "discard has to be old"),
+        (found.retention == "limits", "retention must be limits"),
+        (found.discard == "old", "discard must be old"),
         (
             found.storage == "file",
-            "storage has to be file: in memory, a restart gives the same numbers out again",
+            "storage must be file: in memory, a restart gives the same numbers out again",
         ),
         (
             found.deny_delete,
-            "deny_delete has to be on: records may go only at the front",
+            "deny_delete must be on: records may be removed only at the front",
         ),
         (
             found.deny_purge && !found.allow_rollup_hdrs,
-            "deny_purge has to be on and allow_rollup_hdrs off: records may go only at the front",
+            "deny_purge must be on and allow_rollup_hdrs off: records may be removed only at the front",
         ),
         (
             found.max_msgs_per_subject <= 0,
-            "max_msgs_per_subject has to be unlimited: it removes records in the middle",
+            "max_msgs_per_subject must be unlimited: it removes records in the middle",
         ),
         (
             !found.allow_msg_ttl && !found.allow_msg_counter && !found.allow_msg_schedules,
-            "allow_msg_ttl, allow_msg_counter and allow_msg_schedules have to be off: they remove or change records",
+            "allow_msg_ttl, allow_msg_counter and allow_msg_schedules must be off: they remove or change records",
         ),
         (
             !found.no_ack && found.persist_mode.as_deref().unwrap_or("default") == "default",
@@ -161,7 +162,7 @@ pub(crate) fn faults(found: &StreamConfig, subject: &str, max_payload: usize) ->
             found.max_bytes <= 0
                 || u64::try_from(found.max_bytes)
                     .is_ok_and(|max_bytes| max_bytes >= 2 * max_payload as u64),
-            "max_bytes has to be at least twice the server's max_payload, so that the newest record always stays",
+            "max_bytes must be at least twice the server's max_payload, so that the newest record always stays",
         ),
     ];
     let failed = checks.into_iter().filter(|(is_met, _)| !is_met);
@@ -221,7 +222,7 @@ mod tests {
     }
 
     #[test]
-    fn only_what_the_builder_was_told_is_compared() {
+    fn only_settings_that_were_set_are_compared() {
         let config: StreamConfig = serde_json::from_value(wanted().create()).unwrap();
         assert_eq!(wanted().differences(&config), [""; 0]);
         let other = Wanted {
@@ -238,7 +239,7 @@ mod tests {
     }
 
     #[test]
-    fn the_window_is_never_longer_than_records_live() {
+    fn the_window_is_never_longer_than_the_maximum_age() {
         let short = Wanted {
             max_age: Some(Duration::from_secs(10)),
             ..wanted()

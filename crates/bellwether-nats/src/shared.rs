@@ -1,4 +1,4 @@
-//! [`Shared`]: what all parts of a broker use: the link, the stream's name, what is known of the stream.
+//! [`Shared`]: what all parts of a broker use: the link, the stream's name, what was last seen of the stream.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -17,44 +17,44 @@ use crate::pages::Idle;
 use crate::settings::{self, Wanted};
 use crate::sweep::Swept;
 
-/// How often an answer is asked for again that only a cluster in disorder gives.
-pub(crate) const AGAIN: u32 = 4;
-/// And after which pause.
-pub(crate) const AGAIN_AFTER: Duration = Duration::from_millis(250);
+/// How often a request is repeated after a response that only a cluster in disorder gives.
+pub(crate) const MAX_RETRIES: u32 = 4;
+/// The pause before that.
+pub(crate) const RETRY_PAUSE: Duration = Duration::from_millis(250);
 
 #[derive(Debug)]
 pub(crate) struct Shared {
     pub(crate) link: Arc<Link>,
     pub(crate) wanted: Arc<Wanted>,
-    /// How long a call takes at most.
+    /// The maximum time of a call.
     pub(crate) timeout: Duration,
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) ids: MessageIds,
     pub(crate) idle: Idle,
-    /// Guards which messages are missing; held while that is found out.
+    /// Guards which messages are missing; held during a sweep.
     pub(crate) swept: tokio::sync::Mutex<Swept>,
-    /// Guards what was last heard of the stream.
-    known: Mutex<Known>,
+    /// Guards what was last seen of the stream.
+    known: Mutex<LastSeen>,
 }
 
-/// What was last heard of the stream.
+/// What was last seen of the stream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Known {
+pub(crate) struct LastSeen {
     pub(crate) epoch: Epoch,
     pub(crate) head: u64,
 }
 
-/// The stream's state, as one answer tells it.
+/// The stream's state in one response.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct State {
+pub(crate) struct StreamView {
     pub(crate) bounds: Bounds,
-    /// How long records live; zero for ever.
+    /// The maximum age of records; zero for none.
     pub(crate) max_age: Duration,
-    /// Whether several servers have it, of which one that lags may answer.
+    /// Whether several servers have the stream, of which one that lags may respond.
     is_clustered: bool,
 }
 
-impl State {
+impl StreamView {
     fn of(info: &StreamInfo) -> Self {
         let state = &info.state;
         let floor = match state.messages {
@@ -73,7 +73,7 @@ impl State {
         }
     }
 
-    /// Whether all records have gone: then nothing is left by which a reader could prove its place.
+    /// Whether all records are gone, so that no reader could prove its position.
     fn is_bare(&self) -> bool {
         self.bounds.floor == self.bounds.head && self.bounds.head != Offset::ZERO
     }
@@ -94,7 +94,7 @@ impl Shared {
             ids: MessageIds::new(),
             idle: Idle::default(),
             swept: tokio::sync::Mutex::default(),
-            known: Mutex::new(Known {
+            known: Mutex::new(LastSeen {
                 epoch: Epoch(0),
                 head: 0,
             }),
@@ -109,12 +109,12 @@ impl Shared {
         &self.wanted.subject_prefix
     }
 
-    pub(crate) fn known(&self) -> Known {
+    pub(crate) fn known(&self) -> LastSeen {
         *self.lock()
     }
 
-    /// Notes that there is a record at this offset.
-    pub(crate) fn heard_of(&self, epoch: Epoch, offset: u64) {
+    /// Keeps that there is a record at this offset.
+    pub(crate) fn note_record(&self, epoch: Epoch, offset: u64) {
         let mut known = self.lock();
         if known.epoch == epoch {
             known.head = known.head.max(offset);
@@ -122,11 +122,11 @@ impl Shared {
     }
 
     /// A panic while the lock is held cannot leave a number half written.
-    fn lock(&self) -> MutexGuard<'_, Known> {
+    fn lock(&self) -> MutexGuard<'_, LastSeen> {
         self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Asks for the stream, and makes it if it is not there.
+    /// Reads the stream's configuration and state, and creates the stream if it does not exist.
     pub(crate) async fn info(&self) -> Result<StreamInfo, ApiError> {
         let what = format!("STREAM.INFO.{}", self.stream());
         match self.link.ask(&what, Bytes::new()).await {
@@ -144,37 +144,37 @@ impl Shared {
         }
     }
 
-    /// The stream's present state, once it is certain that it still can hold a log.
-    pub(crate) async fn look(&self) -> Result<State, BrokerError> {
-        let mut state = self.look_once().await?;
+    /// The stream's present state, after a check that the stream can still hold a log.
+    pub(crate) async fn fetch_state(&self) -> Result<StreamView, BrokerError> {
+        let mut state = self.fetch_state_once().await?;
         if state.is_bare() {
             self.mark(state.bounds).await?;
-            state = self.look_once().await?;
+            state = self.fetch_state_once().await?;
             if state.is_bare() {
                 return Err(BrokerError::unavailable(
-                    "all records have gone, and no new one could be stored",
+                    "all records are gone, and no new one could be stored",
                 ));
             }
         }
         let known = self.known();
-        for _ in 0..AGAIN {
+        for _ in 0..MAX_RETRIES {
             let bounds = state.bounds;
             if !state.is_clustered || bounds.epoch != known.epoch || bounds.head.low() >= known.head
             {
                 break;
             }
-            // It lost its end, or a server answered that no longer leads and does not know it yet.
-            tokio::time::sleep(AGAIN_AFTER).await;
-            state = self.look_once().await?;
+            // The stream lost its end, or a server responded that no longer leads and does not know it yet.
+            tokio::time::sleep(RETRY_PAUSE).await;
+            state = self.fetch_state_once().await?;
         }
-        *self.lock() = Known {
+        *self.lock() = LastSeen {
             epoch: state.bounds.epoch,
             head: state.bounds.head.low(),
         };
         Ok(state)
     }
 
-    async fn look_once(&self) -> Result<State, BrokerError> {
+    async fn fetch_state_once(&self) -> Result<StreamView, BrokerError> {
         let info = self.info().await?;
         let max_payload = self.link.client().max_payload();
         let faults = settings::faults(&info.config, &self.wanted.subject(), max_payload);
@@ -186,7 +186,7 @@ impl Shared {
             );
             return Err(BrokerError::unavailable(message));
         }
-        Ok(State::of(&info))
+        Ok(StreamView::of(&info))
     }
 
     /// The message at an offset, if it exists, from the stream's leader.

@@ -1,8 +1,9 @@
 //! [`Swept`]: which messages the server has lost from the middle of the stream.
 //!
-//! A server that finds a message's checksum wrong leaves it out, says nothing and still counts it. The numbers of one
-//! topic's messages have holes anyway, so the reader of a topic cannot see that. A node therefore goes through the numbers of
-//! all messages once, without their content, as far as its readers need them, and remembers the holes.
+//! A server that finds a message's checksum wrong leaves the message out, reports nothing and still counts it. The
+//! numbers of one topic's messages have holes anyway, so the reader of a topic cannot see that. A node therefore sweeps
+//! over the numbers of all messages once, without their content, as far as its readers need them, and remembers the
+//! holes.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -16,27 +17,27 @@ use crate::feed::{End, Feed, Item};
 use crate::record;
 use crate::shared::Shared;
 
-/// How many messages are asked for at once.
+/// The number of messages that are requested at once.
 const BATCH: usize = 4096;
-/// How far is gone through towards the beginning at once, so that a call that takes too long was not for nothing.
+/// How far one sweep goes towards the start, so that a call that takes too long has not worked in vain.
 const STEP: u64 = 32_768;
-/// How long the consumer is kept that has gone up to the end; the server keeps it twice as long.
+/// How long the consumer that has reached the end is kept; the server keeps it twice as long.
 const MAX_IDLE_TIME: Duration = Duration::from_secs(1);
-/// The most damaged records that are put into one page.
-const MAX_TOLD: usize = 1024;
-/// The most holes of a log that the program's log is told.
+/// The most damaged records in one page.
+const MAX_LOST_PER_PAGE: usize = 1024;
+/// The most holes of a log that are logged.
 const MAX_LOGGED: usize = 1024;
 
-/// The part of a stream that was gone through.
+/// The part of a stream that was swept.
 #[derive(Debug, Default)]
 pub(crate) struct Swept {
     epoch: Option<Epoch>,
-    /// What lies after `low`, up to `high`, is known.
+    /// The numbers after `low`, up to `high`, are known.
     low: u64,
     high: u64,
-    /// Holes: the first number of each, and the last.
+    /// The holes: the first number of each, and the last.
     holes: BTreeMap<u64, u64>,
-    /// The consumer that has gone up to the end, and when: many readers at once ask for a little more each.
+    /// The consumer that has reached the end, and when: many readers at once each need a little more.
     feed: Option<(Feed, Instant)>,
 }
 
@@ -46,12 +47,12 @@ impl Swept {
         (used_at.elapsed() < MAX_IDLE_TIME && feed.is_current()).then_some(feed)
     }
 
-    /// Takes note of a hole; tells whether it was not known.
+    /// Adds a hole. Returns whether it was not known.
     fn add(&mut self, first: u64, last: u64) -> bool {
         first <= last && self.holes.insert(first, last).is_none()
     }
 
-    /// The numbers after one, up to another, that are missing; at most so many.
+    /// The missing numbers after one, up to another; at most `max`.
     fn missing(&self, after: u64, to: u64, max: usize) -> Vec<u64> {
         let holes = self.holes.range(..=to);
         let numbers = holes.flat_map(|(first, last)| (*first).max(after + 1)..=(*last).min(to));
@@ -60,8 +61,8 @@ impl Swept {
 }
 
 impl Shared {
-    /// Puts a damaged record in the place of each message that the server has lost from a page's part of the stream. Nothing
-    /// tells whose it was, so the readers of any topic are told.
+    /// Adds a damaged record for each message that the server has lost from a page's part of the stream. Its topic is
+    /// not known, so the readers of any topic get a gap.
     pub(crate) async fn with_lost(
         &self,
         page: &mut Page,
@@ -74,7 +75,7 @@ impl Shared {
         let to = last
             .filter(|last| *last > request.from)
             .unwrap_or(page.head);
-        // With the place itself: whoever was told a gap over it comes back with its id.
+        // Including the offset itself: a reader that got a gap over it comes back with its id.
         let after = page.floor.low().max(request.from.low().saturating_sub(1));
         let topic = match request.topics {
             Some([topic, ..]) => topic.clone(),
@@ -82,7 +83,7 @@ impl Shared {
         };
         let head = page.head.low();
         let lost = self.lost(page.epoch, after, to.low(), head).await?;
-        let is_cut = lost.len() == MAX_TOLD;
+        let is_cut = lost.len() == MAX_LOST_PER_PAGE;
         if let (true, Some(end)) = (is_cut, lost.last()) {
             page.records.retain(|record| record.offset.low() <= *end);
         }
@@ -105,14 +106,14 @@ impl Shared {
         let (head, after) = (bounds.head.low(), from.saturating_sub(1));
         let lost = self.lost(bounds.epoch, after, head, head).await?;
         Ok(match lost.len() {
-            // There may be more.
-            MAX_TOLD => Some(head),
+            // There may be more holes.
+            MAX_LOST_PER_PAGE => Some(head),
             _ => lost.last().copied(),
         })
     }
 
-    /// The numbers after one, up to another, that the server has lost; at most [`MAX_TOLD`]. Dropped, it goes on with the next
-    /// call.
+    /// The numbers after one, up to another, that the server has lost; at most [`MAX_LOST_PER_PAGE`]. If the future is
+    /// dropped, the next call goes on from there.
     async fn lost(
         &self,
         epoch: Epoch,
@@ -120,7 +121,7 @@ impl Shared {
         to: u64,
         head: u64,
     ) -> Result<Vec<u64>, BrokerError> {
-        // Held while the stream is gone through, so that readers who come at once wait for one sweep.
+        // Held during the sweep, so that readers that come at once wait for one sweep.
         let mut swept = self.swept.lock().await;
         if swept.epoch != Some(epoch) {
             *swept = Swept {
@@ -139,7 +140,7 @@ impl Shared {
             swept.low = start;
         }
         if to > swept.high {
-            // All the way, so that the next page asks for nothing.
+            // Up to the head, so that the next page needs no sweep.
             let (high, end) = (swept.high, head.max(to));
             let mut feed = match swept.take_feed() {
                 Some(feed) => feed,
@@ -149,12 +150,12 @@ impl Shared {
             swept.high = swept.high.max(end);
             swept.feed = Some((feed, Instant::now()));
         }
-        Ok(swept.missing(after, to, MAX_TOLD))
+        Ok(swept.missing(after, to, MAX_LOST_PER_PAGE))
     }
 
-    /// Takes note of what the tail has brought without a hole.
+    /// Adds the part that the tail has brought without a hole.
     pub(crate) fn passed(&self, epoch: Epoch, before: u64, last: u64) {
-        // While the stream is gone through, that finds it out.
+        // A sweep under way finds the same.
         if let Ok(mut swept) = self.swept.try_lock()
             && swept.epoch == Some(epoch)
             && before <= swept.high
@@ -167,7 +168,7 @@ impl Shared {
         Ok(Feed::open_bare(&self.link, &self.wanted, after + 1).await?)
     }
 
-    /// Goes on with a feed that has brought nothing beyond `after`, and everything before it or nothing at all.
+    /// Sweeps on with a feed that has brought nothing beyond `after`, and everything before it or nothing at all.
     async fn sweep(
         &self,
         swept: &mut Swept,
@@ -177,7 +178,7 @@ impl Shared {
         is_upwards: bool,
     ) -> Result<(), BrokerError> {
         let mut before = after;
-        // What such a pull says of the end may be from before there was this end.
+        // The end that such a pull reports may be older than this end.
         let mut is_old_pull = feed.is_pulling();
         while before < to {
             let pull = Pull {
@@ -194,7 +195,7 @@ impl Shared {
             while feed.is_pulling() && before < to {
                 match feed.next().await? {
                     Item::Record(_, delivery) => {
-                        // Upwards what lies beyond the end counts too: the same feed does not bring it again.
+                        // Upwards, messages beyond the end count too, since the same feed does not bring them again.
                         let end = match is_upwards {
                             true => delivery.stream,
                             false => delivery.stream.min(to + 1),
@@ -224,7 +225,7 @@ impl Shared {
                 stream = %self.stream(),
                 first,
                 last,
-                "the server has lost messages from the middle of the stream; readers that pass them are told a gap"
+                "the server has lost messages from the middle of the stream; readers that pass them get a gap"
             );
         }
     }
@@ -235,7 +236,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn holes_are_told_within_the_part_that_is_asked_for() {
+    fn holes_are_found_within_the_part_that_is_asked_for() {
         let mut swept = Swept::default();
         assert!(swept.add(5, 7) && swept.add(20, 20) && !swept.add(5, 7) && !swept.add(9, 8));
         assert_eq!(swept.missing(0, 100, 9), [5, 6, 7, 20]);

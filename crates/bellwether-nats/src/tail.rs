@@ -1,8 +1,8 @@
 //! [`NatsTail`]: follows the stream with one consumer.
 //!
-//! It is not repaired when something is in doubt, but fails, and the layer above opens another from the last record it
-//! took. The doubts: a broken connection, a message that is missing in the consumer's count, silence for longer than
-//! heartbeats take, a stream that was replaced or is shorter than before, records that were removed before they came.
+//! A tail in doubt is not repaired. It fails, and the node opens another from the last record that it took. The doubts:
+//! a broken connection, a message that is missing in the consumer's count, silence for longer than heartbeats take, a
+//! stream that was replaced or is shorter than before, records that were removed before they came.
 
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -16,44 +16,44 @@ use crate::api::Pull;
 use crate::feed::{End, Feed, Item};
 use crate::record::{self, Delivery};
 use crate::settings::nanoseconds;
-use crate::shared::{Shared, State};
+use crate::shared::{Shared, StreamView};
 
-/// How often the server says that it is there.
+/// The interval of the server's heartbeats.
 const HEARTBEAT: Duration = Duration::from_secs(1);
-/// How long it may be silent. Less than the layer above waits.
+/// The longest silence of the server. Less than a node waits.
 const SILENCE: Duration = Duration::from_secs(3);
 /// How long one pull lasts.
 const PULL: Duration = Duration::from_secs(30);
-/// How many records one pull asks for, and so how many wait in memory at most.
+/// The number of records that one pull asks for, and so the most that wait in memory.
 const PULL_RECORDS: usize = 1024;
-/// And how many bytes.
+/// The same in bytes.
 const PULL_BYTES: usize = 8 << 20;
-/// The most messages that may be missing in one place of a log that is believed.
+/// The most messages that may be missing in one hole of a log that keeps its epoch.
 const MAX_LOST: u64 = 65_536;
-/// How old the known state of the stream may be when a page is given.
+/// How old the stream's state may be when a page is returned.
 const MAX_STATE_AGE: Duration = Duration::from_secs(1);
 
 pub(crate) struct NatsTail {
     shared: Arc<Shared>,
     feed: Feed,
-    state: State,
+    state: StreamView,
     looked_at: Instant,
-    /// The last record that came, or the place before the first that is to come.
+    /// The last record that came, or the offset before the first that is to come.
     last: u64,
-    /// Whether the first record has come, which may be later than asked for.
+    /// Whether the first record has come, which may be later than requested.
     has_begun: bool,
-    /// What came and was not given yet.
+    /// The records that came and were not returned yet.
     waiting: Vec<Record>,
-    /// Before which records must not have been removed, where one followed that was not the next.
+    /// The offset before a hole: no record after it may have been removed.
     hole_after: Option<u64>,
-    /// Whether the first page, or a hole, asks for a look at the stream.
+    /// Whether the first page, or a hole, needs a check of the stream.
     must_look: bool,
     /// Whether the next record is larger than a whole pull.
     is_stuck: bool,
-    /// Whether the present pull has brought anything.
+    /// Whether the present pull has brought a record.
     has_brought: bool,
     heard_at: Instant,
-    /// When the newest record is old enough to get a successor.
+    /// When the newest record is old enough for a marker.
     mark_at: Option<Instant>,
     marked_at: Option<Instant>,
 }
@@ -62,20 +62,20 @@ impl NatsTail {
     pub(crate) async fn open(shared: &Arc<Shared>, from: Offset) -> Result<Self, BrokerError> {
         if from.high() != 0 {
             return Err(BrokerError::unavailable(
-                "the place is beyond the log's end",
+                "the offset is beyond the log's end",
             ));
         }
         let from = from.low();
-        // Before the consumer, so that it is made when it was missing; after it, so that both are of one stream.
-        let before = shared.look().await?;
+        // Before the consumer, so that a missing stream is created; after it, so that both are of one stream.
+        let before = shared.fetch_state().await?;
         let feed = Feed::open(&shared.link, &shared.wanted, from, None).await?;
-        let state = shared.look().await?;
+        let state = shared.fetch_state().await?;
         if before.bounds.epoch != state.bounds.epoch {
             return Err(BrokerError::unavailable("the stream is being replaced"));
         }
         if state.bounds.head.low() < from {
             return Err(BrokerError::unavailable(
-                "the log lost its end: the place is beyond it",
+                "the log lost its end: the offset is beyond it",
             ));
         }
         shared.metrics.tails.increment(1);
@@ -100,37 +100,38 @@ impl NatsTail {
         Ok(tail)
     }
 
-    /// Plans a marker for when the newest record, which is so old now, has lived a quarter of its time.
+    /// Plans a marker for the moment at which the newest record, which has this age now, has a quarter of the maximum
+    /// age.
     fn plan_mark(&mut self, age: Duration) {
         let quarter = self.state.max_age / 4;
         let now = Instant::now();
         self.mark_at = (!quarter.is_zero()).then(|| {
             let due = now + quarter.saturating_sub(age);
-            // Clocks that disagree must not make one marker follow another.
+            // Clocks that disagree must not lead to one marker after another.
             self.marked_at
                 .map_or(due, |marked| due.max(marked + quarter))
         });
     }
 
-    async fn look(&mut self) -> Result<(), BrokerError> {
-        let state = self.shared.look().await?;
+    async fn check_stream(&mut self) -> Result<(), BrokerError> {
+        let state = self.shared.fetch_state().await?;
         if state.bounds.epoch == self.state.bounds.epoch {
             let newest = self.last.max(self.state.bounds.head.low());
             if state.bounds.head.low() < newest {
                 return Err(BrokerError::unavailable("the log lost its end"));
             }
-            if let Some(place) = self.hole_after
-                && state.bounds.floor.low() > place
+            if let Some(offset) = self.hole_after
+                && state.bounds.floor.low() > offset
             {
                 return Err(BrokerError::unavailable(
                     "records were removed before they were read",
                 ));
             }
-            if let Some(place) = self.hole_after {
-                self.fill_holes(place)?;
+            if let Some(offset) = self.hole_after {
+                self.fill_holes(offset)?;
             }
         } else {
-            // Whatever came is of the old stream.
+            // All records that came are of the old stream.
             self.waiting.clear();
         }
         self.state = state;
@@ -140,9 +141,9 @@ impl NatsTail {
         Ok(())
     }
 
-    /// Puts a damaged record in the place of each message that is missing after this one: it was not removed, so it is lost.
-    fn fill_holes(&mut self, place: u64) -> Result<(), BrokerError> {
-        let mut before = place;
+    /// Adds a damaged record for each message that is missing after this one: it was not removed, so it is lost.
+    fn fill_holes(&mut self, offset: u64) -> Result<(), BrokerError> {
+        let mut before = offset;
         for record in std::mem::take(&mut self.waiting) {
             let offset = record.offset.low();
             if offset > before.saturating_add(MAX_LOST) {
@@ -158,7 +159,7 @@ impl NatsTail {
         Ok(())
     }
 
-    /// Takes an item in. Without waiting in between, so that a dropped future loses none.
+    /// Takes an item. It does not wait, so that a dropped future loses none.
     fn take(&mut self, item: Item) -> bool {
         self.heard_at = Instant::now();
         match item {
@@ -195,7 +196,7 @@ impl NatsTail {
             .metrics
             .tail_records
             .increment(records.len() as u64);
-        self.shared.heard_of(bounds.epoch, head.low());
+        self.shared.note_record(bounds.epoch, head.low());
         if let (Some(first), false) = (records.first(), records.iter().any(|r| r.is_damaged)) {
             let before = first.offset.low().saturating_sub(1);
             self.shared.passed(bounds.epoch, before, head.low());
@@ -214,7 +215,7 @@ impl NatsTail {
             if !self.feed.is_pulling() {
                 self.pull().await?;
             }
-            // What is there already goes into one page.
+            // All items that have come go into one page.
             while self.waiting.len() < PULL_RECORDS
                 && self.feed.is_pulling()
                 && let Some(item) = self.feed.next().now_or_never()
@@ -223,7 +224,7 @@ impl NatsTail {
             }
             if !self.waiting.is_empty() {
                 if self.must_look || self.looked_at.elapsed() >= MAX_STATE_AGE {
-                    self.look().await?;
+                    self.check_stream().await?;
                 }
                 return Ok(self.page());
             }
@@ -235,7 +236,7 @@ impl NatsTail {
                 BrokerError::unavailable(format!("NATS has been silent for {SILENCE:?}"))
             })?;
             if self.take(item?) {
-                self.look().await?;
+                self.check_stream().await?;
                 self.mark_if_due().await?;
                 return Ok(self.page());
             }
@@ -243,7 +244,7 @@ impl NatsTail {
     }
 
     async fn pull(&mut self) -> Result<(), BrokerError> {
-        // A record that fits into no pull comes alone, in a pull without a bound.
+        // A record that is larger than any pull comes alone, in a pull without a bound.
         let (batch, max_bytes) = match self.is_stuck {
             true => (1, 0),
             false => (PULL_RECORDS, PULL_BYTES),
@@ -276,7 +277,7 @@ fn in_nanoseconds(duration: Duration) -> usize {
     usize::try_from(nanoseconds(duration)).unwrap_or(usize::MAX)
 }
 
-/// How old a record is by the server's clock and ours, whichever difference they have.
+/// The age of a record by the server's clock and ours; zero if ours is behind.
 fn age(delivery: &Delivery) -> Duration {
     let stored_at = UNIX_EPOCH + Duration::from_nanos(delivery.stored_at);
     SystemTime::now()

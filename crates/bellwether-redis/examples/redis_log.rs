@@ -14,7 +14,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let url = std::env::args().nth(1);
     let url = url.unwrap_or_else(|| "redis://127.0.0.1:6379".to_owned());
 
-    // In truth two processes on two machines.
+    // In practice these are two processes on two machines.
     let node = async || {
         let broker = RedisBroker::builder(&url).name("example").connect().await?;
         Ok::<_, Box<dyn Error>>(Topics::with(broker).await?)

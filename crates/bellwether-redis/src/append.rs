@@ -1,8 +1,8 @@
-//! Batches of records as calls of the script that appends, and their answers.
+//! Batches of records as calls of the script that appends, and the replies.
 //!
 //! A batch is cut into runs that the server handles one after the other, each all or none: many records cost one round
-//! trip, and no run holds up the server for long. Runs go out together up to a bound in bytes, so that a batch of large
-//! events does not lie in memory twice.
+//! trip, and no run holds up the server for long. Runs share a pipeline up to a bound in bytes, so that a batch of
+//! large events is not in memory twice.
 
 use std::ops::Range;
 
@@ -11,19 +11,19 @@ use bellwether_topics::broker::{BrokerError, NewRecord, Stored};
 use redis::Value;
 
 use crate::builder::Settings;
-use crate::error::Failure;
+use crate::failure::Failure;
 use crate::keys::Keys;
 use crate::link::checked;
 use crate::reply;
-use crate::scripts::{Digests, Look};
+use crate::scripts::{Digests, LogCheck};
 
 /// The most records and bytes of one run.
 const RUN_RECORDS: usize = 64;
 const RUN_BYTES: usize = 1 << 20;
-/// The most bytes of runs that go out together.
-const SHIPMENT_BYTES: usize = 16 << 20;
+/// The most bytes of the runs in one pipeline.
+const PIPELINE_BYTES: usize = 16 << 20;
 
-/// What a record weighs beside its event.
+/// The bytes that a record counts in a run.
 fn weight(record: &NewRecord) -> usize {
     let key = |key: &Option<std::sync::Arc<str>>| key.as_ref().map_or(0, |key| key.len());
     record.event.len()
@@ -37,10 +37,10 @@ pub(crate) fn runs(records: &[NewRecord]) -> Vec<Range<usize>> {
     cut(records.iter().map(weight), RUN_RECORDS, RUN_BYTES)
 }
 
-/// Groups runs that go out together, in order.
-pub(crate) fn shipments(records: &[NewRecord], runs: &[Range<usize>]) -> Vec<Range<usize>> {
+/// Groups runs into pipelines, in order.
+pub(crate) fn pipelines(records: &[NewRecord], runs: &[Range<usize>]) -> Vec<Range<usize>> {
     let weigh = |run: &Range<usize>| records[run.clone()].iter().map(weight).sum();
-    cut(runs.iter().map(weigh), usize::MAX, SHIPMENT_BYTES)
+    cut(runs.iter().map(weigh), usize::MAX, PIPELINE_BYTES)
 }
 
 /// Ranges of neighbours that together weigh no more than `max_bytes`, or hold a single one.
@@ -73,7 +73,7 @@ pub(crate) fn add_run(
     keys: &Keys,
     settings: &Settings,
     digests: &Digests,
-    look: &Look,
+    check: &LogCheck,
 ) {
     let once: Vec<String> = run
         .iter()
@@ -87,12 +87,12 @@ pub(crate) fn add_run(
         .arg(&keys.topics)
         .arg(&once);
     command
-        .arg(look)
+        .arg(check)
         .arg(milliseconds(settings.idempotency_window).max(1))
         .arg(if settings.is_exact { "=" } else { "~" })
         .arg(settings.max_records)
         .arg(settings.max_age.map_or(0, milliseconds));
-    // Lua counts from one, and three keys come first.
+    // Lua counts from one, and three other keys come first.
     let mut places = 4_usize..;
     for record in run {
         let place = record.idempotency_key.as_ref().and_then(|_| places.next());
@@ -110,7 +110,7 @@ fn milliseconds(duration: std::time::Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
 
-/// The answers for the records of one run: all or none were appended.
+/// The results for the records of one run: all or none were appended.
 pub(crate) fn answers(answer: Value, run: &[NewRecord]) -> Vec<Result<Stored, BrokerError>> {
     match checked(answer).and_then(|answer| stored(answer, run)) {
         Ok(stored) => stored.into_iter().map(Ok).collect(),
@@ -123,7 +123,7 @@ pub(crate) fn answers(answer: Value, run: &[NewRecord]) -> Vec<Result<Stored, Br
 
 fn stored(answer: Value, run: &[NewRecord]) -> Result<Vec<Stored>, Failure> {
     let mut answers = reply::list(answer)?.into_iter().map(reply::bytes);
-    let missing = || Failure::Odd("not one answer for each record");
+    let missing = || Failure::UnexpectedReply("not one answer for each record");
     let epoch = reply::epoch(&answers.next().ok_or_else(missing)??)?;
     if answers.len() != run.len() {
         return Err(missing());

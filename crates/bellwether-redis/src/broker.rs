@@ -8,54 +8,53 @@ use bellwether_topics::Offset;
 use bellwether_topics::broker::{
     Bounds, Broker, BrokerError, BrokerFuture, NewRecord, Newest, Page, ReadRequest, Stored, Tail,
 };
-use redis::Value;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
 use crate::append;
 use crate::builder::{RedisBuilder, Settings};
-use crate::check::Info;
 use crate::damage::Damage;
-use crate::error::{ConnectError, Failure};
+use crate::error::ConnectError;
+use crate::failure::Failure;
 use crate::keys::{Keys, MAX_NAME_BYTES};
 use crate::link::{Link, Server, checked};
+use crate::log::{Log, PageOf, client, prepare};
 use crate::observe::Metrics;
 use crate::reply;
-use crate::scripts::{Digests, Look};
 use crate::seen::Seen;
 use crate::tail::{RedisTail, bytes_of};
 
-/// How often a server that still loads its data is asked again.
+/// The pause between two attempts at a server that still loads its data.
 const LOADING_PAUSE: Duration = Duration::from_millis(250);
 
 /// A log in a stream of a Redis or Valkey server. A clone is another handle to the same connections.
 ///
-/// It holds two connections, one for appends and one for reads, and one more for each tail; each is made anew after it
-/// broke or was silent, with the next call.
+/// All nodes with the same name on the same server share one log: each gets what the others publish, in one order.
+///
+/// ```no_run
+/// use bellwether_redis::RedisBroker;
+/// use bellwether_topics::{ServerSentEvent, Topics};
+///
+/// # async fn example() -> Result<(), Box<dyn std::error::Error>> {
+/// let here = Topics::with(RedisBroker::connect("redis://127.0.0.1:6379").await?).await?;
+/// let there = Topics::with(RedisBroker::connect("redis://127.0.0.1:6379").await?).await?;
+///
+/// let mut reader = there.topic("orders")?.subscribe().open()?;
+/// here.topic("orders")?.publish(&ServerSentEvent::text("order 1"))?.await?;
+/// let frame = reader.next().await.unwrap().into_frame().unwrap();
+/// assert!(frame.bytes().starts_with(b"data: order 1\n"));
+/// # Ok(())
+/// # }
+/// ```
+///
+/// A broker holds two connections, one for appends and one for reads, and one more for each tail. A connection that
+/// broke or was silent is replaced with the next call, so an outage needs no restart: meanwhile calls fail as
+/// [unavailable](BrokerError::unavailable) within [`timeout`](RedisBuilder::timeout).
 #[derive(Clone)]
 pub struct RedisBroker {
     log: Arc<Log>,
     appends: Arc<Link>,
     reads: Arc<Link>,
-}
-
-/// The log, as every part of the broker sees it.
-pub(crate) struct Log {
-    pub(crate) server: Arc<Server>,
-    pub(crate) keys: Keys,
-    settings: Settings,
-    digests: Digests,
-    pub(crate) seen: Seen,
-}
-
-/// What the script that reads is asked for.
-#[derive(Default)]
-pub(crate) struct PageOf<'a> {
-    pub(crate) from: Offset,
-    pub(crate) topics: Option<&'a [Arc<str>]>,
-    /// Beside the record at `from`; zero for nothing but the ends and the tag of that record.
-    pub(crate) max_records: usize,
-    pub(crate) max_bytes: usize,
 }
 
 impl RedisBroker {
@@ -65,11 +64,23 @@ impl RedisBroker {
     /// # Errors
     ///
     /// Those of [`RedisBuilder::connect`].
+    ///
+    /// ```
+    /// # tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(async {
+    /// use bellwether_redis::RedisBroker;
+    ///
+    /// // No server listens on this port.
+    /// let error = RedisBroker::connect("redis://127.0.0.1:1").await.unwrap_err();
+    /// assert!(error.is_unavailable());
+    /// # });
+    /// ```
     pub async fn connect(url: impl Into<String>) -> Result<Self, ConnectError> {
         Self::builder(url).connect().await
     }
 
-    /// The settings of a log on the server at this URL.
+    /// The settings of a log on the server at this URL, all at their defaults.
+    ///
+    /// Nothing is checked before [`RedisBuilder::connect`], the URL included.
     ///
     /// ```no_run
     /// use std::time::Duration;
@@ -112,8 +123,8 @@ impl RedisBroker {
             let preparing = prepare(&server, &settings);
             match server.bounded(server.timeout, preparing).await {
                 Ok(digests) => break digests?,
-                // It is there, and says itself that it will serve; a running node waits for it as well.
-                Err(Failure::Told(told)) if told.is_loading() => {
+                // The server is reachable and will serve once it has loaded; a running node waits for it as well.
+                Err(Failure::ErrorReply(reply)) if reply.is_loading() => {
                     tokio::time::sleep(LOADING_PAUSE).await;
                 }
                 Err(failure) => return Err(ConnectError::failed(&server.address, failure)),
@@ -130,7 +141,7 @@ impl RedisBroker {
             appends: Arc::new(Link::new(server.clone())),
             reads: Arc::new(Link::new(server.clone())),
         };
-        // Makes the log, and shows whether the user may.
+        // This makes the log, and shows whether the user may write.
         let bounds = broker.look().await;
         bounds.map_err(|failure| ConnectError::failed(&server.address, failure))?;
         Ok(broker)
@@ -141,10 +152,10 @@ impl RedisBroker {
         records: &[NewRecord],
     ) -> Result<Vec<Result<Stored, BrokerError>>, BrokerError> {
         let runs = append::runs(records);
-        let shipments = append::shipments(records, &runs);
+        let pipelines = append::pipelines(records, &runs);
         let mut results = Vec::with_capacity(records.len());
-        for shipment in shipments {
-            let runs = &runs[shipment];
+        for pipeline in pipelines {
+            let runs = &runs[pipeline];
             let build = |is_thorough| {
                 let mut commands = redis::pipe();
                 for run in runs {
@@ -166,7 +177,7 @@ impl RedisBroker {
                         results.extend(stored);
                     }
                 }
-                // What was sent before is known; the rest is not sent, so that the order holds.
+                // The results so far are known; the rest is not sent, so that the order holds.
                 Err(failure) if !results.is_empty() => {
                     let rest = records.len() - results.len();
                     results.extend((0..rest).map(|_| Err(BrokerError::from(&failure))));
@@ -182,29 +193,27 @@ impl RedisBroker {
         self.page(&PageOf::default(), true).await
     }
 
-    async fn page(&self, page_of: &PageOf<'_>, is_look: bool) -> Result<Page, Failure> {
+    async fn page(&self, page_of: &PageOf<'_>, is_check: bool) -> Result<Page, Failure> {
         let build = |is_thorough| {
             let mut commands = redis::pipe();
             self.log
-                .add_read(&mut commands, page_of, is_thorough || is_look);
+                .add_read(&mut commands, page_of, is_thorough || is_check);
             commands
         };
         let mut answers = self.reads.send_repeatable(build).await?;
-        let answer = answers.pop().ok_or(Failure::Odd("no answer"))?;
+        let answer = answers.pop().ok_or(Failure::UnexpectedReply("no answer"))?;
         let mut page = reply::page(checked(answer)?)?;
         if let Some([topic, ..]) = page_of.topics {
             let orphans = page.records.iter_mut();
             let orphans = orphans.filter(|record| record.is_damaged && record.topic.is_empty());
-            // Nothing tells whose it was, so it may have been anybody's.
+            // Its topic is not known, so it may be of the wanted ones.
             orphans.for_each(|record| record.topic = topic.clone());
         }
         self.log.seen.advance(page.epoch, page.head);
-        self.log.server.damage.tell(&self.log, &page.records);
+        self.log.server.damage.log_new(&self.log, &page.records);
         Ok(page)
     }
-}
 
-impl RedisBroker {
     async fn newest_of(&self, topics: &[Arc<str>]) -> Result<Newest, Failure> {
         let build = |is_thorough| {
             let mut commands = redis::pipe();
@@ -216,102 +225,9 @@ impl RedisBroker {
             commands
         };
         let mut answers = self.reads.send_repeatable(build).await?;
-        let answer = answers.pop().ok_or(Failure::Odd("no answer"))?;
+        let answer = answers.pop().ok_or(Failure::UnexpectedReply("no answer"))?;
         reply::newest(checked(answer)?)
     }
-}
-
-impl Log {
-    fn add_run(&self, commands: &mut redis::Pipeline, run: &[NewRecord], is_thorough: bool) {
-        let Self {
-            keys,
-            settings,
-            digests,
-            ..
-        } = self;
-        let look = self.due_look(is_thorough);
-        append::add_run(commands, run, keys, settings, digests, &look);
-    }
-
-    /// Adds the call of a script, with what each of them takes first.
-    fn add_script<'a>(
-        &self,
-        commands: &'a mut redis::Pipeline,
-        digest: &str,
-        is_thorough: bool,
-    ) -> &'a mut redis::Pipeline {
-        let keys = &self.keys;
-        let command = commands.cmd("EVALSHA").arg(digest).arg(3);
-        command.arg(&keys.log).arg(&keys.about).arg(&keys.topics);
-        command.arg(self.due_look(is_thorough))
-    }
-
-    fn due_look(&self, is_thorough: bool) -> Look {
-        Look {
-            is_thorough,
-            seen: self.seen.argument(),
-        }
-    }
-
-    /// Adds the call that reads a page.
-    pub(crate) fn add_read(
-        &self,
-        commands: &mut redis::Pipeline,
-        page_of: &PageOf<'_>,
-        is_thorough: bool,
-    ) {
-        let command = self.add_script(commands, &self.digests.read, is_thorough);
-        command
-            .arg(reply::id(page_of.from))
-            .arg(page_of.max_records)
-            .arg(page_of.max_bytes);
-        for topic in page_of.topics.into_iter().flatten() {
-            command.arg(&**topic);
-        }
-    }
-}
-
-fn client(url: &str) -> Result<redis::Client, ConnectError> {
-    let is_tls = url.starts_with("rediss:") || url.starts_with("valkeys:");
-    if is_tls && !cfg!(feature = "tls") {
-        return Err(ConnectError::settings(
-            "an address with TLS needs the feature `tls` of bellwether-redis",
-        ));
-    }
-    if redis::parse_redis_url(url).is_none() {
-        // The URL itself may hold a password.
-        return Err(ConnectError::settings(
-            "the address is no URL of a Redis server: expected \
-             redis://[user:password@]host[:port][/database], rediss:// with TLS, or unix:///path",
-        ));
-    }
-    redis::Client::open(url).map_err(|error| {
-        ConnectError::settings("the URL of the Redis server has a part that is wrong")
-            .with_source(Failure::from(error))
-    })
-}
-
-/// Connects once, looks at the server and hands the scripts over.
-async fn prepare(
-    server: &Server,
-    settings: &Settings,
-) -> Result<Result<Digests, ConnectError>, Failure> {
-    let connection = server.open().await?;
-    let mut commands = redis::pipe();
-    commands.cmd("INFO");
-    let answer = connection.send(&commands).await?.pop();
-    let info = match answer.map(checked) {
-        Some(Ok(Value::BulkString(text))) => Info::parse(&String::from_utf8_lossy(&text)),
-        Some(Ok(Value::VerbatimString { text, .. })) => Info::parse(&text),
-        // A user may not be allowed to ask.
-        Some(Err(Failure::Told(told))) if told.has_code("NOPERM") => Info::default(),
-        Some(Err(failure)) => return Err(failure),
-        _ => Info::default(),
-    };
-    if let Err(error) = info.check(&server.address, settings.allows_eviction) {
-        return Ok(Err(error));
-    }
-    Ok(Ok(connection.load_scripts().await?))
 }
 
 impl Broker for RedisBroker {
@@ -378,7 +294,7 @@ impl Broker for RedisBroker {
 
     fn shutdown(&self) -> BrokerFuture<'_, ()> {
         Box::pin(async move {
-            // Whatever was confirmed is at the server; there is nothing here to make safe.
+            // The server has everything that was confirmed; there is nothing here to make safe.
             self.log.server.is_shut.send_replace(true);
             self.appends.close();
             self.reads.close();

@@ -1,8 +1,8 @@
-//! Whether a server is one that a log can live on. Pure: it reads what `INFO` says.
+//! Whether a server can hold a log. Pure: it reads the reply to `INFO`.
 
 use crate::error::ConnectError;
 
-/// What is asked of `INFO` at connect.
+/// The fields of `INFO` that are checked at connect.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct Info {
     version: Option<String>,
@@ -88,7 +88,7 @@ mod tests {
     }
 
     #[test]
-    fn each_unsuitable_server_is_told_why() {
+    fn each_unsuitable_server_is_refused_with_the_reason() {
         for (text, why) in [
             (
                 "redis_version:6.2.14\r\nmaxmemory:0\r\n",
@@ -104,8 +104,8 @@ mod tests {
             ),
             ("", "say so with allow_eviction"),
         ] {
-            let told = verdict(text).unwrap_err();
-            assert!(told.contains(why), "{told}");
+            let text = verdict(text).unwrap_err();
+            assert!(text.contains(why), "{text}");
         }
     }
 

@@ -8,7 +8,7 @@ pub(crate) const MAX_NAME_BYTES: usize = 128;
 pub(crate) struct Keys {
     /// The stream.
     pub(crate) log: String,
-    /// The hash about it: epoch and ends.
+    /// The hash about the stream: epoch and ends.
     pub(crate) about: String,
     /// The hash of each topic's newest record.
     pub(crate) topics: String,
@@ -30,8 +30,8 @@ impl Keys {
         })
     }
 
-    /// Where the first record with this idempotency key is noted. Topics have no control characters, so the line break
-    /// cannot be part of one.
+    /// The key that holds the first record with this idempotency key. Topics have no control characters, so the line
+    /// break cannot be part of one.
     pub(crate) fn once(&self, topic: &str, key: &str) -> String {
         format!("{}{topic}\n{key}", self.once)
     }

@@ -11,12 +11,13 @@
 //! # }
 //! ```
 //!
-//! The crate's README says what to set on the server, what is promised then, how a log is stored, and which metrics there
-//! are. The types of the client crate stay inside.
+//! The crate's README has what to set on the server, what the broker then promises, how it stores a log, and its
+//! metrics. The types of the client crate are not part of this API.
 //!
-//! Two Lua scripts are the heart (`scripts/`): one appends, one reads, and each looks first at whether the log still is the
-//! one that it was. Around them: `append` and `reply` turn records into calls and answers into pages, `link` holds
-//! connections and the bound in time, `tail` follows the log, `check` judges a server at connect.
+//! Three Lua scripts do the work on the server (`scripts/`): one appends, one reads pages, one reads the newest records
+//! of topics. Each first checks whether the log is still the same one. Around them: `append` and `reply` turn records
+//! into calls and replies into pages, `link` holds the connections and the timeout, `tail` follows the log, `check`
+//! checks a server at connect.
 
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
@@ -26,8 +27,10 @@ mod builder;
 mod check;
 mod damage;
 mod error;
+mod failure;
 mod keys;
 mod link;
+mod log;
 mod observe;
 mod reply;
 mod scripts;

@@ -1,7 +1,8 @@
-//! A connection that is replaced once it is in doubt, and every call's bound in time.
+//! A connection that is replaced once it is in doubt, and the timeout of every call.
 //!
-//! A call that got no answer leaves one under way, and the next call would wait behind it. So a connection that was
-//! silent or broke is never used again; one whose caller went away, or that was idle, has to answer a `PING` first.
+//! A reply that was not received is still under way, and the next call would wait behind it. So a connection that was
+//! silent or broke is never used again. A connection whose caller went away, or that was idle, must answer a `PING`
+//! first.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -13,16 +14,16 @@ use tokio::sync::{OnceCell, watch};
 use tokio::time::Instant;
 
 use crate::damage::Damage;
-use crate::error::{Failure, Told};
+use crate::failure::{ErrorReply, Failure};
 use crate::observe::Metrics;
 use crate::scripts::{self, Digests};
 
-/// A connection that was idle for so long may have been closed by the server or by something on the way.
+/// A connection that was idle for this time may have been closed by the server or by a device on the way.
 const MAX_IDLE: Duration = Duration::from_secs(1);
-/// How often a connection looks at the log thoroughly: whether the server still is a primary, and whether somebody has
-/// changed the stream by hand.
+/// The interval of the thorough checks of the log: whether the server is still a primary, and whether the stream was
+/// changed by hand.
 pub(crate) const CHECK_INTERVAL: Duration = Duration::from_secs(1);
-/// How long a connection in doubt may take to answer a `PING`, if a quarter of the timeout is not shorter.
+/// The time that a connection in doubt has to answer a `PING`, if a quarter of the timeout is not shorter.
 const PROBE: Duration = Duration::from_millis(500);
 
 /// The server, and what all connections to it share.
@@ -38,7 +39,7 @@ pub(crate) struct Server {
 }
 
 impl Server {
-    /// Gives a call this long, and ends it when the broker is shut down.
+    /// Bounds a call in time, and ends it when the broker is shut down.
     pub(crate) async fn bounded<T>(
         &self,
         timeout: Duration,
@@ -47,15 +48,15 @@ impl Server {
         let mut shut = self.is_shut.subscribe();
         tokio::select! {
             biased;
-            // The sender lives in `self`, so this ends only by the shutdown.
-            _ = shut.wait_for(|is_shut| *is_shut) => Err(Failure::Shut),
+            // The sender is in `self`, so this ends only by the shutdown.
+            _ = shut.wait_for(|is_shut| *is_shut) => Err(Failure::ShutDown),
             result = tokio::time::timeout(timeout, call) => {
-                result.unwrap_or(Err(Failure::Silent(timeout)))
+                result.unwrap_or(Err(Failure::TimedOut(timeout)))
             }
         }
     }
 
-    /// A new connection. Not bounded in time by itself.
+    /// A new connection. The caller bounds the time.
     pub(crate) async fn open(&self) -> Result<Connection, Failure> {
         let opened = self.try_open().await;
         match &opened {
@@ -77,33 +78,33 @@ impl Server {
     }
 }
 
-/// A connection whose answers are taken apart by the client crate, so that a dropped call does not mix them up.
+/// A connection on which the client crate matches replies to calls, so that a dropped call does not mix them up.
 #[derive(Clone, Debug)]
 pub(crate) struct Connection {
     inner: MultiplexedConnection,
 }
 
 impl Connection {
-    /// Sends commands together, and gives an answer or the server's error for each.
+    /// Sends commands in one pipeline. Returns a reply or the server's error for each.
     pub(crate) async fn send(&self, commands: &redis::Pipeline) -> Result<Vec<Value>, Failure> {
         let count = commands.cmd_iter().count();
         let mut inner = self.inner.clone();
         let answers = inner.send_packed_commands(commands, 0, count).await?;
         match answers.len() == count {
             true => Ok(answers),
-            false => Err(Failure::Odd("not one answer to each command")),
+            false => Err(Failure::UnexpectedReply("not one answer to each command")),
         }
     }
 
-    /// Hands the scripts over.
+    /// Loads the scripts into the server.
     pub(crate) async fn load_scripts(&self) -> Result<Digests, Failure> {
         let answers = self.send(&scripts::load()).await?;
         let mut digests = answers.into_iter().map(|answer| match checked(answer)? {
             Value::BulkString(digest) => Ok(String::from_utf8_lossy(&digest).into_owned()),
-            _ => Err(Failure::Odd("a script has no digest")),
+            _ => Err(Failure::UnexpectedReply("a script has no digest")),
         });
         let mut next = || {
-            let missing = || Err(Failure::Odd("a script has no digest"));
+            let missing = || Err(Failure::UnexpectedReply("a script has no digest"));
             digests.next().unwrap_or_else(missing)
         };
         Ok(Digests {
@@ -114,18 +115,18 @@ impl Connection {
     }
 }
 
-/// The answer, unless it is the server's error.
+/// The reply, or the failure if it is the server's error.
 pub(crate) fn checked(answer: Value) -> Result<Value, Failure> {
     match answer {
-        Value::ServerError(error) => Err(Failure::Told(Told::new(&error))),
+        Value::ServerError(error) => Err(Failure::ErrorReply(ErrorReply::new(&error))),
         answer => Ok(answer),
     }
 }
 
-/// The way to the server for calls of one kind, over one connection at a time.
+/// The calls of one kind to the server, over one connection at a time.
 pub(crate) struct Link {
     server: Arc<Server>,
-    /// Guards which connection is the present one.
+    /// Guards the present connection.
     slot: Mutex<Arc<Slot>>,
 }
 
@@ -135,9 +136,9 @@ struct Slot {
     connection: OnceCell<Connection>,
     /// Guards when the connection last answered.
     answered_at: Mutex<Option<Instant>>,
-    /// Guards when the log was last looked at thoroughly over this connection.
+    /// Guards when the log was last checked thoroughly over this connection.
     checked_at: Mutex<Option<Instant>>,
-    /// Whether a caller went away without its answer.
+    /// Whether a caller went away without its reply.
     is_in_doubt: AtomicBool,
 }
 
@@ -149,15 +150,15 @@ impl Link {
         }
     }
 
-    /// Sends commands and gives their answers, all within the server's timeout. `build` is told whether a thorough look
-    /// at the log is due, and makes the commands.
+    /// Sends commands and returns their replies, all within the server's timeout. `build` makes the commands; its
+    /// argument is whether a thorough check of the log is due.
     pub(crate) async fn send(
         &self,
         build: impl Fn(bool) -> redis::Pipeline + Send + Sync,
     ) -> Result<Vec<Value>, Failure> {
         let call = self.send_on_sound_connection(build);
         let result = self.server.bounded(self.server.timeout, call).await;
-        if matches!(result, Err(Failure::Silent(_))) {
+        if matches!(result, Err(Failure::TimedOut(_))) {
             let slot = self.slot();
             if slot.is_in_doubt.load(Ordering::Acquire) {
                 self.replace(&slot);
@@ -166,13 +167,14 @@ impl Link {
         result
     }
 
-    /// Like [`send`](Self::send), for commands that do no harm twice: once more if the connection turns out to be broken.
+    /// Like [`send`](Self::send), for commands that may be repeated: sends once more if the connection turns out to be
+    /// broken.
     pub(crate) async fn send_repeatable(
         &self,
         build: impl Fn(bool) -> redis::Pipeline + Send + Sync,
     ) -> Result<Vec<Value>, Failure> {
         match self.send(&build).await {
-            Err(Failure::Lost(_)) => self.send(&build).await,
+            Err(Failure::Connection(_)) => self.send(&build).await,
             result => result,
         }
     }
@@ -187,7 +189,7 @@ impl Link {
         build: impl Fn(bool) -> redis::Pipeline + Send + Sync,
     ) -> Result<Vec<Value>, Failure> {
         let mut slot = self.slot();
-        if slot.has_to_prove_itself() {
+        if slot.needs_probe() {
             let mut probe = Probe {
                 link: self,
                 slot: &slot,
@@ -203,21 +205,21 @@ impl Link {
         let connection = slot.connection.get_or_try_init(connect).await?;
         let is_thorough = slot.is_check_due();
         let commands = build(is_thorough);
-        let doubt = Doubt { slot: &slot };
+        let guard = CallGuard { slot: &slot };
         let sent = async {
             let answers = connection.send(&commands).await?;
             if !answers.iter().all(is_noscript) {
                 return Ok(answers);
             }
-            // Nothing was done: this server has not seen the scripts, or was made to forget them.
+            // No command was run: this server has not seen the scripts, or has forgotten them.
             connection.load_scripts().await?;
             connection.send(&commands).await
         };
         let sent = sent.await;
         match &sent {
-            Ok(answers) if !answers.iter().any(ends_connection) => doubt.dispel(is_thorough),
+            Ok(answers) if !answers.iter().any(ends_connection) => guard.complete(is_thorough),
             _ => {
-                drop(doubt);
+                drop(guard);
                 self.replace(&slot);
             }
         }
@@ -228,7 +230,7 @@ impl Link {
         lock(&self.slot).clone()
     }
 
-    /// Leaves this connection, unless another caller has.
+    /// Abandons this connection, unless another caller has.
     fn replace(&self, left: &Arc<Slot>) {
         let mut slot = lock(&self.slot);
         if Arc::ptr_eq(&slot, left) {
@@ -239,7 +241,7 @@ impl Link {
 }
 
 impl Slot {
-    fn has_to_prove_itself(&self) -> bool {
+    fn needs_probe(&self) -> bool {
         self.is_in_doubt.load(Ordering::Acquire)
             || lock(&self.answered_at).is_some_and(|at| at.elapsed() >= MAX_IDLE)
     }
@@ -263,8 +265,8 @@ impl Slot {
     }
 }
 
-/// A connection in doubt that is being asked. It is left unless it answers, also if the caller goes away meanwhile: else
-/// impatient callers would never get past it.
+/// A probe of a connection in doubt. The connection is abandoned unless it answers, also if the caller goes away
+/// meanwhile; otherwise callers with a short timeout would never get past it.
 struct Probe<'a> {
     link: &'a Link,
     slot: &'a Arc<Slot>,
@@ -279,13 +281,13 @@ impl Drop for Probe<'_> {
     }
 }
 
-/// A call under way: leaves its connection in doubt, unless it is told that all went well.
-struct Doubt<'a> {
+/// A call under way. Leaves its connection in doubt unless it is completed.
+struct CallGuard<'a> {
     slot: &'a Slot,
 }
 
-impl Doubt<'_> {
-    fn dispel(self, is_checked: bool) {
+impl CallGuard<'_> {
+    fn complete(self, is_checked: bool) {
         let now = Some(Instant::now());
         *lock(&self.slot.answered_at) = now;
         if is_checked {
@@ -295,18 +297,18 @@ impl Doubt<'_> {
     }
 }
 
-impl Drop for Doubt<'_> {
+impl Drop for CallGuard<'_> {
     fn drop(&mut self) {
         self.slot.is_in_doubt.store(true, Ordering::Release);
     }
 }
 
 fn is_noscript(answer: &Value) -> bool {
-    matches!(answer, Value::ServerError(error) if Told::new(error).has_code("NOSCRIPT"))
+    matches!(answer, Value::ServerError(error) if ErrorReply::new(error).has_code("NOSCRIPT"))
 }
 
 fn ends_connection(answer: &Value) -> bool {
-    matches!(answer, Value::ServerError(error) if Told::new(error).ends_connection())
+    matches!(answer, Value::ServerError(error) if ErrorReply::new(error).ends_connection())
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {

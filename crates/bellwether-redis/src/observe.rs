@@ -87,10 +87,10 @@ mod tests {
         let made = names.0.clone();
         metrics::with_local_recorder(&names, Metrics::new);
         let rows = include_str!("../README.md").lines();
-        let told: BTreeSet<_> = rows
+        let listed: BTreeSet<_> = rows
             .filter_map(|row| Some(row.strip_prefix("| `bellwether_redis_")?.split_once('`')?.0))
             .map(|name| format!("bellwether_redis_{name}"))
             .collect();
-        assert_eq!(*made.lock().unwrap(), told);
+        assert_eq!(*made.lock().unwrap(), listed);
     }
 }

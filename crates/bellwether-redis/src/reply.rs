@@ -1,4 +1,4 @@
-//! The server's answers, taken apart: ids, records, a page.
+//! The server's replies as values: ids, records, a page.
 
 use std::sync::Arc;
 
@@ -6,7 +6,7 @@ use bellwether_topics::broker::{Newest, Page, Record, Trimmed};
 use bellwether_topics::{Epoch, Offset};
 use redis::Value;
 
-use crate::error::Failure;
+use crate::failure::Failure;
 
 /// An id of a stream as an offset: `milliseconds-sequence`.
 pub(crate) fn offset(id: &[u8]) -> Result<Offset, Failure> {
@@ -14,7 +14,7 @@ pub(crate) fn offset(id: &[u8]) -> Result<Offset, Failure> {
         let (high, low) = std::str::from_utf8(id).ok()?.split_once('-')?;
         Some(Offset::pair(high.parse().ok()?, low.parse().ok()?))
     };
-    parse().ok_or(Failure::Odd("an id is not two numbers"))
+    parse().ok_or(Failure::UnexpectedReply("an id is not two numbers"))
 }
 
 /// An offset as an id of a stream.
@@ -27,35 +27,35 @@ pub(crate) fn epoch(digits: &[u8]) -> Result<Epoch, Failure> {
     let parse = || u64::from_str_radix(std::str::from_utf8(digits).ok()?, 16).ok();
     parse()
         .map(Epoch)
-        .ok_or(Failure::Odd("an epoch is not a number"))
+        .ok_or(Failure::UnexpectedReply("an epoch is not a number"))
 }
 
 /// A decimal number as a tag.
 pub(crate) fn tag(digits: &[u8]) -> Result<u32, Failure> {
     let parse = || std::str::from_utf8(digits).ok()?.parse().ok();
-    parse().ok_or(Failure::Odd("a tag is not a number"))
+    parse().ok_or(Failure::UnexpectedReply("a tag is not a number"))
 }
 
 pub(crate) fn bytes(value: Value) -> Result<Vec<u8>, Failure> {
     match value {
         Value::BulkString(bytes) => Ok(bytes),
         Value::SimpleString(text) => Ok(text.into_bytes()),
-        _ => Err(Failure::Odd("text was expected")),
+        _ => Err(Failure::UnexpectedReply("text was expected")),
     }
 }
 
 pub(crate) fn list(value: Value) -> Result<Vec<Value>, Failure> {
     match value {
         Value::Array(values) => Ok(values),
-        _ => Err(Failure::Odd("a list was expected")),
+        _ => Err(Failure::UnexpectedReply("a list was expected")),
     }
 }
 
-/// What the script that reads answers.
+/// The reply of the script that reads.
 pub(crate) fn page(value: Value) -> Result<Page, Failure> {
     let [epoch_, head, first, entries, lost]: [Value; 5] = list(value)?
         .try_into()
-        .map_err(|_| Failure::Odd("a page has five parts"))?;
+        .map_err(|_| Failure::UnexpectedReply("a page has five parts"))?;
     let records = records(entries)?;
     Ok(Page {
         epoch: epoch(&bytes(epoch_)?)?,
@@ -66,11 +66,11 @@ pub(crate) fn page(value: Value) -> Result<Page, Failure> {
     })
 }
 
-/// What the script that looks for newest records answers.
+/// The reply of the script that reads newest records.
 pub(crate) fn newest(value: Value) -> Result<Newest, Failure> {
     let [epoch_, head, records]: [Value; 3] = list(value)?
         .try_into()
-        .map_err(|_| Failure::Odd("an answer about topics has three parts"))?;
+        .map_err(|_| Failure::UnexpectedReply("an answer about topics has three parts"))?;
     let record = |value| match value {
         Value::Nil => Ok::<_, Failure>(None),
         value => Ok(trimmed(&bytes(value)?)?.and_then(|last| Some((last.to, last.tag?)))),
@@ -85,7 +85,7 @@ pub(crate) fn newest(value: Value) -> Result<Newest, Failure> {
     })
 }
 
-/// The last removed record of the wanted topics: an id, and its tag if that is known; empty if nothing is.
+/// The last removed record of the wanted topics: an id, and its tag if that is known; empty if nothing is known.
 fn trimmed(text: &[u8]) -> Result<Option<Trimmed>, Failure> {
     if text.is_empty() {
         return Ok(None);
@@ -97,8 +97,8 @@ fn trimmed(text: &[u8]) -> Result<Option<Trimmed>, Failure> {
     }))
 }
 
-/// What a blocking read of one stream answers: its entries, or nothing when the time is over.
-pub(crate) fn news(value: Value) -> Result<Vec<Record>, Failure> {
+/// The reply of a blocking read of one stream: its entries, or none when the time is over.
+pub(crate) fn stream_entries(value: Value) -> Result<Vec<Record>, Failure> {
     let entries = match value {
         Value::Nil => return Ok(Vec::new()),
         // In the newer protocol the streams are a map.
@@ -108,7 +108,7 @@ pub(crate) fn news(value: Value) -> Result<Vec<Record>, Failure> {
             None => None,
         },
     };
-    records(entries.ok_or(Failure::Odd("a stream has entries"))?)
+    records(entries.ok_or(Failure::UnexpectedReply("a stream has entries"))?)
 }
 
 fn records(entries: Value) -> Result<Vec<Record>, Failure> {
@@ -120,7 +120,7 @@ fn records(entries: Value) -> Result<Vec<Record>, Failure> {
     Ok(records)
 }
 
-/// The place right before the first record; that of an unharmed log is zero, and so is what is before it.
+/// The offset right before the first record; zero if no record was ever removed.
 fn before(first: Offset) -> Offset {
     match (first.high(), first.low()) {
         (0, 0) => Offset::ZERO,
@@ -129,12 +129,12 @@ fn before(first: Offset) -> Offset {
     }
 }
 
-/// An entry of the stream. What somebody else has put there comes back as a record of no topic, so that it keeps its
-/// place; one of ours that lacks a part, or has one that cannot be read, is damaged.
+/// An entry of the stream. An entry of another program becomes a record of no topic, so that it keeps its offset. One
+/// of ours that lacks a part, or has one that cannot be read, is damaged.
 fn record(entry: Value, topic_before: Option<&Arc<str>>) -> Result<Record, Failure> {
     let [id, fields]: [Value; 2] = list(entry)?
         .try_into()
-        .map_err(|_| Failure::Odd("an entry has an id and fields"))?;
+        .map_err(|_| Failure::UnexpectedReply("an entry has an id and fields"))?;
     let (mut is_ours, mut is_damaged) = (false, false);
     let (mut topic, mut own_tag, mut event, mut key) = (None, None, None, None);
     let mut fields = list(fields)?.into_iter();
@@ -204,14 +204,14 @@ mod tests {
     }
 
     #[test]
-    fn the_floor_is_the_place_right_before_the_first_record() {
+    fn the_floor_is_the_offset_right_before_the_first_record() {
         assert_eq!(before(Offset::ZERO), Offset::ZERO);
         assert_eq!(before(Offset::pair(5, 3)), Offset::pair(5, 2));
         assert_eq!(before(Offset::pair(5, 0)), Offset::pair(4, u64::MAX));
     }
 
     #[test]
-    fn a_foreign_entry_keeps_its_place() {
+    fn a_foreign_entry_keeps_its_offset() {
         let fields = Value::Array(vec![bulk("temperature"), bulk("21")]);
         let entry = Value::Array(vec![bulk("5-1"), fields]);
         let record = record(entry, None).unwrap();
@@ -246,7 +246,7 @@ mod tests {
         fields[1].1 = "x7";
         assert!(read(&fields).is_damaged);
         fields.remove(0);
-        assert!(!read(&fields).is_damaged, "that of somebody else is none");
+        assert!(!read(&fields).is_damaged, "that of another program is not");
     }
 
     #[test]

@@ -1,4 +1,5 @@
-//! The Lua scripts that the server runs: one appends, one reads, one looks at topics. Each begins with the same look at the log.
+//! The Lua scripts that the server runs: one appends, one reads pages, one reads newest records. Each starts with the
+//! same check of the log.
 
 use bellwether_topics::Epoch;
 
@@ -14,23 +15,23 @@ pub(crate) const READ: &str = concat!(
     include_str!("scripts/read.lua")
 );
 
-/// Looks for the newest record of each of some topics.
+/// Reads the newest record of each of some topics.
 pub(crate) const NEWEST: &str = concat!(
     include_str!("scripts/log.lua"),
     include_str!("scripts/newest.lua")
 );
 
-/// What every script takes first: how it is to look at the log.
+/// The first arguments of every script: how to check the log.
 #[derive(Debug)]
-pub(crate) struct Look {
+pub(crate) struct LogCheck {
     pub(crate) is_thorough: bool,
     /// The newest record that this node knows of, as [`Seen`](crate::seen::Seen) writes it.
     pub(crate) seen: String,
 }
 
-impl redis::ToRedisArgs for Look {
+impl redis::ToRedisArgs for LogCheck {
     fn write_redis_args<W: ?Sized + redis::RedisWrite>(&self, out: &mut W) {
-        // The epoch that begins if the log turns out to be another one.
+        // The epoch to take if the log turns out to be another one.
         format!("{:016x}", Epoch::random().0).write_redis_args(out);
         u8::from(self.is_thorough).write_redis_args(out);
         self.seen.write_redis_args(out);
@@ -41,7 +42,7 @@ impl redis::ToRedisArgs for Look {
     }
 }
 
-/// The names under which the server knows the scripts: the digests of their text.
+/// The digests of the scripts, by which the server knows them.
 #[derive(Clone, Debug)]
 pub(crate) struct Digests {
     pub(crate) append: String,
@@ -49,7 +50,7 @@ pub(crate) struct Digests {
     pub(crate) newest: String,
 }
 
-/// Hands the scripts to the server, which answers with their digests.
+/// The commands that load the scripts; the server replies with their digests.
 pub(crate) fn load() -> redis::Pipeline {
     let mut commands = redis::pipe();
     for script in [APPEND, READ, NEWEST] {

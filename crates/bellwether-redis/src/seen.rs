@@ -1,4 +1,4 @@
-//! The newest record that this node knows of, and so what a server that lost it has to explain.
+//! The newest record that this node knows of, by which a server that has lost it is found out.
 //!
 //! With `appendfsync everysec` a server answers before it writes while an earlier sync is under way, and a replica
 //! may lag: either can come back without records that it had confirmed. The log cannot show that once others have
@@ -10,7 +10,7 @@ use bellwether_topics::{Epoch, Offset};
 
 use crate::reply;
 
-/// Moves forward within an epoch, and to whatever epoch was seen last.
+/// The newest record seen. Moves forward within an epoch, and to another epoch once that is seen.
 #[derive(Debug, Default)]
 pub(crate) struct Seen {
     /// Guards the newest record and the epoch that it belongs to.
@@ -27,7 +27,7 @@ impl Seen {
         }
     }
 
-    /// As the scripts read it: the epoch and the id, or nothing.
+    /// The argument for the scripts: the epoch and the id, or nothing.
     pub(crate) fn argument(&self) -> String {
         let newest = *self.newest.lock().unwrap_or_else(PoisonError::into_inner);
         newest.map_or_else(String::new, |(epoch, offset)| {

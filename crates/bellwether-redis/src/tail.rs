@@ -1,9 +1,9 @@
-//! The log being followed, over a connection of its own.
+//! [`RedisTail`]: follows the log over a connection of its own.
 //!
-//! A blocking read brings the next entries. The script that reads comes behind it in the same packet, so that the state
-//! of the log is known right after them without another round trip, and the entries do not pass through Lua, which
-//! costs the server several times as much. Each page proves by the record before it that nothing was lost in between:
-//! records are removed only at the front, so if that one is still there, everything after it was.
+//! A blocking read brings the next entries. The script that reads follows in the same pipeline, so that the state of
+//! the log is known right after them without another round trip. The entries do not pass through Lua, which would cost
+//! the server several times as much. Each page proves by the record before it that nothing was lost in between: records
+//! are removed only at the front, so if that record still exists, everything after it did.
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -13,12 +13,12 @@ use bellwether_topics::broker::{BrokerError, BrokerFuture, Page, Tail};
 use bellwether_topics::{Epoch, Offset};
 use tokio::time::Instant;
 
-use crate::broker::{Log, PageOf};
-use crate::error::Failure;
+use crate::failure::Failure;
 use crate::link::{CHECK_INTERVAL, Connection, checked};
+use crate::log::{Log, PageOf};
 use crate::reply;
 
-/// How long the server waits for a new entry before the tail beats.
+/// How long the server waits for a new entry before the tail returns an empty page.
 const BLOCK: Duration = Duration::from_secs(1);
 /// The least and the most records of a page, and about the most bytes. The server bounds only by number, so the number
 /// follows the size of the events before.
@@ -26,7 +26,7 @@ const MIN_PAGE_RECORDS: usize = 16;
 const MAX_PAGE_RECORDS: usize = 512;
 const PAGE_BYTES: usize = 1 << 20;
 
-/// A follower, or the page that it is waiting for: that survives when the caller's future is dropped.
+/// A follower, or the page that it waits for. The wait survives when the caller's future is dropped.
 pub(crate) enum RedisTail {
     Resting(Follower),
     Waiting(Waiting),
@@ -35,7 +35,7 @@ pub(crate) enum RedisTail {
 
 type Waiting = Pin<Box<dyn Future<Output = Result<(Follower, Page), Failure>> + Send>>;
 
-/// A place in the log, and the connection over which it moves on.
+/// A position in the log, and the connection over which it moves on.
 pub(crate) struct Follower {
     log: Arc<Log>,
     connection: Connection,
@@ -55,7 +55,7 @@ enum Position {
 }
 
 impl RedisTail {
-    /// Connects. Not bounded in time by itself.
+    /// Connects. The caller bounds the time.
     pub(crate) async fn open(log: Arc<Log>, from: Offset) -> Result<Self, Failure> {
         let connection = log.server.open().await?;
         connection.load_scripts().await?;
@@ -81,7 +81,7 @@ impl Tail for RedisTail {
                 return Err(BrokerError::unavailable("the tail has failed before"));
             };
             let result = waiting.await;
-            // Whatever else happens, a future that has ended is not asked again.
+            // A future that has ended must not be polled again.
             *self = Self::Failed;
             let (follower, page) = result?;
             *self = Self::Resting(follower);
@@ -97,14 +97,14 @@ impl Follower {
             .is_none_or(|at| at.elapsed() >= CHECK_INTERVAL);
         let mut page = match self.position {
             Position::Start(from) => self.first_page(from, is_thorough).await?,
-            position => self.news(position.offset(), is_thorough).await?,
+            position => self.next_entries(position.offset(), is_thorough).await?,
         };
         if is_thorough {
             self.checked_at = Some(Instant::now());
         }
         self.position = self.position.after(&mut page)?;
         self.log.seen.advance(page.epoch, page.head);
-        self.log.server.damage.tell(&self.log, &page.records);
+        self.log.server.damage.log_new(&self.log, &page.records);
         let bytes = bytes_of(&page);
         if !page.records.is_empty() {
             let average = usize::try_from(bytes).unwrap_or(usize::MAX) / page.records.len();
@@ -130,11 +130,13 @@ impl Follower {
         self.log.add_read(&mut commands, &page_of, is_thorough);
         let sending = self.connection.send(&commands);
         let answer = server.bounded(server.timeout, sending).await?.pop();
-        reply::page(checked(answer.ok_or(Failure::Odd("no answer"))?)?)
+        reply::page(checked(
+            answer.ok_or(Failure::UnexpectedReply("no answer"))?,
+        )?)
     }
 
-    /// The record at this position, bare, and the next ones, for which the server waits.
-    async fn news(&self, after: Offset, is_thorough: bool) -> Result<Page, Failure> {
+    /// The record at this position without its event, and the next ones, for which the server waits.
+    async fn next_entries(&self, after: Offset, is_thorough: bool) -> Result<Page, Failure> {
         let server = &self.log.server;
         let mut commands = redis::pipe();
         commands
@@ -153,12 +155,12 @@ impl Follower {
         self.log.add_read(&mut commands, &page_of, is_thorough);
         let sending = self.connection.send(&commands);
         let answers = server.bounded(server.timeout + BLOCK, sending).await?;
-        let [news, look]: [_; 2] = answers
+        let [next_entries, state]: [_; 2] = answers
             .try_into()
-            .map_err(|_| Failure::Odd("not one answer to each command"))?;
-        let news = reply::news(checked(news)?)?;
-        let mut page = reply::page(checked(look)?)?;
-        page.records.extend(news);
+            .map_err(|_| Failure::UnexpectedReply("not one answer to each command"))?;
+        let next_entries = reply::stream_entries(checked(next_entries)?)?;
+        let mut page = reply::page(checked(state)?)?;
+        page.records.extend(next_entries);
         Ok(page)
     }
 }
@@ -170,13 +172,14 @@ impl Position {
         }
     }
 
-    /// The place behind a page, if the page continues the log from this one; takes the bare anchor out of it. Pure.
+    /// The position behind a page, if the page continues the log from this position. Removes the anchor from the page.
+    /// Pure.
     fn after(self, page: &mut Page) -> Result<Self, Failure> {
         let is_other_log = match self {
             Self::Start(_) => false,
             Self::Nothing(epoch, _) | Self::Record(epoch, ..) => page.epoch != epoch,
         };
-        // The layer above sees the other epoch and begins anew.
+        // The node sees the other epoch and resets.
         if !is_other_log {
             match self {
                 Self::Start(_) => {}
@@ -190,7 +193,7 @@ impl Position {
                     page.records.remove(0);
                 }
                 _ => {
-                    return Err(Failure::Odd(
+                    return Err(Failure::UnexpectedReply(
                         "the log lost records that were still to be read",
                     ));
                 }
@@ -204,7 +207,7 @@ impl Position {
     }
 }
 
-/// How many bytes of events a page holds.
+/// The number of bytes of the events in a page.
 pub(crate) fn bytes_of(page: &Page) -> u64 {
     let bytes: usize = page.records.iter().map(|record| record.event.len()).sum();
     bytes as u64

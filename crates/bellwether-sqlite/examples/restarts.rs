@@ -1,7 +1,7 @@
-//! A log that remembers: each run of this program reads what the runs before it published, then publishes once more.
+//! A durable log: each run of this program reads what the runs before it published, then publishes once more.
 //!
-//! Run: `cargo run -p bellwether-sqlite --example restarts [file]`, several times. The default file lies in the
-//! system's folder for temporary files; `sqlite3 FILE 'SELECT * FROM events'` shows it, too.
+//! Run: `cargo run -p bellwether-sqlite --example restarts [file]`, several times. The default file is in the system's
+//! folder for temporary files. `sqlite3 FILE 'SELECT * FROM events'` shows the log too.
 
 #![allow(clippy::print_stdout, reason = "the output is the program's purpose")]
 

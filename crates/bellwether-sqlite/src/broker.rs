@@ -1,4 +1,4 @@
-//! [`SqliteBroker`]: the handle, and the [`Broker`] contract by way of the writer and the pool.
+//! [`SqliteBroker`]: the handle, and the [`Broker`] contract on top of the writer and the pool.
 
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -18,13 +18,13 @@ use crate::observe::Metrics;
 use crate::pool::Pool;
 use crate::read::Wanted;
 use crate::schema;
-use crate::state::{Condition, Shared, State, shut_down};
+use crate::state::{Condition, LogState, Shared, shut_down};
 use crate::store::Store;
 use crate::tail::SqliteTail;
-use crate::writer::{Append, Command, Identity, Writer};
+use crate::writer::{Append, Command, FileIdentity, Writer};
 
-/// What a record takes of the queue besides its event.
-const QUEUED: usize = 1024;
+/// The bytes that a record counts in the queue besides its event.
+const QUEUED_OVERHEAD: usize = 1024;
 
 /// A durable log in one SQLite file. A clone is another handle to the same log.
 ///
@@ -54,9 +54,9 @@ pub struct SqliteBroker(Arc<Inner>);
 
 struct Inner {
     settings: Settings,
-    /// To the thread that writes, which ends when this is dropped.
+    /// The queue of the thread that writes, which ends when this is dropped.
     queue: Sender<Command>,
-    /// Kilobytes that may wait there, which is what bounds it.
+    /// The bound of the queue: a permit for each kilobyte that may wait there.
     room: Arc<Semaphore>,
     max_room: u32,
     shared: Arc<Shared>,
@@ -73,7 +73,7 @@ impl fmt::Debug for SqliteBroker {
 }
 
 impl SqliteBroker {
-    /// Opens or makes the log in this file, with default settings; as [`SqliteBuilder::open`].
+    /// Opens the log in this file, or makes it, with default settings. Same as [`SqliteBuilder::open`].
     ///
     /// # Errors
     ///
@@ -82,23 +82,50 @@ impl SqliteBroker {
         Self::builder(path).open()
     }
 
-    /// Settings first.
+    /// The settings of a broker of this file, all at their defaults.
+    ///
+    /// Nothing is opened before [`SqliteBuilder::open`].
     pub fn builder(path: impl AsRef<Path>) -> SqliteBuilder {
         SqliteBuilder::new(path.as_ref())
     }
 
-    /// The file, as an absolute path without links.
+    /// The path of the file, absolute and without links.
     pub fn path(&self) -> &Path {
         &self.0.settings.path
     }
 
-    /// Removes the oldest records, all but so many; at least the newest stays. Appends go on meanwhile.
+    /// Removes the oldest records until this number is left; the newest always stays. Appends go on meanwhile.
     ///
-    /// Dropped before it is done, it goes on.
+    /// Dropping the future does not stop the removal. Readers whose position is removed get a gap (`trimmed`).
+    ///
+    /// ```
+    /// use bellwether_sqlite::SqliteBroker;
+    /// use bellwether_topics::broker::Broker;
+    /// use bellwether_topics::{Offset, ServerSentEvent, Topics};
+    ///
+    /// # let path = std::env::temp_dir().join(format!("bellwether-trim-{}.db", std::process::id()));
+    /// # tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(async {
+    /// let broker = SqliteBroker::open(&path)?;
+    /// let topics = Topics::with(broker.clone()).await?;
+    /// for number in 0..10 {
+    ///     topics.topic("news")?.publish(&ServerSentEvent::text(number.to_string()))?.await?;
+    /// }
+    /// broker.trim_to(3).await?;
+    /// assert_eq!(broker.bounds().await?.floor, Offset::new(7));
+    /// # topics.close().await?;
+    /// # for end in ["", "-wal", "-shm", "-lock"] {
+    /// #     let mut name = path.clone().into_os_string();
+    /// #     name.push(end);
+    /// #     let _ = std::fs::remove_file(name);
+    /// # }
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// # }).unwrap();
+    /// ```
     ///
     /// # Errors
     ///
-    /// The file cannot be written.
+    /// The file cannot be written ([`BrokerError::unavailable`]): the disk is full or fails, or another program holds the
+    /// file's lock. Records that were removed before that stay removed.
     pub async fn trim_to(&self, records: u64) -> Result<(), BrokerError> {
         let (answer, answered) = oneshot::channel();
         self.send(Command::Trim(records, answer))?;
@@ -125,7 +152,7 @@ impl SqliteBroker {
         let known = store
             .newest()
             .map_err(|failure| schema::failed(path, failure))?;
-        let shared = Arc::new(Shared::new(State {
+        let shared = Arc::new(Shared::new(LogState {
             epoch: bounds.epoch,
             floor: bounds.floor.low(),
             head: bounds.head.low(),
@@ -139,11 +166,11 @@ impl SqliteBroker {
             pool: pool.clone(),
             metrics,
             store: Some(store),
-            identity: Identity::of(path),
+            identity: FileIdentity::of(path),
             known,
             trims: Vec::new(),
             stop: None,
-            rests: false,
+            is_resting: false,
             checkpoint_at: 0,
             lock,
         };
@@ -153,7 +180,8 @@ impl SqliteBroker {
             .map_err(|error| {
                 OpenError::unusable(path, "cannot start the thread that writes").with_source(error)
             })?;
-        let max_room = u32::try_from(settings.max_queued_bytes / QUEUED).unwrap_or(u32::MAX >> 4);
+        let max_room =
+            u32::try_from(settings.max_queued_bytes / QUEUED_OVERHEAD).unwrap_or(u32::MAX >> 4);
         let max_room = max_room.clamp(1, u32::MAX >> 4);
         Ok(Self(Arc::new(Inner {
             room: Arc::new(Semaphore::new(max_room as usize)),
@@ -175,9 +203,9 @@ impl SqliteBroker {
     ) -> Result<Vec<Result<Stored, BrokerError>>, BrokerError> {
         let bytes: usize = records
             .iter()
-            .map(|record| record.event.len() + QUEUED)
+            .map(|record| record.event.len() + QUEUED_OVERHEAD)
             .sum();
-        let room = u32::try_from(bytes / QUEUED).unwrap_or(u32::MAX);
+        let room = u32::try_from(bytes / QUEUED_OVERHEAD).unwrap_or(u32::MAX);
         let room = room.min(self.0.max_room);
         let room = self.0.room.clone().acquire_many_owned(room).await;
         let (answer, answered) = oneshot::channel();
@@ -218,7 +246,7 @@ impl Broker for SqliteBroker {
             if let Condition::ShutDown = self.0.shared.state().condition {
                 return Err(shut_down());
             }
-            let Some(from) = small(request.from) else {
+            let Some(from) = to_number(request.from) else {
                 // No record of this log has such an offset.
                 return Ok(self.0.shared.state().page(Vec::new()));
             };
@@ -246,7 +274,7 @@ impl Broker for SqliteBroker {
         Box::pin(async move {
             let state = self.0.shared.state();
             state.check()?;
-            let from = small(from).filter(|from| *from <= state.head);
+            let from = to_number(from).filter(|from| *from <= state.head);
             let from =
                 from.ok_or_else(|| BrokerError::unavailable("the log ends before that offset"))?;
             let tail: Box<dyn Tail> = Box::new(SqliteTail::new(
@@ -272,7 +300,7 @@ impl Broker for SqliteBroker {
         Box::pin(async move {
             self.0.pool.close(self.0.settings.timeout).await;
             let (answer, answered) = oneshot::channel();
-            // Fails if the thread has ended, which is what is wanted.
+            // It fails if the thread has already ended, and then there is nothing to stop.
             if self.send(Command::Stop(answer)).is_ok() {
                 let _ = tokio::time::timeout(self.0.settings.timeout, answered).await;
             }
@@ -281,8 +309,8 @@ impl Broker for SqliteBroker {
     }
 }
 
-/// The offset as this log counts, if it can be one.
-fn small(offset: Offset) -> Option<u64> {
+/// The offset as a number of this log, if it can be one.
+fn to_number(offset: Offset) -> Option<u64> {
     (offset.high() == 0 && i64::try_from(offset.low()).is_ok()).then_some(offset.low())
 }
 
@@ -323,7 +351,7 @@ fn full_path(path: &Path) -> Result<PathBuf, OpenError> {
     Ok(folder.join(name))
 }
 
-/// Makes the name of a new file safe.
+/// Syncs the folder, so that the name of a new file is safe.
 fn sync_folder(path: &Path) -> Result<(), OpenError> {
     #[cfg(unix)]
     if let Some(folder) = path.parent() {

@@ -1,4 +1,4 @@
-//! [`check`](fn@check): reads a log's whole file and says what is wrong with it. It changes nothing.
+//! [`check`](fn@check): reads a log's whole file and reports what is wrong with it. It changes nothing.
 
 pub(crate) mod examine;
 mod index;
@@ -12,12 +12,12 @@ use rusqlite::Connection;
 
 pub use self::problem::Problem;
 use crate::error::{Kind, OpenError};
-use crate::schema::{self, Found};
+use crate::schema::{self, FileContent};
 
 /// The most problems that a report lists; the others are counted.
 pub(crate) const MAX_LISTED: usize = 10_000;
 
-/// What a look through a log's whole file has found.
+/// What a check of a log's whole file has found.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Report {
@@ -27,20 +27,20 @@ pub struct Report {
     pub floor: u64,
     /// The last record.
     pub head: u64,
-    /// How many records are what was written.
+    /// The number of records that are what was written.
     pub records: u64,
-    /// How many topics they are of.
+    /// The number of topics of these records.
     pub topics: u64,
-    /// Places of records that an earlier repair has put aside. Their readers are told a gap, so they are no problem.
+    /// The number of records that an earlier repair has put aside. Their readers get a gap, so they are no problem.
     pub put_aside: u64,
-    /// What is wrong, the first ten thousand.
+    /// The first 10,000 problems.
     pub problems: Vec<Problem>,
-    /// How many more there are.
+    /// The number of further problems.
     pub unlisted: u64,
 }
 
 impl Report {
-    /// Whether nothing is wrong.
+    /// Whether there is no problem.
     pub fn is_sound(&self) -> bool {
         self.problems.is_empty()
     }
@@ -53,26 +53,26 @@ impl Report {
     }
 }
 
-/// How far a look at a file, or a repair, has come.
+/// How far a check or a repair has come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Progress {
-    /// What is being done, for people: `reading records`.
+    /// The step under way, in words: `reading records`.
     pub step: &'static str,
-    /// How many records were dealt with in this step.
+    /// The number of records that this step has read.
     pub done: u64,
-    /// Of how many; zero if it is not known.
+    /// The number of records that this step must read; zero if it is not known.
     pub of: u64,
 }
 
-/// Told about [`Progress`] every few thousand records.
-pub(crate) type Tell<'a> = &'a mut dyn FnMut(Progress);
+/// Called with the [`Progress`] every few thousand records.
+pub(crate) type OnProgress<'a> = &'a mut dyn FnMut(Progress);
 
-/// Reads the log in this file and says what is wrong: each record by its checksum, the index over topics against the
-/// records, the numbers that the log keeps of itself.
+/// Reads the log in this file and reports what is wrong. It checks each record by its checksum, the index over topics
+/// against the records, and the log's own counters.
 ///
-/// It only reads, in one snapshot, so a server may have the file open. Meanwhile the file's `-wal` grows by what the server
-/// writes. A gigabyte takes some seconds, and memory for each topic and each damaged record.
+/// The check only reads, in one snapshot, so a server may have the file open. Meanwhile the file's `-wal` grows by what
+/// the server writes. A gigabyte takes some seconds. Each topic and each damaged record takes memory.
 ///
 /// ```
 /// use bellwether_sqlite::{SqliteBroker, check};
@@ -97,12 +97,16 @@ pub(crate) type Tell<'a> = &'a mut dyn FnMut(Progress);
 ///
 /// # Errors
 ///
-/// The file cannot be read as a log: it is not there or not ours ([`OpenError::is_not_ours`]), of another version, or SQLite
-/// itself refuses it ([`OpenError::is_damaged`]).
-pub fn check(path: impl AsRef<Path>, mut tell: impl FnMut(Progress)) -> Result<Report, OpenError> {
+/// The file cannot be read as a log: it is missing or has another version ([`OpenError::is_unusable`],
+/// [`is_newer`](OpenError::is_newer)), belongs to another program ([`is_not_ours`](OpenError::is_not_ours)), or SQLite
+/// itself refuses it ([`is_damaged`](OpenError::is_damaged)).
+pub fn check(
+    path: impl AsRef<Path>,
+    mut on_progress: impl FnMut(Progress),
+) -> Result<Report, OpenError> {
     let path = path.as_ref();
     let connection = open(path)?;
-    let examined = examine::examine(&connection, &mut tell);
+    let examined = examine::examine(&connection, &mut on_progress);
     Ok(examined
         .map_err(|error| schema::failed(path, error))?
         .report)
@@ -121,18 +125,18 @@ pub(crate) fn open(path: &Path) -> Result<Connection, OpenError> {
         }
     }
     schema::check_first_bytes(path)?;
-    let connection = schema::open_to_look(path).map_err(|error| schema::failed(path, error))?;
+    let connection = schema::open_for_check(path).map_err(|error| schema::failed(path, error))?;
     let damaged = |found: &str| {
         let found = found.to_owned();
         OpenError::new(path, Kind::Damaged { found })
     };
     match schema::check_header(path, &connection)? {
-        Found::Nothing => Err(OpenError::unusable(path, "the file is empty")),
-        Found::First => Err(OpenError::unusable(
+        FileContent::Nothing => Err(OpenError::unusable(path, "the file is empty")),
+        FileContent::First => Err(OpenError::unusable(
             path,
             "its schema has version 1, which a server brings up to date when it opens the file; start one, then ask again",
         )),
-        Found::Present => {
+        FileContent::Present => {
             let tables = "SELECT count(*) FROM sqlite_schema WHERE name IN ('log', 'records', 'keys', 'topics', 'guard')";
             match connection.query_row(tables, (), |row| row.get(0)) {
                 Ok(5_i64) => Ok(connection),

@@ -5,7 +5,16 @@ use std::path::{Path, PathBuf};
 
 /// Why a file could not be opened as a log.
 ///
-/// Opaque; ask it: each question names what can be done. The message says the path, what was found and what to do.
+/// Opaque: each question below names a case and what the caller can do. The message has the path, what was found and
+/// what to do.
+///
+/// ```
+/// use bellwether_sqlite::SqliteBroker;
+///
+/// let error = SqliteBroker::open("/no such folder/events.db").unwrap_err();
+/// assert!(error.is_unusable());
+/// assert!(error.to_string().contains("make the folder first"));
+/// ```
 #[derive(Debug)]
 pub struct OpenError {
     path: PathBuf,
@@ -44,7 +53,8 @@ impl OpenError {
         self
     }
 
-    /// Another process, or another broker of this one, has the log open. Shut that one down, or choose another file.
+    /// Another process, or another broker of this process, has the log open. Shut that broker down, or choose another
+    /// file.
     pub fn is_in_use(&self) -> bool {
         matches!(self.kind, Kind::InUse { .. })
     }
@@ -54,17 +64,18 @@ impl OpenError {
         matches!(self.kind, Kind::NotOurs { .. })
     }
 
-    /// A newer version of this crate wrote the file. It was not touched. Run that version.
+    /// A later version of this crate wrote the file. It was not touched. Run that version.
     pub fn is_newer(&self) -> bool {
         matches!(self.kind, Kind::Newer { .. })
     }
 
-    /// The file is a log with parts that cannot be read. Restore a copy, or move it away and begin anew.
+    /// The file is a log with parts that cannot be read. Run `bellwether repair` on it, restore a copy, or move it away
+    /// to start with an empty log.
     pub fn is_damaged(&self) -> bool {
         matches!(self.kind, Kind::Damaged { .. })
     }
 
-    /// The environment is at fault: the path, its permissions, the disk.
+    /// The environment is at fault: the path, its permissions or the disk. The message names which.
     pub fn is_unusable(&self) -> bool {
         matches!(self.kind, Kind::Unusable { .. })
     }

@@ -1,4 +1,4 @@
-//! [`Failure`]: what went wrong inside, in words for whoever runs the program.
+//! [`Failure`]: an internal error, with a message for the operator.
 
 use std::sync::Arc;
 
@@ -7,7 +7,7 @@ use rusqlite::ErrorCode;
 
 use crate::error::OpenError;
 
-/// A call that did not work.
+/// Why a call did not work.
 #[derive(Clone, Debug)]
 pub(crate) struct Failure {
     pub(crate) reason: Reason,
@@ -15,18 +15,18 @@ pub(crate) struct Failure {
     source: Option<Arc<rusqlite::Error>>,
 }
 
-/// Why.
+/// The kind of failure, which is also the metric's label.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Reason {
     /// No room on the disk.
     Full,
     /// Another program holds the file's write lock.
     Busy,
-    /// The disk, or what is between it and us.
+    /// The disk, or what is between it and this process.
     Io,
-    /// What was read makes no sense.
+    /// What was read is not valid.
     Damaged,
-    /// The file is not where it was.
+    /// The file is no longer at its path.
     Moved,
     /// Anything else.
     Other,
@@ -53,7 +53,7 @@ impl Reason {
         }
     }
 
-    /// Whether the connection can go on being used: after the others nobody knows what it holds in memory.
+    /// Whether the connection can still be used: after other failures its memory may hold anything.
     pub(crate) fn keeps_connection(self) -> bool {
         matches!(self, Self::Full | Self::Busy)
     }
@@ -99,15 +99,15 @@ impl Failure {
         }
     }
 
-    /// What was found, in SQLite's words if they are its.
-    pub(crate) fn in_words(&self) -> String {
+    /// What was found; for a failure of SQLite, its message.
+    pub(crate) fn to_text(&self) -> String {
         match &self.source {
             Some(source) => source.to_string(),
             None => self.message.clone(),
         }
     }
 
-    /// The error for the layer above.
+    /// The error that the node gets.
     pub(crate) fn to_broker_error(&self) -> BrokerError {
         let error = BrokerError::unavailable(&*self.message);
         match &self.source {
@@ -116,7 +116,7 @@ impl Failure {
         }
     }
 
-    /// What SQLite called it, if it was SQLite.
+    /// The error code of SQLite, if the failure is SQLite's.
     pub(crate) fn code(&self) -> Option<ErrorCode> {
         self.source.as_ref()?.sqlite_error_code()
     }
@@ -151,7 +151,7 @@ impl From<rusqlite::Error> for Failure {
                 Reason::Io,
                 "the log's file cannot be read or written; it works again once the disk does",
             ),
-            // A value of another type than the schema says.
+            // A value of another type than the schema has.
             None if matches!(
                 error,
                 rusqlite::Error::FromSqlConversionFailure(..)
@@ -162,7 +162,7 @@ impl From<rusqlite::Error> for Failure {
             {
                 (
                     Reason::Damaged,
-                    "the log's file holds what no log holds; restore a copy, or move it away and restart",
+                    "the log's file holds values that no log has; restore a copy, or move it away and restart",
                 )
             }
             _ => (Reason::Other, "SQLite failed"),

@@ -1,4 +1,4 @@
-//! The idempotency keys in the file, and the window in which they are known.
+//! The idempotency keys in the file, and the window in which they are remembered.
 
 use std::time::Duration;
 
@@ -6,18 +6,19 @@ use rusqlite::{Connection, OptionalExtension, params};
 
 use crate::failure::Failure;
 
-/// How long idempotency keys are known, and how many.
+/// How long idempotency keys are remembered, and their maximum number.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct KeyWindow {
     pub(crate) duration: Duration,
     pub(crate) max_keys: u64,
 }
 
-/// What is known of the keys that are stored. A copy goes along with a transaction and takes its place when it happened.
+/// What is known of the keys that are stored. A transaction changes a copy, which replaces the original when it has
+/// committed.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Keys {
     pub(crate) count: u64,
-    /// When the oldest was stored, or before.
+    /// The time at which the oldest key was stored, or an earlier one.
     oldest_at: Option<u64>,
 }
 
@@ -30,7 +31,7 @@ pub(crate) struct KeyedRecord {
 }
 
 impl KeyWindow {
-    /// Beyond which it is worth to forget keys beside a batch.
+    /// The window beyond which it pays to forget keys in the transaction of a batch.
     pub(crate) fn with_slack(&self) -> Self {
         Self {
             duration: self.duration.saturating_add(self.duration / 16),
@@ -44,7 +45,7 @@ impl KeyWindow {
 }
 
 impl Keys {
-    /// Those of the file.
+    /// The keys of the file.
     pub(crate) fn of(connection: &Connection) -> Result<Self, Failure> {
         Ok(Self {
             count: connection.query_row("SELECT count(*) FROM keys", (), |row| row.get(0))?,
@@ -52,7 +53,7 @@ impl Keys {
         })
     }
 
-    /// Whether some are beyond the window.
+    /// Whether some keys are beyond the window.
     pub(crate) fn are_old(&self, window: &KeyWindow, time: u64) -> bool {
         self.count > window.max_keys || self.oldest_at.is_some_and(|at| !window.knows(at, time))
     }
@@ -66,7 +67,7 @@ impl Keys {
         record: KeyedRecord,
     ) -> Result<(), Failure> {
         let KeyedRecord { offset, tag, at } = record;
-        // One that is beyond its window may still be there.
+        // The same key may still be stored, beyond its window.
         let removed = connection
             .prepare_cached("DELETE FROM keys WHERE topic = ?1 AND key = ?2")?
             .execute(params![topic, key])?;
@@ -80,7 +81,7 @@ impl Keys {
         Ok(())
     }
 
-    /// Removes at most `step` keys beyond the window, oldest first; tells how many there were.
+    /// Removes at most `step` keys beyond the window, oldest first. Returns their number.
     pub(crate) fn forget(
         &mut self,
         connection: &Connection,

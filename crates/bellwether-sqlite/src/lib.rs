@@ -30,19 +30,19 @@
 //! # What it promises
 //!
 //! A publish returns, and a reader sees the event, only after it is on stable storage. An offset is never given out
-//! twice in one epoch. A full disk or a failing one refuses publishes, leaves readers alone, and needs no restart
-//! afterwards. The file opens with the `sqlite3` program.
+//! twice in one epoch. On a full or failing disk publishes fail, readers go on, and no restart is needed afterwards.
+//! The file opens with the `sqlite3` program.
 //!
 //! # How it works
 //!
-//! One thread writes. What queues while a commit runs is the next transaction, so the wait for the disk is shared by all
-//! who publish at the same time. Readers have connections of their own, each reading one bounded page from one snapshot.
-//! Retention removes the oldest records a few hundred at a time between the commits. The schema and its version stand
-//! in [`schema`].
+//! One thread writes. What queues while a commit runs is the next transaction, so all publishers of one moment share
+//! one wait for the disk. Readers have connections of their own, each reading one bounded page from one snapshot.
+//! Retention removes the oldest records a few hundred at a time between the commits. [`schema`] has the schema and its
+//! version.
 //!
-//! Pure: `retention`, `record`. SQL: `schema`, `store` and `keys` (what is written), `rows` and `read`, `verify`, and for
-//! people with a damaged file `check` and `repair`. Around them `writer` (the thread),
-//! `pool` (the readers' connections), `state` (what both share), `broker` and `tail` (the contract).
+//! Pure: `retention`, `record`. SQL: `schema`, `store` and `keys` (what is written), `rows` and `read`, `verify`, and
+//! for a damaged file `check` and `repair`. Around them `writer` (the thread), `pool` (the readers' connections),
+//! `state` (what both share), `broker` and `tail` (the contract).
 
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 

@@ -1,4 +1,4 @@
-//! [`Lock`]: a log is open once.
+//! [`Lock`]: the file lock by which a log is open only once.
 //!
 //! SQLite would let several processes write to one file, but offsets and wake-ups have one source. The lock is a file
 //! beside the log, `<file>-lock`, because locks on the log's own file are SQLite's, and closing another handle of it would
@@ -12,11 +12,11 @@ use std::time::{Duration, Instant};
 use crate::error::{Kind, OpenError};
 use crate::writer::beside;
 
-/// How long a process that is just ending is waited for.
-const PATIENCE: Duration = Duration::from_millis(500);
-const AGAIN: Duration = Duration::from_millis(20);
+/// How long to wait for a process that is just ending.
+const MAX_WAIT: Duration = Duration::from_millis(500);
+const RETRY_INTERVAL: Duration = Duration::from_millis(20);
 
-/// Held as long as any connection to the log is open.
+/// The lock of a log. Held as long as any connection to the log is open.
 #[derive(Debug)]
 pub(crate) struct Lock {
     _file: File,
@@ -30,17 +30,17 @@ impl Lock {
         loop {
             match try_take(&name) {
                 Ok(Some(mut file)) => {
-                    // For the message of the next one; the lock holds without it.
+                    // For the message of the next process; the lock works without it.
                     let _ = file.set_len(0);
                     let _ = file.rewind();
                     let _ = write!(file, "{}", std::process::id());
                     return Ok(Self { _file: file });
                 }
-                Ok(None) if since.elapsed() >= PATIENCE => {
+                Ok(None) if since.elapsed() >= MAX_WAIT => {
                     let process = holder(&name);
                     return Err(OpenError::new(path, Kind::InUse { process }));
                 }
-                Ok(None) => std::thread::sleep(AGAIN),
+                Ok(None) => std::thread::sleep(RETRY_INTERVAL),
                 Err(error) => {
                     let found = format!("cannot make its lock file {}", name.display());
                     return Err(OpenError::unusable(path, found).with_source(error));

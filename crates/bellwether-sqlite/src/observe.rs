@@ -1,6 +1,6 @@
 //! Metrics of this crate: handles that are made once, when a broker is opened.
 //!
-//! A recorder has to be installed before that; later ones see nothing. The table stands in the crate's README.
+//! A recorder must be installed before that; later ones see nothing. The crate's README has the table.
 
 use std::fmt;
 

@@ -22,17 +22,17 @@ pub(crate) struct Pool {
     path: PathBuf,
     connections: u32,
     permits: Arc<Semaphore>,
-    /// Guards the connections that nobody uses at the moment; `None` once the pool is closed.
+    /// Guards the connections that are idle; `None` once the pool is closed.
     idle: Mutex<Option<Idle>>,
     /// Read by each page; written by a checkpoint that needs the file without snapshots. It guards no data.
     snapshots: RwLock<()>,
     metrics: Arc<Metrics>,
-    /// Guards which damage the log has heard of, each once.
-    told: Mutex<HashSet<Damage>>,
+    /// Guards the damage that was already logged, so that each is logged once.
+    reported: Mutex<HashSet<Damage>>,
 }
 
-/// The most damage of one file that the program's log is told.
-const MAX_TOLD: usize = 1024;
+/// The maximum number of log lines about damage of one file.
+const MAX_REPORTED: usize = 1024;
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 enum Damage {
@@ -50,12 +50,12 @@ struct Idle {
 #[derive(Debug)]
 struct Reader {
     connection: Connection,
-    /// After the connection, so that the log is free only when nobody has it open.
+    /// Declared after the connection, so that the lock is released only when the connection is closed.
     _lock: Arc<Lock>,
 }
 
 impl Pool {
-    /// Opens as many connections. A file that later takes the log's place is therefore not read.
+    /// Opens this number of connections at once. A file that later replaces the log is therefore not read.
     pub(crate) fn open(
         path: PathBuf,
         connections: u32,
@@ -72,7 +72,7 @@ impl Pool {
             })),
             snapshots: RwLock::default(),
             metrics,
-            told: Mutex::default(),
+            reported: Mutex::default(),
         };
         for _ in 0..connections {
             let reader = pool.connect(lock.clone())?;
@@ -81,7 +81,7 @@ impl Pool {
         Ok(pool)
     }
 
-    /// Reads a page, after those who came before. Dropped, it reads on and the page is thrown away.
+    /// Reads a page, in the order of the calls. If the future is dropped, the read goes on and its page is discarded.
     pub(crate) async fn read(
         self: &Arc<Self>,
         wanted: Wanted,
@@ -90,15 +90,15 @@ impl Pool {
         self.run(timeout, move |pool| pool.read_now(&wanted)).await
     }
 
-    /// Looks for the newest records of some topics, as [`read`](Self::read) reads.
+    /// Finds the newest records of some topics, in the same way as [`read`](Self::read).
     pub(crate) async fn newest(
         self: &Arc<Self>,
         topics: Vec<Arc<str>>,
         timeout: Duration,
     ) -> Result<Newest, BrokerError> {
-        let look =
+        let newest =
             move |pool: &Self| pool.on_reader(|connection| read::newest(connection, &topics));
-        self.run(timeout, look).await
+        self.run(timeout, newest).await
     }
 
     async fn run<T: Send + 'static>(
@@ -140,16 +140,16 @@ impl Pool {
         checkpoint()
     }
 
-    /// Lets no page begin, waits for those under way, and closes the connections.
-    pub(crate) async fn close(&self, patience: Duration) {
+    /// Starts no further page, waits for those under way, and closes the connections.
+    pub(crate) async fn close(&self, timeout: Duration) {
         // A page that takes longer keeps its connection, and with it the lock, until it is done.
         let all = self.permits.acquire_many(self.connections);
-        let waited = tokio::time::timeout(patience, all).await;
+        let waited = tokio::time::timeout(timeout, all).await;
         self.close_now();
         drop(waited);
     }
 
-    /// Lets no page begin, and closes the connections that nobody uses.
+    /// Starts no further page, and closes the idle connections.
     pub(crate) fn close_now(&self) {
         self.permits.close();
         self.idle().take();
@@ -158,7 +158,7 @@ impl Pool {
     fn read_now(&self, wanted: &Wanted) -> Result<Page, Failure> {
         let since = Instant::now();
         let read = self.on_reader(|connection| read::page(connection, wanted))?;
-        self.tell(&read);
+        self.report(&read);
         let page = read.page;
         let bytes: usize = page.records.iter().map(|record| record.event.len()).sum();
         self.metrics.read_seconds.record(since.elapsed());
@@ -194,7 +194,7 @@ impl Pool {
             Err(failure) => {
                 self.metrics.failure(failure.reason);
                 if failure.reason == Reason::Damaged
-                    && self.is_news(Damage::Other(failure.message.clone()))
+                    && self.is_first_report(Damage::Other(failure.message.clone()))
                 {
                     tracing::error!(file = %self.path.display(), "{}", failure.message);
                 }
@@ -206,20 +206,20 @@ impl Pool {
         found
     }
 
-    /// Says in the program's log what is damaged, and where, once.
-    fn tell(&self, read: &Read) {
+    /// Logs once what is damaged, and where.
+    fn report(&self, read: &Read) {
         for record in read.damaged.iter().copied() {
-            if self.is_news(Damage::Record(record)) {
+            if self.is_first_report(Damage::Record(record)) {
                 self.metrics.failure(Reason::Damaged);
                 tracing::error!(
                     file = %self.path.display(),
                     record,
-                    "a record is not what was written; its readers are told a gap: stop the server and run `bellwether repair`, or \
+                    "a record is not what was written; its readers get a gap: stop the server and run `bellwether repair`, or \
                      restore a copy"
                 );
             }
         }
-        if read.index == Index::Wrong && self.is_news(Damage::Index) {
+        if read.index == Index::Wrong && self.is_first_report(Damage::Index) {
             self.metrics.failure(Reason::Damaged);
             tracing::error!(
                 file = %self.path.display(),
@@ -229,9 +229,9 @@ impl Pool {
         }
     }
 
-    fn is_news(&self, damage: Damage) -> bool {
-        let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
-        told.len() < MAX_TOLD && told.insert(damage)
+    fn is_first_report(&self, damage: Damage) -> bool {
+        let mut reported = self.reported.lock().unwrap_or_else(PoisonError::into_inner);
+        reported.len() < MAX_REPORTED && reported.insert(damage)
     }
 
     fn connect(&self, lock: Arc<Lock>) -> Result<Reader, Failure> {
@@ -248,7 +248,7 @@ impl Pool {
     }
 
     fn idle(&self) -> MutexGuard<'_, Option<Idle>> {
-        // A list of connections is whole whoever panicked.
+        // The list of connections is consistent after any panic.
         self.idle.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -9,7 +9,7 @@ use rusqlite::{Connection, params};
 
 use crate::failure::Failure;
 use crate::record::Previous;
-use crate::rows::{self, Found, State};
+use crate::rows::{self, CheckedRow, RowState};
 use crate::topics;
 use crate::verify::{LogRow, log_row};
 
@@ -18,7 +18,7 @@ mod scan;
 /// What a record counts for retention, as [`record::size`](crate::record::size) says, in SQL.
 pub(crate) const SIZE: &str = "2 * length(CAST(topic AS BLOB)) + length(event) + coalesce(length(CAST(conflation_key AS BLOB)), 0) + 48";
 
-/// The most records of a page, whatever is asked for.
+/// The most records of a page, whatever the request allows.
 const MAX_RECORDS: usize = 1 << 20;
 
 /// What to read.
@@ -30,7 +30,7 @@ pub(crate) struct Wanted {
     pub(crate) max_bytes: usize,
 }
 
-/// What was noticed of the index over topics.
+/// What the page found about the index over topics.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Index {
     Right,
@@ -38,12 +38,12 @@ pub(crate) enum Index {
     Wrong,
 }
 
-/// A page, and the damage that was met on the way.
+/// A page, and the damage that reading it has met.
 #[derive(Debug)]
 pub(crate) struct Read {
     pub(crate) page: Page,
     pub(crate) index: Index,
-    /// The records that are not what was written, but for those that a repair has put aside.
+    /// The records that are not what was written, except those that a repair has put aside.
     pub(crate) damaged: Vec<u64>,
 }
 
@@ -66,7 +66,7 @@ pub(crate) fn page(connection: &Connection, wanted: &Wanted) -> Result<Read, Fai
         records, damaged, ..
     } = collected;
     let trimmed = match &wanted.topics {
-        // Otherwise the anchor is there, and so is all that follows it.
+        // Otherwise the anchor exists, and so does everything after it.
         Some(topics) if wanted.from <= log.floor => {
             let lost = topics
                 .iter()
@@ -91,7 +91,7 @@ pub(crate) fn page(connection: &Connection, wanted: &Wanted) -> Result<Read, Fai
     })
 }
 
-/// Looks for the newest record of each topic in one snapshot.
+/// Finds the newest record of each topic in one snapshot.
 pub(crate) fn newest(connection: &Connection, topics: &[Arc<str>]) -> Result<Newest, Failure> {
     let snapshot = connection.unchecked_transaction()?;
     let log = log_row(connection)?;
@@ -107,7 +107,7 @@ pub(crate) fn newest(connection: &Connection, topics: &[Arc<str>]) -> Result<New
     })
 }
 
-/// A page under way.
+/// The page that is being read.
 struct Collected<'a> {
     wanted: &'a Wanted,
     log: &'a LogRow,
@@ -118,8 +118,8 @@ struct Collected<'a> {
 
 impl Collected<'_> {
     /// Takes the next record; false if the page is full without it.
-    fn take(&mut self, found: Found) -> bool {
-        let Found { record, state, .. } = found;
+    fn take(&mut self, found: CheckedRow) -> bool {
+        let CheckedRow { record, state, .. } = found;
         if record.offset.low() > self.wanted.from {
             let is_first = self.bytes == 0;
             self.bytes += record.event.len().max(1);
@@ -127,7 +127,7 @@ impl Collected<'_> {
                 return false;
             }
         }
-        if state == State::Damaged {
+        if state == RowState::Damaged {
             self.damaged.push(record.offset.low());
         }
         self.records.push(record);
@@ -143,7 +143,7 @@ impl Collected<'_> {
 fn run(connection: &Connection, page: &mut Collected<'_>) -> Result<(), Failure> {
     let first = page.wanted.from.max(page.log.floor + 1);
     let limit = page.limit();
-    rows::walk(connection, first, page.log.head, limit as u64, |found| {
+    rows::visit(connection, first, page.log.head, limit as u64, |found| {
         page.take(found)
     })?;
     Ok(())
@@ -164,7 +164,8 @@ fn some_topics(
     scan::by_scan(connection, topics, page)
 }
 
-/// By the index; false if it is wrong. Each record names the one before it in its topic, which shows that none is left out.
+/// Reads by the index; false if the index is wrong. Each record names the one before it in its topic, which shows that
+/// none is left out.
 fn by_index(
     connection: &Connection,
     topics: &[Arc<str>],
@@ -175,7 +176,7 @@ fn by_index(
         page.take(rows::at(connection, from)?);
     }
     let room = page.limit() - page.records.len();
-    // The smallest offsets of all topics: what is larger than so many found already is not looked for.
+    // The smallest offsets of all topics. Offsets beyond the limit that were found so far are not searched for.
     let mut smallest: BinaryHeap<(u64, usize)> = BinaryHeap::new();
     let mut is_full = false;
     let mut statement = connection.prepare_cached(
@@ -206,7 +207,7 @@ fn by_index(
         }
         let mut found = rows::at(connection, offset)?;
         if found.record.is_damaged {
-            // The index knows whose it was.
+            // The index has the topic of the damaged record.
             found.record.topic = topics[index].clone();
         } else if found.record.topic != topics[index] {
             return Ok(false);
@@ -232,7 +233,7 @@ fn by_index(
         for (topic, last) in topics.iter().zip(last) {
             let newest = topics::newest(connection, topic)?;
             let is_there = newest.filter(|newest| newest.offset > gone);
-            // A topic that is named twice was looked for once.
+            // A topic that is named twice was read once.
             if let (Some(newest), true) = (is_there, is_first(topics, topic, last))
                 && last != Some(newest.offset)
             {
@@ -243,7 +244,7 @@ fn by_index(
     Ok(true)
 }
 
-/// Whether nothing speaks against it that this is where a topic was looked for.
+/// Whether this may be the entry under which a topic was read.
 fn is_first(topics: &[Arc<str>], topic: &Arc<str>, last: Option<u64>) -> bool {
     last.is_some() || topics.iter().filter(|other| *other == topic).count() == 1
 }

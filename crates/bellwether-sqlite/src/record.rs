@@ -7,7 +7,7 @@ const OVERHEAD: u64 = 48;
 
 /// The bytes that a record counts for retention: about what it takes in the file.
 pub(crate) fn size(topic: usize, event: usize, conflation_key: usize) -> u64 {
-    // The topic's name stands in the table and in the index.
+    // The topic's name is in the table and in the index.
     2 * topic as u64 + event as u64 + conflation_key as u64 + OVERHEAD
 }
 
@@ -19,13 +19,13 @@ pub(crate) fn size_of(record: &NewRecord) -> u64 {
 /// The record of the same topic before one, by which readers notice an index that leaves records out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Previous {
-    /// Zero if there was none; if the topic was forgotten, a place behind all of its records.
+    /// Zero if there was none; if the topic was forgotten, an offset behind all of its records.
     pub(crate) offset: u64,
-    /// Its tag, if it stood exactly there.
+    /// The tag of that record, if it was exactly there.
     pub(crate) tag: Option<u32>,
 }
 
-/// CRC-32 of all that a record holds. SQLite notices pages that make no sense, but not a letter that changed.
+/// CRC-32 of all that a record holds. SQLite notices pages that are not valid, but not a byte of an event that changed.
 pub(crate) fn checksum(
     offset: u64,
     tag: u32,
@@ -37,7 +37,7 @@ pub(crate) fn checksum(
     let mut hasher = crc32fast::Hasher::new();
     hasher.update(&offset.to_le_bytes());
     hasher.update(&tag.to_le_bytes());
-    // Lengths keep a letter from moving from one field to the next unnoticed.
+    // With the lengths, a byte that moves from one field to the next changes the checksum.
     hasher.update(&(topic.len() as u64).to_le_bytes());
     hasher.update(topic.as_bytes());
     match conflation_key {
@@ -67,7 +67,7 @@ mod tests {
     });
 
     #[test]
-    fn a_checksum_tells_every_field() {
+    fn a_checksum_covers_every_field() {
         let right = checksum(1, 2, "ab", b"cd", Some("e"), BEFORE);
         for wrong in [
             checksum(1, 2, "ab", b"cd", Some("e"), None),

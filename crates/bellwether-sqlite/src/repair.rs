@@ -1,7 +1,7 @@
-//! [`repair`](fn@repair): makes a damaged file a sound one, of which readers are told what is lost.
+//! [`repair`](fn@repair): makes a damaged file a sound one, in which a gap stands for what is lost.
 //!
-//! The file is never changed in place: a sound one is written beside it and takes its name in one step, after a copy of
-//! what was there. A process that is killed on the way leaves the old file or the new one.
+//! The file is never changed in place: a sound one is written beside it and takes its name in one step, after the old
+//! file was copied. A process that is killed meanwhile leaves the old file or the new one.
 
 mod copy;
 mod foreign;
@@ -15,7 +15,7 @@ use bellwether_topics::Epoch;
 use rusqlite::{Connection, OpenFlags};
 
 use crate::check::examine::{Examined, examine};
-use crate::check::{self, Progress, Report, Tell};
+use crate::check::{self, OnProgress, Progress, Report};
 use crate::error::{Kind, OpenError};
 use crate::lock::Lock;
 use crate::schema;
@@ -25,26 +25,27 @@ use crate::writer::beside;
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Repaired {
-    /// What was wrong. If nothing was, nothing was done.
+    /// What was wrong. If the file was sound, nothing was changed.
     pub found: Report,
-    /// Where the file as it was is kept now; `None` if nothing was done.
+    /// The path of the copy of the old file; `None` if nothing was changed.
     pub copy: Option<PathBuf>,
-    /// How many damaged records were put aside: their readers are told a gap over exactly them.
+    /// The number of damaged records that were put aside. Their readers get a gap over exactly these records.
     pub put_aside: u64,
-    /// The epoch that the log has now, if it is another one: then every reader that comes back is told a gap.
+    /// The new epoch of the log, if it has one: then every reader that comes back gets a gap.
     pub new_epoch: Option<Epoch>,
-    /// Tables of other programs that could not be taken over as a whole.
+    /// Tables of other programs that could not be copied completely.
     pub incomplete_tables: Vec<String>,
 }
 
-/// Repairs the log in this file: puts damaged records aside and makes the index over topics, the notes about topics and the
-/// numbers of the log anew.
+/// Repairs the log in this file: puts damaged records aside, and rebuilds the index over topics, the table of topics
+/// and the log's counters.
 ///
-/// Readers then get what is good and one gap, `damaged`, over exactly the records that were put aside. Ids stay valid. Only
-/// where nothing tells any more whose a damaged record was, or where the log's own numbers are lost, it takes a new epoch.
+/// Readers then get what is whole, and a gap `damaged` over exactly the records that were put aside. Ids stay valid.
+/// The log takes a new epoch only if the topic of a damaged record is not known any more, or if the log's counters are
+/// lost.
 ///
-/// A sound file is left alone. Otherwise the file as it was is kept beside it, as `FILE.before-repair-TIME`, which takes as
-/// much room again, and for a while as much a second time.
+/// A sound file is not changed. Otherwise a copy of the old file is kept beside it, as `FILE.before-repair-TIME`. The
+/// copy takes the file's size again, and during the repair the new file does so a second time.
 ///
 /// # Errors
 ///
@@ -52,18 +53,22 @@ pub struct Repaired {
 /// the disk is full ([`OpenError::is_unusable`]). The file is then as it was.
 pub fn repair(
     path: impl AsRef<Path>,
-    mut tell: impl FnMut(Progress),
+    mut on_progress: impl FnMut(Progress),
 ) -> Result<Repaired, OpenError> {
-    repair_at(path.as_ref(), SystemTime::now(), &mut tell)
+    repair_at(path.as_ref(), SystemTime::now(), &mut on_progress)
 }
 
-fn repair_at(path: &Path, now: SystemTime, tell: Tell<'_>) -> Result<Repaired, OpenError> {
+fn repair_at(
+    path: &Path,
+    now: SystemTime,
+    on_progress: OnProgress<'_>,
+) -> Result<Repaired, OpenError> {
     let io = |what: &'static str| {
         move |error: std::io::Error| {
             OpenError::unusable(path, format!("{what}: {error}")).with_source(error)
         }
     };
-    // A name that is none of a log gets no lock file beside it.
+    // A file that is no log gets no lock file beside it.
     drop(check::open(path)?);
     let path = &path
         .canonicalize()
@@ -74,7 +79,7 @@ fn repair_at(path: &Path, now: SystemTime, tell: Tell<'_>) -> Result<Repaired, O
 
     let old = check::open(path)?;
     let failed = |failure| schema::failed(path, failure);
-    let examined = examine(&old, tell).map_err(failed)?;
+    let examined = examine(&old, on_progress).map_err(failed)?;
     if examined.report.is_sound() {
         return Ok(Repaired {
             found: examined.report,
@@ -86,13 +91,13 @@ fn repair_at(path: &Path, now: SystemTime, tell: Tell<'_>) -> Result<Repaired, O
     }
     // No handle of the file may be closed while SQLite has it open in this process: that would end SQLite's locks.
     drop(old);
-    tell(step("copying the file"));
+    on_progress(step("copying the file"));
     let copy = copy::keep(path, now).map_err(io("the file cannot be copied"))?;
     let old = check::open(path)?;
-    let built = rebuild::rebuild(&old, &new, &examined, tell);
+    let built = rebuild::rebuild(&old, &new, &examined, on_progress);
     let built = built.and_then(|built| {
         drop(old);
-        tell(step("checking the new file"));
+        on_progress(step("checking the new file"));
         sound(&new)?;
         Ok(built)
     });
@@ -103,7 +108,7 @@ fn repair_at(path: &Path, now: SystemTime, tell: Tell<'_>) -> Result<Repaired, O
         Ok(built)
     });
     let built = swapped.inspect_err(|_| {
-        // The log is as it was, and neither of these has anything that it has not.
+        // The log is unchanged, and both files hold nothing that it does not hold.
         let _ = copy::remove(&new);
         let _ = copy::remove(&copy);
     })?;
@@ -113,7 +118,7 @@ fn repair_at(path: &Path, now: SystemTime, tell: Tell<'_>) -> Result<Repaired, O
 
 fn repaired(examined: Examined, copy: PathBuf, built: rebuild::Built) -> Repaired {
     Repaired {
-        put_aside: examined.bad.len() as u64,
+        put_aside: examined.damaged.len() as u64,
         found: examined.report,
         copy: Some(copy),
         new_epoch: built.new_epoch,
@@ -129,7 +134,7 @@ fn step(step: &'static str) -> Progress {
     }
 }
 
-/// Holds the new file to what it is for.
+/// Checks that the new file is sound.
 fn sound(new: &Path) -> Result<(), OpenError> {
     let report = check::check(new, |_| ())?;
     match report.problems.first() {
@@ -143,7 +148,7 @@ fn sound(new: &Path) -> Result<(), OpenError> {
     }
 }
 
-/// Leaves nothing in the old file's write-ahead log, which SQLite would take for the new file's.
+/// Empties the old file's write-ahead log, which SQLite would otherwise take for the new file's.
 fn close_old(path: &Path) -> Result<(), OpenError> {
     let failed = |error: rusqlite::Error| schema::failed(path, error.into());
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;

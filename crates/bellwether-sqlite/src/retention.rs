@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-/// The fewest records that a step of removal may take away.
+/// The smallest number of records that a step of removal may remove.
 const STEP: u64 = 512;
 
 /// The bounds of the log; whichever is reached first removes the oldest records.
@@ -48,16 +48,16 @@ impl Extent {
 }
 
 impl Retention {
-    /// Whether records are to be removed, however few.
+    /// Whether any record is to be removed.
     pub(crate) fn is_exceeded(&self, extent: &Extent, now: u64) -> bool {
-        // The newest record stays: it is the anchor that proves a reader's place.
+        // The newest record stays: it is the anchor that proves a reader's position.
         extent.records() > 1
             && (extent.records() > self.max_records
                 || extent.bytes > self.max_bytes
                 || self.is_old(extent.first_at, extent.time(now)))
     }
 
-    /// Whether it is worth a step while appends wait: removal in larger steps touches each page of the index once.
+    /// Whether removal pays while appends wait: larger steps touch each page of the index only once.
     pub(crate) fn is_due(&self, extent: &Extent, now: u64) -> bool {
         let slack = (self.max_records / 16).min(STEP);
         let loose = Self {
@@ -68,7 +68,8 @@ impl Retention {
         loose.is_exceeded(extent, now)
     }
 
-    /// How many records a step may remove beside a batch of so many: more than come, so that it gets there.
+    /// The number of records that a step may remove beside a batch of this size: more than the batch adds, so that the
+    /// log shrinks.
     pub(crate) fn step(batch: u64) -> u64 {
         STEP.max(batch * 2)
     }
@@ -144,7 +145,7 @@ mod tests {
     }
 
     #[test]
-    fn a_clock_that_goes_back_removes_nothing_early_and_keeps_nothing_for_ever() {
+    fn a_clock_that_goes_back_removes_nothing_early_and_keeps_nothing_for_good() {
         let age = Retention {
             max_age: Some(Duration::from_secs(3)),
             ..ALL

@@ -1,4 +1,4 @@
-//! Rows of the table `records`, each held against its checksum: what stands there, or that it is not what was written.
+//! Rows of the table `records`, each compared with its checksum: the record, or that the row is not what was written.
 //!
 //! Records are numbered without holes, so a row that is missing was damaged as much as one that changed.
 
@@ -20,37 +20,37 @@ pub(crate) const COLUMNS: &str =
 /// In place of a checksum: a repair has put the record aside. No checksum is negative.
 pub(crate) const PUT_ASIDE: i64 = -1;
 
-/// What is in a record's place.
+/// What the row of a record is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum State {
+pub(crate) enum RowState {
     /// What was written.
     Whole,
     /// Something else, or nothing.
     Damaged,
-    /// A place whose damage was dealt with.
+    /// A damaged record that a repair has put aside.
     PutAside,
 }
 
-/// A record, and the one that it says came before it in its topic.
+/// A row as a record, and the record that it names as the one before it in its topic.
 #[derive(Clone, Debug)]
-pub(crate) struct Found {
+pub(crate) struct CheckedRow {
     pub(crate) record: Record,
     pub(crate) previous: Option<Previous>,
-    pub(crate) state: State,
+    pub(crate) state: RowState,
     /// Whether there is no row.
     pub(crate) is_missing: bool,
 }
 
-impl Found {
-    /// Where there is no row.
+impl CheckedRow {
+    /// The record of a row that is missing.
     pub(crate) fn missing(offset: u64) -> Self {
         Self {
             is_missing: true,
-            ..Self::bad(offset, 0, "".into(), State::Damaged)
+            ..Self::bad(offset, 0, "".into(), RowState::Damaged)
         }
     }
 
-    fn bad(offset: u64, tag: u32, topic: Arc<str>, state: State) -> Self {
+    fn bad(offset: u64, tag: u32, topic: Arc<str>, state: RowState) -> Self {
         Self {
             record: Record {
                 offset: Offset::new(offset),
@@ -72,22 +72,22 @@ impl Found {
 }
 
 /// The record with this number.
-pub(crate) fn at(connection: &Connection, offset: u64) -> Result<Found, Failure> {
+pub(crate) fn at(connection: &Connection, offset: u64) -> Result<CheckedRow, Failure> {
     let sql = format!("SELECT {COLUMNS} FROM records WHERE offset = ?1");
     let mut statement = connection.prepare_cached(&sql)?;
     let found = statement.query_row([offset], |row| Ok(checked(row)));
     let found = found.optional()?.transpose()?;
-    Ok(found.unwrap_or_else(|| Found::missing(offset)))
+    Ok(found.unwrap_or_else(|| CheckedRow::missing(offset)))
 }
 
-/// Shows at most `limit` records from `first` to `last`, one for each number, until `show` has had enough; gives the number
-/// after the last one shown.
-pub(crate) fn walk(
+/// Calls `show` with at most `limit` records from `first` to `last`, one for each number, until it returns false.
+/// Returns the number after the last one shown.
+pub(crate) fn visit(
     connection: &Connection,
     first: u64,
     last: u64,
     limit: u64,
-    mut show: impl FnMut(Found) -> bool,
+    mut show: impl FnMut(CheckedRow) -> bool,
 ) -> Result<u64, Failure> {
     let end = last.min(first.saturating_add(limit).saturating_sub(1));
     let mut expected = first;
@@ -97,13 +97,13 @@ pub(crate) fn walk(
     let mut rows = statement.query(params![first, end])?;
     while let Some(row) = rows.next()? {
         let found = checked(row)?;
-        let is_lost = found.state == State::Damaged && found.offset() != expected;
-        // The number of a row may be what changed: only whole ones are believed about it.
+        let is_lost = found.state == RowState::Damaged && found.offset() != expected;
+        // The number of a row may be what changed, so only a whole row's number counts.
         if is_lost || found.offset() < expected {
             continue;
         }
         while expected < found.offset() {
-            if !show(Found::missing(expected)) {
+            if !show(CheckedRow::missing(expected)) {
                 return Ok(expected);
             }
             expected += 1;
@@ -114,7 +114,7 @@ pub(crate) fn walk(
         expected += 1;
     }
     while expected <= end {
-        if !show(Found::missing(expected)) {
+        if !show(CheckedRow::missing(expected)) {
             return Ok(expected);
         }
         expected += 1;
@@ -123,7 +123,7 @@ pub(crate) fn walk(
 }
 
 /// A row as a record; a damaged one if it is not what was written.
-pub(crate) fn checked(row: &Row<'_>) -> Result<Found, Failure> {
+pub(crate) fn checked(row: &Row<'_>) -> Result<CheckedRow, Failure> {
     let offset: u64 = row.get(0)?;
     if let Some(found) = whole(row, offset) {
         return Ok(found);
@@ -133,15 +133,15 @@ pub(crate) fn checked(row: &Row<'_>) -> Result<Found, Failure> {
         _ => Arc::from(""),
     };
     let state = match row.get_ref(4)? {
-        ValueRef::Integer(PUT_ASIDE) => State::PutAside,
-        _ => State::Damaged,
+        ValueRef::Integer(PUT_ASIDE) => RowState::PutAside,
+        _ => RowState::Damaged,
     };
     let tag = row.get(1).unwrap_or_default();
-    Ok(Found::bad(offset, tag, topic, state))
+    Ok(CheckedRow::bad(offset, tag, topic, state))
 }
 
 /// A row as a record, if it is what was written.
-fn whole(row: &Row<'_>, offset: u64) -> Option<Found> {
+fn whole(row: &Row<'_>, offset: u64) -> Option<CheckedRow> {
     let tag: u32 = row.get(1).ok()?;
     let topic: Arc<str> = row.get(2).ok()?;
     let conflation_key: Option<Arc<str>> = row.get(3).ok()?;
@@ -162,7 +162,7 @@ fn whole(row: &Row<'_>, offset: u64) -> Option<Found> {
     if checksum(offset, tag, &topic, &event, key, previous) != expected {
         return None;
     }
-    Some(Found {
+    Some(CheckedRow {
         record: Record {
             offset: Offset::new(offset),
             tag,
@@ -172,7 +172,7 @@ fn whole(row: &Row<'_>, offset: u64) -> Option<Found> {
             is_damaged: false,
         },
         previous,
-        state: State::Whole,
+        state: RowState::Whole,
         is_missing: false,
     })
 }

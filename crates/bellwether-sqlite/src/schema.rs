@@ -1,7 +1,8 @@
-//! The tables of the file, for whoever opens it with another program.
+//! The tables of the file, for people who open it with another program.
 //!
-//! The header says `application_id` [`APPLICATION_ID`] (the letters `Bwlg`) and `user_version` [`VERSION`]. A file of a
-//! later version is refused; one of an earlier version is brought up to date in one transaction when it is opened.
+//! The header has the `application_id` [`APPLICATION_ID`] (the letters `Bwlg`) and the `user_version` [`VERSION`]. A
+//! file of a later version is refused; one of an earlier version is brought up to date in one transaction when it is
+//! opened.
 //!
 //! | table | column | holds |
 //! |---|---|---|
@@ -26,9 +27,9 @@
 //!
 //! The view `events` shows records with a readable time and the event as text.
 //!
-//! Read it as you like; a reader that stays in a transaction for long lets the `-wal` file grow meanwhile. Writing to
-//! these tables by hand while it is open is noticed and ends the epoch: every reader that resumes is told a gap. Tables of
-//! your own beside them change nothing.
+//! Any program may read the file; a long read transaction lets the `-wal` file grow meanwhile. A broker notices writes
+//! of other programs to these tables and takes a new epoch, so that every reader that resumes gets a gap. Tables of
+//! your own in the same file change nothing.
 
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -79,8 +80,8 @@ CREATE VIEW events AS
     FROM records;
 ";
 
-/// What the second version has and the first had not.
-const SECOND: &str = "
+/// What version 2 adds to the first version.
+const VERSION_2: &str = "
 CREATE TABLE topics (
     topic TEXT PRIMARY KEY,
     offset INTEGER NOT NULL,
@@ -127,15 +128,15 @@ pub(crate) fn open_reader(path: &Path) -> Result<Connection, Failure> {
     let connection = Connection::open_with_flags(path, flags)?;
     connection.busy_timeout(BUSY_TIMEOUT)?;
     connection.execute_batch("PRAGMA cell_size_check=ON; PRAGMA query_only=ON;")?;
-    // From its first read on, a connection keeps the index of the write-ahead log alive. A writer that has to be opened
-    // anew then goes by what was committed, and writes over what was written and could not be synced; without the index
-    // SQLite would take that up again, though no later sync makes it safe.
+    // From its first read on, a connection keeps the index of the write-ahead log alive. A writer that must be opened
+    // again then starts after what was committed, and overwrites what was written and could not be synced. Without the
+    // index SQLite would use that again, though no later sync makes it safe.
     connection.query_row("SELECT epoch FROM log", (), |_| Ok(()))?;
     Ok(connection)
 }
 
 /// A connection to a file that may hold anything, for reading all of it.
-pub(crate) fn open_to_look(path: &Path) -> Result<Connection, Failure> {
+pub(crate) fn open_for_check(path: &Path) -> Result<Connection, Failure> {
     let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let connection = Connection::open_with_flags(path, flags)?;
     connection.busy_timeout(BUSY_TIMEOUT)?;
@@ -152,7 +153,7 @@ fn prepare_writer(path: &Path, connection: &Connection, create: bool) -> Result<
         .execute_batch("PRAGMA cell_size_check=ON; PRAGMA trusted_schema=OFF;")
         .map_err(sql)?;
     let found = check_header(path, connection)?;
-    let is_new = found == Found::Nothing;
+    let is_new = found == FileContent::Nothing;
     if is_new && !create {
         return Err(OpenError::unusable(path, "the file is empty or gone"));
     }
@@ -176,14 +177,14 @@ fn prepare_writer(path: &Path, connection: &Connection, create: bool) -> Result<
     if is_new {
         make(connection).map_err(|error| failed(path, error))?;
     }
-    if found == Found::First {
+    if found == FileContent::First {
         upgrade(connection).map_err(|error| failed(path, error))?;
     }
     Ok(())
 }
 
-/// Refuses another program's file before SQLite touches it. Only the first look: what was not yet moved out of the
-/// write-ahead log does not show here.
+/// Refuses another program's file before SQLite touches it. This check is only the first: it does not see what is still
+/// in the write-ahead log.
 pub(crate) fn check_first_bytes(path: &Path) -> Result<(), OpenError> {
     use std::io::Read;
 
@@ -212,7 +213,7 @@ pub(crate) fn check_first_bytes(path: &Path) -> Result<(), OpenError> {
 
 /// What a file holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Found {
+pub(crate) enum FileContent {
     /// No log yet.
     Nothing,
     /// A log of the first version.
@@ -221,7 +222,7 @@ pub(crate) enum Found {
     Present,
 }
 
-pub(crate) fn check_header(path: &Path, connection: &Connection) -> Result<Found, OpenError> {
+pub(crate) fn check_header(path: &Path, connection: &Connection) -> Result<FileContent, OpenError> {
     let number = |pragma: &str| -> Result<i64, Failure> {
         Ok(connection.query_row(&format!("PRAGMA {pragma}"), (), |row| row.get(0))?)
     };
@@ -237,10 +238,10 @@ pub(crate) fn check_header(path: &Path, connection: &Connection) -> Result<Found
         .query_row("SELECT count(*) FROM sqlite_schema", (), |row| row.get(0))
         .map_err(|error| failed(path, error.into()))?;
     match id {
-        0 if version == 0 && tables == 0 => Ok(Found::Nothing),
+        0 if version == 0 && tables == 0 => Ok(FileContent::Nothing),
         id if id == i64::from(APPLICATION_ID) => match version {
-            1 => Ok(Found::First),
-            VERSION => Ok(Found::Present),
+            1 => Ok(FileContent::First),
+            VERSION => Ok(FileContent::Present),
             found if found > VERSION => Err(OpenError::new(
                 path,
                 Kind::Newer {
@@ -266,7 +267,7 @@ fn is_no_database(failure: &Failure) -> bool {
     failure.code() == Some(ErrorCode::NotADatabase)
 }
 
-/// Writes schema and first row, all or nothing.
+/// Writes the schema and the first row, all or nothing.
 pub(crate) fn make(connection: &Connection) -> Result<(), Failure> {
     let epoch = bellwether_topics::Epoch::random().0.cast_signed();
     connection.execute_batch(&format!(
@@ -274,7 +275,7 @@ pub(crate) fn make(connection: &Connection) -> Result<(), Failure> {
          PRAGMA application_id={APPLICATION_ID};
          PRAGMA user_version={VERSION};
          {TABLES}
-         {SECOND}
+         {VERSION_2}
          INSERT INTO log (id, epoch, head, floor, bytes, at) VALUES (1, {epoch}, 0, 0, 0, 0);
          {}
          COMMIT;",
@@ -289,7 +290,7 @@ fn upgrade(connection: &Connection) -> Result<(), Failure> {
         "BEGIN IMMEDIATE;
          PRAGMA user_version={VERSION};
          {UPGRADE}
-         {SECOND}
+         {VERSION_2}
          {FILL_TOPICS}
          {}
          COMMIT;",
@@ -321,14 +322,14 @@ fn triggers() -> String {
     sql
 }
 
-/// By which a write of another program to our tables is known: what the triggers counted, and the tables and triggers.
+/// What shows that another program wrote to our tables: the triggers' count, and the tables and triggers themselves.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Mark {
+pub(crate) struct WriteMark {
     foreign_writes: u64,
     schema: String,
 }
 
-impl Mark {
+impl WriteMark {
     pub(crate) fn of(connection: &Connection) -> Result<Self, Failure> {
         let sql = "SELECT foreign_writes FROM guard";
         let mut counted = connection.prepare_cached(sql)?;
@@ -342,16 +343,16 @@ impl Mark {
     }
 }
 
-/// Looks through the whole file for pages that make no sense, as far as `patience` lasts.
-pub(crate) fn quick_check(connection: &Connection, patience: Duration) -> Result<(), Failure> {
-    let found = bounded(connection, patience, || structure(connection))?;
+/// Checks the pages of the whole file, as far as it gets within `time_limit`.
+pub(crate) fn quick_check(connection: &Connection, time_limit: Duration) -> Result<(), Failure> {
+    let found = bounded(connection, time_limit, || structure(connection))?;
     match found.unwrap_or_default().first() {
         None => Ok(()),
         Some(found) => Err(Failure::damaged(found)),
     }
 }
 
-/// The first faults of the file's pages, in SQLite's words.
+/// The first faults of the file's pages, as SQLite reports them.
 pub(crate) fn structure(connection: &Connection) -> rusqlite::Result<Vec<String>> {
     let mut statement = connection.prepare("PRAGMA quick_check(100)")?;
     let found = statement.query_map((), |row| row.get::<_, String>(0))?;
@@ -366,14 +367,14 @@ fn is_of_a_row(text: &str) -> bool {
         && !text.contains('\n')
 }
 
-/// Runs a query for at most `patience`; `None` if that was too short.
+/// Runs a query for at most `time_limit`; `None` if that was too short.
 pub(crate) fn bounded<T>(
     connection: &Connection,
-    patience: Duration,
+    time_limit: Duration,
     query: impl FnOnce() -> rusqlite::Result<T>,
 ) -> Result<Option<T>, Failure> {
     let since = Instant::now();
-    connection.progress_handler(1000, Some(move || since.elapsed() >= patience))?;
+    connection.progress_handler(1000, Some(move || since.elapsed() >= time_limit))?;
     let result = query();
     connection.progress_handler(0, None::<fn() -> bool>)?;
     match result {

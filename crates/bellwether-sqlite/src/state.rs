@@ -1,4 +1,4 @@
-//! [`Shared`]: what the writer tells the rest: where the log stands, whether it works, and its newest records.
+//! [`Shared`]: what the writer shares with readers and tails: the log's ends, its condition, and its newest records.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -9,13 +9,13 @@ use tokio::sync::watch;
 
 use crate::failure::Failure;
 
-/// The newest records that stay in memory, so that those who follow the log need not read the file.
+/// The newest records that stay in memory, so that tails need not read the file.
 const MAX_RECORDS: usize = 1024;
 const MAX_BYTES: usize = 1 << 20;
 
-/// Where the log stands.
+/// The log's ends and its condition.
 #[derive(Clone, Debug)]
-pub(crate) struct State {
+pub(crate) struct LogState {
     pub(crate) epoch: Epoch,
     pub(crate) floor: u64,
     pub(crate) head: u64,
@@ -31,7 +31,7 @@ pub(crate) enum Condition {
     ShutDown,
 }
 
-impl State {
+impl LogState {
     pub(crate) fn check(&self) -> Result<(), BrokerError> {
         match &self.condition {
             Condition::Works => Ok(()),
@@ -64,10 +64,10 @@ pub(crate) fn shut_down() -> BrokerError {
     BrokerError::unavailable("the log is shut down")
 }
 
-/// What the writer and everybody else share.
+/// What the writer shares with readers and tails.
 #[derive(Debug)]
 pub(crate) struct Shared {
-    state: watch::Sender<State>,
+    state: watch::Sender<LogState>,
     /// Guards the newest records, which end at the head of the state. Taken before the state's own lock; never held
     /// across an `.await`.
     recent: Mutex<Recent>,
@@ -80,22 +80,23 @@ struct Recent {
 }
 
 impl Shared {
-    pub(crate) fn new(state: State) -> Self {
+    pub(crate) fn new(state: LogState) -> Self {
         Self {
             state: watch::Sender::new(state),
             recent: Mutex::default(),
         }
     }
 
-    pub(crate) fn state(&self) -> State {
+    pub(crate) fn state(&self) -> LogState {
         self.state.borrow().clone()
     }
 
-    pub(crate) fn watch(&self) -> watch::Receiver<State> {
+    pub(crate) fn watch(&self) -> watch::Receiver<LogState> {
         self.state.subscribe()
     }
 
-    /// Tells that records were committed: `records` with their answers, in order, in a log that now has these bounds.
+    /// Publishes that records were committed: `records` with their answers, in order, in a log that now has these
+    /// bounds.
     pub(crate) fn committed<'a>(
         &self,
         bounds: Bounds,
@@ -120,16 +121,16 @@ impl Shared {
         drop(recent);
     }
 
-    /// Tells new bounds of a log whose records in memory may be of another history.
-    pub(crate) fn begun_anew(&self, bounds: Bounds) {
+    /// Publishes new bounds of a log whose records in memory may be of another history.
+    pub(crate) fn reset(&self, bounds: Bounds) {
         let mut recent = self.recent();
         *recent = Recent::default();
         self.set(bounds, Condition::Works);
     }
 
-    /// Tells that the front was removed.
+    /// Publishes that the front was removed.
     pub(crate) fn trimmed(&self, floor: u64) {
-        // Nobody waits for this.
+        // No task waits for this.
         self.state.send_if_modified(|state| {
             state.floor = floor;
             false
@@ -155,7 +156,7 @@ impl Shared {
     }
 
     fn set(&self, bounds: Bounds, condition: Condition) {
-        self.state.send_replace(State {
+        self.state.send_replace(LogState {
             epoch: bounds.epoch,
             floor: bounds.floor.low(),
             head: bounds.head.low(),
@@ -164,7 +165,7 @@ impl Shared {
     }
 
     fn recent(&self) -> MutexGuard<'_, Recent> {
-        // Each change leaves it whole, so a panic elsewhere does not matter.
+        // Each change leaves the list consistent, so a panic elsewhere does not matter.
         self.recent.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

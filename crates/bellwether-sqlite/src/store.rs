@@ -16,9 +16,9 @@ use crate::keys::{self, KeyWindow, KeyedRecord, Keys};
 use crate::read::SIZE;
 use crate::record;
 use crate::retention::{Extent, Front, Retention};
-use crate::schema::{self, Mark};
+use crate::schema::{self, WriteMark};
 use crate::topics;
-use crate::verify::{self, Broken, Known, LogRow};
+use crate::verify::{self, EpochEnd, Known, LogRow};
 
 /// The largest event. SQLite takes up to a gigabyte, but one event must not take the memory of all.
 pub(crate) const MAX_EVENT_BYTES: usize = 64 << 20;
@@ -40,9 +40,9 @@ pub(crate) struct Store {
     keys: Keys,
     /// How many topics have an entry.
     topics: u64,
-    /// Our tables as they were when they were looked at last.
-    mark: Mark,
-    /// Changes when another connection, which is then not ours, has written.
+    /// The marks of our tables when they were last read.
+    mark: WriteMark,
+    /// Changes when another connection has written, which is then another program's.
     data_version: i64,
 }
 
@@ -50,10 +50,10 @@ pub(crate) struct Store {
 #[derive(Debug)]
 pub(crate) struct Opened {
     pub(crate) store: Store,
-    pub(crate) broken: Option<Broken>,
+    pub(crate) broken: Option<EpochEnd>,
 }
 
-/// What a batch became.
+/// The outcome of a batch.
 #[derive(Debug)]
 pub(crate) struct Appended {
     pub(crate) answers: Vec<Result<Stored, BrokerError>>,
@@ -64,43 +64,43 @@ pub(crate) struct Appended {
 }
 
 impl Store {
-    /// Opens the log and looks whether it is whole. Records that were `known` and are gone begin a new epoch.
+    /// Opens the log and checks whether it is whole. If `known` records are gone, it takes a new epoch.
     pub(crate) fn open(
         path: &Path,
         create: bool,
         known: Option<Known>,
-        patience: Duration,
+        time_limit: Duration,
     ) -> Result<Opened, OpenError> {
         let connection = schema::open_writer(path, create)?;
         connection.wal_hook(Some(|_, pages| {
             WAL_PAGES.set(u32::try_from(pages).unwrap_or(0));
             Ok(())
         }));
-        Self::verified(connection, known, patience).map_err(|error| schema::failed(path, error))
+        Self::verified(connection, known, time_limit).map_err(|error| schema::failed(path, error))
     }
 
     fn verified(
         connection: Connection,
         known: Option<Known>,
-        patience: Duration,
+        time_limit: Duration,
     ) -> Result<Opened, Failure> {
-        let broken = verify::verify(&connection, known, patience)?;
+        let broken = verify::verify(&connection, known, time_limit)?;
         if broken.is_some() {
-            verify::begin_anew(&connection)?;
+            verify::start_epoch(&connection)?;
         }
         let mut store = Self {
             log: verify::log_row(&connection)?,
             first_at: 0,
             keys: Keys::default(),
             topics: 0,
-            mark: Mark::default(),
+            mark: WriteMark::default(),
             data_version: 0,
             connection,
         };
-        // What a process that was killed had written and not synced is in the write-ahead log, and readers would see it.
-        // A sync alone may not make it safe, if one failed before; being written once more to the file does.
+        // What a process that was killed had written and not synced is in the write-ahead log, and readers would see
+        // it. If a sync failed before, another sync alone may not make it safe; writing it once more to the file does.
         store.checkpoint(Checkpoint::Truncate)?;
-        store.look()?;
+        store.reload()?;
         Ok(Opened { store, broken })
     }
 
@@ -125,20 +125,20 @@ impl Store {
         self.keys.are_old(window, self.log.at.max(now))
     }
 
-    /// Notices another program's writing to the tables of the log, which ends the epoch: it may have removed anything.
-    /// What else it does to the file, tables of its own, a checkpoint, changes nothing.
+    /// Notices that another program wrote to the tables of the log, which ends the epoch: it may have removed anything.
+    /// Its other changes, such as tables of its own or a checkpoint, do not matter.
     pub(crate) fn notice_foreign_writes(
         &mut self,
         known: Option<Known>,
-    ) -> Result<Option<Broken>, Failure> {
+    ) -> Result<Option<EpochEnd>, Failure> {
         let data_version = data_version(&self.connection)?;
         if data_version == self.data_version {
             return Ok(None);
         }
-        let is_same = Mark::of(&self.connection)? == self.mark
+        let is_same = WriteMark::of(&self.connection)? == self.mark
             && verify::log_row(&self.connection)? == self.log
             && known.is_none_or(|known| {
-                // The file may have become another one as a whole.
+                // The whole file may have been replaced.
                 matches!(
                     verify::is_there(&self.connection, &self.log, known),
                     Ok(true)
@@ -148,9 +148,9 @@ impl Store {
             self.data_version = data_version;
             return Ok(None);
         }
-        verify::begin_anew(&self.connection)?;
-        self.look()?;
-        Ok(Some(Broken::Foreign))
+        verify::start_epoch(&self.connection)?;
+        self.reload()?;
+        Ok(Some(EpochEnd::Foreign))
     }
 
     /// Appends a batch, and removes old records beside it if that is due.
@@ -224,7 +224,7 @@ impl Store {
         Ok(appended)
     }
 
-    /// Removes at most `step` of the oldest records beyond the bounds; tells how many there were.
+    /// Removes at most `step` of the oldest records beyond the bounds. Returns their number.
     pub(crate) fn trim(
         &mut self,
         retention: &Retention,
@@ -244,7 +244,7 @@ impl Store {
         Ok(trimmed)
     }
 
-    /// Forgets at most `step` idempotency keys that are beyond the window; tells how many there were.
+    /// Forgets at most `step` idempotency keys that are beyond the window. Returns their number.
     pub(crate) fn forget_keys(
         &mut self,
         window: &KeyWindow,
@@ -259,7 +259,7 @@ impl Store {
         Ok(forgotten)
     }
 
-    /// The last record, if there is one, by which the log is known again.
+    /// The last record, if there is one, by which the log is recognised.
     pub(crate) fn newest(&self) -> Result<Option<Known>, Failure> {
         let tag = verify::tag_at(&self.connection, self.log.head)?;
         Ok(tag.map(|tag| Known {
@@ -284,12 +284,12 @@ impl Store {
         Ok(done?)
     }
 
-    /// Reads again what is kept of the file.
-    fn look(&mut self) -> Result<(), Failure> {
+    /// Reads again what the store keeps of the file.
+    fn reload(&mut self) -> Result<(), Failure> {
         self.log = verify::log_row(&self.connection)?;
         self.first_at = first_at(&self.connection, self.log.floor)?;
         self.data_version = data_version(&self.connection)?;
-        self.mark = Mark::of(&self.connection)?;
+        self.mark = WriteMark::of(&self.connection)?;
         self.topics = topics::count(&self.connection)?;
         self.keys = Keys::of(&self.connection)?;
         Ok(())
@@ -324,7 +324,7 @@ fn data_version(connection: &Connection) -> Result<i64, Failure> {
 
 fn first_at(connection: &Connection, floor: u64) -> Result<u64, Failure> {
     let mut statement = connection.prepare_cached("SELECT at FROM records WHERE offset = ?1")?;
-    // Of a damaged record, nothing is believed, and its time is long ago.
+    // A damaged record counts as very old.
     let at = statement.query_row([floor + 1], |row| Ok(row.get(0).unwrap_or(0)));
     Ok(at.optional()?.unwrap_or(0))
 }
@@ -459,7 +459,7 @@ fn trim_front(
         while let Some(row) = rows.next()? {
             let front = Front {
                 offset: row.get(0)?,
-                // Of a damaged record, these may be anything.
+                // A damaged record may have any values here.
                 bytes: row.get(1).unwrap_or(0),
                 at: row.get(2).unwrap_or(0),
             };

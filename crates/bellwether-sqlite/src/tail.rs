@@ -1,4 +1,4 @@
-//! [`SqliteTail`]: follows the log by the writer's word, mostly from memory.
+//! [`SqliteTail`]: follows the log as the writer publishes it, mostly from memory.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -8,19 +8,19 @@ use tokio::sync::watch;
 
 use crate::pool::Pool;
 use crate::read::Wanted;
-use crate::state::{Shared, State, shut_down};
+use crate::state::{LogState, Shared, shut_down};
 
-/// After so much silence an empty page says that the log is alive.
+/// The time of silence after which an empty page shows that the log is alive.
 const HEARTBEAT: Duration = Duration::from_secs(1);
 const MAX_RECORDS: usize = 1024;
 const MAX_BYTES: usize = 1 << 20;
 
 #[derive(Debug)]
 pub(crate) struct SqliteTail {
-    state: watch::Receiver<State>,
+    state: watch::Receiver<LogState>,
     shared: Arc<Shared>,
     pool: Arc<Pool>,
-    /// The last record that was handed out, or where to begin.
+    /// The last record that was handed out, or the position to start at.
     from: u64,
     /// Until the record at `from` itself has been handed out.
     is_first: bool,
@@ -29,7 +29,7 @@ pub(crate) struct SqliteTail {
 
 impl SqliteTail {
     pub(crate) fn new(
-        state: watch::Receiver<State>,
+        state: watch::Receiver<LogState>,
         shared: Arc<Shared>,
         pool: Arc<Pool>,
         from: u64,
@@ -77,7 +77,7 @@ impl Tail for SqliteTail {
         Box::pin(async move {
             let silent_at = tokio::time::Instant::now() + HEARTBEAT;
             loop {
-                // Seen before the look, so that no commit is missed in between.
+                // Marked as seen before the read, so that no commit is missed in between.
                 let state = self.state.borrow_and_update().clone();
                 state.check()?;
                 if state.head < self.from {
@@ -90,7 +90,7 @@ impl Tail for SqliteTail {
                         self.is_first = false;
                         return Ok(page);
                     }
-                    // The record to begin with is gone. An empty page shows it by its bounds.
+                    // The record to start at is gone. An empty page shows that by its bounds.
                     if self.is_first {
                         self.is_first = false;
                         return Ok(page);

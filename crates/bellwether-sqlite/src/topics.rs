@@ -1,5 +1,5 @@
-//! The newest record of each topic, which outlives the record for a while: by it a reader of a quiet topic learns that
-//! nothing of its own was removed, and each new record names the one before it.
+//! The newest record of each topic, which outlives the record for a while. It shows the reader of a quiet topic that
+//! nothing of its own was removed, and lets each new record name the one before it.
 
 use bellwether_topics::Offset;
 use bellwether_topics::broker::{NewRecord, Trimmed};
@@ -10,14 +10,14 @@ use crate::record::Previous;
 use crate::rows;
 use crate::verify::LogRow;
 
-/// How many topics without a record left are remembered: at most about 20 MB of the file.
+/// The number of topics without a record left that are remembered: at most about 20 MB of the file.
 const MAX_TOPICS: u64 = 65_536;
 
 pub(crate) fn count(connection: &Connection) -> Result<u64, Failure> {
     Ok(connection.query_row("SELECT count(*) FROM topics", (), |row| row.get(0))?)
 }
 
-/// Notes a topic's new record, and tells the one before it.
+/// Writes a topic's new record, and returns the one before it.
 pub(crate) fn replace(
     connection: &Connection,
     record: &NewRecord,
@@ -39,7 +39,7 @@ pub(crate) fn replace(
     }))
 }
 
-/// Forgets the topics whose newest records went first, once there are too many.
+/// Forgets the topics whose newest records are the oldest, once there are too many.
 pub(crate) fn forget(
     connection: &Connection,
     log: &mut LogRow,
@@ -61,7 +61,7 @@ pub(crate) fn forget(
     Ok(())
 }
 
-/// The newest record of a topic, there or gone.
+/// The newest record of a topic, kept or removed.
 pub(crate) fn newest(connection: &Connection, topic: &str) -> Result<Option<Previous>, Failure> {
     let sql = "SELECT offset, tag FROM topics WHERE topic = ?1";
     let mut statement = connection.prepare_cached(sql)?;
@@ -74,7 +74,7 @@ pub(crate) fn newest(connection: &Connection, topic: &str) -> Result<Option<Prev
     Ok(newest.optional()?)
 }
 
-/// The newest record of a topic, if the index over topics says the same.
+/// The newest record of a topic, if the index over topics has the same.
 pub(crate) fn certain(
     connection: &Connection,
     log: &LogRow,
@@ -110,7 +110,7 @@ pub(crate) fn lost(connection: &Connection, log: &LogRow, topic: &str) -> Result
             let mut statement = connection.prepare_cached(sql)?;
             let first = statement.query_row(params![topic, log.floor], |row| row.get(0));
             let first = first.optional()?;
-            // Only what is whole is believed; the floor is never too little.
+            // Only a whole record counts; otherwise the floor, which is always late enough.
             let whole = first
                 .map(|first: u64| rows::at(connection, first))
                 .transpose()?;

@@ -1,4 +1,4 @@
-//! What is looked at before a file's word is taken: whether the log is whole, and still the one that we know.
+//! What is checked before a file is trusted: whether the log is whole, and still the same log.
 
 use std::time::{Duration, Instant};
 
@@ -7,7 +7,7 @@ use rusqlite::{Connection, Transaction, TransactionBehavior, params};
 
 use crate::failure::Failure;
 use crate::read;
-use crate::rows::{self, State};
+use crate::rows::{self, RowState};
 use crate::schema;
 
 /// The row of the table `log`.
@@ -18,7 +18,7 @@ pub(crate) struct LogRow {
     pub(crate) floor: u64,
     pub(crate) bytes: u64,
     pub(crate) at: u64,
-    /// Up to where topics without an entry may have lost records.
+    /// The offset up to which topics without an entry may have lost records.
     pub(crate) forgotten_to: u64,
 }
 
@@ -32,12 +32,12 @@ pub(crate) struct Known {
 
 /// Why a log takes a new epoch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Broken {
-    /// The records end elsewhere than the log says.
+pub(crate) enum EpochEnd {
+    /// The records do not end where the log's counters say.
     End,
     /// A record in the middle is missing.
     Hole,
-    /// A record that was known is gone or another one.
+    /// A record that was known is gone or was replaced.
     Forked,
     /// Another program wrote to the file.
     Foreign,
@@ -61,12 +61,12 @@ pub(crate) fn log_row(connection: &Connection) -> Result<LogRow, Failure> {
     }
 }
 
-/// Looks at both ends of the log, and through all of it as far as `patience` lasts.
+/// Checks both ends of the log, and all of it as far as it gets within `time_limit`.
 pub(crate) fn verify(
     connection: &Connection,
     known: Option<Known>,
-    patience: Duration,
-) -> Result<Option<Broken>, Failure> {
+    time_limit: Duration,
+) -> Result<Option<EpochEnd>, Failure> {
     let since = Instant::now();
     let log = log_row(connection)?;
     let (first, last) = ends(connection)?;
@@ -75,37 +75,38 @@ pub(crate) fn verify(
         && known.offset > log.floor
         && !is_there(connection, &log, known)?
     {
-        return Ok(Some(Broken::Forked));
+        return Ok(Some(EpochEnd::Forked));
     }
     match beyond(connection, log.head)? {
-        Beyond::Nothing => {
+        BeyondHead::Nothing => {
             let ends_there = match last {
                 Some(last) => last == log.head,
                 None => log.head == 0,
             };
             if !ends_there {
-                return Ok(Some(Broken::End));
+                return Ok(Some(EpochEnd::End));
             }
         }
-        // A row whose number changed. The next record needs its place, and its own place shows that it is missing.
-        Beyond::Damaged => {
+        // A row whose number changed. The next record needs the number, and the row's own number shows that the record
+        // is missing.
+        BeyondHead::Damaged => {
             let transaction = begin(connection)?;
             transaction.execute("DELETE FROM records WHERE offset > ?1", [log.head])?;
             commit(transaction)?;
         }
-        Beyond::Whole => return Ok(Some(Broken::End)),
+        BeyondHead::Whole => return Ok(Some(EpochEnd::End)),
     }
     if first.is_some_and(|first| first != log.floor + 1) {
-        return Ok(Some(Broken::Hole));
+        return Ok(Some(EpochEnd::Hole));
     }
-    if patience > Duration::ZERO
-        && let Some(count) = count(connection, patience)?
+    if time_limit > Duration::ZERO
+        && let Some(count) = count(connection, time_limit)?
     {
-        // A few that are missing are damaged records like others: their readers are told.
+        // Some missing records are damaged records like others: their readers get a gap.
         if (log.head - log.floor).abs_diff(count) > MAX_MISSING {
-            return Ok(Some(Broken::Hole));
+            return Ok(Some(EpochEnd::Hole));
         }
-        let left = patience.saturating_sub(since.elapsed());
+        let left = time_limit.saturating_sub(since.elapsed());
         if left > Duration::ZERO {
             schema::quick_check(connection, left)?;
         }
@@ -113,45 +114,45 @@ pub(crate) fn verify(
     Ok(None)
 }
 
-/// The most records that may be missing in the middle of a log that is believed.
+/// The most records that may be missing in the middle of a log that keeps its epoch.
 pub(crate) const MAX_MISSING: u64 = 1024;
 
-/// What stands beyond the head.
-enum Beyond {
+/// What the table has beyond the head.
+enum BeyondHead {
     Nothing,
-    /// Only what is not what was written.
+    /// Only rows that are not what was written.
     Damaged,
     Whole,
 }
 
-fn beyond(connection: &Connection, head: u64) -> Result<Beyond, Failure> {
+fn beyond(connection: &Connection, head: u64) -> Result<BeyondHead, Failure> {
     let sql = format!(
         "SELECT {} FROM records WHERE offset > ?1 ORDER BY offset LIMIT 100",
         rows::COLUMNS
     );
     let mut statement = connection.prepare(&sql)?;
     let mut found = statement.query([head])?;
-    let mut beyond = Beyond::Nothing;
+    let mut beyond = BeyondHead::Nothing;
     while let Some(row) = found.next()? {
-        if rows::checked(row)?.state == State::Whole {
-            return Ok(Beyond::Whole);
+        if rows::checked(row)?.state == RowState::Whole {
+            return Ok(BeyondHead::Whole);
         }
-        beyond = Beyond::Damaged;
+        beyond = BeyondHead::Damaged;
     }
     Ok(beyond)
 }
 
-/// Gives the log a new epoch, with all that is left of it; if much is missing, with the unbroken run at its end.
+/// Gives the log a new epoch, with all its records; if many are missing, with the unbroken run at its end.
 ///
-/// What lies before that run is removed, so that everything after the floor exists again.
-pub(crate) fn begin_anew(connection: &Connection) -> Result<(), Failure> {
+/// The records before that run are removed, so that everything after the floor exists again.
+pub(crate) fn start_epoch(connection: &Connection) -> Result<(), Failure> {
     let log = log_row(connection)?;
     let transaction = begin(connection)?;
-    if let Beyond::Damaged = beyond(connection, log.head)? {
+    if let BeyondHead::Damaged = beyond(connection, log.head)? {
         connection.execute("DELETE FROM records WHERE offset > ?1", [log.head])?;
     }
     let (first, last) = ends(connection)?;
-    // Without a record the numbers go on where they were: none is used twice even so.
+    // Without any record, numbers go on where they were, so that none is used twice.
     let head = last.unwrap_or(log.head);
     let rows: u64 = connection.query_row("SELECT count(*) FROM records", (), |row| row.get(0))?;
     let first = match first {
@@ -180,14 +181,14 @@ pub(crate) fn begin_anew(connection: &Connection) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Begins a transaction of ours, which the triggers do not count.
+/// Starts a transaction of ours, which the triggers do not count.
 pub(crate) fn begin(connection: &Connection) -> Result<Transaction<'_>, Failure> {
     let transaction = Transaction::new_unchecked(connection, TransactionBehavior::Immediate)?;
     guard(connection, true)?;
     Ok(transaction)
 }
 
-/// Makes such a transaction safe.
+/// Commits such a transaction.
 pub(crate) fn commit(transaction: Transaction<'_>) -> Result<(), Failure> {
     guard(&transaction, false)?;
     Ok(transaction.commit()?)
@@ -208,7 +209,7 @@ fn ends(connection: &Connection) -> Result<(Option<u64>, Option<u64>), Failure> 
     ))
 }
 
-/// Whether nothing speaks against it that a known record is where it was: a damaged one proves nothing.
+/// Whether a known record may still be where it was: a damaged one proves nothing.
 pub(crate) fn is_there(
     connection: &Connection,
     log: &LogRow,
@@ -219,8 +220,8 @@ pub(crate) fn is_there(
     }
     let found = rows::at(connection, known.offset)?;
     let is_known = match found.state {
-        State::Whole => found.record.tag == known.tag,
-        State::Damaged | State::PutAside => true,
+        RowState::Whole => found.record.tag == known.tag,
+        RowState::Damaged | RowState::PutAside => true,
     };
     Ok(known.offset <= log.head && is_known)
 }
@@ -228,11 +229,11 @@ pub(crate) fn is_there(
 /// The tag of the record with this number, if it can be read.
 pub(crate) fn tag_at(connection: &Connection, offset: u64) -> Result<Option<u32>, Failure> {
     let found = rows::at(connection, offset)?;
-    Ok((found.state == State::Whole).then_some(found.record.tag))
+    Ok((found.state == RowState::Whole).then_some(found.record.tag))
 }
 
-fn count(connection: &Connection, patience: Duration) -> Result<Option<u64>, Failure> {
-    schema::bounded(connection, patience, || {
+fn count(connection: &Connection, time_limit: Duration) -> Result<Option<u64>, Failure> {
+    schema::bounded(connection, time_limit, || {
         connection.query_row("SELECT count(*) FROM records", (), |row| row.get(0))
     })
 }

@@ -1,7 +1,7 @@
 //! The thread that writes: group commits, and between them retention, checkpoints and repair.
 //!
-//! A batch is whatever queued while the last commit ran. Answers leave before anything else is done, and the rest is done
-//! in small steps, so that no publish waits long for it.
+//! A batch is what queued while the last commit ran. Answers are sent before any other work, and that work is done in
+//! small steps, so that no publish waits long for it.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -24,23 +24,23 @@ use crate::verify::Known;
 /// The most records of one transaction, and the bytes after which nothing is added to it.
 const MAX_BATCH: usize = 1024;
 const MAX_BATCH_BYTES: usize = 4 << 20;
-/// How often a quiet log is looked after.
+/// The interval of the checks of a quiet log.
 const TICK: Duration = Duration::from_secs(1);
-/// How long nothing has to come until old records are removed in transactions of their own. Who publishes in turn with
-/// the commits takes a moment to come back, and would wait for one more sync each time.
-const LULL: Duration = Duration::from_millis(20);
+/// The pause after which old records are removed in transactions of their own. A publisher that waits for each commit
+/// takes a moment to publish again, and would wait for one more sync each time.
+const QUIET_BEFORE_TRIM: Duration = Duration::from_millis(20);
 /// The size of the write-ahead log, in pages of 4 KiB, at which it is moved into the file.
 const CHECKPOINT_PAGES: u32 = 4096;
 /// The size at which readers are kept waiting for that.
-const CROWDED_PAGES: u32 = 4 * CHECKPOINT_PAGES;
+const RESTART_PAGES: u32 = 4 * CHECKPOINT_PAGES;
 
-/// What the thread is asked for.
+/// A command to the thread.
 #[derive(Debug)]
 pub(crate) enum Command {
     Append(Append),
-    /// Removes all but so many records.
+    /// Removes the oldest records until this number is left.
     Trim(u64, oneshot::Sender<Result<(), BrokerError>>),
-    /// Finishes what came before, and ends.
+    /// Finishes the commands before it, and ends the thread.
     Stop(oneshot::Sender<()>),
 }
 
@@ -49,7 +49,7 @@ pub(crate) enum Command {
 pub(crate) struct Append {
     pub(crate) records: Vec<NewRecord>,
     pub(crate) answer: oneshot::Sender<Answer>,
-    /// Their share of the queue.
+    /// The permit of the queue that these records hold.
     pub(crate) _room: OwnedSemaphorePermit,
 }
 
@@ -63,36 +63,36 @@ pub(crate) struct Writer {
     pub(crate) shared: Arc<Shared>,
     pub(crate) pool: Arc<Pool>,
     pub(crate) metrics: Arc<Metrics>,
-    /// `None` after a failure that leaves nothing to trust, until it is open again.
+    /// `None` after a failure after which the connection cannot be trusted, until the log is open again.
     pub(crate) store: Option<Store>,
-    /// Which file that is.
-    pub(crate) identity: Option<Identity>,
-    /// What the log must still have when it is opened again.
+    /// The identity of the file that is open.
+    pub(crate) identity: Option<FileIdentity>,
+    /// The record that the log must still have when it is opened again.
     pub(crate) known: Option<Known>,
     pub(crate) trims: Vec<(u64, oneshot::Sender<Result<(), BrokerError>>)>,
     pub(crate) stop: Option<oneshot::Sender<()>>,
     /// After a step of removal that failed or found nothing, until the next tick.
-    pub(crate) rests: bool,
+    pub(crate) is_resting: bool,
     /// The size of the write-ahead log at which the next checkpoint is tried.
     pub(crate) checkpoint_at: u32,
-    /// The last that goes.
+    /// Dropped last.
     pub(crate) lock: Arc<Lock>,
 }
 
 impl Writer {
-    /// Works until it is told to stop, or until nobody holds the broker.
+    /// Works until a stop, or until the last handle of the broker is dropped.
     pub(crate) fn run(mut self) {
-        let _end = End(self.shared.clone());
+        let _end = EndGuard(self.shared.clone());
         let mut batch = Vec::new();
         let mut ticked = Instant::now();
         let mut is_quiet = true;
         loop {
-            let patience = match (self.has_work(), is_quiet) {
+            let wait = match (self.has_work(), is_quiet) {
                 (true, true) => Duration::ZERO,
-                (true, false) => LULL,
+                (true, false) => QUIET_BEFORE_TRIM,
                 (false, _) => TICK.saturating_sub(ticked.elapsed()),
             };
-            match self.queue.recv_timeout(patience) {
+            match self.queue.recv_timeout(wait) {
                 Ok(command) => self.gather(command, &mut batch),
                 Err(RecvTimeoutError::Timeout) => {}
                 Err(RecvTimeoutError::Disconnected) => break,
@@ -102,15 +102,15 @@ impl Writer {
             if self.stop.is_some() {
                 break;
             }
-            // Under load, records go beside the batches, and only who asked for a removal waits for this.
+            // Under load, records are removed beside the batches, and only the caller of `trim_to` waits for this.
             if is_quiet || !self.trims.is_empty() {
                 self.trim();
             }
             let is_tick = ticked.elapsed() >= TICK;
             if is_tick {
                 ticked = Instant::now();
-                self.rests = false;
-                self.look_after();
+                self.is_resting = false;
+                self.tick();
             }
             self.checkpoint();
         }
@@ -124,7 +124,7 @@ impl Writer {
         let mut next = Some(first);
         while let Some(command) = next {
             match command {
-                // Nobody waits any more: what was not begun is not done.
+                // The caller waits no more, so an append that has not started is skipped.
                 Command::Append(append) if append.answer.is_closed() => {}
                 Command::Append(append) => {
                     records += append.records.len();
@@ -188,9 +188,9 @@ impl Writer {
         }
     }
 
-    /// Whether there is something to do without being asked.
+    /// Whether there is work without a command.
     fn has_work(&self) -> bool {
-        let Some(store) = self.store.as_ref().filter(|_| !self.rests) else {
+        let Some(store) = self.store.as_ref().filter(|_| !self.is_resting) else {
             return false;
         };
         let extent = store.extent();
@@ -199,7 +199,7 @@ impl Writer {
             || store.has_old_keys(&self.settings.key_window, now())
     }
 
-    /// The bounds of the log, and what was asked for.
+    /// The bounds of the log, and those of the trims that were asked for.
     fn retention(&self) -> Retention {
         let keep = self.trims.iter().map(|(keep, _)| *keep).min();
         let mut retention = self.settings.retention;
@@ -227,10 +227,10 @@ impl Writer {
             match trimmed {
                 Ok((trimmed, forgotten)) => {
                     self.metrics.trimmed.increment(trimmed);
-                    self.rests = trimmed + forgotten == 0;
+                    self.is_resting = trimmed + forgotten == 0;
                 }
                 Err(failure) => {
-                    self.rests = true;
+                    self.is_resting = true;
                     for (_, answer) in self.trims.drain(..) {
                         let _ = answer.send(Err(failure.to_broker_error()));
                     }
@@ -251,11 +251,11 @@ impl Writer {
         }
     }
 
-    /// What is done once a second: figures, and a look whether a file that was lost is back.
-    fn look_after(&mut self) {
-        // Opens it again if need be, and notices if the file has gone.
-        let looked = self.with_store(|store, _| Ok(store.extent()));
-        if let Ok(extent) = looked {
+    /// The work of once a second: sets the gauges, and checks whether a file that was lost is back.
+    fn tick(&mut self) {
+        // This opens the log again if necessary, and notices a file that is gone.
+        let extent = self.with_store(|store, _| Ok(store.extent()));
+        if let Ok(extent) = extent {
             self.metrics.log_records.set(extent.records() as f64);
             self.metrics.log_bytes.set(extent.bytes as f64);
         }
@@ -276,7 +276,7 @@ impl Writer {
             return;
         }
         let since = Instant::now();
-        let moved = match pages < CROWDED_PAGES {
+        let moved = match pages < RESTART_PAGES {
             true => store.checkpoint(Checkpoint::Passive),
             false => self
                 .pool
@@ -286,12 +286,12 @@ impl Writer {
         self.checkpoint_at = pages + CHECKPOINT_PAGES / 4;
         match moved {
             Ok(()) => self.metrics.checkpoint_seconds.record(since.elapsed()),
-            // Nothing is lost by it: the records stay in the write-ahead log.
+            // Nothing is lost: the records stay in the write-ahead log.
             Err(failure) => self.failed(&failure),
         }
     }
 
-    /// Works with the log, after a look whether it is still there; opens it again if the last failure closed it.
+    /// Works with the log, after a check that its file is still there. Opens it again if the last failure closed it.
     fn with_store<T>(
         &mut self,
         work: impl FnOnce(&mut Store, &Settings) -> Result<T, Failure>,
@@ -307,13 +307,13 @@ impl Writer {
         result
     }
 
-    /// Makes sure that the log is open, and the one that it was.
+    /// Makes sure that the log is open, and that it is the same log.
     fn ready(&mut self) -> Result<(), Failure> {
-        if self.identity != Identity::of(&self.settings.path) {
+        if self.identity != FileIdentity::of(&self.settings.path) {
             if let Some(store) = &self.store
                 && matches!(self.shared.state().condition, Condition::Works)
             {
-                // Still open here: the file gets all that was confirmed, wherever it is now.
+                // It is still open here: the file gets all that was confirmed, wherever it is now.
                 let _ = self
                     .pool
                     .without_snapshots(|| store.checkpoint(Checkpoint::Restart));
@@ -329,7 +329,7 @@ impl Writer {
                 self.metrics.new_epochs.increment(1);
             }
             self.known = opened.store.newest()?;
-            self.shared.begun_anew(opened.store.bounds());
+            self.shared.reset(opened.store.bounds());
             self.store = Some(opened.store);
         } else if !matches!(self.shared.state().condition, Condition::Works) {
             self.shared.set_condition(Condition::Works);
@@ -339,7 +339,7 @@ impl Writer {
         {
             self.metrics.new_epochs.increment(1);
             self.known = store.newest()?;
-            self.shared.begun_anew(store.bounds());
+            self.shared.reset(store.bounds());
         }
         Ok(())
     }
@@ -351,7 +351,7 @@ impl Writer {
             Reason::Full | Reason::Busy => {}
             Reason::Moved => self.out_of_order(failure),
             Reason::Io | Reason::Damaged | Reason::Other => {
-                // What the connection holds in memory may be anything now. Only the file's word counts.
+                // The connection's memory may hold anything now. Only the file counts.
                 self.store = None;
                 self.out_of_order(failure);
             }
@@ -364,13 +364,13 @@ impl Writer {
         self.shared.set_condition(Condition::Fails(failure));
     }
 
-    /// Leaves one file that needs no repair when it is opened next.
+    /// Leaves a single file that needs no recovery when it is opened next.
     fn finish(mut self) {
         self.shared.set_condition(Condition::ShutDown);
         // First, because SQLite removes the write-ahead log with the last connection, if that one may write.
         self.pool.close_now();
         if let Some(store) = self.store.take() {
-            // All of it is safe already; this saves the next one work.
+            // All records are safe already; this saves the next open some work.
             let _ = self
                 .pool
                 .without_snapshots(|| store.checkpoint(Checkpoint::Truncate));
@@ -382,10 +382,10 @@ impl Writer {
     }
 }
 
-/// Tells the end of the thread, however it comes.
-struct End(Arc<Shared>);
+/// Marks the log as shut down when the thread ends, also by a panic.
+struct EndGuard(Arc<Shared>);
 
-impl Drop for End {
+impl Drop for EndGuard {
     fn drop(&mut self) {
         self.0.set_condition(Condition::ShutDown);
     }
@@ -397,11 +397,11 @@ pub(crate) fn now() -> u64 {
     since.map_or(0, |since| u64::try_from(since.as_millis()).unwrap_or(0))
 }
 
-/// Which files stand at the path of a log: its own and its write-ahead log, which are there as long as it is open.
+/// The identity of the files at a log's path: its own and its write-ahead log, which exist as long as the log is open.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Identity([(u64, u64); 2]);
+pub(crate) struct FileIdentity([(u64, u64); 2]);
 
-impl Identity {
+impl FileIdentity {
     #[cfg(unix)]
     pub(crate) fn of(path: &Path) -> Option<Self> {
         use std::os::unix::fs::MetadataExt;

@@ -1,4 +1,4 @@
-//! The contract suite: what every broker promises, checked one promise at a time.
+//! The contract suite: the promises of every broker, one test for each.
 //!
 //! A broker's test program implements [`BrokerFactory`] and names it in
 //! [`broker_contract_tests!`](crate::broker_contract_tests), which makes one test per promise:
@@ -30,7 +30,7 @@
 
 #![allow(
     clippy::print_stdout,
-    reason = "a promise that was not checked is told to whoever reads the log"
+    reason = "a promise that was not checked is printed with the test's output"
 )]
 
 mod appends;
@@ -56,28 +56,27 @@ pub use self::appends::{
     concurrent_appends_keep_the_order_of_each_publisher,
 };
 pub use self::broken::notices_broken_brokers;
-pub use self::damage::a_damaged_record_is_told_and_all_others_come;
+pub use self::damage::a_damaged_record_is_a_gap_and_all_others_come;
 pub use self::logs::{
     a_reopened_log_goes_on_where_it_was, after_shutdown_every_call_fails,
-    bounds_tell_the_epoch_and_both_ends, each_log_has_an_epoch_of_its_own,
-    only_the_front_is_trimmed_and_the_floor_tells, what_a_topic_has_lost_is_never_told_too_small,
+    bounds_have_the_epoch_and_both_ends, each_log_has_an_epoch_of_its_own,
+    only_the_front_is_trimmed_and_the_floor_shows_it,
+    what_a_topic_has_lost_is_never_reported_too_small,
 };
 pub use self::pages::{
-    a_look_at_topics_names_their_newest_records, a_page_of_some_topics_misses_none_of_theirs,
+    a_lookup_of_topics_names_their_newest_records, a_page_of_some_topics_misses_none_of_theirs,
     a_page_starts_at_its_anchor_and_pages_join_without_seam,
     pages_of_a_long_log_keep_to_their_budget,
 };
 pub use self::readers::{
     a_log_that_does_not_work_blames_no_caller,
     a_quiet_reader_reads_at_most_once_and_then_not_until_something_happens,
-    a_quiet_topic_that_lost_nothing_is_told_no_gap,
-    a_slow_reader_is_answered_gap_and_first_page_together,
-    from_the_start_what_is_gone_is_told_and_the_rest_comes,
-    other_hands_beside_the_log_change_nothing,
+    a_quiet_topic_that_lost_nothing_gets_no_gap, a_slow_reader_gets_gap_and_first_page_together,
+    from_the_start_a_gap_comes_before_what_is_left, other_programs_beside_the_log_change_nothing,
 };
 pub use self::tails::{
-    a_dropped_wait_of_a_tail_loses_nothing, a_quiet_tail_beats,
-    a_tail_begins_with_the_first_record_of_an_empty_log, a_tail_starts_at_its_anchor_and_follows,
+    a_dropped_wait_of_a_tail_loses_nothing, a_quiet_tail_sends_heartbeats,
+    a_tail_starts_at_its_anchor_and_follows, a_tail_starts_with_the_first_record_of_an_empty_log,
     a_tail_that_trimming_overtakes_leaves_no_hole,
 };
 
@@ -89,22 +88,22 @@ pub trait BrokerFactory {
     /// An empty log of its own.
     fn open(&self) -> impl Future<Output = Arc<Self::Broker>>;
 
-    /// Shuts the broker down and opens the same log again, as a process does that is started again. `None` if the log
-    /// ends with the process.
+    /// Shuts the broker down and opens the same log again, as after a restart of its process. `None` if the log ends
+    /// with the process.
     fn reopen(&self, broker: Arc<Self::Broker>) -> impl Future<Output = Option<Arc<Self::Broker>>>;
 
-    /// Removes the oldest records, all but about so many. False if the broker cannot be made to, which leaves that
-    /// promise unchecked and is printed.
+    /// Removes the oldest records until about this number is left. False if the broker cannot do that on demand; the
+    /// promise is then not checked, which is printed.
     fn trim(&self, broker: &Self::Broker, keep: usize) -> impl Future<Output = bool>;
 
-    /// Does what another program may do to the same store that is no change of the log: a table of its own, a key, a
-    /// checkpoint. Called several times. False, as by default, if no other program can come near it.
+    /// Does what another program may do to the same store without changing the log: a table of its own, a key, a
+    /// checkpoint. Called several times. False, as by default, if no other program can use the store.
     fn disturb(&self, _broker: &Self::Broker) -> impl Future<Output = bool> {
         async { false }
     }
 
-    /// Shuts the broker down, changes what is stored of the record at this position as a failing disk does, and opens the log
-    /// again. `None`, as by default, if a single record cannot be damaged.
+    /// Shuts the broker down, changes the stored record at this offset as a failing disk does, and opens the log again.
+    /// `None`, as by default, if a single record cannot be damaged.
     fn damage(
         &self,
         _broker: Arc<Self::Broker>,
@@ -124,27 +123,27 @@ macro_rules! broker_contract_tests {
             a_page_starts_at_its_anchor_and_pages_join_without_seam
             a_page_of_some_topics_misses_none_of_theirs
             a_tail_starts_at_its_anchor_and_follows
-            a_tail_begins_with_the_first_record_of_an_empty_log
+            a_tail_starts_with_the_first_record_of_an_empty_log
             a_dropped_wait_of_a_tail_loses_nothing
             a_tail_that_trimming_overtakes_leaves_no_hole
-            a_quiet_tail_beats
+            a_quiet_tail_sends_heartbeats
             an_idempotency_key_appends_once
             a_known_key_gives_the_first_id_after_its_record_was_trimmed
-            bounds_tell_the_epoch_and_both_ends
+            bounds_have_the_epoch_and_both_ends
             each_log_has_an_epoch_of_its_own
-            only_the_front_is_trimmed_and_the_floor_tells
-            what_a_topic_has_lost_is_never_told_too_small
+            only_the_front_is_trimmed_and_the_floor_shows_it
+            what_a_topic_has_lost_is_never_reported_too_small
             a_dropped_append_happens_once_or_not_at_all
             a_reopened_log_goes_on_where_it_was
             after_shutdown_every_call_fails
             pages_of_a_long_log_keep_to_their_budget
-            a_look_at_topics_names_their_newest_records
-            a_quiet_topic_that_lost_nothing_is_told_no_gap
+            a_lookup_of_topics_names_their_newest_records
+            a_quiet_topic_that_lost_nothing_gets_no_gap
             a_quiet_reader_reads_at_most_once_and_then_not_until_something_happens
-            a_slow_reader_is_answered_gap_and_first_page_together
-            from_the_start_what_is_gone_is_told_and_the_rest_comes
-            other_hands_beside_the_log_change_nothing
-            a_damaged_record_is_told_and_all_others_come
+            a_slow_reader_gets_gap_and_first_page_together
+            from_the_start_a_gap_comes_before_what_is_left
+            other_programs_beside_the_log_change_nothing
+            a_damaged_record_is_a_gap_and_all_others_come
             a_log_that_does_not_work_blames_no_caller
         );
     };

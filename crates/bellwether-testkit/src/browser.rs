@@ -1,7 +1,7 @@
 //! A real browser, driven from a test through `tests/browser/driver.mjs`.
 //!
-//! The driver is a Node program that starts the system's Chromium without a window; this side sends it
-//! commands as lines of JSON. The driver's file says what they are.
+//! The driver is a Node program that starts the system's Chromium without a window; this side sends it commands as
+//! lines of JSON. The driver's file lists them.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -16,9 +16,9 @@ use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader, Lines};
 use tokio::process::{ChildStdin, ChildStdout, Command};
 use tokio::sync::{Mutex as AsyncMutex, oneshot};
 
-use crate::patience::within;
+use crate::deadline::within;
 
-/// How long the browser may take to start, and to answer: a machine of two busy cores is slow.
+/// The time that the browser has to start, and to answer: a machine with two busy cores is slow.
 const SLOW: Duration = Duration::from_secs(60);
 
 /// Chromium with a fresh profile. It closes when this value and its tabs are dropped, and when the test ends.
@@ -86,7 +86,7 @@ impl Browser {
             waiting: Mutex::new(Some(HashMap::new())),
             last_id: AtomicU64::new(0),
         });
-        // Nobody may leave the driver's stderr unread: a full pipe would stop it.
+        // The driver's stderr must be read: a full pipe would stop it.
         tokio::spawn(async move { tokio::io::copy(&mut stderr, &mut tokio::io::sink()).await });
         tokio::spawn({
             let driver = Arc::downgrade(&driver);
@@ -118,11 +118,11 @@ impl Browser {
         }
     }
 
-    /// Closes the browser with all its tabs, and waits until it has gone.
+    /// Closes the browser with all its tabs, and waits until its process has ended.
     ///
     /// # Panics
     ///
-    /// When it does not go.
+    /// When the process does not end.
     pub async fn quit(self) {
         self.driver.call("quit", json!({}), SLOW).await;
     }
@@ -158,7 +158,7 @@ impl Tab {
             .await
     }
 
-    /// As [`Tab::wait_until`], with a deadline of one's own.
+    /// Like [`Tab::wait_until`], with another deadline.
     ///
     /// # Panics
     ///
@@ -183,7 +183,7 @@ impl Tab {
     ///
     /// # Panics
     ///
-    /// When the browser has gone.
+    /// When the browser has ended.
     pub async fn close(self) {
         self.call("close", json!({}), SLOW).await;
     }
@@ -192,7 +192,7 @@ impl Tab {
     ///
     /// # Panics
     ///
-    /// When the browser has gone.
+    /// When the browser has ended.
     pub async fn crash(self) {
         self.call("crash", json!({}), SLOW).await;
     }
@@ -206,7 +206,7 @@ impl Tab {
 /// The running driver. When the last owner drops it, its stdin closes and it quits.
 struct Driver {
     stdin: AsyncMutex<ChildStdin>,
-    /// Who waits for which answer; `None` once the driver has ended.
+    /// The waiters by the number of their command; `None` once the driver has ended.
     waiting: Mutex<Option<HashMap<u64, oneshot::Sender<Value>>>>,
     last_id: AtomicU64,
 }
@@ -223,7 +223,7 @@ impl Driver {
         }
         let exchange = async {
             let bytes = format!("{line}\n");
-            // A driver that has ended answers nothing, which the next line reports.
+            // A driver that has ended does not answer, which the next line reports.
             let _ = self.stdin.lock().await.write_all(bytes.as_bytes()).await;
             answered.await
         };
@@ -250,7 +250,7 @@ impl fmt::Debug for Driver {
     }
 }
 
-/// Hands each answer to its waiter until the driver ends; then nobody waits any more.
+/// Hands each answer to its waiter until the driver ends, and then drops all waiters.
 async fn deliver(
     mut replies: Lines<BufReader<ChildStdout>>,
     driver: impl Fn() -> Option<Arc<Driver>>,

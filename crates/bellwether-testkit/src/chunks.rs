@@ -7,18 +7,18 @@ use bytes::{Buf, Bytes, BytesMut};
 
 use crate::head::Head;
 
-/// How the end of a body is told.
+/// How the end of a body is marked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Framing {
+pub(crate) enum BodyFraming {
     /// `Transfer-Encoding: chunked`: ends with a chunk of size zero.
     Chunked,
-    /// So many bytes are still to come; nothing to come is the end.
+    /// `Content-Length`: the bytes that are still to come; zero is the end.
     Length(u64),
     /// Ends with the connection.
     UntilClose,
 }
 
-impl Framing {
+impl BodyFraming {
     /// The framing that a head announces (RFC 9112, section 6.3).
     pub(crate) fn of(head: &Head, was_head_request: bool) -> Self {
         let bodiless = was_head_request || head.status < 200 || matches!(head.status, 204 | 304);
@@ -46,7 +46,7 @@ impl Framing {
 /// One step of a body.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Piece {
-    /// A whole HTTP chunk, or whatever has arrived of a body without chunks.
+    /// A whole HTTP chunk, or the bytes that have arrived of a body without chunks.
     Data(Bytes),
     /// The body has ended as its framing says.
     End,
@@ -59,11 +59,11 @@ pub(crate) enum Piece {
 /// # Panics
 ///
 /// When the bytes break the chunked coding.
-pub(crate) fn next_piece(framing: &mut Framing, buffer: &mut BytesMut) -> Piece {
+pub(crate) fn next_piece(framing: &mut BodyFraming, buffer: &mut BytesMut) -> Piece {
     match framing {
-        Framing::Chunked => next_chunk(buffer),
-        Framing::Length(0) => Piece::End,
-        Framing::Length(left) => {
+        BodyFraming::Chunked => next_chunk(buffer),
+        BodyFraming::Length(0) => Piece::End,
+        BodyFraming::Length(left) => {
             let take = usize::try_from(*left)
                 .unwrap_or(usize::MAX)
                 .min(buffer.len());
@@ -73,14 +73,14 @@ pub(crate) fn next_piece(framing: &mut Framing, buffer: &mut BytesMut) -> Piece 
             *left -= take as u64;
             Piece::Data(buffer.split_to(take).freeze())
         }
-        Framing::UntilClose if buffer.is_empty() => Piece::Wait,
-        Framing::UntilClose => Piece::Data(buffer.split().freeze()),
+        BodyFraming::UntilClose if buffer.is_empty() => Piece::Wait,
+        BodyFraming::UntilClose => Piece::Data(buffer.split().freeze()),
     }
 }
 
 /// What has arrived of a chunk that will never be complete.
-pub(crate) fn torn_piece(framing: Framing, buffer: &mut BytesMut) -> Bytes {
-    if framing == Framing::Chunked
+pub(crate) fn torn_piece(framing: BodyFraming, buffer: &mut BytesMut) -> Bytes {
+    if framing == BodyFraming::Chunked
         && let Some(line) = find(buffer, b"\r\n")
     {
         let size = chunk_size(&buffer[..line]);
@@ -92,7 +92,7 @@ pub(crate) fn torn_piece(framing: Framing, buffer: &mut BytesMut) -> Bytes {
     Bytes::new()
 }
 
-/// The next whole chunk, the end, or a wish for more.
+/// The next whole chunk, the end, or the need for more bytes.
 fn next_chunk(buffer: &mut BytesMut) -> Piece {
     let Some(line) = find(buffer, b"\r\n") else {
         return Piece::Wait;
@@ -129,7 +129,7 @@ fn next_chunk(buffer: &mut BytesMut) -> Piece {
     Piece::Data(data)
 }
 
-/// The size that a chunk's first line tells; extensions after `;` are ignored.
+/// The size in a chunk's first line; extensions after `;` are ignored.
 fn chunk_size(line: &[u8]) -> usize {
     let digits = line
         .split(|&byte| byte == b';')
@@ -147,7 +147,7 @@ fn chunk_size(line: &[u8]) -> usize {
         })
 }
 
-/// Where `needle` begins in `haystack`.
+/// The index at which `needle` starts in `haystack`.
 pub(crate) fn find(haystack: &[u8], needle: &[u8]) -> Option<usize> {
     haystack
         .windows(needle.len())
@@ -158,7 +158,7 @@ pub(crate) fn find(haystack: &[u8], needle: &[u8]) -> Option<usize> {
 mod tests {
     use super::*;
 
-    fn pieces(framing: Framing, input: &[&[u8]]) -> Vec<Piece> {
+    fn pieces(framing: BodyFraming, input: &[&[u8]]) -> Vec<Piece> {
         let (mut framing, mut buffer, mut out) = (framing, BytesMut::new(), Vec::new());
         for part in input {
             buffer.extend_from_slice(part);
@@ -184,11 +184,11 @@ mod tests {
     fn chunks_come_out_whole_however_the_bytes_are_split() {
         let wire = b"5\r\nhello\r\n1;ext=1\r\n!\r\n0\r\n\r\n";
         let want = [data("hello"), data("!"), Piece::End];
-        assert_eq!(pieces(Framing::Chunked, &[wire]), want);
+        assert_eq!(pieces(BodyFraming::Chunked, &[wire]), want);
         for at in 0..wire.len() {
             let (left, right) = wire.split_at(at);
             assert_eq!(
-                pieces(Framing::Chunked, &[left, right]),
+                pieces(BodyFraming::Chunked, &[left, right]),
                 want,
                 "split at {at}"
             );
@@ -198,18 +198,21 @@ mod tests {
     #[test]
     fn trailers_belong_to_the_end() {
         let wire: &[u8] = b"0\r\nx-sum: 1\r\n\r\n";
-        assert_eq!(pieces(Framing::Chunked, &[wire]), [Piece::End]);
-        assert_eq!(pieces(Framing::Chunked, &[&wire[..wire.len() - 1]]), []);
+        assert_eq!(pieces(BodyFraming::Chunked, &[wire]), [Piece::End]);
+        assert_eq!(pieces(BodyFraming::Chunked, &[&wire[..wire.len() - 1]]), []);
     }
 
     #[test]
     fn a_missing_last_chunk_is_no_end() {
-        assert_eq!(pieces(Framing::Chunked, &[b"2\r\nhi\r\n"]), [data("hi")]);
+        assert_eq!(
+            pieces(BodyFraming::Chunked, &[b"2\r\nhi\r\n"]),
+            [data("hi")]
+        );
     }
 
     #[test]
     fn a_length_ends_the_body_and_leaves_the_rest() {
-        let mut framing = Framing::Length(2);
+        let mut framing = BodyFraming::Length(2);
         let mut buffer = BytesMut::from(&b"hiHTTP"[..]);
         assert_eq!(next_piece(&mut framing, &mut buffer), data("hi"));
         assert_eq!(next_piece(&mut framing, &mut buffer), Piece::End);
@@ -219,13 +222,16 @@ mod tests {
     #[test]
     fn a_torn_chunk_gives_the_bytes_that_came() {
         let mut buffer = BytesMut::from(&b"a\r\nhello"[..]);
-        assert_eq!(next_piece(&mut Framing::Chunked, &mut buffer), Piece::Wait);
-        assert_eq!(torn_piece(Framing::Chunked, &mut buffer), "hello");
+        assert_eq!(
+            next_piece(&mut BodyFraming::Chunked, &mut buffer),
+            Piece::Wait
+        );
+        assert_eq!(torn_piece(BodyFraming::Chunked, &mut buffer), "hello");
     }
 
     #[test]
     #[should_panic(expected = "expected a chunk size")]
     fn bytes_that_are_no_chunk_panic() {
-        pieces(Framing::Chunked, &[b"data: hi\r\n"]);
+        pieces(BodyFraming::Chunked, &[b"data: hi\r\n"]);
     }
 }

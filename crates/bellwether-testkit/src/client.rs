@@ -1,4 +1,4 @@
-//! A scripted HTTP/1 client that shows every byte: what real clients hide is what tests ask about.
+//! A scripted HTTP/1 client that shows every byte, since tests check what real clients hide.
 
 use std::fmt::Write as _;
 use std::io;
@@ -10,9 +10,9 @@ use bytes::{Buf, Bytes, BytesMut};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpStream, ToSocketAddrs};
 
-use crate::chunks::{Framing, Piece, find, next_piece, torn_piece};
+use crate::chunks::{BodyFraming, Piece, find, next_piece, torn_piece};
+use crate::deadline::{TEST_TIMEOUT, within};
 use crate::head::Head;
-use crate::patience::{PATIENCE, within};
 
 /// How a response body ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -29,7 +29,7 @@ pub enum BodyEnd {
 /// One connection, and what has arrived on it.
 ///
 /// Works over TCP and over anything else that reads and writes, such as a Unix socket
-/// ([`RawClient::over`]). Each wait ends after [`PATIENCE`] with a panic that names what was awaited
+/// ([`RawClient::over`]). Each wait ends after [`TEST_TIMEOUT`] with a panic that names what was awaited
 /// and quotes what had arrived. Cancelling a read loses nothing: arrived bytes stay buffered.
 ///
 /// ```
@@ -53,22 +53,22 @@ pub struct RawClient<S = TcpStream> {
     stream: S,
     /// The value of `Host`.
     host: String,
-    /// Everything that ever arrived.
+    /// All bytes that have arrived.
     raw: Vec<u8>,
-    /// What arrived and was not yet taken.
+    /// The bytes that arrived and were not taken yet.
     buffer: BytesMut,
     /// Body bytes that the decoder has yet to see.
     undecoded: Bytes,
     decoder: Decoder,
     /// How the server closed its side, once it has.
     closed: Option<BodyEnd>,
-    /// Framing of the body that is being read; `None` before a head.
-    framing: Option<Framing>,
+    /// BodyFraming of the body that is being read; `None` before a head.
+    framing: Option<BodyFraming>,
     /// How the present body ended, once it has.
     end: Option<BodyEnd>,
     /// A response to `HEAD` announces a body and sends none.
     asked_for_head: bool,
-    patience: Duration,
+    timeout: Duration,
 }
 
 impl RawClient<TcpStream> {
@@ -76,12 +76,12 @@ impl RawClient<TcpStream> {
     ///
     /// # Panics
     ///
-    /// When nobody listens there.
+    /// When no server listens there.
     pub async fn connect(addr: impl ToSocketAddrs) -> Self {
-        let stream = match within(PATIENCE, TcpStream::connect(addr)).await {
+        let stream = match within(TEST_TIMEOUT, TcpStream::connect(addr)).await {
             Some(Ok(stream)) => stream,
             Some(Err(error)) => panic!("could not connect: {error}"),
-            None => panic!("waited {PATIENCE:?} for a connection"),
+            None => panic!("waited {TEST_TIMEOUT:?} for a connection"),
         };
         stream
             .set_nodelay(true)
@@ -118,7 +118,7 @@ impl RawClient<TcpStream> {
             .expect("a connected socket has an address")
     }
 
-    /// Goes away with a reset (RST), as a crashed machine or a closed laptop does.
+    /// Closes the connection with a reset (RST), as a crashed machine or a closed laptop does.
     pub fn reset(self) {
         socket2::SockRef::from(&self.stream)
             .set_linger(Some(Duration::ZERO))
@@ -140,14 +140,14 @@ impl<S: AsyncRead + AsyncWrite + Unpin> RawClient<S> {
             framing: None,
             end: None,
             asked_for_head: false,
-            patience: PATIENCE,
+            timeout: TEST_TIMEOUT,
         }
     }
 
-    /// The same client with another deadline for each wait; the default is [`PATIENCE`].
+    /// The same client with another deadline for each wait; the default is [`TEST_TIMEOUT`].
     #[must_use]
-    pub fn patience(mut self, patience: Duration) -> Self {
-        self.patience = patience;
+    pub fn timeout(mut self, timeout: Duration) -> Self {
+        self.timeout = timeout;
         self
     }
 
@@ -155,16 +155,16 @@ impl<S: AsyncRead + AsyncWrite + Unpin> RawClient<S> {
     ///
     /// # Panics
     ///
-    /// When the server has gone, or does not take the bytes in time.
+    /// When the server has closed the connection, or does not take the bytes in time.
     pub async fn send(&mut self, bytes: impl AsRef<[u8]>) {
         let sent = async {
             self.stream.write_all(bytes.as_ref()).await?;
             self.stream.flush().await
         };
-        match within(self.patience, sent).await {
+        match within(self.timeout, sent).await {
             Some(Ok(())) => {}
             Some(Err(error)) => panic!("could not send: {error}; {}", self.arrived()),
-            None => panic!("waited {:?} to send; {}", self.patience, self.arrived()),
+            None => panic!("waited {:?} to send; {}", self.timeout, self.arrived()),
         }
     }
 
@@ -220,7 +220,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> RawClient<S> {
             }
             self.fill("a response head").await;
         };
-        self.framing = Some(Framing::of(&head, self.asked_for_head));
+        self.framing = Some(BodyFraming::of(&head, self.asked_for_head));
         self.end = None;
         self.undecoded.clear();
         self.decoder.reconnect();
@@ -253,7 +253,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> RawClient<S> {
                 Piece::End => self.end = Some(BodyEnd::Clean),
                 Piece::Wait => match self.closed {
                     None => self.fill("a part of the body").await,
-                    Some(BodyEnd::Cut) if *framing == Framing::UntilClose => {
+                    Some(BodyEnd::Cut) if *framing == BodyFraming::UntilClose => {
                         self.end = Some(BodyEnd::Clean);
                     }
                     Some(closed) => {
@@ -270,8 +270,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> RawClient<S> {
 
     /// The next event of the body, as an application sees it, or how the body ended.
     ///
-    /// An event `bellwether.open` only gives a reader its first id; it is passed over, and
-    /// [`RawClient::next_message`] shows it.
+    /// An event `bellwether.open` only gives a reader its first id. It is skipped here, and [`RawClient::next_message`]
+    /// returns it.
     ///
     /// Comments make no event: [`RawClient::comment_count`] counts them, [`RawClient::raw`] shows them.
     ///
@@ -314,7 +314,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> RawClient<S> {
         }
     }
 
-    /// How many comment lines [`RawClient::next_event`] has passed over.
+    /// The number of comment lines that [`RawClient::next_event`] has skipped.
     #[must_use]
     pub fn comment_count(&self) -> u64 {
         self.decoder.comment_count()
@@ -324,7 +324,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> RawClient<S> {
     ///
     /// # Panics
     ///
-    /// When the body does not end while [`PATIENCE`] lasts between two of its pieces.
+    /// When the body does not end while [`TEST_TIMEOUT`] lasts between two of its pieces.
     pub async fn read_to_end(&mut self) -> (Bytes, BodyEnd) {
         let mut body = BytesMut::new();
         loop {
@@ -335,7 +335,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> RawClient<S> {
         }
     }
 
-    /// Whatever has arrived, unframed; empty once the server has closed its side.
+    /// The bytes that have arrived, unframed; empty once the server has closed its side.
     ///
     /// # Panics
     ///
@@ -347,7 +347,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> RawClient<S> {
         self.buffer.split().freeze()
     }
 
-    /// Waits until the server has closed the connection, and tells how; skips what still arrives.
+    /// Waits until the server has closed the connection, and returns how; skips what still arrives.
     ///
     /// [`BodyEnd::Cut`] stands for an ordinary close (FIN) here.
     ///
@@ -375,12 +375,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> RawClient<S> {
     ///
     /// When the stream refuses.
     pub async fn half_close(&mut self) {
-        let shut = within(self.patience, self.stream.shutdown()).await;
+        let shut = within(self.timeout, self.stream.shutdown()).await;
         shut.expect("a shutdown does not wait")
             .expect("an open stream can be shut down");
     }
 
-    /// Goes away in good order (FIN), as a closed tab does.
+    /// Closes the connection in good order (FIN), as a closed tab does.
     ///
     /// Unread bytes would turn the close into a reset, so what has already come is read first.
     pub async fn finish(mut self) {
@@ -391,23 +391,23 @@ impl<S: AsyncRead + AsyncWrite + Unpin> RawClient<S> {
         {
             scrap.clear();
         }
-        // The server may have closed first; then there is nothing left to say.
+        // The server may have closed first; then there is nothing left to send.
         let _ = self.stream.shutdown().await;
     }
 
     /// Reads once from the stream into the buffer.
     async fn fill(&mut self, what: &str) {
         let before = self.buffer.len();
-        match within(self.patience, self.stream.read_buf(&mut self.buffer)).await {
+        match within(self.timeout, self.stream.read_buf(&mut self.buffer)).await {
             Some(Ok(0)) => self.closed = Some(BodyEnd::Cut),
             Some(Ok(_)) => self.raw.extend_from_slice(&self.buffer[before..]),
             Some(Err(error)) if is_reset(&error) => self.closed = Some(BodyEnd::Reset),
             Some(Err(error)) => panic!("could not read: {error}; {}", self.arrived()),
-            None => panic!("waited {:?} for {what}; {}", self.patience, self.arrived()),
+            None => panic!("waited {:?} for {what}; {}", self.timeout, self.arrived()),
         }
     }
 
-    /// What a failing test needs to see of the past.
+    /// The bytes that arrived before, for the message of a failing test.
     fn arrived(&self) -> String {
         const SHOWN: usize = 2048;
         let from = self.raw.len().saturating_sub(SHOWN);

@@ -1,7 +1,7 @@
 //! A server program of the machine, started for one test: a port, a data folder, signals, its end.
 //!
-//! [`RedisServer`](crate::RedisServer) and [`NatsServer`](crate::NatsServer) are daemons of two kinds: those say how
-//! their program is told its port and how it shows that it is ready. Everything else is here.
+//! [`RedisServer`](crate::RedisServer) and [`NatsServer`](crate::NatsServer) are daemons of two kinds. A kind defines
+//! how its program gets its port and how it shows that it is ready; everything else is here.
 
 use std::fmt;
 use std::hash::{BuildHasher, RandomState};
@@ -13,12 +13,12 @@ use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-use crate::patience::{eventually, within};
+use crate::deadline::{eventually, within};
 
-/// How long a daemon may take to start or to stop: a machine of two busy cores is slow.
+/// The time that a daemon has to start or to stop: a machine with two busy cores is slow.
 const SLOW: Duration = Duration::from_secs(30);
 
-/// How many ports are tried.
+/// The number of ports that are tried.
 const PORTS_TRIED: usize = 10;
 
 /// Why there is no daemon: its program is missing.
@@ -39,11 +39,11 @@ impl fmt::Display for DaemonMissing {
 
 impl std::error::Error for DaemonMissing {}
 
-/// What is to be started, and how one sees that it is ready.
+/// The program to start, and how it shows that it is ready.
 pub trait DaemonKind: fmt::Debug + Send + Sync {
     /// The program's file name.
     const PROGRAM: &'static str;
-    /// What the addresses for clients begin with.
+    /// The scheme of the addresses for clients.
     const SCHEME: &'static str;
     /// The Debian package that has it.
     const PACKAGE: &'static str;
@@ -51,10 +51,10 @@ pub trait DaemonKind: fmt::Debug + Send + Sync {
     /// The command, with its log in `home/log` and its data in `home/data`.
     fn command(&self, home: &Path, port: u16) -> Command;
 
-    /// What a client says first; empty if the server speaks first.
+    /// What a client sends first; empty if the server speaks first.
     fn hello(&self) -> &'static [u8];
 
-    /// Whether the first answer comes from process `pid` in this home, and says that it is ready.
+    /// Whether the first answer comes from process `pid` in this home, and shows that it is ready.
     fn is_ready(&self, home: &Path, pid: u32, answer: &str) -> bool;
 }
 
@@ -127,7 +127,7 @@ impl<K: DaemonKind> Daemon<K> {
         );
     }
 
-    /// Kills the server (SIGKILL) and waits until it has gone.
+    /// Kills the server (SIGKILL) and waits until it has ended.
     pub async fn kill(&mut self) {
         if let Some(mut child) = self.child.take() {
             child.kill().expect("a child can be killed");
@@ -135,11 +135,11 @@ impl<K: DaemonKind> Daemon<K> {
         }
     }
 
-    /// Asks the server to end (SIGTERM) and waits until it has gone.
+    /// Asks the server to end (SIGTERM) and waits until it has ended.
     ///
     /// # Panics
     ///
-    /// When it does not go within 30 seconds.
+    /// When it does not end within 30 seconds.
     pub async fn stop(&mut self) {
         if let Some(mut child) = self.child.take() {
             send_signal(child.id(), "TERM").await;
@@ -225,7 +225,7 @@ impl<K: DaemonKind> Daemon<K> {
 impl<K> Drop for Daemon<K> {
     fn drop(&mut self) {
         if let Some(child) = &mut self.child {
-            // It may have ended by itself.
+            // It may already have ended.
             let _ = child.kill();
             let _ = child.wait();
         }
@@ -254,7 +254,7 @@ async fn wait(child: &mut Child) {
     .await;
 }
 
-/// What the server says first, as far as it comes in one read; `None` if nobody answers.
+/// The first answer of the server, as far as it comes in one read; `None` if no server answers.
 async fn first_answer(port: u16, hello: &[u8]) -> Option<String> {
     let exchange = async {
         let mut socket = TcpStream::connect(("127.0.0.1", port)).await.ok()?;
@@ -267,8 +267,8 @@ async fn first_answer(port: u16, hello: &[u8]) -> Option<String> {
     within(Duration::from_secs(1), exchange).await.flatten()
 }
 
-/// A port below the range from which systems give out ports by themselves (Linux: 32768 to 60999), so that nobody gets
-/// it while the daemon is down for a moment. Whether it is free shows when the daemon binds it.
+/// A port below the range from which systems choose ports (Linux: 32768 to 60999), so that no other program gets it
+/// while the daemon is down for a moment. Whether it is free shows when the daemon binds it.
 fn any_port() -> u16 {
     let random = RandomState::new().hash_one(std::process::id());
     let offset = u16::try_from(random % 20_000).expect("it is below 20,000");

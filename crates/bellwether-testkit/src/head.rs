@@ -20,7 +20,7 @@ impl Head {
     ///
     /// # Panics
     ///
-    /// When the field came more than once: a test that accepts this asks [`Head::all`].
+    /// When the field came more than once: a test that accepts this calls [`Head::all`].
     #[must_use]
     pub fn header(&self, name: &str) -> Option<&str> {
         let all = self.all(name);

@@ -45,7 +45,7 @@ pub struct Nats {
     extra_config: String,
 }
 
-/// Unlike every other server's, also one that has the port by chance.
+/// A name that no other server has, so that one which has the port by chance is recognised.
 fn server_name(home: &Path) -> String {
     let name = home.file_name().unwrap_or_default();
     name.to_string_lossy().into_owned()

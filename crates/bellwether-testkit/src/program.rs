@@ -1,4 +1,4 @@
-//! A program started by a test: its address, its output, its signals, its end.
+//! [`Program`]: a program started by a test: its address, its output, its signals, its end.
 
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -11,12 +11,12 @@ use tokio::process::{Child, Command};
 use tokio::sync::watch;
 
 use crate::daemon::send_signal;
-use crate::patience::{PATIENCE, within};
+use crate::deadline::{TEST_TIMEOUT, within};
 
 /// A running program that serves HTTP, with everything it has printed.
 ///
-/// It is started with `PORT=0` and tells its address in the first line that it prints. Dropping the
-/// value kills the process (SIGKILL, by its id).
+/// It is started with `PORT=0` and prints its address in its first line. Dropping the value kills the process (SIGKILL,
+/// by its id).
 #[derive(Debug)]
 pub struct Program {
     child: Child,
@@ -107,7 +107,7 @@ impl Program {
         let search = async {
             loop {
                 news.borrow_and_update();
-                // Asked before the search, so that a last line is not missed.
+                // Read before the search, so that a last line is not missed.
                 let is_over = self.output.is_over();
                 if let Some(line) = self.output.find(text) {
                     return Some(line);
@@ -117,14 +117,14 @@ impl Program {
                 }
             }
         };
-        match within(PATIENCE, search).await {
+        match within(TEST_TIMEOUT, search).await {
             Some(Some(line)) => line,
             Some(None) => panic!(
                 "the program ended without a line with {text:?}; {}",
                 self.output
             ),
             None => panic!(
-                "waited {PATIENCE:?} for a line with {text:?}; {}",
+                "waited {TEST_TIMEOUT:?} for a line with {text:?}; {}",
                 self.output
             ),
         }

@@ -1,11 +1,12 @@
-//! A scripted HTTP/1 server: says exactly these bytes at these moments, ends as told, and remembers what it was asked.
+//! A scripted HTTP/1 server: sends exactly these bytes at these moments, ends as the script says, and records the
+//! requests.
 //!
 //! Over TCP, for browsers and other processes, and over pipes in memory, where nothing but tokio's clock passes time: a
 //! test that pauses it sees the very delays of a client.
 
 mod answer;
 mod pipe;
-mod seen;
+mod request;
 mod serve;
 
 use std::collections::VecDeque;
@@ -17,11 +18,11 @@ use tokio::net::TcpListener;
 use tokio::sync::Notify;
 use tokio::task::JoinSet;
 
-use crate::patience::{PATIENCE, within};
+use crate::deadline::{TEST_TIMEOUT, within};
 
 pub use self::answer::Answer;
 pub use self::pipe::Pipe;
-pub use self::seen::SeenRequest;
+pub use self::request::SeenRequest;
 
 /// Gives one [`Answer`] for each request, in order, whatever the path; when there are no more, 204.
 ///
@@ -51,7 +52,7 @@ pub struct ScriptedServer {
 /// What handles and connections share.
 #[derive(Debug)]
 struct Shared {
-    /// Guards script and record; held for no longer than one look.
+    /// Guards the script and the requests; held for no longer than one lookup.
     state: Mutex<State>,
     changed: Notify,
 }
@@ -81,7 +82,7 @@ impl ScriptedServer {
         }
     }
 
-    /// Gives the last answer again and again instead of 204.
+    /// Repeats the last answer instead of 204.
     #[must_use]
     pub fn repeat_last(self) -> Self {
         self.shared.state().repeats_last = true;
@@ -97,7 +98,7 @@ impl ScriptedServer {
     ///
     /// # Errors
     ///
-    /// The script says [`Answer::refused`] next.
+    /// The script has [`Answer::refused`] next.
     pub fn connect(&self) -> io::Result<Pipe> {
         if self.shared.takes_refusal() {
             return Err(io::ErrorKind::ConnectionRefused.into());
@@ -143,7 +144,7 @@ impl ScriptedServer {
         self.shared.state().requests.clone()
     }
 
-    /// Waits until this many requests have come.
+    /// Waits until this number of requests have come.
     ///
     /// # Panics
     ///
@@ -166,7 +167,7 @@ impl ScriptedServer {
     async fn until(&self, what: &str, is_so: impl Fn(&State) -> bool) {
         let wait = async {
             loop {
-                // Registered before the look, so that no change in between is lost.
+                // Registered before the check, so that no change in between is lost.
                 let changed = self.shared.changed.notified();
                 if is_so(&self.shared.state()) {
                     return;
@@ -174,10 +175,10 @@ impl ScriptedServer {
                 changed.await;
             }
         };
-        if within(PATIENCE, wait).await.is_none() {
+        if within(TEST_TIMEOUT, wait).await.is_none() {
             let state = self.shared.state();
             panic!(
-                "waited {PATIENCE:?} for {what}; {} connections are open, and there were {:?}",
+                "waited {TEST_TIMEOUT:?} for {what}; {} connections are open, and there were {:?}",
                 state.open, state.requests
             );
         }
@@ -211,7 +212,7 @@ impl Shared {
         answer.unwrap_or_else(|| Answer::status(204))
     }
 
-    /// Takes a refusal off the script if that is what comes next.
+    /// Takes a refusal from the script if that is next.
     fn takes_refusal(&self) -> bool {
         let mut state = self.state();
         let refuses = state.answers.front().is_some_and(Answer::is_refusal);

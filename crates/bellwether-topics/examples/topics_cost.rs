@@ -47,7 +47,7 @@ fn topics() -> Topics {
     Topics::builder().retention(retention).build()
 }
 
-/// The memory of this process, where the system tells it in pages of 4 KiB.
+/// The memory of this process, on systems that report it in pages of 4 KiB.
 fn resident_bytes() -> Option<usize> {
     let pages = std::fs::read_to_string("/proc/self/statm").ok()?;
     let pages: usize = pages.split(' ').nth(1)?.parse().ok()?;
@@ -91,7 +91,7 @@ fn main() -> Result<(), Error> {
     let mut watch = Watch::new();
     watch.add(&topic);
     measure(
-        "publish, one watch that is told once per 16",
+        "publish, one watch that is polled once per 16",
         EVENTS,
         || {
             let mut cx = Context::from_waker(Waker::noop());
@@ -139,7 +139,7 @@ fn main() -> Result<(), Error> {
         );
     }
     measure(
-        "a look of a reader that has everything",
+        "a read of a reader that has everything",
         READERS as u32,
         || {
             for reader in &mut readers {

@@ -1,8 +1,8 @@
-//! The [`Broker`] contract: where a log lives when it has to outlive the process or be shared by several.
+//! The [`Broker`] contract: where a log lives that outlives its process or is shared by several.
 //!
-//! A broker stores records and hands them back. Everything else is done once, above it: one task per node and log
-//! follows the tail and fills the memory that all local readers share; only readers older than that memory read pages
-//! from the broker, a bounded number of them at a time. A broker never sees readers, filters, gaps or HTTP.
+//! A broker stores records and hands them back. This crate does everything else, for all brokers: one task per node and
+//! log follows the tail and fills the memory that all local readers share. Only readers older than that memory read
+//! pages from the broker, a bounded number of them at a time. A broker never sees readers, filters, gaps or HTTP.
 //!
 //! # What a broker promises
 //!
@@ -13,20 +13,21 @@
 //! - **Ids.** Record, tag and keys come back unchanged, for as long as the record exists.
 //! - **Removal.** Records are removed only at the front. Then "the record at S exists" proves that everything after it
 //!   does, which is what exact resume rests on. A broker that removes records elsewhere (per subject, per key, by hand)
-//!   has to take a new epoch.
-//! - **Head.** Unless the log is empty since its beginning, the record at its head exists and can be read: it is the newest
-//!   one, which is never removed.
-//! - **Epoch.** 64 random bits, stored with the log. A new one whenever the log cannot prove that it still has every
-//!   offset it ever gave out and may give one out again. Tags catch what an epoch misses: a log that lost its end
-//!   without noticing.
-//! - **Once.** A record whose topic and idempotency key were appended within the broker's window is not appended
-//!   again; the position of the first is given back, also if both are in one call, after a restart, and after the first
-//!   record was removed. A caller that appends under a key again gives the same tag, by which a broker may know it.
+//!   must take a new epoch.
+//! - **Head.** Unless no record was ever appended, the record at the log's head exists and can be read. It is the
+//!   newest one, which is never removed.
+//! - **Epoch.** 64 random bits, stored with the log. The log takes a new epoch whenever it cannot prove that it still
+//!   has every offset it ever gave out, and may give one out again. Tags catch what an epoch misses: a log that lost
+//!   its end without noticing.
+//! - **Once.** A record whose topic and idempotency key were appended within the broker's window is not appended again.
+//!   The broker returns the position of the first record, also if both are in one call, after a restart, and after the
+//!   first record was removed. A caller that appends under a key again gives the same tag, by which a broker may
+//!   recognise the record.
 //! - **Threads.** All methods may be called at the same time from any task. Futures may be dropped at any point; a
 //!   dropped `append` may or may not have happened.
-//! - **Failures.** [`BrokerError::unavailable`]: try again, and an append may have happened all the same.
-//!   [`BrokerError::refused`]: these records can never be stored, and were not. A call that cannot get an answer fails
-//!   within seconds rather than hang; the layer above gives up on it after its own timeout in any case.
+//! - **Failures.** [`BrokerError::unavailable`]: the caller may try again, and an append may have happened all the
+//!   same. [`BrokerError::refused`]: these records can never be stored, and were not. A call that cannot get an answer
+//!   fails within seconds rather than hang. The node gives up on it after 5 s in any case.
 //! - **Stop.** After [`shutdown`](Broker::shutdown) every call fails, tails end with an error, and what was appended is
 //!   safe.
 //!
@@ -40,14 +41,14 @@
 //! | tag, keys | columns | fields | headers |
 //! | `append` | one transaction, `synchronous=FULL`; the batch is the group commit | one pipeline of `XADD` | publishes in order, all acks awaited |
 //! | `read` | one read transaction; the index on topic and offset makes `topics` cheap | `XRANGE from + COUNT n` | a pull from `from` |
-//! | `newest` | the table of newest records, against the index | the hash of newest records, in one script | the last message of each subject, sixteen at once, and one look at the stream |
+//! | `newest` | the table of newest records, against the index | the hash of newest records, in one script | the last message of each subject, sixteen at once, and the stream's state |
 //! | `tail` | a condition variable after commit | `XREAD BLOCK` on its own connection, timeout above the block | own pull consumer from `from`, recreated on any doubt |
 //! | floor | first row − 1 | `recorded-first-entry-id` | `first_seq` − 1 |
-//! | what a topic has lost | a table of newest records, and each record names the one before it | a hash of newest records, and the same | not known: the server removes without a word |
+//! | what a topic has lost | a table of newest records, and each record names the one before it | a hash of newest records, and the same | not known: the server does not report what it removes |
 //! | once | unique index on topic and key | IDMP or a script | `Nats-Msg-Id` of topic and key |
 //!
-//! Traps: a Redis or NATS read that starts before the first record begins at the first survivor without a word, so
-//! the anchor has to be looked at; a filtered NATS sequence has holes, so never add one to it; a blocking read needs
+//! Traps: a Redis or NATS read that starts before the first record silently starts at the first record that is left, so
+//! the broker must check the anchor. A filtered NATS sequence has holes, so never add one to it. A blocking read needs
 //! its own deadline on the client's side.
 
 pub(crate) mod catch_up;
@@ -68,12 +69,12 @@ use crate::event::cursor::{Cursor, Epoch, Offset};
 /// What the methods of a broker return.
 pub type BrokerFuture<'a, T> = Pin<Box<dyn Future<Output = Result<T, BrokerError>> + Send + 'a>>;
 
-/// A place where a log lives. The [module](self) says what an implementation promises.
+/// Storage in which a log lives. The [module](self) says what an implementation promises.
 pub trait Broker: fmt::Debug + Send + Sync + 'static {
-    /// Appends records in this order, and answers for each.
+    /// Appends records in this order, and returns a result for each.
     ///
-    /// The answer has as many entries as there are records. An error instead of the list means that nothing is known
-    /// about any of them. The layer above has one append under way at a time; while it runs, the next batch collects.
+    /// The list has one entry for each record. An error instead of the list means that nothing is known about any of
+    /// them. A node has one append under way at a time, and collects the next batch meanwhile.
     fn append<'a>(
         &'a self,
         records: &'a [NewRecord],
@@ -82,19 +83,20 @@ pub trait Broker: fmt::Debug + Send + Sync + 'static {
     /// Reads a page: **the record at `from` itself**, if it exists, and then those after it.
     ///
     /// At `from` zero there is no such record. The page holds every record after `from` of the wanted topics up to its
-    /// last record, which is always included, whatever its topic, so that the end of a page is a position to go on from.
-    /// Records of other topics may be included. A page that holds nothing after `from` says that nothing is there.
+    /// last record, which is always included, whatever its topic, so that the end of a page is a position to go on
+    /// from. Records of other topics may be included. A page that holds nothing after `from` means that nothing is
+    /// there.
     ///
     /// `floor` and `trimmed` of the page must be read after its records, unless all come from one snapshot.
     fn read<'a>(&'a self, request: ReadRequest<'a>) -> BrokerFuture<'a, Page>;
 
-    /// The newest record of each of these topics, in one look at the log; `None` in the position of a topic of which that is
-    /// not certain.
+    /// The newest record of each of these topics, all in one call. The entry of a topic is `None` if its newest record
+    /// is not certain.
     ///
-    /// A reader that comes back has nothing to read if its topic's newest record is the last one that it saw, and after a
-    /// restart that holds for thousands of them: their topics are asked about together, at most 128 at once. A newest
-    /// record that was removed may be named. A broker that does not know this cheaply answers `None`, as this does without
-    /// an implementation, and each reader reads a page.
+    /// A reader that comes back has nothing to read if its topic's newest record is the last one that it saw. After a
+    /// restart that is true of thousands of readers, so the node asks about many topics at once, at most 128. The
+    /// broker may name a newest record that was removed. A broker that cannot find these records cheaply returns
+    /// `None`, as the default implementation does, and each reader then reads a page.
     fn newest<'a>(&'a self, topics: &'a [Arc<str>]) -> BrokerFuture<'a, Option<Newest>> {
         let _ = topics;
         Box::pin(async { Ok(None) })
@@ -106,7 +108,7 @@ pub trait Broker: fmt::Debug + Send + Sync + 'static {
     /// The log's epoch and ends.
     fn bounds(&self) -> BrokerFuture<'_, Bounds>;
 
-    /// Makes everything safe and lets go of files and connections.
+    /// Makes everything safe and releases files and connections.
     fn shutdown(&self) -> BrokerFuture<'_, ()>;
 }
 
@@ -142,11 +144,11 @@ impl<B: Broker + ?Sized> Broker for Arc<B> {
 
 /// A log being followed.
 pub trait Tail: Send {
-    /// The next records, at once if there are any; an empty page after about a second of silence.
+    /// Waits for the next records: returns at once if there are any, and an empty page after about a second of silence.
     ///
-    /// The empty page is the heartbeat that tells a quiet log from a dead connection: without one for some seconds the
-    /// tail is dropped and opened anew. Each page says the present epoch, floor and head; if the log was replaced or
-    /// lost its end, they show it, or this fails. After an error the tail is dropped.
+    /// The empty page is the heartbeat that tells a quiet log from a dead connection. A node that gets no page for some
+    /// seconds drops the tail and opens another. Each page has the present epoch, floor and head; if the log was
+    /// replaced or lost its end, they show it, or the call fails. After an error the node drops the tail.
     ///
     /// Dropping the future loses nothing: what it would have returned comes with the next call or the next tail.
     fn next(&mut self) -> BrokerFuture<'_, Page>;
@@ -157,14 +159,14 @@ pub trait Tail: Send {
 pub struct NewRecord {
     /// The topic's name: at most 255 bytes, without control characters.
     pub topic: Arc<str>,
-    /// Random bits, to be stored. With an idempotency key they are the same for the same topic and key, so that a broker
-    /// that knows a key, but has removed its record, can still answer with the first id.
+    /// Random bits, to be stored. With an idempotency key they are the same for the same topic and key, so that a
+    /// broker that knows a key, but has removed its record, can still return the first id.
     pub tag: u32,
     /// The encoded event, without an id.
     pub event: Bytes,
-    /// Under which the record is appended only once, if any.
+    /// Idempotency key, under which the record is appended only once.
     pub idempotency_key: Option<Arc<str>>,
-    /// Under which later records replace this one for slow readers, if any; to be stored.
+    /// Conflation key, under which later records replace this one for slow readers; to be stored.
     pub conflation_key: Option<Arc<str>>,
 }
 
@@ -188,14 +190,14 @@ pub(crate) fn tag_of(topic: &str, idempotency_key: Option<&str>) -> u32 {
 pub struct Stored {
     /// Epoch, offset and the tag that is stored there.
     pub cursor: Cursor,
-    /// Whether the idempotency key was known, so that this is where the earlier record stands.
+    /// Whether the idempotency key was known, so that the cursor is that of the earlier record.
     pub is_duplicate: bool,
 }
 
 /// A record of a log.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Record {
-    /// Its place.
+    /// Its offset.
     pub offset: Offset,
     /// The bits that it was appended with.
     pub tag: u32,
@@ -205,15 +207,15 @@ pub struct Record {
     pub event: Bytes,
     /// The key that it was appended with.
     pub conflation_key: Option<Arc<str>>,
-    /// Whether the broker can no longer tell what stood here. The rest of such a record is what is believed of it: its
-    /// readers are told a gap over it ([`GapReason::Damaged`](crate::GapReason)) and go on behind it.
+    /// Whether the broker can no longer read the record. Its other fields are then what the broker still knows: readers
+    /// get a gap in its place ([`GapReason::Damaged`](crate::GapReason)) and go on behind it.
     pub is_damaged: bool,
 }
 
 /// What to read.
 #[derive(Clone, Copy, Debug)]
 pub struct ReadRequest<'a> {
-    /// Where to start, inclusive.
+    /// The offset to start at, inclusive.
     pub from: Offset,
     /// The topics wanted; `None` for all.
     pub topics: Option<&'a [Arc<str>]>,
@@ -226,10 +228,10 @@ pub struct ReadRequest<'a> {
 /// What is known of the wanted topics' own records that were removed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Trimmed {
-    /// The last removed record of any of them, or a later place; at most the log's floor. Every record of theirs after it
-    /// exists.
+    /// The offset of the last removed record of any of them, or a later one; at most the log's floor. Every record of
+    /// these topics after it exists.
     pub to: Offset,
-    /// The tag of that record, if it stood exactly there.
+    /// The tag of that record, if it was exactly there.
     pub tag: Option<u32>,
 }
 
@@ -246,9 +248,9 @@ pub struct Page {
     pub records: Vec<Record>,
     /// For a read of some topics, what they have lost; `None` if the broker knows no more than its floor.
     ///
-    /// With it, a reader of a quiet topic beside a loud one is told no gap if nothing of its own was removed, though its
-    /// anchor was. To be read like the floor. The cost should have a bound: topics may be forgotten as long as what is
-    /// said of them is not too little.
+    /// It spares the reader of a quiet topic beside a loud one a gap if only its anchor was removed, and nothing of its
+    /// own topics. Like the floor, it must be read after the records. The broker may bound what it keeps for this: of a
+    /// topic that it has forgotten, it must name a later offset rather than an earlier one.
     pub trimmed: Option<Trimmed>,
 }
 

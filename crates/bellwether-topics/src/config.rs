@@ -15,7 +15,7 @@ pub(crate) type OnClose = Arc<dyn Fn(&Subscriber, CloseReason) + Send + Sync>;
 #[derive(Clone)]
 pub(crate) struct Config {
     pub(crate) retention: Retention,
-    /// Shared with every subscription that has none of its own.
+    /// Shared by every subscription that has no rules of its own.
     pub(crate) rules: Arc<Rules>,
     pub(crate) max_topics: usize,
     pub(crate) max_name_bytes: usize,
@@ -82,102 +82,118 @@ pub struct TopicsBuilder {
 }
 
 impl TopicsBuilder {
-    /// How much history is kept in memory. Default: [`Retention::new`].
+    /// Bounds of the history in memory. Default: [`Retention::new`], at most 16 MiB.
+    ///
+    /// Too little history gives readers gaps after a short stall. More costs its memory once per process, whatever the
+    /// number of readers.
     pub fn retention(mut self, retention: Retention) -> Self {
         self.config.retention = retention;
         self
     }
 
-    /// What happens to readers that are too slow, unless their subscription says otherwise. Default:
-    /// [`Policy::disconnect`].
+    /// Policy for readers that are too slow, unless [`Subscribe::policy`](crate::Subscribe::policy) sets another.
+    /// Default: [`Policy::disconnect`].
     pub fn policy(mut self, policy: Policy) -> Self {
         Arc::make_mut(&mut self.config.rules).policy = policy;
         self
     }
 
-    /// Where a reader goes on after a gap at the start of its stream, unless its subscription says otherwise. Default:
-    /// [`AfterGap::Rest`].
+    /// Continuation after a gap at the start of a stream, unless [`Subscribe::after_gap`](crate::Subscribe::after_gap)
+    /// sets another. Default: [`AfterGap::Rest`].
     pub fn after_gap(mut self, after_gap: AfterGap) -> Self {
         Arc::make_mut(&mut self.config.rules).after_gap = after_gap;
         self
     }
 
-    /// The most topics that exist at once. Default: 65,536, of about 400 bytes each.
+    /// Maximum number of topics that exist at once. Default: 65,536, of about 400 bytes each.
     ///
-    /// A topic exists while somebody holds it, reads it, or history has an event of it.
+    /// A topic exists while a handle or a subscription of it exists, or history has an event of it. Beyond the maximum,
+    /// [`Topics::topic`](crate::Topics::topic) fails with [`Error::is_limit`](crate::Error::is_limit) for a new name. Where clients choose
+    /// names, too large a value lets them take that memory.
     pub fn max_topics(mut self, topics: usize) -> Self {
         self.config.max_topics = topics;
         self
     }
 
-    /// The longest name of a topic, in bytes. Default: 255, which is also the most that brokers have to take.
+    /// Maximum length of a topic's name, in bytes. Default: 255. Brokers need not accept longer names.
     pub fn max_name_bytes(mut self, bytes: usize) -> Self {
         self.config.max_name_bytes = bytes.min(255);
         self
     }
 
-    /// The largest encoded event, in bytes. Default: 256 KiB.
+    /// Maximum size of an encoded event, in bytes. Default: 256 KiB.
+    ///
+    /// A larger event fails with [`Error::is_too_large`](crate::Error::is_too_large). Large events push others out of the
+    /// history sooner.
     pub fn max_event_bytes(mut self, bytes: usize) -> Self {
         self.config.max_event_bytes = bytes;
         self
     }
 
-    /// The most topics of one subscription. Default: 64. Its memory and the work of a look grow with them.
+    /// Maximum number of topics of one subscription. Default: 64. The memory of a subscription and the work of each
+    /// read grow with its topics.
     pub fn max_topics_per_subscription(mut self, topics: usize) -> Self {
         self.config.max_topics_per_subscription = topics;
         self
     }
 
-    /// The most subscribers at once. Default: a million; connections are bounded elsewhere.
+    /// Maximum number of subscribers at once. Default: 1,000,000. A server usually bounds its connections earlier.
     pub fn max_subscribers(mut self, subscribers: usize) -> Self {
         self.config.registrations.total = subscribers;
         self
     }
 
-    /// The most subscribers of one topic at once. Default: a million.
+    /// Maximum number of subscribers of one topic at once. Default: 1,000,000.
     pub fn max_subscribers_per_topic(mut self, subscribers: usize) -> Self {
         self.config.registrations.per_topic = subscribers;
         self
     }
 
-    /// How long an idempotency key is known, and how many at most; beyond that the oldest is forgotten early.
-    /// Default: 2 minutes, 65,536 keys.
+    /// Time for which an idempotency key is remembered, and maximum number of keys. Default: 2 minutes, 65,536 keys.
+    /// Beyond that number the oldest key is forgotten early.
     ///
-    /// With a broker, this is the broker's setting and not used.
+    /// A window shorter than a publisher's retries publishes twice; each key costs its own length and about 100 bytes.
+    /// Unused with a broker, which has a window of its own.
     pub fn idempotency_window(mut self, duration: Duration, max_keys: usize) -> Self {
         self.config.idempotency_window = duration;
         self.config.max_idempotency_keys = max_keys;
         self
     }
 
-    /// How long a publish waits for the broker before it fails. Default: 5 s. Unused without a broker.
+    /// Time that a publish waits for the broker before it fails with [`Error::is_timeout`](crate::Error::is_timeout).
+    /// Default: 5 s. Unused without a broker.
     pub fn publish_timeout(mut self, timeout: Duration) -> Self {
         self.config.publish_timeout = timeout;
         self
     }
 
-    /// How many publishes may wait for the broker; one more fails at once. Default: 4,096. Unused without a broker.
+    /// Maximum number of publishes that wait for the broker; one more fails at once. Default: 4,096. Unused without a
+    /// broker.
     ///
-    /// Worst-case memory is this times [`max_event_bytes`](Self::max_event_bytes).
+    /// Too few, and a burst fails that the broker would have taken; the worst-case memory is this number times
+    /// [`max_event_bytes`](Self::max_event_bytes).
     pub fn max_pending_publishes(mut self, publishes: usize) -> Self {
         self.config.max_pending_publishes = publishes.max(1);
         self
     }
 
-    /// How many readers may read old pages from the broker at the same time; others wait their turn. Default: 64.
+    /// Maximum number of readers that read old pages from the broker at the same time; others wait. Default: 64.
     /// Unused without a broker.
+    ///
+    /// Too few, and readers that come back after a restart wait for one another. Too many, and they slow down the broker
+    /// for publishers. Each holds one page of about 64 KiB.
     pub fn max_catch_up_reads(mut self, readers: usize) -> Self {
         self.config.max_catch_up_reads = readers.max(1);
         self
     }
 
-    /// Calls this for each new subscriber, in the task that subscribes, without any lock.
+    /// Hook that is called for each new subscriber, in the task that subscribes, without any lock. Default: none.
     pub fn on_subscribe(mut self, hook: impl Fn(&Subscriber) + Send + Sync + 'static) -> Self {
         self.config.on_subscribe = Some(Arc::new(hook));
         self
     }
 
-    /// Calls this once for each subscriber that leaves, whatever the reason, without any lock.
+    /// Hook that is called once for each subscriber that leaves, whatever the reason, without any lock. Default: none.
     pub fn on_close(
         mut self,
         hook: impl Fn(&Subscriber, CloseReason) + Send + Sync + 'static,

@@ -5,9 +5,20 @@ use std::time::Duration;
 
 use bellwether_wire::EncodeError;
 
-/// Why a topic could not be opened, an event not published, a subscription not begun.
+/// Why a topic could not be opened, an event not published, or a subscription not started.
 ///
-/// Opaque; ask it: each question names what the caller can do.
+/// Opaque: each question below names a case and what the caller can do.
+///
+/// ```
+/// use bellwether_topics::{ServerSentEvent, Topics};
+///
+/// let topics = Topics::builder().max_event_bytes(20).build();
+/// let news = topics.topic("news")?;
+/// let error = news.publish(&ServerSentEvent::text("x".repeat(100))).unwrap_err();
+/// assert!(error.is_too_large() && error.is_invalid());
+/// assert_eq!(error.to_string(), "the event is 108 bytes long, at most 20 are allowed");
+/// # Ok::<(), bellwether_topics::Error>(())
+/// ```
 #[derive(Debug)]
 pub struct Error {
     kind: Kind,
@@ -51,8 +62,8 @@ impl Error {
         matches!(self.kind, Kind::Closed)
     }
 
-    /// A name, key or event breaks a rule, or the event cannot be encoded: the caller's mistake, or that of whoever
-    /// gave the caller the text. Trying again is no use.
+    /// A name, key or event breaks a rule, or the event cannot be encoded. The mistake is the caller's, or that of the
+    /// client from which the caller has the text. Trying again is no use.
     pub fn is_invalid(&self) -> bool {
         matches!(
             self.kind,
@@ -70,13 +81,14 @@ impl Error {
         matches!(self.kind, Kind::EventTooLarge { .. })
     }
 
-    /// A bound of the configuration is reached: topics, subscribers, publishes under way. Others have to leave first.
+    /// A bound of the configuration is reached: topics, subscribers, publishes under way. The call may succeed later,
+    /// when others have left.
     pub fn is_limit(&self) -> bool {
         matches!(self.kind, Kind::Limit { .. } | Kind::Full { .. })
     }
 
-    /// The broker did not confirm in time. Whether the event is in the log is unknown; publish it again with the same
-    /// idempotency key.
+    /// The broker did not confirm in time. Whether the event is in the log is unknown. Publish it again with the same
+    /// idempotency key, and it is in the log once.
     pub fn is_timeout(&self) -> bool {
         matches!(self.kind, Kind::TimedOut { .. })
     }
@@ -153,7 +165,15 @@ impl std::error::Error for Error {
     }
 }
 
-/// Why a broker could not do it.
+/// Why a call of a [`Broker`](crate::broker::Broker) failed.
+///
+/// ```
+/// use bellwether_topics::broker::BrokerError;
+///
+/// let error = BrokerError::unavailable("no answer from 127.0.0.1:4222");
+/// assert!(!error.is_refused());
+/// assert!(bellwether_topics::Error::from(error).is_unavailable());
+/// ```
 #[derive(Debug)]
 pub struct BrokerError {
     is_refused: bool,
@@ -162,7 +182,8 @@ pub struct BrokerError {
 }
 
 impl BrokerError {
-    /// It does not work at the moment. An append may have happened all the same.
+    /// The broker does not work at the moment. An append may have happened all the same, so the caller tries again
+    /// under the same idempotency key.
     pub fn unavailable(message: impl Into<String>) -> Self {
         Self {
             is_refused: false,
@@ -171,7 +192,7 @@ impl BrokerError {
         }
     }
 
-    /// It can never work with these records. Nothing was appended.
+    /// The broker can never store these records. Nothing was appended, and trying again is no use.
     pub fn refused(message: impl Into<String>) -> Self {
         Self {
             is_refused: true,
@@ -180,7 +201,7 @@ impl BrokerError {
         }
     }
 
-    /// Adds the error that is behind this one.
+    /// Adds the error that caused this one.
     #[must_use]
     pub fn with_source(
         mut self,

@@ -19,9 +19,9 @@ use crate::log::policy::Policy;
 use crate::log::position::{Reader, Rules};
 use crate::log::retention::Retention;
 use crate::log::waiters::{WatchSignal, Watcher};
-use crate::log::{Log, Next};
-use crate::one_or_many::OneOrMany;
+use crate::log::{Log, ReadOutcome};
 use crate::presence::CloseReason;
+use crate::short_list::ShortList;
 use crate::topics::Topics;
 
 fn explore(model: impl Fn() + Send + Sync + 'static) {
@@ -60,7 +60,7 @@ fn publish(log: &Log, topic: &ModelTopic) {
 }
 
 fn reader(log: &Log, topics: &[&ModelTopic], policy: Policy) -> Reader {
-    let keys: OneOrMany<_> = topics.iter().map(|topic| topic.key).collect();
+    let keys: ShortList<_> = topics.iter().map(|topic| topic.key).collect();
     let position = log.head_position(&keys);
     let rules = Rules {
         policy,
@@ -83,14 +83,14 @@ fn next(log: &Log, reader: &mut Reader) -> Got {
     };
     block_on(poll_fn(|cx| {
         let mut offsets = Vec::new();
-        let next = log.next(reader, LIMIT, Some(cx.waker()), |frame| {
+        let next = log.read_next(reader, LIMIT, Some(cx.waker()), |frame| {
             offsets.push(frame.cursor().offset.low());
         });
         match next {
-            Next::Frames => Poll::Ready(Got::Offsets(offsets)),
-            Next::CaughtUp => Poll::Pending,
-            Next::Gap(gap) => Poll::Ready(Got::Lost(gap.lost().unwrap())),
-            Next::Closed => Poll::Ready(Got::Closed),
+            ReadOutcome::Frames => Poll::Ready(Got::Offsets(offsets)),
+            ReadOutcome::CaughtUp => Poll::Pending,
+            ReadOutcome::Gap(gap) => Poll::Ready(Got::Lost(gap.lost().unwrap())),
+            ReadOutcome::Closed => Poll::Ready(Got::Closed),
             other => panic!("unexpected: {other:?}"),
         }
     }))
@@ -144,7 +144,7 @@ fn a_reader_of_two_topics_misses_neither() {
 }
 
 #[test]
-fn what_is_trimmed_before_it_is_read_is_told_as_lost() {
+fn what_is_trimmed_before_it_is_read_is_a_gap() {
     explore(|| {
         let log = log(1);
         let topic = open(&log, "a");
@@ -181,7 +181,7 @@ fn what_is_trimmed_before_it_is_read_is_told_as_lost() {
 }
 
 #[test]
-fn a_watch_hears_of_every_topic() {
+fn a_watch_reports_every_topic() {
     explore(|| {
         let log = log(8);
         let signal = Arc::new(WatchSignal::default());
@@ -218,7 +218,7 @@ fn a_watch_hears_of_every_topic() {
                     events: 8,
                     bytes: 4096,
                 };
-                log.next(&mut readers[token as usize], limit, None, |_| got += 1);
+                log.read_next(&mut readers[token as usize], limit, None, |_| got += 1);
             }
         }
         publisher.join().unwrap();
@@ -244,7 +244,7 @@ fn the_end_of_the_log_wakes_a_reader_that_waits() {
 }
 
 #[test]
-fn a_reader_that_is_sent_away_while_it_looks_does_not_go_to_sleep() {
+fn a_reader_that_is_kicked_while_it_reads_does_not_go_to_sleep() {
     explore(|| {
         let topics = Topics::new();
         let news = topics.topic("news").unwrap();
@@ -254,7 +254,7 @@ fn a_reader_that_is_sent_away_while_it_looks_does_not_go_to_sleep() {
         assert_eq!(end, None);
         assert_eq!(reader.close_reason(), Some(CloseReason::Kicked));
         kicker.join().unwrap();
-        // Its topics take the same lock when they go.
+        // Its topics take the same lock when they are dropped.
         drop((reader, news));
     });
 }

@@ -12,7 +12,7 @@
 //! let frame = reader.next().await.unwrap().into_frame().unwrap();
 //! assert!(frame.bytes().starts_with(b"data: hello\n"));
 //!
-//! // A client that comes back says which id it had last, and gets exactly what came after it.
+//! // A client that comes back sends the last id it had, and gets exactly what came after it.
 //! drop(reader);
 //! news.publish(&ServerSentEvent::text("again"))?.await?;
 //! let mut reader = news.subscribe().after(frame.id().as_str()).open()?;
@@ -24,19 +24,19 @@
 //!
 //! # What it promises
 //!
-//! Within one epoch of one log, a reader that resumes after an id gets exactly the later events of its topics, in order,
-//! once each. Where that cannot be kept, the first thing it gets is a [`Gap`]. There is never a silent hole.
+//! Within one epoch of one log, a reader that resumes after an id gets exactly the later events of its topics, in
+//! order, once each. If some of them are gone, the reader first gets a [`Gap`]. There is never a silent hole.
 //!
 //! # How it works
 //!
 //! All topics of a [`Topics`] share one log. An event is encoded once, with its id in it, into a [`Frame`]. A
 //! [`Subscription`] is a [`Cursor`] over the log and holds no queue, so a slow reader costs what an idle one costs, and
-//! delays nobody; what happens when the log moves past it says its [`Policy`]. Where the log has to outlive the process
-//! or to be shared by several, it lives in a [`Broker`](broker::Broker).
+//! delays no other reader. Its [`Policy`] decides what happens when the log moves past it. A log that outlives the
+//! process, or that several processes share, lives in a [`Broker`](broker::Broker).
 //!
-//! From the bottom to the top: `event` is what a log holds, `log` the bounded history and each reader's position in it,
-//! `broker` the contract, the log in memory, and how a node follows a log elsewhere; `read` is the side of the reader,
-//! `topic` and `topics` that of the publisher. Pure and without a clock: `event`, and in `log` all but the lock around it.
+//! From the bottom to the top: `event` is what a log holds; `log` the bounded history and each reader's position in it;
+//! `broker` the contract, the broker in memory, and how a node follows a broker's log; `read` the reader's side;
+//! `topic` and `topics` the publisher's. Pure and without a clock: `event`, and in `log` all but the lock around it.
 
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
@@ -51,10 +51,10 @@ mod lock;
 mod log;
 mod metrics;
 mod node;
-mod one_or_many;
 mod presence;
 mod read;
 mod setup_error;
+mod short_list;
 mod topic;
 mod topics;
 mod watch;

@@ -1,18 +1,19 @@
-//! The log as readers share it: a history, who waits for what, and one lock around both.
+//! The log as readers share it: a history, the readers that wait, and one lock around both.
 //!
-//! The lock guards everything in [`LogState`]. It is held for a read or an append: no I/O, no foreign code, no `.await`,
-//! and at most one batch of reference counts per read. Lock order: this lock, then that of a watch's signal. What happens under
-//! it is pure: [`LogState`] appends and keeps who waits, [`LogState::next`] decides what a reader gets.
+//! The lock guards everything in [`LogState`]. It is held for a read or an append: no I/O, no foreign code, no
+//! `.await`, and at most one batch of reference counts per read. Lock order: this lock, then that of a watch's signal.
+//! What happens under it is pure: [`LogState`] appends and keeps the readers that wait, [`LogState::read_next`] decides
+//! what a reader gets.
 //!
-//! There is no second, live path. A reader looks after its own position, and only if nothing is there it leaves its waker,
-//! under the same lock. A publish appends and takes the wakers away under that lock, and wakes them after it.
+//! There is no second, live path. A reader reads after its own position, and leaves its waker under the same lock only
+//! if nothing is there. A publish appends and takes the wakers under that lock, and wakes them after it.
 
 pub(crate) mod held_topics;
 pub(crate) mod history;
 pub(crate) mod idempotency;
-mod next;
 pub(crate) mod policy;
 pub(crate) mod position;
+mod read_next;
 pub(crate) mod retention;
 mod state;
 pub(crate) mod waiters;
@@ -23,7 +24,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::Waker;
 use std::time::Instant;
 
-pub(crate) use self::next::Next;
+pub(crate) use self::read_next::ReadOutcome;
 use self::state::LogState;
 use crate::event::cursor::{Cursor, Epoch, Offset};
 use crate::event::frame::{Draft, Frame};
@@ -38,7 +39,7 @@ use crate::log::waiters::{Wakes, Watcher};
 #[derive(Debug)]
 pub(crate) struct Log {
     state: Mutex<LogState>,
-    /// The topics that are held.
+    /// The topics that handles and subscriptions hold.
     pub(crate) held_topics: HeldTopics,
     /// Whether this process has the only copy, so that what is not here is gone.
     is_authority: bool,
@@ -47,7 +48,7 @@ pub(crate) struct Log {
     kicks: AtomicU64,
 }
 
-/// A log that takes no more.
+/// The error of an append to a closed log.
 #[derive(Debug)]
 pub(crate) struct LogClosed;
 
@@ -76,7 +77,7 @@ impl Log {
 
     // --- Topics ---
 
-    /// HeldTopics a topic, which makes it if it is new. `None` if there would be more than `max_topics`.
+    /// Pins a topic, and makes it if it is new. `None` if there would be more than `max_topics`.
     pub(crate) fn open_topic(
         &self,
         name: &str,
@@ -128,7 +129,7 @@ impl Log {
         })
     }
 
-    /// Appends what the broker brought, in its order. Frames that are here already are skipped.
+    /// Appends what the broker's tail brought, in its order. Frames that are here already are skipped.
     pub(crate) fn append_all(&self, frames: Vec<(Arc<str>, Frame)>, now: Instant) -> Wakes {
         // Declared before the guard, so dropped after it.
         let mut wakes = Wakes::default();
@@ -136,7 +137,7 @@ impl Log {
         wakes
     }
 
-    /// Throws the history away and begins after a position that the broker named. Every reader is woken and has to prove
+    /// Empties the history, which goes on after a position that the broker named. Every reader is woken and must prove
     /// its position again.
     pub(crate) fn reset(&self, epoch: Epoch, floor: Offset, tag: Option<u32>) -> Wakes {
         lock(&self.state).reset(epoch, floor, tag)
@@ -147,13 +148,13 @@ impl Log {
         lock(&self.state).close()
     }
 
-    /// Makes every waiting reader look again, because some were sent away.
+    /// Wakes every waiting reader, because some were kicked.
     pub(crate) fn kick(&self) -> Wakes {
         self.kicks.fetch_add(1, Ordering::Release);
         lock(&self.state).notify_all()
     }
 
-    /// How often readers were sent away.
+    /// The number of kicks.
     pub(crate) fn kicks(&self) -> u64 {
         self.kicks.load(Ordering::Acquire)
     }
@@ -164,7 +165,7 @@ impl Log {
         lock(&self.state).history.head_cursor()
     }
 
-    /// The newest record's place, with the tag only if it is known.
+    /// The newest record's epoch and offset, with the tag only if it is known.
     pub(crate) fn head(&self) -> (Epoch, Offset, Option<u32>) {
         let state = lock(&self.state);
         let history = &state.history;
@@ -188,7 +189,7 @@ impl Log {
         lock(&self.state).head_position(keys)
     }
 
-    /// An id after which a reader goes on from where it is; `None` while that is not known.
+    /// The cursor after which a reader goes on from where it is; `None` while that is not known.
     pub(crate) fn cursor_of(&self, reader: &Reader) -> Option<Cursor> {
         lock(&self.state).cursor_of(reader)
     }
@@ -198,27 +199,28 @@ impl Log {
         lock(&self.state).history.trim(now);
     }
 
-    /// Tells a reader a gap whose reason is known without reading.
-    pub(crate) fn gap(&self, reader: &mut Reader, reason: GapReason) -> Next {
+    /// Gives a reader a gap whose reason is known without reading.
+    pub(crate) fn gap(&self, reader: &mut Reader, reason: GapReason) -> ReadOutcome {
         let is_to_head = reader.is_to_latest();
         lock(&self.state).gap(reader, reason, is_to_head)
     }
 
-    /// Looks for what comes next for a reader, and registers the waker if nothing does.
-    pub(crate) fn next(
+    /// Reads what comes next for a reader, and registers the waker if nothing does.
+    pub(crate) fn read_next(
         &self,
         reader: &mut Reader,
         limit: Limit,
         waker: Option<&Waker>,
         out: impl FnMut(&Frame),
-    ) -> Next {
+    ) -> ReadOutcome {
         // Declared before the guard, so dropped after it.
         let mut stale = Vec::new();
         let mut state = lock(&self.state);
-        state.next(reader, self.is_authority, limit, waker, &mut stale, out)
+        state.read_next(reader, self.is_authority, limit, waker, &mut stale, out)
     }
 
-    /// Makes the reader wake for its topics, a kick or the end while it waits for something else. False at the end.
+    /// Registers the waker for the reader's topics, a kick and the end, while the reader waits for something else.
+    /// False at the end.
     pub(crate) fn wait(&self, reader: &mut Reader, waker: &Waker) -> bool {
         // Declared before the guard, so dropped after it.
         let mut stale = Vec::new();
@@ -227,7 +229,7 @@ impl Log {
         !state.is_closed
     }
 
-    /// Takes the reader off the lists of those who wait.
+    /// Removes the reader from its topics' lists of waiters.
     pub(crate) fn cancel(&self, reader: &mut Reader) {
         let mut tickets = reader.take_tickets().peekable();
         if tickets.peek().is_none() {

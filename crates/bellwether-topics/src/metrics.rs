@@ -1,7 +1,7 @@
 //! Metrics of this crate: handles that are made once, when a [`Topics`](crate::Topics) is built.
 //!
-//! A recorder has to be installed before that; later ones see nothing. Topics are never labels, since their number is
-//! not bounded by the program.
+//! A recorder must be installed before that; later ones see nothing. Topics are never labels, since their number is not
+//! bounded by the program.
 //!
 //! | metric | kind | labels |
 //! |---|---|---|

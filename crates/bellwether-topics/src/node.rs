@@ -1,4 +1,4 @@
-//! What the handles of one log share: the log, its settings, who is subscribed, and the way to a broker.
+//! [`Node`]: what all handles and subscriptions of one log share.
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
@@ -15,7 +15,7 @@ use crate::log::Log;
 use crate::metrics::Metrics;
 use crate::presence::Registrations;
 
-/// What all handles and subscriptions of one log share.
+/// A log, its settings, its subscribers, and the tasks that talk to a broker.
 #[derive(Debug)]
 pub(crate) struct Node {
     pub(crate) log: Arc<Log>,
@@ -29,7 +29,8 @@ pub(crate) struct Node {
 #[derive(Debug)]
 pub(crate) struct Remote {
     pub(crate) broker: Arc<dyn Broker>,
-    /// Taken on close, which lets the task that appends finish its work and end. The lock guards only that.
+    /// The queue of the task that appends. Taken on close, so that the task finishes its work and ends. The lock guards
+    /// only that.
     pub(crate) publishes: Mutex<Option<mpsc::Sender<PendingPublish>>>,
     pub(crate) catch_up_reads: Arc<Semaphore>,
     pub(crate) lookups: NewestLookups,
@@ -39,7 +40,7 @@ pub(crate) struct Remote {
 }
 
 impl Drop for Remote {
-    /// The appender ends by itself once its queue, whose sender goes with this, is empty.
+    /// The task that appends ends once its queue is empty, since the sender is dropped with this.
     fn drop(&mut self) {
         self.follower.abort();
     }

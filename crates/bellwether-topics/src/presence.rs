@@ -1,4 +1,4 @@
-//! Who is subscribed: registrations, their bounds, and sending a subject away.
+//! Who is subscribed: registrations, their bounds, and kicking a subject.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -8,33 +8,56 @@ use std::time::SystemTime;
 use crate::error::{Error, Kind};
 use crate::lock::{Mutex, lock};
 
-/// A subscriber that is present.
+/// An open subscription, as an application sees it.
+///
+/// ```
+/// use bellwether_topics::Topics;
+///
+/// let topics = Topics::new();
+/// let reader = topics.subscribe(["news", "weather"]).subject("user 17").open()?;
+/// let present = topics.subscribers();
+/// assert_eq!(present[0].subject.as_deref(), Some("user 17"));
+/// assert_eq!(present[0].topics.len(), 2);
+/// # drop(reader);
+/// # Ok::<(), bellwether_topics::Error>(())
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Subscriber {
-    /// Who it is, if the application said so.
+    /// Who reads, if the application set it by [`Subscribe::subject`](crate::Subscribe::subject).
     pub subject: Option<Arc<str>>,
-    /// The names of the topics that it reads.
+    /// The names of the topics that the subscription reads.
     pub topics: Arc<[Arc<str>]>,
-    /// When it subscribed.
+    /// When the subscription was opened.
     pub since: SystemTime,
 }
 
 /// Why a subscription ended.
+///
+/// ```
+/// use bellwether_topics::{CloseReason, Taken, Topics};
+///
+/// let topics = Topics::new();
+/// let mut reader = topics.topic("news")?.subscribe().subject("user 17").open()?;
+/// assert_eq!(topics.kick("user 17"), 1);
+/// assert_eq!(reader.try_frames(65_536, &mut Vec::new()), Taken::Closed);
+/// assert_eq!(reader.close_reason(), Some(CloseReason::Kicked));
+/// # Ok::<(), bellwether_topics::Error>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum CloseReason {
-    /// It was dropped: its client left.
+    /// The subscription was dropped: its client left.
     Left,
-    /// It was too slow for its policy.
+    /// The reader was too slow for its policy.
     TooSlow,
-    /// Its subject was sent away by [`Topics::kick`](crate::Topics::kick).
+    /// Its subject was kicked by [`Topics::kick`](crate::Topics::kick).
     Kicked,
     /// Its right to read ended.
     Expired,
     /// The topics were closed: the process is stopping.
     Stopping,
-    /// History was lost, and it was set to end then.
+    /// History was lost, and the subscription has [`AfterGap::Close`](crate::AfterGap::Close).
     Gap,
 }
 
@@ -62,7 +85,7 @@ impl CloseReason {
     }
 }
 
-/// A subscription's entry here.
+/// A subscription's entry in the [`Registrations`].
 #[derive(Debug)]
 pub(crate) struct Registration {
     index: u32,
@@ -76,7 +99,7 @@ impl Registration {
     }
 }
 
-/// All registrations. The lock guards them and is never held together with another one.
+/// All registrations. The lock guards them and is never held together with another lock.
 #[derive(Debug, Default)]
 pub(crate) struct Registrations(Mutex<PresenceState>);
 
@@ -88,7 +111,7 @@ struct PresenceState {
     per_subject: HashMap<Arc<str>, Vec<u32>>,
 }
 
-/// How many registrations there may be.
+/// The maximum numbers of registrations.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct SubscriberLimits {
     pub(crate) total: usize,
@@ -164,7 +187,7 @@ impl Registrations {
         }
     }
 
-    /// Marks a subject's registrations. Their subscriptions notice when they are woken.
+    /// Marks a subject's registrations and returns their number. Their subscriptions notice when they are woken.
     pub(crate) fn kick(&self, subject: &str) -> usize {
         let state = lock(&self.0);
         let Some(indexes) = state.per_subject.get(subject) else {

@@ -1,4 +1,4 @@
-//! Reading: what a subscription is to be, its stream of events and gaps, and where a client resumes.
+//! Reading: the settings of a subscription, its stream of events and gaps, and where a client resumes.
 
 pub(crate) mod resumption;
 pub(crate) mod subscribe;

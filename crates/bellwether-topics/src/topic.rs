@@ -1,10 +1,10 @@
 //! [`Topic`]: publishing, in one way for every log.
 //!
-//! `publish` hands the event over at once and in order, and never waits. What it returns, [`Published`], can be awaited
-//! for the outcome. In a log of this process the event is in the log when `publish` returns, so awaiting is a formality
-//! and the id is there without it. With a broker, the event waits for the next group commit, and awaiting it is how to
-//! learn that it is safe. So there is one method, the code that awaits it is right for every log, and only code that
-//! has chosen to live with a log in memory does without.
+//! `publish` hands the event over at once and in order, and never waits. It returns a [`Published`], which can be
+//! awaited for the outcome. In a log of this process the event is in the log when `publish` returns, so the id is known
+//! without awaiting. With a broker, the event waits for the next group commit, and awaiting [`Published`] shows that
+//! the event is safe. So code that awaits is right for every log, and only code that is written for a log in memory may
+//! leave it out.
 
 use std::fmt;
 use std::future::Future;
@@ -46,7 +46,7 @@ pub struct Topic {
     pub(crate) held: Arc<HeldTopic>,
 }
 
-/// How to publish an event beyond the plain way.
+/// Options of a publish.
 ///
 /// ```
 /// use bellwether_topics::{PublishOptions, ServerSentEvent, Topics};
@@ -65,7 +65,7 @@ pub struct PublishOptions<'a> {
 }
 
 impl<'a> PublishOptions<'a> {
-    /// The plain way.
+    /// No options: the event is published as [`Topic::publish`] does.
     pub const fn new() -> Self {
         Self {
             idempotency_key: None,
@@ -73,16 +73,17 @@ impl<'a> PublishOptions<'a> {
         }
     }
 
-    /// The same key in the same topic within the window publishes once; the later call gets the id of the first.
-    /// At most 255 bytes.
+    /// Key under which the event is published once: a later call with the same key in the same topic, within the
+    /// [window](crate::TopicsBuilder::idempotency_window), gets the id of the first. At most 255 bytes. Default: none.
     #[must_use]
     pub const fn idempotency_key(mut self, key: &'a str) -> Self {
         self.idempotency_key = Some(key);
         self
     }
 
-    /// A later event with the same key replaces this one for readers that are behind and have the policy
-    /// [`Slow::LatestPerKey`](crate::Slow::LatestPerKey). At most 255 bytes.
+    /// Key under which a later event replaces this one, for readers that are behind and have the policy
+    /// [`Slow::LatestPerKey`](crate::Slow::LatestPerKey). At most 255 bytes. Default: none, so that the event is always
+    /// delivered.
     #[must_use]
     pub const fn conflation_key(mut self, key: &'a str) -> Self {
         self.conflation_key = Some(key);
@@ -91,7 +92,7 @@ impl<'a> PublishOptions<'a> {
 }
 
 impl Topic {
-    /// The name.
+    /// The topic's name.
     pub fn name(&self) -> &str {
         self.held.name()
     }
@@ -111,7 +112,7 @@ impl Topic {
 
     /// Publishes an event once, however often it is called with this key within the window.
     ///
-    /// For publishers that try again when they do not know whether the first try worked.
+    /// For publishers that try again when they do not know whether the first attempt worked.
     ///
     /// # Errors
     ///
@@ -198,19 +199,19 @@ impl Topic {
         }))
     }
 
-    /// A subscription of this topic.
+    /// The settings of a subscription of this topic.
     pub fn subscribe(&self) -> Subscribe {
         Subscribe::new(self.node.clone(), vec![self.held.clone()])
     }
 
-    /// How many subscriptions read this topic at the moment.
+    /// The number of subscriptions that read this topic at the moment.
     pub fn subscriber_count(&self) -> usize {
         self.node.registrations.count_of(self.name())
     }
 }
 
 impl Subscription {
-    /// The topics that it reads.
+    /// The topics that the subscription reads.
     pub fn topics(&self) -> impl Iterator<Item = Topic> + '_ {
         self.topics.iter().map(|held| Topic {
             node: self.node.clone(),
@@ -264,14 +265,14 @@ impl<T: Serialize> TypedTopic<T> {
         }
     }
 
-    /// Gives the events this name. Without one, browsers dispatch them as `message`.
+    /// Name of the events. Default: none, so that browsers dispatch them as `message`.
     #[must_use]
     pub fn named(mut self, name: EventName) -> Self {
         self.name = Some(name);
         self
     }
 
-    /// Publishes a value. [`Topic::publish`] says the rest.
+    /// Publishes a value as [`Topic::publish`] does.
     ///
     /// # Errors
     ///
@@ -311,7 +312,7 @@ impl<T: Serialize> TypedTopic<T> {
         &self.topic
     }
 
-    /// A subscription of this topic.
+    /// The settings of a subscription of this topic.
     pub fn subscribe(&self) -> Subscribe {
         self.topic.subscribe()
     }
@@ -333,13 +334,13 @@ impl<T> fmt::Debug for TypedTopic<T> {
     }
 }
 
-/// An event that has been handed over: a future of its [`Cursor`].
+/// The outcome of a publish: a future of the event's [`Cursor`].
 ///
-/// **Without a broker** the event is in the log, and this is ready at once. **With a broker** the event has its position in
-/// the queue of this process, in the order of the calls; the future is ready when the broker has made it safe, or fails
-/// within the publish timeout. Dropping the future changes nothing about the event: only the outcome stays unknown. The
-/// compiler warns of a `publish` whose outcome is not used, since on a broker an event could then be lost without a
-/// word; where that is meant, give it to `drop`.
+/// **Without a broker** the event is in the log, and the future is ready at once. **With a broker** the event is in a
+/// queue of this process, in the order of the calls. The future is ready when the broker has made the event safe, or
+/// fails within the publish timeout. Dropping the future changes nothing about the event; only the outcome stays
+/// unknown. The compiler warns of a `publish` whose outcome is not used, since on a broker an event could then be lost
+/// without a word. Where that is acceptable, give it to `drop`.
 #[must_use = "on a broker, only `.await` tells whether the event was stored; `drop` it where that does not matter"]
 #[derive(Debug)]
 pub struct Published(PublishProgress);
@@ -357,7 +358,7 @@ enum PublishProgress {
 }
 
 impl Published {
-    /// The place of the event, if that is known already: always without a broker.
+    /// The position of the event, if it is known already: always without a broker.
     pub fn cursor(&self) -> Option<Cursor> {
         match self.0 {
             PublishProgress::Done(cursor) => Some(cursor),
@@ -365,7 +366,7 @@ impl Published {
         }
     }
 
-    /// The id of the event, if that is known already: always without a broker.
+    /// The id of the event, if it is known already: always without a broker.
     pub fn id(&self) -> Option<EventId> {
         self.cursor().map(|cursor| cursor.id())
     }
@@ -375,7 +376,7 @@ impl Future for Published {
     /// # Errors
     ///
     /// The broker did not confirm in time ([`Error::is_timeout`]), failed ([`Error::is_unavailable`]) or refused the
-    /// event ([`Error::is_invalid`]); the topics were closed before it was its turn ([`Error::is_closed`]).
+    /// event ([`Error::is_invalid`]); the topics were closed before the event was appended ([`Error::is_closed`]).
     type Output = Result<Cursor, Error>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {

@@ -28,8 +28,8 @@ use crate::topic::{Topic, TypedTopic};
 
 /// Named topics over one shared log. A clone is another handle to the same topics.
 ///
-/// A topic is made when it is first used, and goes when nobody holds or reads it and history has nothing of it.
-/// Names are up to 255 bytes of text without control characters.
+/// A topic is made when it is first used. It is forgotten when no handle and no subscription of it is left and history
+/// has no event of it. Names are up to 255 bytes of text without control characters.
 ///
 /// ```
 /// use bellwether_topics::{ServerSentEvent, Topics};
@@ -58,12 +58,12 @@ impl Default for Topics {
 }
 
 impl Topics {
-    /// Topics whose log lives in this process and ends with it, with default settings.
+    /// Topics with default settings, whose log lives in this process and ends with it.
     pub fn new() -> Self {
         Self::builder().build()
     }
 
-    /// Settings first.
+    /// The settings of topics, all at their defaults.
     pub fn builder() -> TopicsBuilder {
         TopicsBuilder::default()
     }
@@ -86,8 +86,8 @@ impl Topics {
         }
     }
 
-    /// Topics with default settings whose log lives in a broker; [`Topics::builder`] and
-    /// [`TopicsBuilder::open`] take others.
+    /// Topics with default settings, whose log lives in a broker. For other settings use [`Topics::builder`] and
+    /// [`TopicsBuilder::open`].
     ///
     /// # Errors
     ///
@@ -103,7 +103,7 @@ impl Topics {
                 after: config.publish_timeout,
             })??;
         let mut history = History::new(bounds.epoch, Proof::Stored, config.retention);
-        // With the tag unknown until the tail brings the record at the head; zero if there is none.
+        // The tag is unknown until the tail brings the record at the head; zero if there is none.
         let tag = (bounds.head == crate::Offset::ZERO).then_some(0);
         history.reset(bounds.epoch, bounds.head, tag);
         let log = Arc::new(Log::new(
@@ -150,7 +150,7 @@ impl Topics {
         })
     }
 
-    /// The topic of this name, made if it is new.
+    /// The topic of this name, which is made if it is new.
     ///
     /// # Errors
     ///
@@ -205,7 +205,7 @@ impl Topics {
         Ok(TypedTopic::new(self.topic(name)?))
     }
 
-    /// A subscription of several topics at once, in the order of their common log, with one cursor.
+    /// The settings of a subscription of several topics at once, in the order of their common log, with one cursor.
     ///
     /// ```
     /// use bellwether_topics::Topics;
@@ -223,7 +223,7 @@ impl Topics {
     {
         let mut topics = Vec::new();
         for name in names {
-            // One more than allowed is enough for `open` to say so.
+            // One topic more than allowed is enough for `open` to fail.
             if topics.len() > self.node.config.max_topics_per_subscription {
                 break;
             }
@@ -235,45 +235,46 @@ impl Topics {
         Subscribe::new(self.node.clone(), topics)
     }
 
-    /// Ends all subscriptions of a subject, and tells how many there were.
+    /// Ends all subscriptions of a subject, and returns their number.
     ///
-    /// Each gets what it has been handed already and then ends, with [`CloseReason::Kicked`](crate::CloseReason). It
-    /// may come back: refuse it where it authenticates.
+    /// Each delivers what it has already handed out and then ends with [`CloseReason::Kicked`](crate::CloseReason). Its
+    /// client may come back, so the application must refuse it where it authenticates.
     pub fn kick(&self, subject: &str) -> usize {
         let kicked = self.node.registrations.kick(subject);
         if kicked > 0 {
-            // Wakes more readers than necessary, which find nothing new. Kicking is rare.
+            // This wakes more readers than necessary; the others find nothing new. Kicks are rare.
             wake::wake_all(self.node.log.kick());
         }
         kicked
     }
 
-    /// Who is subscribed at the moment.
+    /// The subscriptions that are open at the moment.
     pub fn subscribers(&self) -> Vec<Subscriber> {
         self.node.registrations.list()
     }
 
-    /// How many subscriptions there are at the moment.
+    /// The number of subscriptions that are open at the moment.
     pub fn subscriber_count(&self) -> usize {
         self.node.registrations.count()
     }
 
-    /// How many topics exist at the moment.
+    /// The number of topics that exist at the moment.
     pub fn topic_count(&self) -> usize {
         self.node.log.topic_count()
     }
 
-    /// The newest position in the log.
+    /// The position of the newest event in the log.
     ///
-    /// For a snapshot with a stream behind it: take this first, then read the state, send both; a subscription after
-    /// this cursor misses nothing.
+    /// For a snapshot with a stream behind it: take this cursor first, then read the state, and send both. A
+    /// subscription after this cursor misses nothing.
     pub fn head(&self) -> Cursor {
         self.node.log.head_cursor()
     }
 
-    /// Whether the log can be followed: always without a broker; with one, false while it has been silent for 5 s.
+    /// Whether the log can be followed: always true without a broker; false while a broker has been silent for 5 s.
     ///
-    /// Streams stay open then, and publishing fails within its timeout. A readiness check should fail.
+    /// Meanwhile streams stay open, and publishing fails within its timeout. A readiness check should return this
+    /// value.
     pub fn is_ready(&self) -> bool {
         match &self.node.remote {
             None => true,
@@ -281,9 +282,9 @@ impl Topics {
         }
     }
 
-    /// Ends every subscription, takes no more events, and waits until those under way are safe or have failed.
+    /// Ends every subscription, refuses further events, and waits until those under way are safe or have failed.
     ///
-    /// Also shuts the broker down. Dropped before it is done, publishing has ended all the same.
+    /// It also shuts down the broker. If the future is dropped early, publishing has ended all the same.
     ///
     /// # Errors
     ///
@@ -297,7 +298,7 @@ impl Topics {
         lock(&remote.publishes).take();
         let appender = lock(&remote.appender).take();
         if let Some(appender) = appender {
-            // An error means that it panicked or was cancelled with its runtime; either way it is over.
+            // An error means that the task panicked or was cancelled with its runtime; either way it has ended.
             let _ = appender.await;
         }
         Ok(remote.broker.shutdown().await?)
@@ -305,17 +306,17 @@ impl Topics {
 }
 
 impl TopicsBuilder {
-    /// Topics whose log lives in this process and ends with it.
+    /// Makes topics whose log lives in this process and ends with it.
     pub fn build(self) -> Topics {
         Topics::in_memory(self.config)
     }
 
-    /// Topics whose log lives in a broker. Starts two tasks on the present runtime: one that appends, one that follows
-    /// the log.
+    /// Makes topics whose log lives in a broker. Starts two tasks on the present runtime: one appends, the other
+    /// follows the log.
     ///
     /// # Errors
     ///
-    /// The broker cannot say its bounds ([`Error::is_unavailable`]).
+    /// The broker does not return its bounds ([`Error::is_unavailable`]).
     pub async fn open(self, broker: impl Broker) -> Result<Topics, Error> {
         Topics::on_broker(self.config, Arc::new(broker)).await
     }

@@ -2,9 +2,10 @@
 //!
 //! A shard of such a server owns sockets. It has one [`Watch`] for all its topics, which wakes it once per burst of
 //! publishes and says which topics have something new. It has one [`LogReader`] per topic, which reads the new frames
-//! once, whatever the number of readers. A reader whose [`Position`] is where the log reader began is written the frames'
-//! shared bytes; then both stand at the same position. A reader that is elsewhere (it was slow, it replays, it has a
-//! filter) reads for itself by [`Subscription::try_frames`](crate::Subscription::try_frames).
+//! once, whatever the number of readers. If a reader's [`Position`] is the same as the log reader's before the read,
+//! the shard writes the frames' shared bytes to it, and both are then at the same position. A reader that is elsewhere
+//! (it was slow, it replays, it has a filter) reads for itself by
+//! [`Subscription::try_frames`](crate::Subscription::try_frames).
 //!
 //! ```
 //! use std::task::{Context, Poll, Waker};
@@ -42,25 +43,25 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use crate::event::frame::Frame;
-use crate::log::Next;
+use crate::log::ReadOutcome;
 use crate::log::held_topics::HeldTopic;
 use crate::log::history::{Limit, TopicKey};
 use crate::log::position::{Position, Reader};
 use crate::log::waiters::{WatchSignal, Watcher};
-use crate::one_or_many::OneOrMany;
+use crate::short_list::ShortList;
 use crate::topic::Topic;
 
 /// The most frames of one read, so that the log's lock is never held for long.
 const MAX_FRAMES_PER_READ: usize = 1024;
 
-/// A cursor over one topic that is nobody's subscription.
+/// A cursor over one topic that belongs to no subscription.
 #[derive(Debug)]
 pub struct LogReader {
     topic: Arc<HeldTopic>,
     reader: Reader,
 }
 
-/// What a [`LogReader`] found.
+/// What [`LogReader::read`] found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Read {
@@ -68,14 +69,14 @@ pub enum Read {
     Frames,
     /// Nothing is new.
     CaughtUp,
-    /// The log has moved past the position, or was replaced; the reader now stands at the log's head. Readers that stood
-    /// where it did have to read for themselves, and get their gap there.
+    /// The log has moved past the position, or was replaced; the log reader is now at the log's head. Readers that were
+    /// at the same position must read for themselves, and get their gap there.
     Overrun,
     /// The topics are closed.
     Closed,
 }
 
-/// Which topic it is: the same for every handle to one topic, as long as there is one.
+/// The identity of a topic: the same for all handles to one topic, as long as one of them exists.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct TopicId {
     /// The address of the log, which is not given to another while a handle lives.
@@ -92,9 +93,9 @@ impl Topic {
         }
     }
 
-    /// A reader of this topic for a server that shares what it reads, beginning at the log's head.
+    /// A reader of this topic for a server that shares what it reads. It starts at the log's head.
     pub fn reader(&self) -> LogReader {
-        let keys = OneOrMany::One([self.held.key]);
+        let keys = ShortList::One([self.held.key]);
         let position = self.node.log.head_position(&keys);
         LogReader {
             topic: self.held.clone(),
@@ -104,7 +105,7 @@ impl Topic {
 }
 
 impl LogReader {
-    /// Where it is.
+    /// The position in the log.
     pub fn position(&self) -> Position {
         self.reader.position
     }
@@ -135,14 +136,20 @@ impl LogReader {
             events: MAX_FRAMES_PER_READ,
             bytes: max_bytes,
         };
-        let look = self.topic.log.next(&mut self.reader, limit, None, |frame| {
-            out.push(frame.clone());
-        });
-        match look {
-            Next::Frames => Read::Frames,
-            Next::CaughtUp => Read::CaughtUp,
-            Next::Closed => Read::Closed,
-            Next::Gap(_) | Next::Disconnect | Next::AskBroker(_) | Next::Ahead => {
+        let outcome = self
+            .topic
+            .log
+            .read_next(&mut self.reader, limit, None, |frame| {
+                out.push(frame.clone());
+            });
+        match outcome {
+            ReadOutcome::Frames => Read::Frames,
+            ReadOutcome::CaughtUp => Read::CaughtUp,
+            ReadOutcome::Closed => Read::Closed,
+            ReadOutcome::Gap(_)
+            | ReadOutcome::Disconnect
+            | ReadOutcome::AskBroker(_)
+            | ReadOutcome::Ahead => {
                 self.reader.position = self.topic.log.head_position(&self.reader.keys);
                 Read::Overrun
             }
@@ -150,7 +157,7 @@ impl LogReader {
     }
 }
 
-/// A watch's name for a topic that it follows.
+/// The token of a topic that a [`Watch`] follows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct WatchToken(u32);
 
@@ -169,7 +176,7 @@ pub struct Watch {
     signal: Arc<WatchSignal>,
     topics: Vec<Option<Arc<HeldTopic>>>,
     free: Vec<u32>,
-    /// Where the signal writes what is dirty; here to keep its allocation.
+    /// Buffer for the dirty tokens; a field to keep its allocation.
     tokens: Vec<u32>,
 }
 
@@ -179,7 +186,7 @@ impl Watch {
         Self::default()
     }
 
-    /// Follows a topic from now on. It counts as dirty at once, so that what was published before is not overlooked.
+    /// Starts to follow a topic. The topic is dirty at once, so that what was published before is not overlooked.
     pub fn add(&mut self, topic: &Topic) -> WatchToken {
         let token = self.free.pop().unwrap_or_else(|| {
             self.topics.push(None);
@@ -194,7 +201,7 @@ impl Watch {
         WatchToken(token)
     }
 
-    /// Follows a topic no longer. A token of it may still come up once.
+    /// Stops following a topic. Its token may still be reported once.
     pub fn remove(&mut self, token: WatchToken) {
         let Some(topic) = self.topics.get_mut(token.index()).and_then(Option::take) else {
             return;

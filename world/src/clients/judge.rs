@@ -241,7 +241,7 @@ mod tests {
     use super::super::driver::Heard;
     use super::*;
     use crate::payload::{numbered, numbers};
-    use crate::relay::Request;
+    use crate::tcp_proxy::Request;
 
     fn event(id: &str, name: &str, data: &str) -> Event {
         Event {

@@ -8,8 +8,8 @@ use super::driver::{Driver, Heard};
 use super::list::{Client, Home, Kind};
 use super::side::{Side, Which};
 use crate::payload::{EVENTS, LAST, LINES, TEXT, numbers};
-use crate::relay::{Cut, Request};
 use crate::server::RETRY;
+use crate::tcp_proxy::{Cut, Request};
 
 /// Something that happens to a client.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -76,7 +76,7 @@ impl Scenario {
     ) -> Result<Seen, String> {
         let side = Side::start(which).await;
         if self == Self::Cut {
-            side.relay.plan(cuts(which));
+            side.tcp_proxy.plan(cuts(which));
         }
         let driver = Driver::start(&client.command(&side.url(&self.path()))?, is_shown)?;
         let mut trial = Trial {
@@ -104,7 +104,7 @@ impl Scenario {
                 trial.arrived().await;
                 trial.requested(2, Duration::from_secs(15)).await;
                 // A busy browser may send its next request before its page has reported what it got.
-                trial.told("bellwether.error").await;
+                trial.wait_for_message("bellwether.error").await;
             }
             Self::Finish => {
                 trial.expected = numbers(1, 3);
@@ -176,20 +176,20 @@ struct Trial {
 }
 
 /// The time that a client has for what it gets: some wait long before they come back.
-const PATIENCE: Duration = Duration::from_secs(30);
+const MAX_WAIT: Duration = Duration::from_secs(30);
 
 /// How long it may take to start.
 const START: Duration = Duration::from_secs(120);
 
 /// The interval of the checks.
-const LOOK: Duration = Duration::from_millis(50);
+const CHECK_INTERVAL: Duration = Duration::from_millis(50);
 
 impl Trial {
     /// Waits until this is true of what was heard and of the number of requests, for at most this long.
     async fn until(&mut self, patience: Duration, enough: impl Fn(&Heard, usize) -> bool) {
         let seen = async {
             while !enough(&self.driver.heard(), self.stream_requests().len()) {
-                sleep(LOOK).await;
+                sleep(CHECK_INTERVAL).await;
             }
         };
         let _ = timeout(patience, seen).await;
@@ -218,7 +218,7 @@ impl Trial {
     /// Waits until all that is expected has come, or the client is at its end, or long enough.
     async fn arrived(&mut self) {
         let expected = self.expected.clone();
-        self.until(PATIENCE, |heard, _| {
+        self.until(MAX_WAIT, |heard, _| {
             let has = |text: &String| heard.events.iter().any(|event| event.data == *text);
             heard.end.is_some() || expected.iter().all(has)
         })
@@ -229,15 +229,15 @@ impl Trial {
 
     /// Waits until this number of events is there: the client reads, and what follows is live for it.
     async fn reached(&mut self, count: usize) {
-        self.until(PATIENCE, |heard, _| {
+        self.until(MAX_WAIT, |heard, _| {
             heard.end.is_some() || heard.events.len() >= count
         })
         .await;
     }
 
     /// Waits until an event of this name is there, or the client is at its end, or long enough.
-    async fn told(&mut self, name: &str) {
-        self.until(PATIENCE / 3, |heard, _| {
+    async fn wait_for_message(&mut self, name: &str) {
+        self.until(MAX_WAIT / 3, |heard, _| {
             heard.end.is_some() || heard.events.iter().any(|event| event.event == name)
         })
         .await;
@@ -261,7 +261,7 @@ impl Trial {
     }
 
     fn stream_requests(&self) -> Vec<Request> {
-        let requests = self.side.relay.requests().into_iter();
+        let requests = self.side.tcp_proxy.requests().into_iter();
         requests
             .filter(|request| is_of_stream(&request.head))
             .collect()

@@ -1,4 +1,4 @@
-//! [`Side`]: a server to try a client with, Bellwether's or the minimal one, behind a relay with a fixed address.
+//! [`Side`]: a server to try a client with, Bellwether's or the minimal one, behind a proxy with a fixed address.
 
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -6,9 +6,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use bellwether_testkit::RawClient;
 
 use crate::minimal::Minimal;
-use crate::relay::Relay;
 use crate::server::Server;
 use crate::table::scratch;
+use crate::tcp_proxy::TcpProxy;
 
 /// Which server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -17,10 +17,10 @@ pub(crate) enum Which {
     Minimal,
 }
 
-/// A running server behind a relay. Dropping it ends both.
+/// A running server behind a proxy. Dropping it ends both.
 #[derive(Debug)]
 pub(crate) struct Side {
-    pub(crate) relay: Relay,
+    pub(crate) tcp_proxy: TcpProxy,
     /// `None` only while the next one is started.
     behind: Option<Behind>,
     /// The folder of the log, which has nothing else.
@@ -46,7 +46,7 @@ impl Side {
             Which::Minimal => Behind::Minimal(Minimal::start().await),
         };
         Self {
-            relay: Relay::start(&behind.addr()).await,
+            tcp_proxy: TcpProxy::start(&behind.addr()).await,
             behind: Some(behind),
             folder,
         }
@@ -54,7 +54,7 @@ impl Side {
 
     /// The address of a route, for clients.
     pub(crate) fn url(&self, path: &str) -> String {
-        format!("http://{}{path}", self.relay.addr())
+        format!("http://{}{path}", self.tcp_proxy.addr())
     }
 
     /// Publishes these texts, each as an event, and waits until they are in the log.
@@ -92,14 +92,14 @@ impl Side {
             }
             Some(Behind::Minimal(minimal)) => {
                 match is_killed {
-                    true => self.relay.cut_now(),
+                    true => self.tcp_proxy.cut_now(),
                     false => minimal.end_streams(),
                 }
                 Behind::Minimal(minimal)
             }
             None => return,
         };
-        self.relay.set_target(&behind.addr());
+        self.tcp_proxy.set_target(&behind.addr());
         self.behind = Some(behind);
     }
 }

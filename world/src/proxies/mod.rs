@@ -33,11 +33,11 @@ const AT_ONCE: usize = 4;
 pub(crate) async fn run(options: &Options) -> bool {
     let folder = match Folder::new("proxies") {
         Ok(folder) => folder,
-        Err(error) => return told(&format!("no temporary folder: {error}")),
+        Err(error) => return report(&format!("no temporary folder: {error}")),
     };
     let certificate = folder.0.join("certificate.pem");
     if let Err(error) = make_certificate(&certificate) {
-        return told(&error);
+        return report(&error);
     }
     let is_wanted = |kind: &Kind| options.wants(kind.name) && (kind.is_short || !options.is_short);
     let kinds: Vec<Kind> = KINDS.into_iter().filter(is_wanted).collect();
@@ -49,7 +49,7 @@ pub(crate) async fn run(options: &Options) -> bool {
         let version = match kind.find_version() {
             Ok(version) => version,
             Err(error) => {
-                is_good = told(&format!("left out: {error}"));
+                is_good = report(&format!("left out: {error}"));
                 continue;
             }
         };
@@ -72,12 +72,12 @@ pub(crate) async fn run(options: &Options) -> bool {
     for row in running {
         match row.await.expect("a trial does not panic") {
             Ok(row) => table.row(row),
-            Err(error) => is_good = told(&error),
+            Err(error) => is_good = report(&error),
         }
     }
     let (limits, errors) = limits::table(options, &certificate).await;
     for error in &errors {
-        is_good = told(error);
+        is_good = report(error);
     }
     // A table that lacks a proxy is not written.
     let docs = match is_good {
@@ -91,7 +91,7 @@ pub(crate) async fn run(options: &Options) -> bool {
 }
 
 /// Prints what is wrong, and returns `false` for the caller to return.
-fn told(error: &str) -> bool {
+fn report(error: &str) -> bool {
     println!("{error}");
     false
 }

@@ -1,6 +1,6 @@
 //! What a terminal shows, with its escape sequences, as plain text and as SVG.
 //!
-//! Only what our commands write is understood: bold, dim and the eight colours. Everything else means nothing.
+//! Only what our commands write is understood: bold, dim and the eight colours. Other sequences are ignored.
 
 use std::fmt::Write as _;
 
@@ -17,25 +17,25 @@ const COLOURS: [&str; 8] = [
 const GROUND: &str = "#0d1117";
 const TEXT: &str = "#e6edf3";
 
-/// How characters look.
+/// The style of characters.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Look {
+pub(crate) struct Style {
     is_bold: bool,
     is_dim: bool,
     colour: Option<usize>,
 }
 
-/// A part of a line that looks alike.
+/// A part of a line in one style.
 #[derive(Debug, PartialEq)]
 pub(crate) struct Span {
-    look: Look,
+    style: Style,
     text: String,
 }
 
 /// Reads a screen. Empty lines at its end are left out.
 pub(crate) fn lines(screen: &str) -> Vec<Vec<Span>> {
-    let mut look = Look::default();
-    let mut lines: Vec<_> = screen.lines().map(|text| line(text, &mut look)).collect();
+    let mut style = Style::default();
+    let mut lines: Vec<_> = screen.lines().map(|text| line(text, &mut style)).collect();
     while lines.last().is_some_and(Vec::is_empty) {
         lines.pop();
     }
@@ -43,7 +43,7 @@ pub(crate) fn lines(screen: &str) -> Vec<Vec<Span>> {
 }
 
 /// The colours go on from line to line, as in the terminal.
-fn line(text: &str, look: &mut Look) -> Vec<Span> {
+fn line(text: &str, style: &mut Style) -> Vec<Span> {
     let mut spans: Vec<Span> = Vec::new();
     for (at, part) in text.split('\u{1b}').enumerate() {
         let mut shown = part;
@@ -53,13 +53,15 @@ fn line(text: &str, look: &mut Look) -> Vec<Span> {
             let (sequence, rest) = part.split_at(end.map_or(part.len(), |end| end + 1));
             shown = rest;
             let numbers = sequence.strip_prefix('[').and_then(|s| s.strip_suffix('m'));
-            numbers.into_iter().for_each(|numbers| look.change(numbers));
+            numbers
+                .into_iter()
+                .for_each(|numbers| style.change(numbers));
         }
         match spans.last_mut() {
             _ if shown.is_empty() => {}
-            Some(last) if last.look == *look => last.text.push_str(shown),
+            Some(last) if last.style == *style => last.text.push_str(shown),
             _ => spans.push(Span {
-                look: *look,
+                style: *style,
                 text: shown.to_owned(),
             }),
         }
@@ -67,7 +69,7 @@ fn line(text: &str, look: &mut Look) -> Vec<Span> {
     spans
 }
 
-impl Look {
+impl Style {
     fn change(&mut self, numbers: &str) {
         for number in numbers.split(';') {
             match number.parse().unwrap_or(0) {
@@ -108,7 +110,7 @@ pub(crate) fn text(lines: &[Vec<Span>]) -> String {
     out
 }
 
-/// A picture of so many columns.
+/// A picture with this number of columns.
 pub(crate) fn svg(lines: &[Vec<Span>], columns: usize) -> String {
     #[expect(
         clippy::cast_possible_truncation,
@@ -131,7 +133,7 @@ pub(crate) fn svg(lines: &[Vec<Span>], columns: usize) -> String {
         );
         for span in line {
             let text = span.text.replace('&', "&amp;").replace('<', "&lt;");
-            let _ = write!(out, "<tspan{}>{text}</tspan>", span.look.attributes());
+            let _ = write!(out, "<tspan{}>{text}</tspan>", span.style.attributes());
         }
         out.push_str("</text>\n");
     }
@@ -152,7 +154,7 @@ mod tests {
     }
 
     #[test]
-    fn looks_become_attributes_and_go_on_in_the_next_line() {
+    fn styles_become_attributes_and_go_on_in_the_next_line() {
         let svg = svg(&lines(SCREEN), 80);
         assert!(
             svg.contains("<tspan opacity=\"0.6\"># a&lt;b</tspan>"),

@@ -1,9 +1,9 @@
 //! Which part of a crate may import which: the sheets of ARCHITECTURE.md, sections Inside `bellwether` and Inside
 //! `bellwether-topics`.
 //!
-//! A sheet goes from the bottom to the top: a row names only rows above it, so that no arrow leads upward. It is
-//! compared with the sources in both ways, and so says neither more nor less than they do. A name that the crate's root
-//! re-exports counts as the part that it comes from. Tests may import what they like.
+//! A sheet goes from the bottom to the top: a row names only rows above it, so that no arrow leads upward. The rule
+//! compares it with the sources in both directions, so it has neither more nor fewer arrows than they have. A name that
+//! the crate's root re-exports counts as the part that it comes from. Tests may import any part.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -59,7 +59,7 @@ fn read_sheet(text: &str, head: &str) -> Arrows {
     .collect()
 }
 
-/// Rows that import themselves, or what stands below them.
+/// Rows that import themselves, or a part below them.
 fn upward(sheet: &Arrows) -> Vec<String> {
     let mut above = BTreeSet::new();
     let mut broken = Vec::new();
@@ -73,7 +73,7 @@ fn upward(sheet: &Arrows) -> Vec<String> {
     broken
 }
 
-/// What only one of the sheet and the sources has.
+/// The arrows that only the sheet has, or only the sources.
 fn differences(
     folder: &str,
     sheet: &Arrows,
@@ -94,7 +94,7 @@ fn differences(
         let missing = imports.difference(row);
         broken.extend(
             missing.map(|import| {
-                format!("{folder}{part} imports {import}, which its row does not say")
+                format!("{folder}{part} imports {import}, which its row does not have")
             }),
         );
         let idle = row.difference(imports);
@@ -128,7 +128,7 @@ fn drawn(sources: &[(&str, &str)]) -> BTreeMap<String, BTreeSet<String>> {
             arrows.extend(target.filter(|target| **target != part).cloned());
         }
     }
-    // What has no sources but its docs is no part of the picture.
+    // A part that has only docs has no row.
     drawn.retain(|part, _| part != "guide");
     drawn
 }
@@ -263,7 +263,7 @@ mod tests {
         let down = "use crate::low::Grain;";
         assert_eq!(
             found(&silent, up, down),
-            ["crates/bellwether/src/low imports high, which its row does not say"]
+            ["crates/bellwether/src/low imports high, which its row does not have"]
         );
         let honest = sheet("| `low` | `high` |\n| `high` | `low` |");
         assert_eq!(

@@ -19,7 +19,7 @@ const REDIS: &str = "bellwether-redis";
 const NATS: &str = "bellwether-nats";
 const TESTKIT: &str = "bellwether-testkit";
 
-/// Everything that programs at the top may use.
+/// All crates that programs at the top may use.
 const ALL: &[&str] = &[
     WIRE, TOPICS, MACROS, BELLWETHER, CLIENT, SQLITE, REDIS, NATS,
 ];

@@ -1,4 +1,4 @@
-//! Rules for the scripts of `findings/`: that they can be run, and that their heads say what they found.
+//! Rules for the scripts of `findings/`: that they can be run, and that their heads have what they found.
 
 use std::os::unix::fs::PermissionsExt;
 
@@ -6,10 +6,10 @@ use crate::workspace::{self, File};
 
 const FOLDER: &str = "findings/";
 
-/// What each head says, in this order.
+/// The fields of each head, in this order.
 const FIELDS: [&str; 5] = ["Package", "Version", "Behaviour", "Standard", "Seen"];
 
-/// A folder that is made and removed, a limit of time, and a status that tells a change.
+/// A folder that is made and removed, a limit of time, and a status that reports a change.
 const PARTS: [&str; 4] = ["$(mktemp -d)", "trap ", "timeout ", "exit 1"];
 
 pub(super) fn check() -> Vec<String> {
@@ -37,11 +37,11 @@ fn faults(file: &File, is_executable: bool) -> Vec<String> {
     if head.next() != Some("#!/usr/bin/env bash") {
         faults.push("it does not begin with #!/usr/bin/env bash".to_owned());
     }
-    // Searched on from where the last was found, so that the order counts.
+    // The search goes on from the last field, so that the order counts.
     for field in FIELDS {
         let start = format!("# {field}: ");
         if !head.any(|line| line.starts_with(&start) || line == start.trim_end()) {
-            faults.push(format!("its head has no {field:?} in its place"));
+            faults.push(format!("its head has no {field:?} in its order"));
             break;
         }
     }
@@ -59,7 +59,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_finding_can_be_run_and_says_what_it_is() {
+    fn every_finding_can_be_run_and_has_its_head() {
         assert_eq!(check(), Vec::<String>::new());
         assert!(
             workspace::files()
@@ -83,7 +83,7 @@ mod tests {
         assert_eq!(of(good, false), ["findings/a.sh: it is not executable"]);
         assert_eq!(
             of(&good.replace("# Version: 1\n", ""), true),
-            ["findings/a.sh: its head has no \"Version\" in its place"]
+            ["findings/a.sh: its head has no \"Version\" in its order"]
         );
         assert_eq!(
             of(&good.replace("timeout 9 ", ""), true),

@@ -1,4 +1,4 @@
-//! `cargo xtask tidy`: the rules of this repository that no other tool knows. They run as tests too.
+//! `cargo xtask tidy`: the rules of this repository that no other tool checks. They run as tests too.
 
 mod arrows;
 mod edges;
@@ -10,7 +10,7 @@ mod types;
 
 use std::process::ExitCode;
 
-/// One rule: its name, and a function that lists who breaks it.
+/// One rule: its name, and a function that lists what breaks it.
 type Rule = (&'static str, fn() -> Vec<String>);
 
 const RULES: [Rule; 12] = [
@@ -25,16 +25,13 @@ const RULES: [Rule; 12] = [
     ("every Rust file opens with its docs", text::check_heads),
     ("no Rust file passes 800 lines", text::check_lengths),
     ("nothing is left to be done later", text::check_markers),
-    ("unsafe code stands in one module", text::check_unsafe),
+    ("unsafe code is in one module", text::check_unsafe),
     (
         "no path or package mirror of a machine is named",
         text::check_places,
     ),
     ("lockfiles name no host of their own", text::check_lockfiles),
-    (
-        "every finding can be run and says what it is",
-        findings::check,
-    ),
+    ("every finding can be run and has its head", findings::check),
     ("no page makes its reader stumble", prose::check),
     ("a type name is defined once in a crate", types::check),
     ("the default build stays small", tree::check),
@@ -48,7 +45,7 @@ pub(crate) fn command() -> ExitCode {
     }
 }
 
-/// Checks every rule, prints who breaks it, and tells whether none does.
+/// Checks every rule, prints what breaks it, and returns whether nothing does.
 pub(crate) fn check() -> bool {
     println!("\n== tidy");
     let mut is_tidy = true;

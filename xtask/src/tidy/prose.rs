@@ -1,13 +1,10 @@
 //! Words and turns of phrase at which a reader stumbles, each with a better one.
 //!
-//! A phrase is found across line breaks and in any case, as whole words. What stands in a block of code is no prose.
+//! Checked are Markdown and the docs of Rust code. A phrase is found across line breaks and in any case, as whole words. A block of code is no prose.
 
 use crate::workspace::{self, File};
 
-/// Whether the docs of Rust code are looked at beside Markdown.
-const COVERS_RUST_DOCS: bool = false;
-
-/// What is not said, and what is said instead.
+/// Phrases that are not used, and what to write instead.
 const PHRASES: [(&str, &str); 16] = [
     ("for ever", "without an end, for good"),
     ("so many", "the number"),
@@ -29,17 +26,14 @@ const PHRASES: [(&str, &str); 16] = [
 
 pub(super) fn check() -> Vec<String> {
     let files = workspace::files();
-    files
-        .iter()
-        .flat_map(|file| stumbles(file, COVERS_RUST_DOCS))
-        .collect()
+    files.iter().flat_map(stumbles).collect()
 }
 
 /// `path:line: "phrase": say better` of each place.
-fn stumbles(file: &File, covers_rust_docs: bool) -> Vec<String> {
+fn stumbles(file: &File) -> Vec<String> {
     let prose = match file.has_extension(&["md"]) {
         true => Prose::of_markdown(&file.text),
-        false if covers_rust_docs && file.has_extension(&["rs"]) => Prose::of_rust(&file.text),
+        false if file.has_extension(&["rs"]) => Prose::of_rust(&file.text),
         false => return Vec::new(),
     };
     let mut found: Vec<(usize, String)> = PHRASES
@@ -143,7 +137,7 @@ mod tests {
             "# A\nEach reader is told\nof it, for every event.\n```\nfor ever\n```\nFor ever.\n",
         );
         assert_eq!(
-            stumbles(&page, false),
+            stumbles(&page),
             [
                 "a.md:2: \"is told of\": say learns of, gets",
                 "a.md:7: \"for ever\": say without an end, for good"
@@ -157,18 +151,17 @@ mod tests {
             "a.md",
             "Begin here. It begins; the beginning of it; its beginning.\n",
         );
-        assert_eq!(stumbles(&page, false), Vec::<String>::new());
+        assert_eq!(stumbles(&page), Vec::<String>::new());
         let page = file("a.md", "the begin of a log, its begin, the log's begin\n");
-        assert_eq!(stumbles(&page, false).len(), 3);
+        assert_eq!(stumbles(&page).len(), 3);
     }
 
     #[test]
-    fn docs_of_rust_code_are_prose_once_they_are_covered() {
+    fn docs_of_rust_code_are_prose_and_its_other_lines_are_not() {
         let code = file(
             "a.rs",
             "/// Made anew.\nlet anew = 1; // anew\n/// ```\n/// anew();\n/// ```\n",
         );
-        assert_eq!(stumbles(&code, true), ["a.rs:1: \"anew\": say again"]);
-        assert_eq!(stumbles(&code, false), Vec::<String>::new());
+        assert_eq!(stumbles(&code), ["a.rs:1: \"anew\": say again"]);
     }
 }

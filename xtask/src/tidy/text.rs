@@ -1,10 +1,10 @@
-//! Rules for the text of files: how they open, how long they are, what they must not say.
+//! Rules for the text of files: how they open, how long they are, which words they must not have.
 
 use crate::workspace::{self, File};
 
 /// Beyond this a file is too long.
 const MAX_LINES: usize = 800;
-/// Beyond this one looks for a seam.
+/// A file with more lines should be split at a seam.
 const LONG_LINES: usize = 500;
 
 // The words are put together so that this file does not break its own rules.
@@ -22,7 +22,7 @@ const UNSAFE: [&str; 2] = [
     concat!("allow(", "unsafe_code"),
     concat!("expect(", "unsafe_code"),
 ];
-/// The one module that a measurement has earned it.
+/// The only module that may have unsafe code, because a measurement supports it.
 const MAY_BE_UNSAFE: &str = "crates/bellwether-wire/src/scanned.rs";
 const HOSTS: [&str; 8] = [
     concat!("registry.", "npmjs.org"),
@@ -44,7 +44,7 @@ pub(super) fn check_lengths() -> Vec<String> {
     paths(rust_files().filter(|file| file.text.lines().count() > MAX_LINES))
 }
 
-/// Files to look at, and how many lines they have.
+/// Files beyond [`LONG_LINES`], with their numbers of lines.
 pub(super) fn long_files() -> Vec<(String, usize)> {
     rust_files()
         .map(|file| (file.text.lines().count(), file.path))
@@ -148,7 +148,7 @@ mod tests {
     }
 
     #[test]
-    fn unsafe_code_stands_in_one_module() {
+    fn unsafe_code_is_in_one_module() {
         assert_eq!(check_unsafe(), NONE);
     }
 

@@ -1,4 +1,4 @@
-//! How many crates a user of the framework builds.
+//! The number of crates that a user of the framework builds.
 
 use std::collections::BTreeSet;
 
@@ -17,7 +17,7 @@ pub(super) fn check() -> Vec<String> {
     }
 }
 
-/// How many packages the default build has.
+/// The number of packages of the default build.
 pub(super) fn size() -> usize {
     let arguments = [
         "tree",

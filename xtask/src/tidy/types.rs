@@ -1,14 +1,11 @@
 //! A type name is defined once in the sources of a crate, so that a name in a log or a stack trace leads to one file.
 //!
 //! Counted are structs, enums, traits, unions and type aliases. Associated types, test modules and definitions under
-//! `cfg(test)` are not. Definitions that exclude each other by `cfg` count once if they stand in one file.
+//! `cfg(test)` are not. Definitions that exclude each other by `cfg` count once if they are in one file.
 
 use std::collections::BTreeMap;
 
 use crate::workspace::{self, File};
-
-/// Crates that are not held to the rule yet.
-const NOT_YET: [&str; 2] = ["bellwether-sqlite", "bellwether-testkit"];
 
 pub(super) fn check() -> Vec<String> {
     let mut crates: BTreeMap<String, Vec<File>> = BTreeMap::new();
@@ -20,11 +17,7 @@ pub(super) fn check() -> Vec<String> {
             crates.entry(name.to_owned()).or_default().push(file);
         }
     }
-    crates
-        .iter()
-        .filter(|(name, _)| !NOT_YET.contains(&name.as_str()))
-        .flat_map(|(_, files)| repeated(files))
-        .collect()
+    crates.values().flat_map(|files| repeated(files)).collect()
 }
 
 /// The crate that a path is in, and the path within the crate.
@@ -37,7 +30,7 @@ fn is_test_file(path: &str) -> bool {
         .any(|part| matches!(part, "tests" | "tests.rs"))
 }
 
-/// The names that these files define more than once, each with its places.
+/// The names that these files define more than once, each with all of its places.
 fn repeated(files: &[File]) -> Vec<String> {
     let mut places: BTreeMap<String, Vec<(bool, String)>> = BTreeMap::new();
     for file in files {
@@ -69,7 +62,7 @@ fn repeated(files: &[File]) -> Vec<String> {
 struct Definition {
     name: String,
     line: usize,
-    /// A `cfg` attribute stands above it.
+    /// Whether it has a `cfg` attribute.
     is_conditional: bool,
 }
 
@@ -124,7 +117,7 @@ fn defined_name(line: &str) -> Option<&str> {
     let (keyword, rest) = rest.split_once(' ')?;
     let is_definition = match keyword {
         "struct" | "enum" | "trait" | "union" => true,
-        // An associated type is no name of the crate's.
+        // An associated type is not a name of the crate.
         "type" => !is_indented,
         _ => false,
     };

@@ -20,7 +20,7 @@ const LONGEST_START: Duration = Duration::from_secs(10);
 pub(super) struct Program {
     name: &'static str,
     scheme: &'static str,
-    places: &'static [&'static str],
+    paths: &'static [&'static str],
     arguments: fn(ports: Ports, folder: &Path) -> Vec<String>,
     /// The server's count that is a cost of its readers.
     count: fn(ports: Ports) -> io::Result<u64>,
@@ -36,7 +36,7 @@ pub(super) struct Ports {
 pub(super) static REDIS: Program = Program {
     name: "redis-server",
     scheme: "redis",
-    places: &["/usr/bin/redis-server", "/usr/local/bin/redis-server"],
+    paths: &["/usr/bin/redis-server", "/usr/local/bin/redis-server"],
     count: slow_commands,
     arguments: |ports, folder| {
         let (port, folder) = (ports.clients.to_string(), folder.display().to_string());
@@ -67,7 +67,7 @@ pub(super) static REDIS: Program = Program {
 pub(super) static NATS: Program = Program {
     name: "nats-server",
     scheme: "nats",
-    places: &[
+    paths: &[
         "/usr/sbin/nats-server",
         "/usr/bin/nats-server",
         "/usr/local/bin/nats-server",
@@ -125,15 +125,15 @@ fn number(text: &str) -> io::Result<u64> {
 impl Program {
     /// Whether the server is installed; if not, what to install.
     pub(super) fn find(&self) -> Result<(), String> {
-        match self.place() {
+        match self.find() {
             Some(_) => Ok(()),
             None => Err(format!("{0} is missing (Debian package {0})", self.name)),
         }
     }
 
-    fn place(&self) -> Option<&'static str> {
-        let mut places = self.places.iter().copied();
-        places.find(|place| Path::new(place).exists())
+    fn find(&self) -> Option<&'static str> {
+        let mut paths = self.paths.iter().copied();
+        paths.find(|path| Path::new(path).exists())
     }
 }
 
@@ -147,7 +147,7 @@ pub(super) struct Daemon {
 
 impl Daemon {
     pub(super) fn start(program: &'static Program) -> io::Result<Self> {
-        let place = program.place().ok_or(io::ErrorKind::NotFound)?;
+        let path = program.find().ok_or(io::ErrorKind::NotFound)?;
         let folder = fresh_folder(program.name)?;
         // The server cannot report which ports the system chose; these were free a moment ago.
         let (clients, monitor) = (
@@ -160,7 +160,7 @@ impl Daemon {
         };
         drop((clients, monitor));
         let child = Command::new("setpriv")
-            .args(["--pdeathsig", "KILL", "--", place])
+            .args(["--pdeathsig", "KILL", "--", path])
             .args((program.arguments)(ports, &folder))
             .stdin(Stdio::null())
             .stdout(Stdio::null())

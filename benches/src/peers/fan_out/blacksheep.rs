@@ -46,7 +46,7 @@ pub(super) fn prepare(options: &Options) -> Result<(), String> {
 pub(super) fn serve() -> io::Result<()> {
     // The program cannot report which port the system chose; this one was free a moment ago.
     let address = TcpListener::bind("127.0.0.1:0")?.local_addr()?;
-    super::say(address)?;
+    super::announce(address)?;
     let mut python = ends_with_its_parent(folder()?.join("bin/python"));
     python.args(["-c", PROGRAM]).arg(address.port().to_string());
     Err(python.stdout(Stdio::null()).exec())

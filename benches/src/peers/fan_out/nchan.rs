@@ -50,7 +50,7 @@ pub(super) fn serve() -> io::Result<()> {
     )
     .map_err(io::Error::other)?;
     fs::write(&configuration, text)?;
-    super::say(address)?;
+    super::announce(address)?;
     let mut nginx = ends_with_its_parent(PROGRAM);
     nginx.arg("-p").arg(&folder).arg("-c").arg(&configuration);
     Err(nginx.stdout(Stdio::null()).exec())

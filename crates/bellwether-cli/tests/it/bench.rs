@@ -59,7 +59,7 @@ async fn events_bytes_latency_and_order_are_measured() {
 #[tokio::test]
 async fn streams_that_never_pause_leave_room_for_the_others() {
     let (_server, url) =
-        serve(Answer::event_stream().send_forever("data: x\n\n".repeat(1000))).await;
+        serve(Answer::event_stream().send_repeatedly("data: x\n\n".repeat(1000))).await;
     let done = run(
         &[
             "bench",

@@ -3,7 +3,7 @@
 
 use std::process::Stdio;
 
-use bellwether_testkit::{PATIENCE, Program, RawClient, within};
+use bellwether_testkit::{Program, RawClient, TEST_TIMEOUT, within};
 use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::process::Command;
 
@@ -62,7 +62,7 @@ async fn the_commands_of_the_first_screen_work_when_they_are_pasted() {
         let mut output = BufReader::new(shell.stdout.take().unwrap()).lines();
         // The event that gives the reader an id comes before any that is published.
         let open = async { output.next_line().await.unwrap() };
-        let open = within(PATIENCE, open).await.flatten();
+        let open = within(TEST_TIMEOUT, open).await.flatten();
         assert!(open.is_some(), "`{pasted}` gave nothing");
         assert_eq!(publish(&hub, "hello").await, 200);
         let published = async {
@@ -73,7 +73,7 @@ async fn the_commands_of_the_first_screen_work_when_they_are_pasted() {
             }
             false
         };
-        let is_seen = within(PATIENCE, published).await;
+        let is_seen = within(TEST_TIMEOUT, published).await;
         assert_eq!(is_seen, Some(true), "`{pasted}`");
         shell.kill().await.unwrap();
     }

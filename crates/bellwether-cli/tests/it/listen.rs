@@ -227,7 +227,7 @@ async fn a_server_that_is_not_there_is_no_connection() {
 
 #[tokio::test]
 async fn a_reader_that_leaves_ends_it_without_a_word() {
-    let (_server, url) = serve([Answer::event_stream().send_forever("data: a\n\n")]).await;
+    let (_server, url) = serve([Answer::event_stream().send_repeatedly("data: a\n\n")]).await;
     let mut listen = Running::start(&["listen", &url, "-q"]);
     listen.line().await;
     listen.close_output();
@@ -240,7 +240,7 @@ async fn a_reader_that_leaves_ends_it_without_a_word() {
 async fn signals_end_it_with_the_codes_of_shells_also_when_nobody_reads() {
     for (name, code) in [("INT", 130), ("TERM", 143)] {
         // More than a pipe holds: the output is stuck when the signal comes.
-        let (server, url) = serve([Answer::event_stream().send_forever("data: a\n\n")]).await;
+        let (server, url) = serve([Answer::event_stream().send_repeatedly("data: a\n\n")]).await;
         let mut listen = Running::start(&["listen", &url]);
         listen.news("connected to").await;
         listen.line().await;

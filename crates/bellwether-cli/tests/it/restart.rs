@@ -1,6 +1,6 @@
 //! A thousand clients, a server that drains and comes back: no client misses an event or gets one twice.
 //!
-//! It stands here because this crate alone knows both sides.
+//! The test is here because only this crate has both sides.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -19,7 +19,7 @@ const CLIENTS: u64 = 1000;
 /// How many events are published before the stop, and after all are back; between them, as many as the time takes.
 const EVENTS: u64 = 20;
 
-const PATIENCE: Duration = Duration::from_secs(60);
+const TEST_TIMEOUT: Duration = Duration::from_secs(60);
 
 async fn start(topic: &Topic, address: SocketAddr) -> Running {
     let topic = topic.clone();
@@ -104,7 +104,7 @@ async fn publish(topic: Topic, progress: Arc<Progress>) -> u64 {
 
 async fn reaches(count: &AtomicU64, wanted: u64) {
     let is_so = || count.load(Ordering::Relaxed) >= wanted;
-    eventually("a count", PATIENCE, is_so).await;
+    eventually("a count", TEST_TIMEOUT, is_so).await;
 }
 
 /// The files that this process may have open, as far as the system tells.
@@ -140,7 +140,7 @@ async fn a_thousand_clients_lose_and_repeat_nothing_when_the_server_drains_and_r
         .map(|_| tokio::spawn(read(url.clone(), Arc::clone(&progress))))
         .collect();
     let has_opened = || server.streams().opened == CLIENTS;
-    eventually("all streams", PATIENCE, has_opened).await;
+    eventually("all streams", TEST_TIMEOUT, has_opened).await;
     let publisher = tokio::spawn(publish(topic.clone(), Arc::clone(&progress)));
     reaches(&progress.begun, CLIENTS).await;
     reaches(&progress.published, EVENTS).await;
@@ -151,7 +151,7 @@ async fn a_thousand_clients_lose_and_repeat_nothing_when_the_server_drains_and_r
     reaches(&progress.refused, CLIENTS / 10).await;
     let server = start(&topic, address).await;
     let is_back = || server.streams().opened >= CLIENTS;
-    eventually("all streams again", PATIENCE, is_back).await;
+    eventually("all streams again", TEST_TIMEOUT, is_back).await;
     let back = stopping.elapsed();
     let now = progress.published.load(Ordering::Relaxed);
     reaches(&progress.published, now + EVENTS).await;
@@ -160,7 +160,7 @@ async fn a_thousand_clients_lose_and_repeat_nothing_when_the_server_drains_and_r
 
     let mut sum = Seen::default();
     for client in clients {
-        let seen = tokio::time::timeout(PATIENCE, client)
+        let seen = tokio::time::timeout(TEST_TIMEOUT, client)
             .await
             .unwrap()
             .unwrap();

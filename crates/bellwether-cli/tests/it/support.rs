@@ -2,7 +2,7 @@
 
 use std::process::{ExitStatus, Stdio};
 
-use bellwether_testkit::{PATIENCE, within};
+use bellwether_testkit::{TEST_TIMEOUT, within};
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::process::{Child, ChildStderr, ChildStdin, ChildStdout, Command};
 
@@ -59,7 +59,7 @@ pub(crate) async fn run_slowly<'a>(
         }
     };
     let both = async { tokio::join!(write, child.wait_with_output()).1 };
-    let done = within(PATIENCE, both).await.expect("the command ends");
+    let done = within(TEST_TIMEOUT, both).await.expect("the command ends");
     let done = done.unwrap();
     Done {
         code: done.status.code(),
@@ -72,7 +72,7 @@ pub(crate) async fn run_slowly<'a>(
 pub(crate) async fn run_with(arguments: &[&str], variables: &[(&str, &str)]) -> Done {
     let mut command = command(arguments);
     command.envs(variables.iter().copied()).stdin(Stdio::null());
-    let done = within(PATIENCE, command.output()).await;
+    let done = within(TEST_TIMEOUT, command.output()).await;
     let done = done.expect("the command ends").unwrap();
     Done {
         code: done.status.code(),
@@ -110,7 +110,10 @@ impl Running {
     pub(crate) async fn line(&mut self) -> String {
         let mut line = String::new();
         let read = self.out.as_mut().unwrap().read_line(&mut line);
-        within(PATIENCE, read).await.expect("a line comes").unwrap();
+        within(TEST_TIMEOUT, read)
+            .await
+            .expect("a line comes")
+            .unwrap();
         line.trim_end_matches('\n').to_owned()
     }
 
@@ -126,7 +129,7 @@ impl Running {
                 }
             }
         };
-        let found = within(PATIENCE, search).await;
+        let found = within(TEST_TIMEOUT, search).await;
         found.unwrap_or_else(|| panic!("waited for a line with {text:?}"))
     }
 
@@ -158,6 +161,6 @@ impl Running {
             self.err.read_to_string(&mut rest).await.unwrap();
             (self.child.wait().await.unwrap(), rest)
         };
-        within(PATIENCE, end).await.expect("the command ends")
+        within(TEST_TIMEOUT, end).await.expect("the command ends")
     }
 }

@@ -6,7 +6,7 @@ use bellwether_client::transport::Io;
 use bellwether_client::{
     Encoding, EventSource, EventSourceBuilder, HyperTransport, Item, Retry, State,
 };
-use bellwether_testkit::{PATIENCE, ScriptedServer, within};
+use bellwether_testkit::{ScriptedServer, TEST_TIMEOUT, within};
 
 use crate::cases::{Case, End, Event, Outcome, connection_cases, requests};
 
@@ -35,7 +35,7 @@ pub(crate) async fn run(
     while !(outcome.errors == wanted.errors && outcome.events.len() == wanted.events.len())
         || wanted.end == End::Closed
     {
-        let item = within(PATIENCE, source.next()).await;
+        let item = within(TEST_TIMEOUT, source.next()).await;
         match item.unwrap_or_else(|| panic!("{}: waited; {outcome:?}", case.name)) {
             Some(Ok(Item::Open(_))) => outcome.opens += 1,
             Some(Ok(Item::Message(message))) => {

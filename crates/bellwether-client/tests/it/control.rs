@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use bellwether_client::{Item, read_events};
-use bellwether_testkit::{Answer, PATIENCE, ScriptedServer, within};
+use bellwether_testkit::{Answer, ScriptedServer, TEST_TIMEOUT, within};
 use bytes::Bytes;
 use futures_util::{StreamExt as _, stream};
 use http_body_util::Full;
@@ -153,7 +153,7 @@ async fn what_is_said_of_the_stream_is_there_among_the_items() {
     let server = ScriptedServer::new([told(&["data: 1\n\n", ERROR, FINISHED])]);
     let mut source = source(&server).once().build().unwrap();
     let mut names = Vec::new();
-    while let Some(Ok(item)) = within(PATIENCE, source.next()).await.unwrap() {
+    while let Some(Ok(item)) = within(TEST_TIMEOUT, source.next()).await.unwrap() {
         if let Item::Message(message) = item {
             names.push(message.event.as_str().to_owned());
         }

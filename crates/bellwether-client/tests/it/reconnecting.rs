@@ -101,7 +101,7 @@ async fn it_gives_up_after_exactly_so_many_failures_in_a_row() {
 async fn a_head_that_does_not_come_in_time_is_a_failure() {
     let server = ScriptedServer::new([
         Answer::silence(),
-        Answer::raw().send_forever("").hold(),
+        Answer::raw().send_repeatedly("").hold(),
         Answer::event_stream().send("data: 1\n\n"),
     ]);
     let mut source = source(&server)

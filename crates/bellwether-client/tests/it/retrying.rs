@@ -98,7 +98,7 @@ async fn a_refusal_whose_body_does_not_end_is_told_after_a_moment() {
         let error = source.next().await.unwrap().unwrap_err();
         assert_eq!(error.body_start().unwrap(), "why");
     }
-    let endless = Answer::status(400).send_forever("x".repeat(1000));
+    let endless = Answer::status(400).send_repeatedly("x".repeat(1000));
     let mut source = source(&ScriptedServer::new([endless])).build().unwrap();
     source.next().await;
     let error = source.next().await.unwrap().unwrap_err();

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use bellwether_client::transport::Io;
 use bellwether_client::{EventSource, HyperTransport, Item, Retry};
-use bellwether_testkit::{Answer, PATIENCE, ScriptedServer, within};
+use bellwether_testkit::{Answer, ScriptedServer, TEST_TIMEOUT, within};
 use bytes::Bytes;
 use http_body_util::Full;
 use hyper::service::service_fn;
@@ -267,7 +267,7 @@ async fn a_certificate_that_nobody_vouches_for_or_of_another_name_is_refused() {
                 }
             }
         };
-        let error = within(PATIENCE, item).await.unwrap();
+        let error = within(TEST_TIMEOUT, item).await.unwrap();
         assert!(error.is_transport(), "{error}");
     }
 }

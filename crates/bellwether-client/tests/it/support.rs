@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use bellwether_client::transport::Io;
 use bellwether_client::{EventSource, EventSourceBuilder, HyperTransport, Item, Message, Retry};
-use bellwether_testkit::{PATIENCE, ScriptedServer, within};
+use bellwether_testkit::{ScriptedServer, TEST_TIMEOUT, within};
 use tokio::time::Instant;
 
 /// One item, comparable.
@@ -57,7 +57,7 @@ pub(crate) fn source_for(server: &ScriptedServer, url: &str) -> EventSourceBuild
 
 /// The next item.
 pub(crate) async fn next(source: &mut EventSource) -> Option<Seen> {
-    let item = within(PATIENCE, source.next()).await;
+    let item = within(TEST_TIMEOUT, source.next()).await;
     let item = item.unwrap_or_else(|| panic!("waited for an item; {source:?}"));
     Some(match item? {
         Ok(Item::Connecting) => Seen::Connecting,

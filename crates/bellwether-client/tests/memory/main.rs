@@ -123,7 +123,7 @@ fn an_endless_line_or_event_ends_the_source_within_the_limit() {
         "data\n",
         "data:\u{0}\n",
     ] {
-        let outcome = plain(Answer::event_stream().send_forever(endless.repeat(64)));
+        let outcome = plain(Answer::event_stream().send_repeatedly(endless.repeat(64)));
         assert!(outcome.last.as_ref().unwrap().is_limit(), "{endless:?}");
         assert_bounded(&outcome, endless);
     }
@@ -172,16 +172,18 @@ fn endless_events_are_not_gathered() {
 fn endless_headers_and_interim_responses_and_refusals_end() {
     let head = "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\n";
     for endless in [
-        Answer::raw().send(head).send_forever("x-a: 0123456789\r\n"),
+        Answer::raw()
+            .send(head)
+            .send_repeatedly("x-a: 0123456789\r\n"),
         Answer::raw()
             .send(head)
             .send("x-a: ")
-            .send_forever("0123456789"),
-        Answer::raw().send_forever("HTTP/1.1 100 Continue\r\n\r\n"),
+            .send_repeatedly("0123456789"),
+        Answer::raw().send_repeatedly("HTTP/1.1 100 Continue\r\n\r\n"),
         Answer::raw()
             .send("HTTP/1.1 200 ")
-            .send_forever("0123456789"),
-        Answer::status(500).send_forever("0123456789"),
+            .send_repeatedly("0123456789"),
+        Answer::status(500).send_repeatedly("0123456789"),
     ] {
         let what = format!("{endless:?}");
         let outcome = run(vec![endless], |builder| {
@@ -303,7 +305,7 @@ fn a_source_that_nobody_asks_leaves_the_servers_data_where_it_is() {
         .unwrap();
     runtime.block_on(async {
         let piece = bytes::Bytes::from("data: 0123456789\n\n".repeat(1000));
-        let server = ScriptedServer::new([Answer::event_stream().send_forever(piece)]);
+        let server = ScriptedServer::new([Answer::event_stream().send_repeatedly(piece)]);
         let address = server.listen().await;
         let mut source = EventSource::new(format!("http://{address}/")).unwrap();
         while !matches!(source.next().await.unwrap().unwrap(), Item::Message(_)) {}

@@ -1,4 +1,4 @@
-//! What keeps a log from being opened, and what the error says about it.
+//! What keeps a log from being opened, and which error reports it.
 
 use std::error::Error;
 use std::time::{Duration, Instant};
@@ -8,14 +8,14 @@ use bellwether_testkit::{NatsServer, or_skip};
 use bellwether_topics::broker::Broker;
 use serde_json::json;
 
-use crate::world;
+use crate::support;
 
 async fn refused(builder: bellwether_nats::NatsBuilder) -> ConnectError {
     builder.connect().await.expect_err("it is refused")
 }
 
 #[tokio::test]
-async fn an_address_where_nobody_answers_is_told() {
+async fn an_address_without_a_server_is_an_error() {
     let port = {
         let socket = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         socket.local_addr().unwrap().port()
@@ -31,7 +31,7 @@ async fn an_address_where_nobody_answers_is_told() {
         "{text}"
     );
 
-    // Somebody answers, who says nothing.
+    // A server that accepts and sends nothing.
     let silent = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = format!("nats://{}", silent.local_addr().unwrap());
     let started = Instant::now();
@@ -42,7 +42,7 @@ async fn an_address_where_nobody_answers_is_told() {
 }
 
 #[tokio::test]
-async fn settings_that_cannot_be_are_told_before_anything_is_tried() {
+async fn settings_that_are_not_valid_are_an_error_before_anything_is_sent() {
     let address = "nats://127.0.0.1:1";
     for builder in [
         NatsBroker::builder("http://127.0.0.1"),
@@ -60,26 +60,26 @@ async fn settings_that_cannot_be_are_told_before_anything_is_tried() {
 }
 
 #[tokio::test]
-async fn a_server_without_jetstream_is_told() {
+async fn a_server_without_jetstream_is_an_error() {
     let disabled = "accounts: { A: { users: [{ user: a, password: b }] } }\nno_auth_user: a";
     let Some(server) = or_skip(NatsServer::start(disabled).await) else {
         return;
     };
-    let error = refused(world::builder(&server)).await;
+    let error = refused(support::builder(&server)).await;
     assert!(error.is_unsupported(), "{error}");
     assert!(error.to_string().contains("JetStream"), "{error}");
 }
 
 #[tokio::test]
-async fn a_wrong_user_is_told_and_a_right_one_gets_in() {
+async fn a_wrong_user_is_refused_and_a_right_one_connects() {
     let config = r#"authorization { user: "us@r", password: "p:w/d" }"#;
     let Some(server) = or_skip(NatsServer::start(config).await) else {
         return;
     };
     for builder in [
-        world::builder(&server),
-        world::builder(&server).user_and_password("us@r", "wrong"),
-        world::builder(&server).token("wrong"),
+        support::builder(&server),
+        support::builder(&server).user_and_password("us@r", "wrong"),
+        support::builder(&server).token("wrong"),
     ] {
         let error = refused(builder).await;
         assert!(error.is_unauthorized(), "{error}");
@@ -92,12 +92,12 @@ async fn a_wrong_user_is_told_and_a_right_one_gets_in() {
         !debug.contains("p%3A") && debug.contains("***@127.0.0.1"),
         "{debug}"
     );
-    let builder = world::builder(&server).user_and_password("us@r", "p:w/d");
+    let builder = support::builder(&server).user_and_password("us@r", "p:w/d");
     builder.connect().await.unwrap();
 }
 
 #[tokio::test]
-async fn a_token_in_the_address_gets_in() {
+async fn a_token_in_the_address_is_used() {
     let Some(server) = or_skip(NatsServer::start("authorization { token: t0p }").await) else {
         return;
     };
@@ -106,14 +106,14 @@ async fn a_token_in_the_address_gets_in() {
 }
 
 #[tokio::test]
-async fn missing_permissions_are_told() {
+async fn missing_permissions_are_an_error() {
     let config = r#"authorization { users: [
         { user: u, password: p, permissions: { publish: ["x"], subscribe: ["_INBOX.>"] } }
     ] }"#;
     let Some(server) = or_skip(NatsServer::start(config).await) else {
         return;
     };
-    let error = refused(world::builder(&server).user_and_password("u", "p")).await;
+    let error = refused(support::builder(&server).user_and_password("u", "p")).await;
     assert!(error.is_unauthorized(), "{error}");
     assert!(error.to_string().contains("$JS.API"), "{error}");
 }
@@ -123,22 +123,22 @@ async fn a_stream_with_other_settings_is_refused_by_name() {
     let Some(server) = or_skip(NatsServer::start("").await) else {
         return;
     };
-    let client = world::client(&server).await;
-    // What a program makes that knows only of streams.
+    let client = support::client(&server).await;
+    // The stream of a program that knows nothing of this log.
     let plain = json!({ "name": "plain", "subjects": ["plain.*"], "max_msgs_per_subject": 5 });
-    world::api(&client, "STREAM.CREATE.plain", plain).await;
+    support::api(&client, "STREAM.CREATE.plain", plain).await;
     let error = refused(NatsBroker::builder(&server.url()).stream("plain")).await;
     assert!(error.is_unsuitable(), "{error}");
     for setting in ["deny_delete", "deny_purge", "max_msgs_per_subject"] {
         assert!(error.to_string().contains(setting), "{error}");
     }
 
-    let broker = world::builder(&server)
+    let broker = support::builder(&server)
         .max_records(100)
         .connect()
         .await
         .unwrap();
-    let again = || world::same_log(&server, &broker);
+    let again = || support::same_log(&server, &broker);
     again()
         .connect()
         .await
@@ -155,13 +155,13 @@ async fn a_stream_with_other_settings_is_refused_by_name() {
         "{error}"
     );
 
-    // Settings that are changed while the log is open: better no answer than a wrong one.
-    world::edit(&client, broker.stream(), |config| {
+    // Settings that are changed while the log is open lead to errors, not to wrong pages.
+    support::edit(&client, broker.stream(), |config| {
         config["deny_delete"] = json!(true);
     })
     .await;
     broker.bounds().await.unwrap();
-    world::edit(&client, broker.stream(), |config| {
+    support::edit(&client, broker.stream(), |config| {
         config["max_msgs_per_subject"] = json!(1);
     })
     .await;
@@ -173,17 +173,17 @@ async fn a_stream_with_other_settings_is_refused_by_name() {
 }
 
 #[tokio::test]
-async fn subjects_of_another_stream_are_told() {
+async fn subjects_of_another_stream_are_an_error() {
     let Some(server) = or_skip(NatsServer::start("").await) else {
         return;
     };
-    let first = world::builder(&server)
+    let first = support::builder(&server)
         .subject_prefix("events.log")
         .connect()
         .await
         .unwrap();
-    world::fill(&first, 0..1).await;
-    let error = refused(world::builder(&server).subject_prefix("events.log")).await;
+    support::fill(&first, 0..1).await;
+    let error = refused(support::builder(&server).subject_prefix("events.log")).await;
     assert!(error.is_unsupported(), "{error}");
     assert!(
         error.source().unwrap().to_string().contains("overlap"),
@@ -196,7 +196,7 @@ async fn nodes_that_start_at_once_create_one_stream() {
     let Some(server) = or_skip(NatsServer::start("").await) else {
         return;
     };
-    let stream = world::stream_name();
+    let stream = support::stream_name();
     let connect = || NatsBroker::builder(&server.url()).stream(&stream).connect();
     let (a, b, c) = tokio::join!(connect(), connect(), connect());
     let mut epochs = Vec::new();

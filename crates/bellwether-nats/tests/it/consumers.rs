@@ -1,20 +1,20 @@
-//! How the log is read: nothing that was lost on the way goes unnoticed, and a replay is cheap for the server.
+//! How the log is read: a message lost on the way is noticed, and a replay is cheap for the server.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use bellwether_nats::NatsBroker;
-use bellwether_testkit::{NatsServer, PATIENCE, or_skip, within};
+use bellwether_testkit::{NatsServer, TEST_TIMEOUT, or_skip, within};
 use bellwether_topics::Offset;
 use bellwether_topics::broker::{Broker, NewRecord, ReadRequest, Stored};
 use bytes::Bytes;
 use serde_json::{Value, json};
 
-use crate::world;
+use crate::support;
 
 async fn consumers(client: &async_nats::Client, broker: &NatsBroker) -> Vec<String> {
     let names = format!("CONSUMER.NAMES.{}", broker.stream());
-    let answer = world::api(client, &names, json!({})).await;
+    let answer = support::api(client, &names, json!({})).await;
     let names = answer["consumers"].as_array().cloned().unwrap_or_default();
     names
         .iter()
@@ -22,15 +22,15 @@ async fn consumers(client: &async_nats::Client, broker: &NatsBroker) -> Vec<Stri
         .collect()
 }
 
-/// The consumer counts what it delivers; somebody else who takes one of its messages is as good as a full buffer.
+/// The consumer counts what it delivers. Another client that takes one of its messages has the effect of a full buffer.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_message_lost_on_the_way_ends_the_tail() {
-    let Some((server, broker)) = world::start().await else {
+    let Some((server, broker)) = support::start().await else {
         return;
     };
-    let client = world::client(&server).await;
-    world::fill(&broker, 0..1).await;
-    let mut tail = world::tail_from(&broker, Offset::new(1)).await;
+    let client = support::client(&server).await;
+    support::fill(&broker, 0..1).await;
+    let mut tail = support::tail_from(&broker, Offset::new(1)).await;
     let [consumer] = &consumers(&client, &broker).await[..] else {
         panic!("one consumer");
     };
@@ -48,41 +48,41 @@ async fn a_message_lost_on_the_way_ends_the_tail() {
     let mut last = Offset::new(1);
     let appender = tokio::spawn({
         let broker = broker.clone();
-        async move { world::fill(&broker, 1..3000).await }
+        async move { support::fill(&broker, 1..3000).await }
     });
-    let followed = world::follow_to(&mut tail, &mut last, Offset::new(3000));
+    let followed = support::follow_to(&mut tail, &mut last, Offset::new(3000));
     let error = followed.await.unwrap_err();
     assert!(error.to_string().contains("lost on the way"), "{error}");
     appender.await.unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_consumer_that_goes_ends_the_tail_at_once() {
-    let Some((server, broker)) = world::start().await else {
+async fn a_consumer_that_is_removed_ends_the_tail_at_once() {
+    let Some((server, broker)) = support::start().await else {
         return;
     };
-    let client = world::client(&server).await;
-    world::fill(&broker, 0..1).await;
+    let client = support::client(&server).await;
+    support::fill(&broker, 0..1).await;
     let mut tail = broker.tail(Offset::new(1)).await.unwrap();
-    world::follow_until(&mut tail, |page| page.records.is_empty())
+    support::follow_until(&mut tail, |page| page.records.is_empty())
         .await
         .unwrap();
     for consumer in consumers(&client, &broker).await {
         let delete = format!("CONSUMER.DELETE.{}.{consumer}", broker.stream());
-        world::api(&client, &delete, json!({})).await;
+        support::api(&client, &delete, json!({})).await;
     }
-    world::fails_within(Duration::from_secs(4), &mut tail).await;
+    support::fails_within(Duration::from_secs(4), &mut tail).await;
 }
 
 /// Of all topics, of one and of two, in pages of which each holds what was asked for.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_long_replay_uses_one_consumer() {
-    let Some((server, broker)) = world::start().await else {
+    let Some((server, broker)) = support::start().await else {
         return;
     };
-    let client = world::client(&server).await;
+    let client = support::client(&server).await;
     let records: Vec<_> = (0..2000)
-        .map(|number| world::record(["loud", "rare"][usize::from(number % 50 == 7)], number))
+        .map(|number| support::record(["loud", "rare"][usize::from(number % 50 == 7)], number))
         .collect();
     let answers = broker.append(&records).await.unwrap();
     assert!(answers.iter().all(Result::is_ok));
@@ -114,23 +114,23 @@ async fn a_long_replay_uses_one_consumer() {
             numbers.extend(
                 new.iter()
                     .filter(|record| topics.is_none_or(|topics| topics.contains(&record.topic)))
-                    .filter_map(|record| world::number_of(&record.event)),
+                    .filter_map(|record| support::number_of(&record.event)),
             );
             from = last.offset;
         }
         let is_wanted = |number: &u32| topics.is_none_or(|t| t.len() == 2) || number % 50 == 7;
         assert_eq!(numbers, (0..2000).filter(is_wanted).collect::<Vec<_>>());
-        // One more, for some seconds, has looked for messages that the server has lost. The server removes a consumer
-        // a moment after it has said so.
+        // One more, for some seconds, has swept for messages that the server has lost. The server removes a consumer a
+        // moment after it has announced that.
         let expected = replay + 1..=replay + 2;
         let settled =
             async { while !expected.contains(&consumers(&client, &broker).await.len()) {} };
-        let settled = within(PATIENCE, settled).await;
+        let settled = within(TEST_TIMEOUT, settled).await;
         settled.unwrap_or_else(|| panic!("not {expected:?} consumers"));
     }
     // What is appended later comes through the same consumer.
-    world::fill(&broker, 2000..2001).await;
-    let page = world::read(&broker, Offset::new(2000), 16).await;
+    support::fill(&broker, 2000..2001).await;
+    let page = support::read(&broker, Offset::new(2000), 16).await;
     assert_eq!(page.records.len(), 2);
     assert!(consumers(&client, &broker).await.len() <= 5);
 }
@@ -142,9 +142,9 @@ async fn large_events_pass_the_bounds_of_pages_and_tails() {
     else {
         return;
     };
-    let broker = world::builder(&server).connect().await.unwrap();
+    let broker = support::builder(&server).connect().await.unwrap();
     let large = |number: u8| {
-        let mut record = world::record("t", number.into());
+        let mut record = support::record("t", number.into());
         record.event = Bytes::from(vec![b'0' + number; 7_900_000]);
         record
     };
@@ -154,12 +154,12 @@ async fn large_events_pass_the_bounds_of_pages_and_tails() {
         .unwrap();
     assert!(answers.iter().all(Result::is_ok), "{answers:?}");
     for from in [1, 2] {
-        let page = world::read(&broker, Offset::new(from), 16).await;
+        let page = support::read(&broker, Offset::new(from), 16).await;
         assert_eq!(page.records.len(), 2, "the anchor and one more");
     }
     let mut tail = broker.tail(Offset::ZERO).await.unwrap();
     let mut count = 0;
-    world::follow_until(&mut tail, |page| {
+    support::follow_until(&mut tail, |page| {
         count += page.records.len();
         count == 3
     })
@@ -167,13 +167,13 @@ async fn large_events_pass_the_bounds_of_pages_and_tails() {
     .unwrap();
 }
 
-/// A pull whose bound in bytes is used up to the last one ends without a word from the server.
+/// A pull whose bound in bytes is used up to the last one ends without a status message.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn no_bound_in_bytes_stops_a_replay() {
-    let Some((_server, broker)) = world::start().await else {
+    let Some((_server, broker)) = support::start().await else {
         return;
     };
-    world::fill(&broker, 0..20).await;
+    support::fill(&broker, 0..20).await;
     // Some hundred bytes each, with subject and headers.
     for max_bytes in 100..500 {
         let request = ReadRequest {
@@ -189,15 +189,15 @@ async fn no_bound_in_bytes_stops_a_replay() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn readers_of_quiet_topics_come_back_without_a_consumer_each() {
-    let Some((server, broker)) = world::start().await else {
+    let Some((server, broker)) = support::start().await else {
         return;
     };
-    let client = world::client(&server).await;
+    let client = support::client(&server).await;
     let quiet: Vec<_> = (0..30)
-        .map(|number| world::record(&format!("quiet {number}"), number))
+        .map(|number| support::record(&format!("quiet {number}"), number))
         .collect();
     let first = broker.append(&quiet).await.unwrap();
-    world::fill(&broker, 0..500).await;
+    support::fill(&broker, 0..500).await;
     let later = broker.append(&quiet).await.unwrap();
     for (index, record) in quiet.iter().enumerate() {
         let at = |stored: &[Result<Stored, _>]| stored[index].as_ref().unwrap().cursor.offset;
@@ -217,19 +217,19 @@ async fn readers_of_quiet_topics_come_back_without_a_consumer_each() {
             assert_eq!(offsets, expected);
         }
     }
-    // Only those with which the node has once looked for messages that the server has lost.
+    // Only those of the node's sweep for messages that the server has lost.
     let left = consumers(&client, &broker).await;
     assert!(left.len() <= 2, "{left:?}");
 }
 
-/// A node goes through the numbers of all messages for its quiet readers. While others publish, the end moves on with each
-/// look, and what lies between two looks is no loss.
+/// A node sweeps over the numbers of all messages for its quiet readers. While others publish, the end moves on with each
+/// lookup, and what is between two lookups is no loss.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn looks_at_topics_beside_publishers_make_up_no_loss_and_share_a_consumer() {
-    let Some((server, broker)) = world::start().await else {
+async fn lookups_beside_publishers_report_no_false_loss_and_share_a_consumer() {
+    let Some((server, broker)) = support::start().await else {
         return;
     };
-    let client = world::client(&server).await;
+    let client = support::client(&server).await;
     let quiet = NewRecord {
         topic: Arc::from("quiet"),
         tag: 7,
@@ -238,27 +238,27 @@ async fn looks_at_topics_beside_publishers_make_up_no_loss_and_share_a_consumer(
         conflation_key: None,
     };
     let stored = broker.append(&[quiet]).await.unwrap().remove(0).unwrap();
-    world::fill(&broker, 1..10).await;
+    support::fill(&broker, 1..10).await;
     let publisher = tokio::spawn({
         let broker = broker.clone();
         async move {
             for number in 10..3000 {
-                world::fill(&broker, number..number + 1).await;
+                support::fill(&broker, number..number + 1).await;
             }
         }
     });
     let topics = [Arc::from("quiet")];
     let expected = Some((stored.cursor.offset, stored.cursor.tag));
-    let mut looks = 0;
+    let mut lookups = 0;
     while !publisher.is_finished() {
         let newest = broker.newest(&topics).await.unwrap().unwrap();
-        assert_eq!(newest.records, [expected], "look {looks}");
-        looks += 1;
+        assert_eq!(newest.records, [expected], "lookup {lookups}");
+        lookups += 1;
     }
     publisher.await.unwrap();
     let consumers = consumers(&client, &broker).await.len();
     assert!(
-        looks > 20 && consumers < 5,
-        "{looks} looks, {consumers} consumers"
+        lookups > 20 && consumers < 5,
+        "{lookups} lookups, {consumers} consumers"
     );
 }

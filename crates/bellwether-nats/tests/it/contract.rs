@@ -8,7 +8,7 @@ use bellwether_testkit::{NatsServer, or_skip};
 use bellwether_topics::broker::Broker as _;
 use serde_json::json;
 
-use crate::world;
+use crate::support;
 
 struct Factory {
     server: NatsServer,
@@ -25,7 +25,7 @@ impl BrokerFactory for Factory {
     type Broker = NatsBroker;
 
     async fn open(&self) -> Arc<NatsBroker> {
-        Arc::new(world::builder(&self.server).connect().await.unwrap())
+        Arc::new(support::builder(&self.server).connect().await.unwrap())
     }
 
     async fn reopen(&self, broker: Arc<NatsBroker>) -> Option<Arc<NatsBroker>> {
@@ -35,9 +35,9 @@ impl BrokerFactory for Factory {
     }
 
     async fn trim(&self, broker: &NatsBroker, keep: usize) -> bool {
-        let client = world::client(&self.server).await;
+        let client = support::client(&self.server).await;
         for max_msgs in [json!(keep), json!(-1)] {
-            world::edit(&client, broker.stream(), |config| {
+            support::edit(&client, broker.stream(), |config| {
                 config["max_msgs"] = max_msgs;
             })
             .await;
@@ -45,12 +45,12 @@ impl BrokerFactory for Factory {
         true
     }
 
-    /// A stream and messages of its own, a consumer of the log, a setting that is not about what the log holds.
+    /// A stream and messages of its own, a consumer of the log, a setting that does not affect the log's records.
     async fn disturb(&self, broker: &NatsBroker) -> bool {
-        let client = world::client(&self.server).await;
-        let name = world::stream_name();
+        let client = support::client(&self.server).await;
+        let name = support::stream_name();
         let config = json!({"name": name, "subjects": [format!("{name}.>")]});
-        world::api(&client, &format!("STREAM.CREATE.{name}"), config).await;
+        support::api(&client, &format!("STREAM.CREATE.{name}"), config).await;
         client
             .publish(format!("{name}.a"), "b".into())
             .await
@@ -58,9 +58,9 @@ impl BrokerFactory for Factory {
         client.flush().await.unwrap();
         let consumer = json!({"stream_name": broker.stream(), "config": {"ack_policy": "none"}});
         let what = format!("CONSUMER.CREATE.{}", broker.stream());
-        world::api(&client, &what, consumer).await;
-        world::edit(&client, broker.stream(), |config| {
-            config["description"] = json!("somebody's note");
+        support::api(&client, &what, consumer).await;
+        support::edit(&client, broker.stream(), |config| {
+            config["description"] = json!("a note");
         })
         .await;
         true

@@ -1,13 +1,13 @@
-//! Messages that the server cannot give any more, or that cannot be read: one gap over exactly them.
+//! Messages that the server has lost, or that cannot be read: one gap over exactly them.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 
 use bellwether_nats::NatsBroker;
-use bellwether_testkit::{NatsServer, PATIENCE, within};
+use bellwether_testkit::{NatsServer, TEST_TIMEOUT, within};
 use bellwether_topics::{Delivery, GapReason, ServerSentEvent, Subscription, Topics};
 
-use crate::{lines, world};
+use crate::{lines, support};
 
 async fn node(server: &NatsServer, stream: &str) -> Topics {
     let builder = NatsBroker::builder(&server.url()).stream(stream);
@@ -16,7 +16,7 @@ async fn node(server: &NatsServer, stream: &str) -> Topics {
         .unwrap()
 }
 
-/// Publishes events that say their number: the odd ones to `u`, the even ones to `t`; their ids.
+/// Publishes events that are their number: the odd ones to `u`, the even ones to `t`. Returns their ids.
 async fn publish(topics: &Topics, numbers: std::ops::RangeInclusive<u64>) -> Vec<String> {
     let mut ids = Vec::new();
     for number in numbers {
@@ -33,7 +33,7 @@ async fn publish(topics: &Topics, numbers: std::ops::RangeInclusive<u64>) -> Vec
 async fn got(reader: &mut Subscription, count: usize) -> Vec<u64> {
     let mut got = Vec::new();
     while got.len() < count {
-        let next = within(PATIENCE, reader.next()).await;
+        let next = within(TEST_TIMEOUT, reader.next()).await;
         match next.expect("something comes").unwrap() {
             Delivery::Gap(gap) => {
                 assert_eq!((gap.reason(), gap.lost()), (GapReason::Damaged, Some(1)));
@@ -64,14 +64,14 @@ fn blocks(folder: &Path) -> Vec<PathBuf> {
     found
 }
 
-/// Changes a letter of what the server has on its disk.
+/// Changes a byte of what the server has on its disk.
 fn change(server: &NatsServer, text: &[u8]) {
     let mut changed = 0;
     for path in blocks(server.folder()) {
         let mut bytes = fs::read(&path).unwrap();
-        let place = bytes.windows(text.len()).position(|window| window == text);
-        if let Some(place) = place {
-            bytes[place] ^= 0x20;
+        let offset = bytes.windows(text.len()).position(|window| window == text);
+        if let Some(offset) = offset {
+            bytes[offset] ^= 0x20;
             fs::write(path, bytes).unwrap();
             changed += 1;
         }
@@ -82,7 +82,7 @@ fn change(server: &NatsServer, text: &[u8]) {
 #[tokio::test]
 async fn a_message_that_the_server_has_lost_is_a_gap_and_never_a_hole() {
     lines::collect();
-    let Some((mut server, broker)) = world::start().await else {
+    let Some((mut server, broker)) = support::start().await else {
         return;
     };
     let stream = broker.stream().to_owned();
@@ -98,41 +98,41 @@ async fn a_message_that_the_server_has_lost_is_a_gap_and_never_a_hole() {
         let topic = topics.topic(topic).unwrap();
         topic.subscribe().after(id).open().unwrap()
     };
-    // One near the end comes first, and needs nothing of what is before it.
+    // A reader near the end comes first, and needs nothing of what is before it.
     let mut reader = open("t", &ids[15]);
     assert_eq!(got(&mut reader, 2).await, [18, 20]);
     for _ in 0..2 {
         let mut reader = open("t", &ids[1]);
         let expected = [4, 6, 8, 0, 12, 14, 16, 18, 20];
         assert_eq!(got(&mut reader, 9).await, expected);
-        // Nothing tells whose it was.
+        // The topic of the lost message is not known.
         let mut other = open("u", &ids[6]);
         assert_eq!(got(&mut other, 7).await, [9, 0, 11, 13, 15, 17, 19]);
     }
-    // Whoever has seen it while it was there is told that its place cannot be proved, and gets what is left.
+    // A reader that has seen it before the loss gets a gap, since its position cannot be proved, and then what is left.
     let mut back = open("t", &ids[9]);
-    let next = within(PATIENCE, back.next()).await;
+    let next = within(TEST_TIMEOUT, back.next()).await;
     assert!(next.expect("something comes").unwrap().gap().is_some());
     publish(&topics, 22..=22).await;
     let mut reader = open("t", &ids[17]);
     assert_eq!(got(&mut reader, 2).await, [20, 22]);
-    // Names of streams begin anew with each process, and no other test loses a message.
-    let told = lines::with(&["lost messages", &stream]);
-    assert_eq!(told.len(), 1, "once, and not for each reader: {told:?}");
-    assert!(told[0].contains("first=10 last=10"), "{told:?}");
+    // Names of streams are counted from the start in each process, and no other test loses a message.
+    let logged = lines::with(&["lost messages", &stream]);
+    assert_eq!(logged.len(), 1, "once, and not for each reader: {logged:?}");
+    assert!(logged[0].contains("first=10 last=10"), "{logged:?}");
     topics.close().await.unwrap();
 }
 
 #[tokio::test]
 async fn a_message_that_cannot_be_read_is_a_gap_for_its_own_readers() {
-    let Some((server, broker)) = world::start().await else {
+    let Some((server, broker)) = support::start().await else {
         return;
     };
     let stream = broker.stream().to_owned();
     let topics = Topics::with(broker).await.unwrap();
     let ids = publish(&topics, 1..=4).await;
-    // As a bridge or a mirror does it that spoils headers.
-    let client = world::client(&server).await;
+    // As a bridge or a mirror does that damages headers.
+    let client = support::client(&server).await;
     let mut headers = async_nats::HeaderMap::new();
     headers.insert("Bellwether-Tag", "no number");
     let subject = format!("{stream}.t");

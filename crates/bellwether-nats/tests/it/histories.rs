@@ -1,4 +1,4 @@
-//! Histories that end, fork or shrink, and what readers above are told: one gap, never a hole.
+//! Histories that end, fork or shrink, and what readers get: one gap, never a hole.
 
 use std::path::Path;
 use std::time::Duration;
@@ -8,7 +8,7 @@ use bellwether_topics::{Delivery, Gap, GapReason, Offset, ServerSentEvent, Subsc
 use bytes::Bytes;
 use serde_json::json;
 
-use crate::world;
+use crate::support;
 
 async fn publish(node: &Topics, numbers: std::ops::RangeInclusive<u32>) -> Vec<String> {
     let topic = node.topic("t").unwrap();
@@ -27,7 +27,7 @@ fn open(node: &Topics, after: &str) -> Subscription {
     topic.subscribe().after(after).open().unwrap()
 }
 
-/// The next thing that a reader gets.
+/// A reader's next delivery.
 async fn next(reader: &mut Subscription) -> Delivery {
     let next = tokio::time::timeout(Duration::from_secs(30), reader.next());
     next.await
@@ -59,10 +59,10 @@ async fn numbers(reader: &mut Subscription, count: usize) -> Vec<u32> {
     all
 }
 
-/// A stream that was deleted begins anew, and each reader is told once.
+/// A stream that was deleted is created again, and each reader gets one gap.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_stream_that_was_deleted_is_one_gap_and_a_new_epoch() {
-    let Some((server, broker)) = world::start().await else {
+    let Some((server, broker)) = support::start().await else {
         return;
     };
     let node = Topics::with(broker.clone()).await.unwrap();
@@ -71,8 +71,8 @@ async fn a_stream_that_was_deleted_is_one_gap_and_a_new_epoch() {
     assert_eq!(numbers(&mut live, 9).await, (2..=10).collect::<Vec<_>>());
     let before = broker.bounds().await.unwrap();
 
-    let client = world::client(&server).await;
-    world::api(
+    let client = support::client(&server).await;
+    support::api(
         &client,
         &format!("STREAM.DELETE.{}", broker.stream()),
         json!({}),
@@ -83,7 +83,7 @@ async fn a_stream_that_was_deleted_is_one_gap_and_a_new_epoch() {
     let after = broker.bounds().await.unwrap();
     assert_ne!(after.epoch, before.epoch);
 
-    // Numbers begin again, and the old ids name other records now.
+    // Numbers start again, and the old ids name other records now.
     publish(&node, 101..=120).await;
     assert_eq!(
         numbers(&mut live, 20).await,
@@ -95,9 +95,9 @@ async fn a_stream_that_was_deleted_is_one_gap_and_a_new_epoch() {
         numbers(&mut late, 20).await,
         (101..=120).collect::<Vec<_>>()
     );
-    let place = gap.cursor().to_string();
+    let offset = gap.cursor().to_string();
     assert_eq!(
-        number(&next(&mut open(&node, &place)).await),
+        number(&next(&mut open(&node, &offset)).await),
         101,
         "the gap's id leads on"
     );
@@ -117,7 +117,7 @@ fn copy(from: &Path, to: &Path) {
 
 /// An older copy of the server's data gives numbers out again that readers have seen.
 async fn restore_older_copy(published_after: u32) -> Option<()> {
-    let (mut server, broker) = world::start().await?;
+    let (mut server, broker) = support::start().await?;
     let node = Topics::with(broker.clone()).await.unwrap();
     let mut ids = publish(&node, 1..=10).await;
     server.stop().await;
@@ -132,8 +132,8 @@ async fn restore_older_copy(published_after: u32) -> Option<()> {
     std::fs::remove_dir_all(server.folder()).unwrap();
     std::fs::rename(&backup, server.folder()).unwrap();
     server.start_again().await;
-    // By a program that knows nothing of what was lost, before the node is there or after.
-    let other = world::same_log(&server, &broker);
+    // Published by a program that knows nothing of the loss, before the node is started or after.
+    let other = support::same_log(&server, &broker);
     let other = other.connect().await.unwrap();
     let last = 100 + published_after;
     let other = Topics::with(other).await.unwrap();
@@ -167,10 +167,10 @@ async fn a_restored_copy_that_has_outgrown_the_lost_end_is_one_gap() {
     restore_older_copy(25).await;
 }
 
-/// A consumer that starts below the first record begins with the first survivor and says nothing.
+/// A consumer that starts below the first record silently starts with the first one that is left.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_start_below_the_first_record_shows_as_a_floor() {
-    let started = world::start_with(|builder| builder.max_records(5));
+    let started = support::start_with(|builder| builder.max_records(5));
     let Some((server, broker)) = started.await else {
         return;
     };
@@ -182,14 +182,14 @@ async fn a_start_below_the_first_record_shows_as_a_floor() {
         (page.floor, page.records[0].offset),
         (Offset::new(7), Offset::new(8))
     );
-    let page = world::read(&broker, Offset::new(3), 10).await;
+    let page = support::read(&broker, Offset::new(3), 10).await;
     assert_eq!(
         (page.floor, page.records[0].offset),
         (Offset::new(7), Offset::new(8))
     );
 
     // A node that has just started has nothing in memory.
-    let fresh = world::same_log(&server, &broker);
+    let fresh = support::same_log(&server, &broker);
     let fresh = Topics::with(fresh.connect().await.unwrap()).await.unwrap();
     let mut reader = open(&fresh, &ids[2]);
     assert_eq!(next_gap(&mut reader).await.reason(), GapReason::Trimmed);
@@ -203,39 +203,40 @@ async fn a_start_below_the_first_record_shows_as_a_floor() {
 /// Records that were removed before a slow tail took them are not skipped.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_tail_that_was_overtaken_by_trimming_fails() {
-    let Some((_server, broker)) = world::start_with(|builder| builder.max_records(50)).await else {
+    let Some((_server, broker)) = support::start_with(|builder| builder.max_records(50)).await
+    else {
         return;
     };
-    world::fill(&broker, 0..1).await;
-    let mut tail = world::tail_from(&broker, Offset::new(1)).await;
+    support::fill(&broker, 0..1).await;
+    let mut tail = support::tail_from(&broker, Offset::new(1)).await;
     // More than the tail has asked for.
-    world::fill(&broker, 1..5000).await;
+    support::fill(&broker, 1..5000).await;
     let mut last = Offset::new(1);
-    let followed = world::follow_to(&mut tail, &mut last, Offset::new(5000));
+    let followed = support::follow_to(&mut tail, &mut last, Offset::new(5000));
     let error = followed.await.unwrap_err();
     assert!(error.to_string().contains("removed"), "{error}");
     assert!(last < Offset::new(4950));
 }
 
-/// With a maximum age, the newest record of a quiet log would go as well.
+/// With a maximum age, the newest record of a quiet log would be removed as well.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_quiet_log_with_a_maximum_age_keeps_an_anchor() {
-    let Some((server, broker)) = world::start().await else {
+    let Some((server, broker)) = support::start().await else {
         return;
     };
     let node = Topics::with(broker.clone()).await.unwrap();
-    let client = world::client(&server).await;
+    let client = support::client(&server).await;
     let ids = publish(&node, 1..=2).await;
     let mut reader = open(&node, &ids[0]);
     assert_eq!(number(&next(&mut reader).await), 2);
-    world::edit(&client, broker.stream(), |config| {
+    support::edit(&client, broker.stream(), |config| {
         config["max_age"] = json!(4_000_000_000_u64);
         config["duplicate_window"] = json!(4_000_000_000_u64);
     })
     .await;
     // A marker within each second keeps the log from becoming empty.
     let bounds = || async { broker.bounds().await.unwrap() };
-    world::until("markers follow each other", async || {
+    support::until("markers follow each other", async || {
         let state = bounds().await;
         assert!(state.head > state.floor);
         state.floor >= Offset::new(4)
@@ -252,18 +253,16 @@ async fn a_quiet_log_with_a_maximum_age_keeps_an_anchor() {
         "neither a gap nor a marker"
     );
 
-    // Nobody follows, and everything goes.
+    // No node follows the log, and all records are removed.
     node.close().await.unwrap();
     let state = format!("STREAM.INFO.{}", broker.stream());
-    let is_empty = async || world::api(&client, &state, json!({})).await["state"]["messages"] == 0;
-    world::until("everything is gone", is_empty).await;
-    let again = world::same_log(&server, &broker);
+    let is_empty =
+        async || support::api(&client, &state, json!({})).await["state"]["messages"] == 0;
+    support::until("everything is gone", is_empty).await;
+    let again = support::same_log(&server, &broker);
     let again = again.connect().await.unwrap();
     let bounds = again.bounds().await.unwrap();
-    assert!(
-        bounds.head > bounds.floor,
-        "the first to come stores a marker"
-    );
+    assert!(bounds.head > bounds.floor, "the first node stores a marker");
     let node = Topics::with(again).await.unwrap();
     let reader = node.topic("t").unwrap().subscribe().open().unwrap();
     drop(reader);
@@ -272,40 +271,44 @@ async fn a_quiet_log_with_a_maximum_age_keeps_an_anchor() {
 
 /// Messages that other programs publish under the same subject.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_message_of_somebody_else_reaches_no_reader() {
-    let Some((server, broker)) = world::start().await else {
+async fn a_message_of_another_program_reaches_no_reader() {
+    let Some((server, broker)) = support::start().await else {
         return;
     };
     let node = Topics::with(broker.clone()).await.unwrap();
     let ids = publish(&node, 1..=1).await;
     let mut reader = open(&node, &ids[0]);
-    let client = world::client(&server).await;
+    let client = support::client(&server).await;
     let forged = Bytes::from_static(b"id: x\ndata: 666\n\n");
     let subject = format!("{}.t", broker.stream());
     client.request(subject, forged).await.unwrap();
     publish(&node, 2..=2).await;
     assert_eq!(number(&next(&mut reader).await), 2);
-    // Nor does it stand in the way of one that starts there.
+    // Nor does it stop a reader that starts there.
     assert_eq!(
-        world::read(&broker, Offset::new(2), 10).await.records.len(),
+        support::read(&broker, Offset::new(2), 10)
+            .await
+            .records
+            .len(),
         2
     );
 }
 
-/// The consumer that is kept for the next page cannot hide that its place has gone.
+/// The consumer that is kept for the next page cannot hide that its position is gone.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_replay_that_was_overtaken_by_trimming_shows_it() {
-    let Some((_server, broker)) = world::start_with(|builder| builder.max_records(50)).await else {
+    let Some((_server, broker)) = support::start_with(|builder| builder.max_records(50)).await
+    else {
         return;
     };
-    world::fill(&broker, 0..40).await;
-    let page = world::read(&broker, Offset::ZERO, 10).await;
-    let place = page.records[9].offset;
-    let page = world::read(&broker, place, 10).await;
-    assert_eq!(page.records[0].offset, place);
-    let place = page.records[9].offset;
-    world::fill(&broker, 40..140).await;
-    let page = world::read(&broker, place, 10).await;
+    support::fill(&broker, 0..40).await;
+    let page = support::read(&broker, Offset::ZERO, 10).await;
+    let offset = page.records[9].offset;
+    let page = support::read(&broker, offset, 10).await;
+    assert_eq!(page.records[0].offset, offset);
+    let offset = page.records[9].offset;
+    support::fill(&broker, 40..140).await;
+    let page = support::read(&broker, offset, 10).await;
     assert_eq!(page.floor, Offset::new(90));
     assert!(
         page.records.iter().all(|record| record.offset > page.floor),

@@ -1,10 +1,7 @@
 //! What a log on NATS promises, on a real server: the broker contract, and the traps of JetStream.
 
 #![allow(clippy::unwrap_used)]
-#![allow(
-    clippy::print_stdout,
-    reason = "counts of a fault test are for whoever reads its output"
-)]
+#![allow(clippy::print_stdout, reason = "fault tests print their figures")]
 
 mod connect;
 mod consumers;
@@ -13,7 +10,7 @@ mod damage;
 mod histories;
 mod lines;
 mod outages;
+mod proxy;
 mod readme;
 mod records;
-mod wire;
-mod world;
+mod support;

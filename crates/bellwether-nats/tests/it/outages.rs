@@ -1,4 +1,4 @@
-//! Servers that are killed and that stand still: what was confirmed is there, in order, once; tails go on exactly.
+//! Servers that are killed or stopped: what was confirmed is there, in order, once; tails go on exactly.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -10,7 +10,7 @@ use bellwether_testkit::{NatsServer, or_skip, within};
 use bellwether_topics::Offset;
 use bellwether_topics::broker::{Broker, BrokerError, Record};
 
-use crate::world;
+use crate::support;
 
 /// Follows a log as a node does: from the last record, and again after each failure.
 struct Follower {
@@ -82,7 +82,7 @@ async fn publish(
         let records: Vec<_> = chunk
             .iter()
             .map(|number| {
-                let mut record = world::record("t", *number);
+                let mut record = support::record("t", *number);
                 record.idempotency_key = has_key.then(|| Arc::from(number.to_string()));
                 record
             })
@@ -118,7 +118,7 @@ async fn kill_while_publishing(list: usize, total: u32, has_key: bool, kills: u3
     let Some(mut server) = or_skip(NatsServer::start("").await) else {
         return;
     };
-    let stream = world::stream_name();
+    let stream = support::stream_name();
     let builder = || NatsBroker::builder(&server.url()).stream(&stream);
     let broker = builder().connect().await.unwrap();
     let reader = builder().connect().await.unwrap();
@@ -154,11 +154,11 @@ async fn kill_while_publishing(list: usize, total: u32, has_key: bool, kills: u3
     let numbers: Vec<_> = follower
         .records
         .iter()
-        .map(|record| world::number_of(&record.event).unwrap())
+        .map(|record| support::number_of(&record.event).unwrap())
         .collect();
     assert_eq!(
         numbers,
-        world::all_numbers(&reader).await,
+        support::all_numbers(&reader).await,
         "the tail missed nothing"
     );
     assert!(
@@ -166,10 +166,10 @@ async fn kill_while_publishing(list: usize, total: u32, has_key: bool, kills: u3
         "each once, in the order of the only publisher"
     );
     let by_number: HashMap<_, _> = numbers.iter().zip(&follower.records).collect();
-    for (number, place) in &confirmed {
+    for (number, offset) in &confirmed {
         let record = by_number.get(number);
         let found = record.map(|record| (record.offset, record.tag));
-        assert_eq!(found, Some(*place), "number {number} was confirmed");
+        assert_eq!(found, Some(*offset), "number {number} was confirmed");
     }
 }
 
@@ -185,31 +185,31 @@ async fn a_killed_server_loses_nothing_that_was_confirmed_in_lists() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn single_records_outlive_a_short_outage() {
-    let Some((mut server, broker)) = world::start().await else {
+    let Some((mut server, broker)) = support::start().await else {
         return;
     };
-    world::fill(&broker, 0..1).await;
+    support::fill(&broker, 0..1).await;
     server.kill().await;
     let waiting = tokio::spawn({
         let broker = broker.clone();
-        async move { world::append(&broker, world::record("t", 1)).await }
+        async move { support::append(&broker, support::record("t", 1)).await }
     });
     server.start_again().await;
     waiting.await.unwrap().unwrap();
-    assert_eq!(world::all_numbers(&broker).await, [0, 1]);
+    assert_eq!(support::all_numbers(&broker).await, [0, 1]);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn without_a_server_every_call_fails_in_time_and_nothing_is_stored_later() {
-    let started = world::start_with(|builder| builder.timeout(Duration::from_secs(1)));
+    let started = support::start_with(|builder| builder.timeout(Duration::from_secs(1)));
     let Some((mut server, broker)) = started.await else {
         return;
     };
-    world::fill(&broker, 0..2).await;
+    support::fill(&broker, 0..2).await;
     let mut tail = broker.tail(Offset::new(2)).await.unwrap();
     server.kill().await;
 
-    let error = world::fails_within(Duration::from_secs(4), &mut tail).await;
+    let error = support::fails_within(Duration::from_secs(4), &mut tail).await;
     assert!(!error.is_refused());
     let started = Instant::now();
     assert!(broker.bounds().await.is_err());
@@ -220,7 +220,7 @@ async fn without_a_server_every_call_fails_in_time_and_nothing_is_stored_later()
         started.elapsed()
     );
     let started = Instant::now();
-    let error = world::append(&broker, world::record("t", 2))
+    let error = support::append(&broker, support::record("t", 2))
         .await
         .unwrap_err();
     assert!(
@@ -231,17 +231,19 @@ async fn without_a_server_every_call_fails_in_time_and_nothing_is_stored_later()
     assert!(error.to_string().contains("no connection"), "{error}");
 
     server.start_again().await;
-    world::append(&broker, world::record("t", 3)).await.unwrap();
-    assert_eq!(world::all_numbers(&broker).await, [0, 1, 3]);
+    support::append(&broker, support::record("t", 3))
+        .await
+        .unwrap();
+    assert_eq!(support::all_numbers(&broker).await, [0, 1, 3]);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_server_that_stands_still_fails_calls_in_time_and_all_recovers() {
-    let Some((server, broker)) = world::start().await else {
+async fn a_stopped_server_fails_calls_in_time_and_all_recovers() {
+    let Some((server, broker)) = support::start().await else {
         return;
     };
-    world::fill(&broker, 0..10).await;
-    let mut tail = world::tail_from(&broker, Offset::new(10)).await;
+    support::fill(&broker, 0..10).await;
+    let mut tail = support::tail_from(&broker, Offset::new(10)).await;
     server.pause().await;
 
     let started = Instant::now();
@@ -249,12 +251,12 @@ async fn a_server_that_stands_still_fails_calls_in_time_and_all_recovers() {
         let broker = broker.clone();
         async move {
             (
-                world::append(&broker, world::record("t", 10)).await,
+                support::append(&broker, support::record("t", 10)).await,
                 started.elapsed(),
             )
         }
     });
-    assert!(world::follow_until(&mut tail, |_| false).await.is_err());
+    assert!(support::follow_until(&mut tail, |_| false).await.is_err());
     assert!(
         started.elapsed() < Duration::from_secs(4),
         "{:?}",
@@ -263,8 +265,8 @@ async fn a_server_that_stands_still_fails_calls_in_time_and_all_recovers() {
     let (appended, elapsed) = appending.await.unwrap();
     assert!(!appended.unwrap_err().is_refused());
     assert!(elapsed < Duration::from_secs(5), "{elapsed:?}");
-    // Long enough for the client to give the connection up.
-    let error = world::append(&broker, world::record("t", 11))
+    // Long enough for the client to abandon the connection.
+    let error = support::append(&broker, support::record("t", 11))
         .await
         .unwrap_err();
     assert!(!error.is_refused());
@@ -281,16 +283,16 @@ async fn a_server_that_stands_still_fails_calls_in_time_and_all_recovers() {
             Err(_) => assert!(started.elapsed() < Duration::from_secs(25)),
         }
     };
-    world::append(&broker, world::record("t", 12))
+    support::append(&broker, support::record("t", 12))
         .await
         .unwrap();
     let mut seen = Vec::new();
-    world::follow_until(&mut tail, |page| {
+    support::follow_until(&mut tail, |page| {
         let new = page
             .records
             .iter()
             .filter(|record| record.offset > Offset::new(10));
-        seen.extend(new.filter_map(|record| world::number_of(&record.event)));
+        seen.extend(new.filter_map(|record| support::number_of(&record.event)));
         seen.contains(&12)
     })
     .await

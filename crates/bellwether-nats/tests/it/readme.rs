@@ -1,10 +1,10 @@
-//! The README says what the code does: metrics, defaults, the example.
+//! The README names every metric and every default, and the example works.
 
 use bellwether_nats::NatsBroker;
 use bellwether_testkit::{NatsServer, or_skip};
 use serde_json::json;
 
-use crate::world;
+use crate::support;
 
 #[path = "../../examples/nats_log.rs"]
 #[allow(
@@ -18,18 +18,18 @@ const README: &str = include_str!("../../README.md");
 const METRICS: &str = include_str!("../../src/observe.rs");
 
 #[test]
-fn every_metric_stands_in_the_readme_and_no_other() {
+fn every_metric_is_in_the_readme_and_no_other() {
     let quoted = METRICS.split('"').skip(1).step_by(2);
     let mut names: Vec<_> = quoted
         .filter(|text| text.starts_with("bellwether_"))
         .collect();
-    let mut told: Vec<_> = README
+    let mut listed: Vec<_> = README
         .split('`')
         .filter(|text| text.starts_with("bellwether_nats_"))
         .collect();
     names.sort_unstable();
-    told.sort_unstable();
-    assert_eq!(told, names);
+    listed.sort_unstable();
+    assert_eq!(listed, names);
 }
 
 #[tokio::test]
@@ -38,8 +38,8 @@ async fn the_defaults_of_the_readme_are_those_of_a_new_stream() {
         return;
     };
     let broker = NatsBroker::connect(&server.url()).await.unwrap();
-    let client = world::client(&server).await;
-    let info = world::api(&client, "STREAM.INFO.bellwether", json!({})).await;
+    let client = support::client(&server).await;
+    let info = support::api(&client, "STREAM.INFO.bellwether", json!({})).await;
     let nanoseconds = |seconds: u64| json!(seconds * 1_000_000_000);
     for (setting, value, row) in [
         ("name", json!("bellwether"), "| `stream` | `bellwether` |"),
@@ -95,9 +95,9 @@ async fn the_permissions_of_the_readme_are_enough() {
         .stream("log")
         .user_and_password("u", "p");
     let broker = builder.connect().await.unwrap();
-    let stored = world::fill(&broker, 0..30).await;
+    let stored = support::fill(&broker, 0..30).await;
     assert_eq!(
-        world::all_numbers(&broker).await,
+        support::all_numbers(&broker).await,
         (0..30).collect::<Vec<_>>()
     );
     let topics: [std::sync::Arc<str>; 1] = ["t".into()];
@@ -114,7 +114,7 @@ async fn the_permissions_of_the_readme_are_enough() {
 }
 
 #[tokio::test]
-async fn the_example_does_what_it_says() {
+async fn the_example_shows_two_nodes_on_one_log() {
     let Some(server) = or_skip(NatsServer::start("").await) else {
         return;
     };

@@ -1,17 +1,17 @@
--- Appends records, all or none, and answers with the epoch and, for each record, its id; "id tag" if its idempotency
+-- Appends records, all or none. The reply has the epoch and, for each record, its id, or "id tag" if its idempotency
 -- key is known.
 --
--- ARGV: 4 how long idempotency keys are known, in milliseconds; 5 "=" or "~" for trimming; 6 the most records and 7 the
--- greatest age in milliseconds, 0 for no bound; then five of each record: topic, tag, event, "" or "+" and the
--- conflation key, and the place of its idempotency key in KEYS or 0.
+-- ARGV: 4 how long idempotency keys are remembered, in milliseconds; 5 "=" or "~" for trimming; 6 the most records and
+-- 7 the greatest age in milliseconds, 0 for no bound; then five of each record: topic, tag, event, "" or "+" and the
+-- conflation key, and the index of its idempotency key in KEYS or 0.
 local now = state()
 local answers, last = { now.epoch }, false
 
--- How many topics without a record left are remembered: about 100 bytes each, and their names.
+-- The number of topics without a record left that are remembered: about 100 bytes each, and their names.
 local MAX_TOPICS = 65536
 
--- Forgets some topics whose newest record is gone, when there are too many. Some others of them then count as trimmed up
--- to the same place.
+-- Forgets some topics whose newest record is gone, when there are too many. Some other topics then count as trimmed up
+-- to the same id.
 local function forget()
   local first = redis.call('XRANGE', log, '-', '+', 'COUNT', 1)[1][1]
   local some = redis.call('HRANDFIELD', topics, 64, 'WITHVALUES')
@@ -58,7 +58,7 @@ end
 
 if last then
   redis.call('HSET', about, 'last', last, 'listed', last)
-  -- The newest record is younger than any age and within any count, so it stays.
+  -- The newest record is within any age and any number, so it stays.
   if ARGV[6] ~= '0' then
     redis.call('XTRIM', log, 'MAXLEN', ARGV[5], ARGV[6])
   end

@@ -1,7 +1,8 @@
--- The beginning of every script: which log this is, and whether it still is the one that it was.
+-- The first part of every script: which log this is, and whether it is still the same one.
 --
--- KEYS: 1 the stream, 2 the hash about it, 3 the hash of each topic's newest record, "id tag". ARGV: 1 the epoch to take if a new one is due, 2 "1" for the thorough look, 3 the newest record
--- that the caller knows of, "epoch id", or nothing.
+-- KEYS: 1 the stream, 2 the hash about it, 3 the hash of each topic's newest record, "id tag". ARGV: 1 the epoch to
+-- take if a new one is due, 2 "1" for the thorough check, 3 the newest record that the caller knows of, "epoch id", or
+-- nothing.
 --
 -- The hash holds: epoch; last, the newest record; first, the first record that this epoch ever had, empty if older
 -- ones may have been before it; adopted, the newest record of earlier epochs; holes, the newest entry that was
@@ -25,7 +26,7 @@ local function value_of(fields, name)
   return false
 end
 
--- An empty stream can only be made by way of a group.
+-- An empty stream can only be made with a group.
 local function make()
   redis.call('XGROUP', 'CREATE', log, 'make', '$', 'MKSTREAM')
   redis.call('XGROUP', 'DESTROY', log, 'make')
@@ -54,13 +55,13 @@ local function begin_epoch(now)
   return { epoch = ARGV[1], last = now.last, first = first, forgotten = now.last }
 end
 
--- Whether the stream is not what the hash says of it.
+-- Whether the stream differs from what the hash says of it.
 local function has_changed(known, now)
   if is_after(known.last, now.last) then
     return true -- It lost its end.
   end
   -- The caller has seen a record that is neither here nor trimmed: a server that writes its file late was killed, or a
-  -- replica that lagged has taken over. Others may have appended since, so that the end alone does not show it.
+  -- replica that lagged has taken over. Other nodes may have appended since, so the end alone does not show it.
   local epoch, seen = string.match(ARGV[3], '^(%x+) (%S+)$')
   if epoch == known.epoch and not is_after(now.first, seen) and not redis.call('XRANGE', log, seen, seen)[1] then
     return true
@@ -93,7 +94,7 @@ local function state()
   if known and ARGV[2] ~= '1' and (redis.call('XLEN', log) == 0) == (known.last == '0-0') then
     return with_topics(known)
   end
-  -- A server that may not be asked is taken for the primary.
+  -- A server that this user may not ask counts as the primary.
   local role = redis.pcall('INFO', 'replication')
   if type(role) == 'string' and string.find(role, 'role:slave', 1, true) then
     error({ err = 'READONLY this server is a replica' })

@@ -1,8 +1,8 @@
--- Reads a page, and answers with the epoch, the newest record, the first one ("0-0" if none was ever removed before it),
--- the entries: the one at the start, if it exists, and those after it; and the last removed record of the wanted topics, or
--- nothing if that is not known.
+-- Reads a page. The reply has the epoch; the newest record; the first one ("0-0" if none was ever removed before it);
+-- the entries: the one at the start, if it exists, and those after it; and the last removed record of the wanted
+-- topics, or nothing if that is not known.
 --
--- ARGV: 4 where to start; 5 the most records after it, 0 to look only at the one there, which then comes without its
+-- ARGV: 4 where to start; 5 the most records after it, 0 to read only the one there, which then comes without its
 -- event; 6 the most bytes of events; then the wanted topics, none for all.
 local now = state()
 local from, max_records, max_bytes = ARGV[4], tonumber(ARGV[5]), tonumber(ARGV[6])
@@ -14,7 +14,7 @@ end
 
 local oldest = redis.call('XRANGE', log, '-', '+', 'COUNT', 1)[1]
 
--- An entry of a wanted topic. One of ours that has lost its topic may be anybody's: each of its readers is told so.
+-- An entry of a wanted topic. One of ours that has lost its topic may be of any topic, so every reader gets a gap.
 local function is_of_wanted(fields)
   if not wanted then
     return true
@@ -26,13 +26,13 @@ local function is_of_wanted(fields)
   return value_of(fields, 'epoch')
 end
 
--- How many records are looked up, newest first, before it is better to look at all.
+-- The number of records that are looked up, newest first, before reading all entries is better.
 local MAX_LISTED = 128
 local MAX_LISTED_BYTES = 262144
 
--- The records of the wanted topics after the start, by way of the newest of each topic and of what each names as the one
--- before it. Gives them newest first within each topic, and the last record of any that was removed, as "id tag", or as
--- "id" if only so much is known; nothing if this is not the way.
+-- The records of the wanted topics after the start: from the newest of each topic back to the record that each names as
+-- the one before it. Returns them newest first within each topic, and the last removed record of any, as "id tag", or
+-- as "id" if the tag is not known; nothing if reading all entries is better.
 local function listed()
   local found, bytes = {}, 0
   local lost, lost_id = '0-0', '0-0'
@@ -53,7 +53,7 @@ local function listed()
         return nil
       end
       if value_of(entry[2], 'topic') ~= topic then
-        -- The one after it knows whose it was. Without its event, it counts as damaged.
+        -- The record after it shows its topic. Without its event, it counts as damaged.
         entry = { id, { 'epoch', now.epoch, 'tag', tag, 'topic', topic } }
       end
       bytes = bytes + #(value_of(entry[2], 'event') or '')
@@ -68,7 +68,7 @@ local function listed()
   return found, lost
 end
 
--- How many entries are looked at for the sake of those that are wanted, so that no call holds up the server.
+-- The number of entries that are read to find the wanted ones, so that no call holds up the server.
 local MAX_SCANNED = 2048
 local MAX_SCANNED_BYTES = 1048576
 
@@ -128,7 +128,7 @@ while not is_full do
     break
   end
   start = '(' .. run[#run][1]
-  -- About as many as there is room for, going by what was seen.
+  -- About as many as there is room for, by the size of those before.
   local room = max_bytes - bytes
   if wanted then
     room = MAX_SCANNED_BYTES - scanned_bytes

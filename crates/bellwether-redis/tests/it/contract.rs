@@ -9,7 +9,7 @@ use bellwether_testkit::{RedisServer, broker_contract_tests, or_skip};
 use bellwether_topics::broker::Broker;
 use tokio::sync::Mutex;
 
-use crate::support::by_hand;
+use crate::support::run_command;
 
 struct Factory {
     /// Guards the server, which is killed and started by one test at a time.
@@ -53,7 +53,7 @@ impl BrokerFactory for Factory {
     async fn trim(&self, _: &RedisBroker, keep: usize) -> bool {
         let log = format!("{{log{}}}:log", self.logs.load(Ordering::Relaxed));
         let server = self.server.lock().await;
-        by_hand(&server, &["XTRIM", &log, "MAXLEN", &keep.to_string()]).await;
+        run_command(&server, &["XTRIM", &log, "MAXLEN", &keep.to_string()]).await;
         true
     }
 
@@ -78,7 +78,7 @@ impl BrokerFactory for Factory {
             ],
             &["SAVE"],
         ] {
-            by_hand(&server, words).await;
+            run_command(&server, words).await;
         }
         true
     }

@@ -1,15 +1,15 @@
-//! Entries of the log that lack a part: readers get what is good and one gap over exactly the rest.
+//! Entries of the log that lack a part: readers get what is whole and one gap over exactly the rest.
 
-use bellwether_testkit::{PATIENCE, RedisServer, or_skip, within};
+use bellwether_testkit::{RedisServer, TEST_TIMEOUT, or_skip, within};
 use bellwether_topics::{Delivery, GapReason, ServerSentEvent, Subscription, Topics};
 
 use crate::lines;
-use crate::support::{Hand, connect, number};
+use crate::support::{CommandLine, connect, number};
 
 const LOG: &str = "{bellwether}:log";
 
-/// A log of twenty records, every second one of `t` and the others of `u`, whose tenth entry was changed; each entry as its
-/// fields. The server keeps entries as they are, so the stream is written anew under its name.
+/// A log of twenty records, every second one of `t` and the others of `u`, whose tenth entry was changed; each entry as
+/// its fields. The server cannot change entries, so the stream is written again under its name.
 async fn damaged(
     change: impl Fn(&mut Vec<(String, String)>),
 ) -> Option<(RedisServer, Vec<String>)> {
@@ -24,18 +24,18 @@ async fn damaged(
         ids.push(topic.publish(&event).unwrap().await.unwrap().to_string());
     }
     topics.close().await.unwrap();
-    let mut hand = Hand::new(&server).await;
+    let mut cli = CommandLine::new(&server).await;
     let entries: Vec<(String, Vec<(String, String)>)> =
-        redis::from_redis_value(hand.run(&["XRANGE", LOG, "-", "+"]).await).unwrap();
+        redis::from_redis_value(cli.run(&["XRANGE", LOG, "-", "+"]).await).unwrap();
     for (index, (id, mut fields)) in entries.into_iter().enumerate() {
         if index == 9 {
             change(&mut fields);
         }
         let mut words = vec!["XADD", "other", &id];
         words.extend(fields.iter().flat_map(|(name, value)| [&**name, &**value]));
-        hand.run(&words).await;
+        cli.run(&words).await;
     }
-    hand.run(&["RENAME", "other", LOG]).await;
+    cli.run(&["RENAME", "other", LOG]).await;
     Some((server, ids))
 }
 
@@ -43,7 +43,7 @@ async fn damaged(
 async fn got(reader: &mut Subscription, count: usize) -> Vec<u64> {
     let mut got = Vec::new();
     while got.len() < count {
-        let next = within(PATIENCE, reader.next()).await;
+        let next = within(TEST_TIMEOUT, reader.next()).await;
         let delivery = next.expect("something comes").unwrap();
         match &delivery {
             Delivery::Gap(gap) => {
@@ -95,10 +95,13 @@ async fn check(
     assert_eq!(got(&mut reader, 1).await, [22]);
     topics.close().await.unwrap();
     let port = format!(":{}/", server.port());
-    let told = lines::with(&["is not what was written", &port]);
-    assert_eq!(told.len(), 1, "once, and not for each reader: {told:?}");
+    let logged = lines::with(&["is not what was written", &port]);
+    assert_eq!(logged.len(), 1, "once, and not for each reader: {logged:?}");
     let place = ids[9].split('.').nth(2).unwrap();
-    assert!(told[0].contains(place) && told[0].contains(LOG), "{told:?}");
+    assert!(
+        logged[0].contains(place) && logged[0].contains(LOG),
+        "{logged:?}"
+    );
 }
 
 fn without(name: &'static str) -> impl Fn(&mut Vec<(String, String)>) {
@@ -124,7 +127,7 @@ async fn an_entry_whose_topic_is_lost_or_another_is_one_gap_for_its_own_readers(
         let topic = fields.iter_mut().find(|(name, _)| name == "topic");
         topic.unwrap().1 = "u".to_owned();
     };
-    // What the others' readers get by way of their own chain is untouched.
+    // Readers of other topics get theirs by their own chain.
     check("another topic", OTHERS, other).await;
 }
 

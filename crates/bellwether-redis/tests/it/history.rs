@@ -1,16 +1,18 @@
-//! Logs that lost something: each reader is told of one gap, and then gets everything.
+//! Logs that lost something: each reader gets one gap, and then everything.
 
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
 use bellwether_redis::RedisBroker;
-use bellwether_testkit::{PATIENCE, RedisServer, or_skip, within};
+use bellwether_testkit::{RedisServer, TEST_TIMEOUT, or_skip, within};
 use bellwether_topics::broker::{Broker, NewRecord};
 use bellwether_topics::{CloseReason, GapReason, Offset, Retention, Topics};
 
-use crate::relay::Relay;
-use crate::support::{Hand, Node, append, by_hand, connect, gap, pass, read, record, take};
+use crate::proxy::TcpProxy;
+use crate::support::{
+    CommandLine, Node, append, connect, gap, read, record, run_command, sleep, take,
+};
 
 async fn copy(from: &Path, to: &Path) {
     let _ = tokio::fs::remove_dir_all(to).await;
@@ -36,7 +38,7 @@ async fn one_gap_and_then_everything(node: &mut Node, last_id: &str, reason: Gap
     assert_eq!(gap(&mut back).await.reason(), reason);
     assert_eq!(ending(&mut node.reader, &expected).await, expected);
     assert_eq!(ending(&mut back, &expected).await, expected);
-    // And nothing is left to be told.
+    // And there is no further gap.
     node.publish(1).await;
     assert_eq!(node.take(1).await, [first + 3]);
     assert_eq!(take(&mut back, 1).await, [first + 3]);
@@ -75,7 +77,7 @@ async fn a_flushed_server_is_one_gap() {
     };
     let ids = node.publish(5).await;
     assert_eq!(node.take(5).await, [1, 2, 3, 4, 5]);
-    by_hand(&server, &["FLUSHALL"]).await;
+    run_command(&server, &["FLUSHALL"]).await;
     one_gap_and_then_everything(&mut node, &ids[4], GapReason::Epoch).await;
 }
 
@@ -86,7 +88,7 @@ async fn a_flushed_server_is_noticed_without_a_publish() {
     };
     node.publish(2).await;
     assert_eq!(node.take(2).await, [1, 2]);
-    by_hand(&server, &["FLUSHALL"]).await;
+    run_command(&server, &["FLUSHALL"]).await;
     assert_eq!(node.gap().await.reason(), GapReason::Epoch);
     assert!(node.topics.is_ready());
 }
@@ -127,8 +129,8 @@ async fn a_lost_end_whose_ids_were_given_again_is_a_gap() {
     server.start_again().await;
     // A clock that was set back gives the same id to another record, as the append script would write it.
     let id = lost.offset.to_string();
-    let mut hand = Hand::new(&server).await;
-    let epoch = hand.text(&["HGET", "{bellwether}:about", "epoch"]).await;
+    let mut cli = CommandLine::new(&server).await;
+    let epoch = cli.text(&["HGET", "{bellwether}:about", "epoch"]).await;
     let add = [
         "XADD",
         "{bellwether}:log",
@@ -140,9 +142,9 @@ async fn a_lost_end_whose_ids_were_given_again_is_a_gap() {
         "topic",
         "t",
     ];
-    hand.run(&[&add[..], &["event", "data: 9\n\n"]].concat())
+    cli.run(&[&add[..], &["event", "data: 9\n\n"]].concat())
         .await;
-    hand.run(&["HSET", "{bellwether}:about", "last", &id]).await;
+    cli.run(&["HSET", "{bellwether}:about", "last", &id]).await;
 
     let topics = Topics::with(connect(&server).await).await.unwrap();
     let topic = topics.topic("t").unwrap();
@@ -168,27 +170,27 @@ async fn a_failover_that_lost_confirmed_records_is_one_gap() {
     let Some(replica) = or_skip(RedisServer::start(&[]).await) else {
         return;
     };
-    let relay = Relay::to(primary.port()).await;
-    let mut node = Node::open(RedisBroker::connect(relay.url()).await.unwrap()).await;
+    let proxy = TcpProxy::to(primary.port()).await;
+    let mut node = Node::open(RedisBroker::connect(proxy.url()).await.unwrap()).await;
     let kept = node.publish(3).await;
     let port = primary.port().to_string();
-    by_hand(&replica, &["REPLICAOF", "127.0.0.1", &port]).await;
-    let mut hand = Hand::new(&replica).await;
+    run_command(&replica, &["REPLICAOF", "127.0.0.1", &port]).await;
+    let mut cli = CommandLine::new(&replica).await;
     let synced = async {
-        while hand
+        while cli
             .text(&["INFO", "replication"])
             .await
             .contains("link_status:down")
         {}
     };
-    within(PATIENCE, synced)
+    within(TEST_TIMEOUT, synced)
         .await
         .expect("the replica has everything");
-    hand.run(&["REPLICAOF", "NO", "ONE"]).await;
+    cli.run(&["REPLICAOF", "NO", "ONE"]).await;
     let lost = node.publish(2).await;
     assert_eq!(node.take(5).await, [1, 2, 3, 4, 5]);
 
-    relay.lead_to(replica.port());
+    proxy.redirect_to(replica.port());
     primary.kill().await;
     one_gap_and_then_everything(&mut node, &lost[1], GapReason::Epoch).await;
     let mut back = node.resume(&kept[2]);
@@ -200,9 +202,10 @@ async fn a_failover_that_lost_confirmed_records_is_one_gap() {
     );
 }
 
-/// Others append after the loss and before the one node that can know of it speaks: the end of the log hides it then.
+/// Others append after the loss and before the one node that can know of it calls: the end of the log then hides the
+/// loss.
 #[tokio::test]
-async fn a_lost_record_is_told_also_where_others_have_appended_since() {
+async fn a_lost_record_is_a_gap_also_where_others_have_appended_since() {
     let started = RedisServer::start(&["--appendonly", "no"]).await;
     let Some(mut server) = or_skip(started) else {
         return;
@@ -211,7 +214,7 @@ async fn a_lost_record_is_told_also_where_others_have_appended_since() {
     let [first] = append(&broker, &[record(1)]).await[..] else {
         panic!("one record, one answer");
     };
-    by_hand(&server, &["SAVE"]).await;
+    run_command(&server, &["SAVE"]).await;
     append(&broker, &[record(2)]).await;
     server.kill().await;
     server.start_again().await;
@@ -220,7 +223,10 @@ async fn a_lost_record_is_told_also_where_others_have_appended_since() {
     let [third] = append(&other, &[record(3)]).await[..] else {
         panic!("one record, one answer");
     };
-    assert_eq!(third.cursor.epoch, first.cursor.epoch, "it cannot know");
+    assert_eq!(
+        third.cursor.epoch, first.cursor.epoch,
+        "this node cannot know"
+    );
     // The connection of before is broken, and the first append finds that out.
     assert!(broker.append(&[record(4)]).await.is_err());
     let [fourth] = append(&broker, &[record(5)]).await[..] else {
@@ -234,7 +240,7 @@ async fn a_lost_record_is_told_also_where_others_have_appended_since() {
     assert_eq!(page.epoch, fourth.cursor.epoch, "also for the others");
 }
 
-/// Each is done to a log of five records by somebody with the server's command line.
+/// Each command is run on a log of five records by hand.
 async fn is_a_new_epoch(commands: &[&[&str]]) {
     let Some((server, mut node)) = Node::start().await else {
         return;
@@ -242,14 +248,14 @@ async fn is_a_new_epoch(commands: &[&[&str]]) {
     let ids = node.publish(5).await;
     assert_eq!(node.take(5).await, [1, 2, 3, 4, 5]);
     let ids: Vec<_> = ids.iter().map(|id| id.split('.').nth(2).unwrap()).collect();
-    let mut hand = Hand::new(&server).await;
+    let mut cli = CommandLine::new(&server).await;
     for words in commands {
         let words = words.iter().map(|word| match *word {
             "third" => ids[2],
             "newest" => ids[4],
             word => word,
         });
-        hand.run(&words.collect::<Vec<_>>()).await;
+        cli.run(&words.collect::<Vec<_>>()).await;
     }
     assert_eq!(node.gap().await.reason(), GapReason::Epoch);
     let first = node.published_so_far() + 1;
@@ -310,11 +316,11 @@ async fn an_older_copy_of_the_stream_alone_is_a_new_epoch() {
         return;
     };
     node.publish(2).await;
-    let mut hand = Hand::new(&server).await;
-    hand.run(&["COPY", LOG, "older"]).await;
+    let mut cli = CommandLine::new(&server).await;
+    cli.run(&["COPY", LOG, "older"]).await;
     node.publish(3).await;
     assert_eq!(node.take(5).await, [1, 2, 3, 4, 5]);
-    hand.run(&["RENAME", "older", LOG]).await;
+    cli.run(&["RENAME", "older", LOG]).await;
     assert_eq!(node.gap().await.reason(), GapReason::Epoch);
     assert_eq!(
         node.take(2).await,
@@ -330,8 +336,8 @@ async fn trimming_by_hand_at_the_front_is_no_new_epoch() {
     };
     let ids = node.publish(10).await;
     let oldest = ids[0].split('.').nth(2).unwrap();
-    by_hand(&server, &["XDEL", LOG, oldest]).await;
-    by_hand(&server, &["XTRIM", LOG, "MAXLEN", "6"]).await;
+    run_command(&server, &["XDEL", LOG, oldest]).await;
+    run_command(&server, &["XTRIM", LOG, "MAXLEN", "6"]).await;
     node.publish(1).await;
     assert_eq!(node.take(11).await, (1..=11).collect::<Vec<_>>());
 }
@@ -368,7 +374,7 @@ async fn trimming_that_overtakes_a_slow_reader_ends_it_and_is_a_gap_when_it_come
         before_end <= 10,
         "only what it had at hand before: {before_end}"
     );
-    // When it comes back it is told, and gets the rest.
+    // When it comes back it gets a gap, and then the rest.
     let last = last.unwrap();
     let mut reader = topic.subscribe().after(last.as_str()).open().unwrap();
     assert_eq!(gap(&mut reader).await.reason(), GapReason::Trimmed);
@@ -402,7 +408,7 @@ async fn a_tail_that_was_overtaken_by_trimming_fails() {
     assert!(behind.next().await.is_err());
     assert!(empty.next().await.is_err());
 
-    by_hand(&server, &["FLUSHALL"]).await;
+    run_command(&server, &["FLUSHALL"]).await;
     let mut empty = broker.tail(Offset::ZERO).await.unwrap();
     assert_eq!(empty.next().await.unwrap().records.len(), 0);
     append(&broker, &(1..50).map(record).collect::<Vec<_>>()).await;
@@ -425,7 +431,7 @@ async fn a_repeated_publish_does_not_age_the_newest_record_out() {
         ..record(1)
     };
     let stored = append(&broker, std::slice::from_ref(&keyed)).await[0];
-    pass(Duration::from_millis(5)).await;
+    sleep(Duration::from_millis(5)).await;
     assert!(append(&broker, &[keyed]).await[0].is_duplicate);
     let page = read(&broker, stored.cursor.offset).await;
     assert_eq!(page.records.len(), 1);
@@ -447,21 +453,23 @@ async fn a_rewritten_file_is_the_same_log() {
         let full = full.unwrap();
         let stored = append(&full, &(0..20).map(record).collect::<Vec<_>>()).await;
         let page = read(&full, Offset::ZERO).await;
-        let mut hand = Hand::new(&server).await;
-        hand.run(&["BGREWRITEAOF"]).await;
+        let mut cli = CommandLine::new(&server).await;
+        cli.run(&["BGREWRITEAOF"]).await;
         let done = async {
-            while !hand
+            while !cli
                 .text(&["INFO", "persistence"])
                 .await
                 .contains("aof_rewrites:1")
             {}
-            while !hand
+            while !cli
                 .text(&["INFO", "persistence"])
                 .await
                 .contains("aof_rewrite_in_progress:0")
             {}
         };
-        within(PATIENCE, done).await.expect("the file is rewritten");
+        within(TEST_TIMEOUT, done)
+            .await
+            .expect("the file is rewritten");
         server.kill().await;
         server.start_again().await;
         let full = builder().connect().await.unwrap();
@@ -488,7 +496,7 @@ async fn records_are_trimmed_by_age_and_the_newest_stays() {
     let broker = builder.connect().await.unwrap();
     for number in 0..20 {
         append(&broker, &[record(number)]).await;
-        pass(Duration::from_millis(3)).await;
+        sleep(Duration::from_millis(3)).await;
     }
     let bounds = broker.bounds().await.unwrap();
     let page = read(&broker, Offset::ZERO).await;

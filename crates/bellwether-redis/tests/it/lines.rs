@@ -1,4 +1,4 @@
-//! What the program's log was told, by all tests of this binary: each looks for what only it can have caused.
+//! The log lines of all tests of this binary. Each test searches for lines that only it can have caused.
 
 use std::fmt::{self, Write};
 use std::sync::{Mutex, Once};
@@ -7,7 +7,7 @@ use tracing::field::{Field, Visit};
 use tracing::span::{Attributes, Id, Record};
 use tracing::{Event, Metadata, Subscriber};
 
-/// Guards the lines so far; held for one push or one look.
+/// Guards the lines so far; held for one push or one search.
 static LINES: Mutex<Vec<String>> = Mutex::new(Vec::new());
 
 struct Collect;
@@ -44,10 +44,10 @@ impl Subscriber for Collect {
     fn exit(&self, _: &Id) {}
 }
 
-/// Begins to collect, once.
+/// Starts to collect, once.
 pub(crate) fn collect() {
-    static BEGUN: Once = Once::new();
-    BEGUN.call_once(|| tracing::subscriber::set_global_default(Collect).unwrap());
+    static STARTED: Once = Once::new();
+    STARTED.call_once(|| tracing::subscriber::set_global_default(Collect).unwrap());
 }
 
 /// The lines with all of these texts.

@@ -7,25 +7,25 @@ use bellwether_testkit::{RedisServer, or_skip, within};
 use bellwether_topics::broker::{Broker, BrokerError};
 use bellwether_topics::{Delivery, Offset};
 
-use crate::relay::Relay;
+use crate::proxy::TcpProxy;
 use crate::support::{
-    Hand, Node, append, by_hand, close_connections, connect, number, pass, read, record,
+    CommandLine, Node, append, close_connections, connect, number, read, record, run_command, sleep,
 };
 
 /// How many numbers are published between two kills.
 const EACH: u64 = 60;
 
-/// Kills the server several times while one node publishes and another reads; gives what the reader was told.
+/// Kills the server several times while one node publishes and another reads. Returns what the reader got.
 async fn kills(arguments: &[&str]) -> Option<Vec<Delivery>> {
     let mut server = or_skip(RedisServer::start(arguments).await)?;
     let mut publisher = Node::open(connect(&server).await).await;
     let mut other = Node::open(connect(&server).await).await;
     let reading = tokio::spawn(async move {
-        let mut told = Vec::new();
-        while told.last().and_then(number) != Some(4 * EACH) {
-            told.push(other.reader.next().await.unwrap());
+        let mut deliveries = Vec::new();
+        while deliveries.last().and_then(number) != Some(4 * EACH) {
+            deliveries.push(other.reader.next().await.unwrap());
         }
-        told
+        deliveries
     });
     for round in 1..=4_u64 {
         let publishing = tokio::spawn(async move {
@@ -33,37 +33,43 @@ async fn kills(arguments: &[&str]) -> Option<Vec<Delivery>> {
             publisher
         });
         if round < 4 {
-            pass(Duration::from_millis(20 * round)).await;
+            sleep(Duration::from_millis(20 * round)).await;
             server.kill().await;
             server.start_again().await;
         }
         publisher = publishing.await.unwrap();
     }
-    let told = within(Duration::from_secs(30), reading).await;
-    Some(told.expect("the reader catches up").unwrap())
+    let deliveries = within(Duration::from_secs(30), reading).await;
+    Some(deliveries.expect("the reader catches up").unwrap())
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_killed_server_that_syncs_always_loses_and_repeats_nothing() {
-    let Some(told) = kills(&["--appendfsync", "always"]).await else {
+    let Some(deliveries) = kills(&["--appendfsync", "always"]).await else {
         return;
     };
-    let numbers: Vec<_> = told.iter().map(number).collect();
+    let numbers: Vec<_> = deliveries.iter().map(number).collect();
     let expected: Vec<_> = (1..=240).map(Some).collect();
     assert_eq!(numbers, expected, "each number once, in order, and no gap");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_killed_server_that_syncs_each_second_leaves_no_silent_hole() {
-    let Some(told) = kills(&["--appendfsync", "everysec"]).await else {
+    let Some(deliveries) = kills(&["--appendfsync", "everysec"]).await else {
         return;
     };
-    let place_of = |wanted: u64| told.iter().position(|told| number(told) == Some(wanted));
+    let place_of = |wanted: u64| {
+        deliveries
+            .iter()
+            .position(|deliveries| number(deliveries) == Some(wanted))
+    };
     for lost in (1..=4 * EACH).filter(|number| place_of(*number).is_none()) {
-        // One kill a round: what the gap of an earlier round has told does not count for this one.
+        // One kill in each round: the gap of an earlier round does not count for this one.
         let round_began = place_of((lost - 1) / EACH * EACH).unwrap_or(0);
-        let is_told = told[round_began..].iter().any(|told| told.gap().is_some());
-        assert!(is_told, "{lost}: {told:#?}");
+        let is_told = deliveries[round_began..]
+            .iter()
+            .any(|deliveries| deliveries.gap().is_some());
+        assert!(is_told, "{lost}: {deliveries:#?}");
     }
 }
 
@@ -90,7 +96,7 @@ async fn what_was_acknowledged_before_a_kill_is_there_after_it() {
             })
         })
         .collect();
-    pass(Duration::from_millis(200)).await;
+    sleep(Duration::from_millis(200)).await;
     server.kill().await;
     server.start_again().await;
     let mut count = 0;
@@ -107,7 +113,7 @@ async fn what_was_acknowledged_before_a_kill_is_there_after_it() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_server_that_hangs_fails_calls_in_time_and_is_picked_up_again() {
+async fn a_server_that_hangs_fails_calls_in_time_and_is_used_again() {
     let Some(server) = or_skip(RedisServer::start(&[]).await) else {
         return;
     };
@@ -151,8 +157,8 @@ async fn a_server_that_hangs_fails_calls_in_time_and_is_picked_up_again() {
     assert_eq!(numbers, [4, 5]);
     // The connections that were in doubt are gone: one for appends, one for reads, the node's tail, and this one.
     drop((tail, broker));
-    let mut hand = Hand::new(&server).await;
-    let clients = hand.text(&["CLIENT", "LIST", "TYPE", "normal"]).await;
+    let mut cli = CommandLine::new(&server).await;
+    let clients = cli.text(&["CLIENT", "LIST", "TYPE", "normal"]).await;
     assert!(clients.lines().count() <= 4, "{clients}");
 }
 
@@ -161,28 +167,28 @@ fn is_unavailable(error: Option<BrokerError>) -> bool {
 }
 
 #[tokio::test]
-async fn a_connection_that_went_dead_costs_one_call() {
+async fn a_frozen_connection_costs_one_call() {
     let Some(server) = or_skip(RedisServer::start(&[]).await) else {
         return;
     };
-    let relay = Relay::to(server.port()).await;
+    let proxy = TcpProxy::to(server.port()).await;
     let timeout = Duration::from_millis(300);
-    let broker = RedisBroker::builder(relay.url()).timeout(timeout);
+    let broker = RedisBroker::builder(proxy.url()).timeout(timeout);
     let broker = broker.connect().await.unwrap();
     let mut node = Node::open(broker.clone()).await;
     node.publish(1).await;
     let mut tail = broker.tail(Offset::ZERO).await.unwrap();
     tail.next().await.unwrap();
-    relay.deaden();
+    proxy.freeze();
     assert!(is_unavailable(broker.append(&[record(1)]).await.err()));
     append(&broker, &[record(2)]).await;
     assert!(is_unavailable(broker.bounds().await.err()));
     broker.bounds().await.unwrap();
     assert!(is_unavailable(tail.next().await.err()));
 
-    // Also if the callers never wait until a call has failed.
+    // The same if the callers never wait until a call has failed.
     append(&broker, &[record(3)]).await;
-    relay.deaden();
+    proxy.freeze();
     for number in [4, 5] {
         let records = [record(number)];
         within(timeout / 3, broker.append(&records)).await;
@@ -190,7 +196,7 @@ async fn a_connection_that_went_dead_costs_one_call() {
     let began_at = Instant::now();
     append(&broker, &[record(6)]).await;
     assert!(began_at.elapsed() < timeout);
-    // The second of the two had the time for a new connection, perhaps.
+    // The second of the two may have had the time for a new connection.
     let mut numbers = node.take(4).await;
     if numbers.contains(&5) {
         numbers.extend(node.take(1).await);
@@ -200,7 +206,7 @@ async fn a_connection_that_went_dead_costs_one_call() {
 }
 
 #[tokio::test]
-async fn closed_connections_are_made_anew() {
+async fn closed_connections_are_replaced() {
     let Some((server, mut node)) = Node::start().await else {
         return;
     };
@@ -235,9 +241,9 @@ async fn a_server_that_forgot_the_scripts_gets_them_again() {
     let broker = connect(&server).await;
     let mut node = Node::open(broker.clone()).await;
     node.publish(1).await;
-    by_hand(&server, &["SCRIPT", "FLUSH"]).await;
+    run_command(&server, &["SCRIPT", "FLUSH"]).await;
     append(&broker, &[record(2)]).await;
-    by_hand(&server, &["SCRIPT", "FLUSH"]).await;
+    run_command(&server, &["SCRIPT", "FLUSH"]).await;
     broker.bounds().await.unwrap();
     assert_eq!(node.take(2).await, [1, 2]);
 }

@@ -1,4 +1,4 @@
-//! Quiet topics beside loud ones: what their readers are told, and what they cost the server.
+//! Quiet topics beside loud ones: what their readers get, and what they cost the server.
 
 use std::sync::Arc;
 
@@ -7,7 +7,7 @@ use bellwether_testkit::{RedisServer, or_skip};
 use bellwether_topics::broker::{Broker, NewRecord, ReadRequest};
 use bellwether_topics::{GapReason, ServerSentEvent, Topics};
 
-use crate::support::{Hand, append, by_hand, connect, gap, record, take};
+use crate::support::{CommandLine, append, connect, gap, record, run_command, take};
 
 #[tokio::test]
 async fn a_quiet_topic_beside_a_loud_one_has_no_gap_that_is_not_its_own() {
@@ -15,7 +15,7 @@ async fn a_quiet_topic_beside_a_loud_one_has_no_gap_that_is_not_its_own() {
         return;
     };
     for quiet_events in [1, 2] {
-        by_hand(&server, &["FLUSHALL"]).await;
+        run_command(&server, &["FLUSHALL"]).await;
         let builder = || RedisBroker::builder(server.url()).max_records(50);
         let topics = Topics::with(builder().connect().await.unwrap())
             .await
@@ -48,7 +48,7 @@ async fn a_quiet_topic_beside_a_loud_one_has_no_gap_that_is_not_its_own() {
 }
 
 #[tokio::test]
-async fn a_quiet_topic_costs_the_server_no_look_at_others() {
+async fn a_quiet_topic_costs_the_server_no_read_of_others() {
     let Some(server) = or_skip(RedisServer::start(&["--appendonly", "no"]).await) else {
         return;
     };
@@ -80,19 +80,19 @@ async fn a_quiet_topic_costs_the_server_no_look_at_others() {
     assert_eq!(page.iter().map(|r| r.tag).collect::<Vec<_>>(), tags);
     assert_eq!(read(page[2].offset).await.len(), 1);
     // Without the hash, or with a record that another version has appended without it, they are found all the same.
-    let mut hand = Hand::new(&server).await;
-    let epoch = hand.text(&["HGET", "{bellwether}:about", "epoch"]).await;
+    let mut cli = CommandLine::new(&server).await;
+    let epoch = cli.text(&["HGET", "{bellwether}:about", "epoch"]).await;
     let tag = record(5).tag.to_string();
     let entry = ["epoch", &epoch, "tag", &tag, "topic", "quiet", "event", "x"];
-    let id = hand
+    let id = cli
         .text(&[&["XADD", "{bellwether}:log", "*"], &entry[..]].concat())
         .await;
-    hand.run(&["HSET", "{bellwether}:about", "last", &id]).await;
+    cli.run(&["HSET", "{bellwether}:about", "last", &id]).await;
     append(&broker, &[of("quiet", 6)]).await;
     let page = read(page[2].offset).await;
     let tags: Vec<_> = page.iter().map(|r| r.tag).collect();
     assert!(tags.ends_with(&[5, 6].map(|number| record(number).tag)));
-    by_hand(&server, &["DEL", "{bellwether}:topics"]).await;
+    run_command(&server, &["DEL", "{bellwether}:topics"]).await;
     append(&broker, &[of("quiet", 7)]).await;
     let mut from = first.cursor.offset;
     let mut found = Vec::new();

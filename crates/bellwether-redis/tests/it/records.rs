@@ -4,14 +4,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bellwether_redis::RedisBroker;
-use bellwether_testkit::{PATIENCE, RedisServer, or_skip, within};
+use bellwether_testkit::{RedisServer, TEST_TIMEOUT, or_skip, within};
 use bellwether_topics::Offset;
 use bellwether_topics::broker::{Broker, NewRecord, ReadRequest};
 use bytes::Bytes;
 
-use crate::support::{append, by_hand, connect, read, record};
+use crate::support::{append, connect, read, record, run_command};
 
-/// A record with an event of so many bytes.
+/// A record with an event of this number of bytes.
 fn large(number: u32, bytes: usize) -> NewRecord {
     let byte = b'a' + (number % 26) as u8;
     NewRecord {
@@ -107,7 +107,7 @@ async fn a_key_is_known_for_its_window_and_no_longer() {
     }];
     let first = append(&broker, &keyed).await[0];
     assert!(append(&broker, &keyed).await[0].is_duplicate);
-    let again = within(PATIENCE, async {
+    let again = within(TEST_TIMEOUT, async {
         loop {
             // A duplicate does not make the window longer.
             let stored = append(&broker, &keyed).await[0];
@@ -130,7 +130,7 @@ async fn a_key_of_a_lost_record_is_not_known() {
         ..record(1)
     }];
     append(&broker, &keyed).await;
-    by_hand(&server, &["DEL", "{bellwether}:log"]).await;
+    run_command(&server, &["DEL", "{bellwether}:log"]).await;
     let again = append(&broker, &keyed).await[0];
     assert!(!again.is_duplicate);
     assert_eq!(read(&broker, again.cursor.offset).await.records.len(), 1);
@@ -172,7 +172,7 @@ async fn a_rare_topic_is_found_in_few_pages() {
 }
 
 #[tokio::test]
-async fn exact_trimming_keeps_as_many_as_were_asked_for() {
+async fn exact_trimming_keeps_the_number_of_the_setting() {
     let Some(server) = or_skip(RedisServer::start(&[]).await) else {
         return;
     };

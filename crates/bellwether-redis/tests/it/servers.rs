@@ -1,18 +1,18 @@
-//! Servers that a log cannot live on, what is said about them, and the ways to reach one.
+//! Servers that cannot hold a log, the errors about them, and the ways to reach one.
 
 use std::error::Error;
 use std::time::Duration;
 
 use bellwether_redis::{ConnectError, RedisBroker};
-use bellwether_testkit::{PATIENCE, RedisServer, or_skip, within};
+use bellwether_testkit::{RedisServer, TEST_TIMEOUT, or_skip, within};
 use bellwether_topics::Offset;
 use bellwether_topics::broker::{Broker, NewRecord};
 use bytes::Bytes;
 
-use crate::support::{Hand, Node, append, by_hand, connect, pass, read, record};
+use crate::support::{CommandLine, Node, append, connect, read, record, run_command, sleep};
 
-/// What `connect` says, with everything behind it.
-async fn told(url: &str) -> (ConnectError, String) {
+/// The error of `connect`, and its text with all sources.
+async fn connect_error(url: &str) -> (ConnectError, String) {
     let error = RedisBroker::connect(url).await.err();
     let error = error.unwrap_or_else(|| panic!("connected to {url}"));
     let source = error.source().map(|source| format!(": {source}"));
@@ -21,18 +21,18 @@ async fn told(url: &str) -> (ConnectError, String) {
 }
 
 #[tokio::test]
-async fn a_wrong_address_is_told_without_its_password() {
+async fn a_wrong_address_is_reported_without_its_password() {
     for url in [
         "127.0.0.1:6379",
         "http://u:secret@h/",
         "redis://u:secret@h/x",
         "redis://u:secret@h:x",
     ] {
-        let (error, text) = told(url).await;
+        let (error, text) = connect_error(url).await;
         assert!(error.is_invalid() && !error.is_unavailable(), "{text}");
         assert!(!format!("{text}{error:?}").contains("secret"), "{error:?}");
     }
-    let (error, text) = told("redis://127.0.0.1:1").await;
+    let (error, text) = connect_error("redis://127.0.0.1:1").await;
     assert!(error.is_unavailable(), "{text}");
     assert!(text.contains("127.0.0.1:1/0"), "{text}");
     let named = RedisBroker::builder("redis://h")
@@ -45,7 +45,7 @@ async fn a_wrong_address_is_told_without_its_password() {
 #[cfg(not(feature = "tls"))]
 #[tokio::test]
 async fn an_address_with_tls_names_the_feature_that_it_needs() {
-    let (error, text) = told("rediss://h").await;
+    let (error, text) = connect_error("rediss://h").await;
     assert!(error.is_invalid() && text.contains("`tls`"), "{text}");
 }
 
@@ -55,7 +55,7 @@ async fn a_server_that_evicts_keys_is_refused_unless_allowed() {
     let Some(server) = or_skip(RedisServer::start(&arguments).await) else {
         return;
     };
-    let (error, text) = told(&server.url()).await;
+    let (error, text) = connect_error(&server.url()).await;
     assert!(!error.is_invalid() && !error.is_unavailable());
     assert!(
         text.contains("allkeys-lru") && text.contains("noeviction"),
@@ -63,7 +63,7 @@ async fn a_server_that_evicts_keys_is_refused_unless_allowed() {
     );
     let builder = RedisBroker::builder(server.url()).allow_eviction();
     builder.connect().await.unwrap();
-    by_hand(&server, &["CONFIG", "SET", "maxmemory", "0"]).await;
+    run_command(&server, &["CONFIG", "SET", "maxmemory", "0"]).await;
     connect(&server).await;
 }
 
@@ -79,17 +79,17 @@ async fn a_replica_is_refused_at_connect_and_later() {
     let broker = connect(&server).await;
     let mut tail = broker.tail(Offset::ZERO).await.unwrap();
     tail.next().await.unwrap();
-    by_hand(&server, &["REPLICAOF", "127.0.0.1", &port]).await;
-    let (error, text) = told(&server.url()).await;
+    run_command(&server, &["REPLICAOF", "127.0.0.1", &port]).await;
+    let (error, text) = connect_error(&server.url()).await;
     assert!(
         !error.is_unavailable() && text.contains("primary"),
         "{text}"
     );
     assert!(broker.append(&[record(1)]).await.unwrap()[0].is_err());
     assert!(broker.bounds().await.is_err());
-    // Within a second or so also where only reads would tell.
+    // Within about a second also where only reads would show it.
     while tail.next().await.is_ok() {}
-    by_hand(&server, &["REPLICAOF", "NO", "ONE"]).await;
+    run_command(&server, &["REPLICAOF", "NO", "ONE"]).await;
     append(&broker, &[record(1)]).await;
 }
 
@@ -99,20 +99,20 @@ async fn keys_with_something_else_in_them_are_refused() {
         return;
     };
     for key in ["{bellwether}:log", "{bellwether}:about"] {
-        by_hand(&server, &["FLUSHALL"]).await;
-        by_hand(&server, &["SET", key, "x"]).await;
-        let (error, text) = told(&server.url()).await;
+        run_command(&server, &["FLUSHALL"]).await;
+        run_command(&server, &["SET", key, "x"]).await;
+        let (error, text) = connect_error(&server.url()).await;
         assert!(
             !error.is_unavailable() && text.contains("something else"),
             "{text}"
         );
     }
-    by_hand(&server, &["FLUSHALL"]).await;
+    run_command(&server, &["FLUSHALL"]).await;
     let broker = connect(&server).await;
-    by_hand(&server, &["DEL", "{bellwether}:log"]).await;
-    by_hand(&server, &["SET", "{bellwether}:log", "x"]).await;
+    run_command(&server, &["DEL", "{bellwether}:log"]).await;
+    run_command(&server, &["SET", "{bellwether}:log", "x"]).await;
     let results = broker.append(&[record(1)]).await.unwrap();
-    // The records were right, and what the script says is nothing for clients.
+    // The records were right, and the script's text is not for clients.
     let error = results[0].as_ref().unwrap_err();
     assert!(!error.is_refused());
     let text = error.to_string();
@@ -135,11 +135,11 @@ async fn a_server_that_still_loads_its_data_is_waited_for() {
     let Some(mut server) = or_skip(RedisServer::start(&slow).await) else {
         return;
     };
-    let mut hand = Hand::new(&server).await;
+    let mut cli = CommandLine::new(&server).await;
     for number in 0..3000 {
-        hand.run(&["SET", &format!("key {number}"), "x"]).await;
+        cli.run(&["SET", &format!("key {number}"), "x"]).await;
     }
-    hand.run(&["SAVE"]).await;
+    cli.run(&["SAVE"]).await;
     server.kill().await;
     let url = server.url();
     let connecting = async {
@@ -155,7 +155,7 @@ async fn a_server_that_still_loads_its_data_is_waited_for() {
                     assert!(!causes.contains("LOADING"), "{causes}");
                 }
             }
-            pass(Duration::from_millis(5)).await;
+            sleep(Duration::from_millis(5)).await;
         }
     };
     let (broker, ()) = tokio::join!(connecting, server.start_again());
@@ -190,7 +190,7 @@ async fn a_full_server_refuses_publishes_serves_readers_and_recovers() {
     assert_eq!(read(&broker, last).await.records.len(), 1);
     let mut tail = broker.tail(last).await.unwrap();
     assert_eq!(tail.next().await.unwrap().records.len(), 1);
-    by_hand(&server, &["CONFIG", "SET", "maxmemory", "100mb"]).await;
+    run_command(&server, &["CONFIG", "SET", "maxmemory", "100mb"]).await;
     let more = append(&broker, &[record(9)]).await;
     assert_eq!(more[0].cursor.epoch, stored[0].cursor.epoch);
     assert_eq!(
@@ -204,18 +204,18 @@ async fn a_log_lives_in_one_slot_of_a_cluster() {
     let Some(server) = or_skip(RedisServer::start(&["--cluster-enabled", "yes"]).await) else {
         return;
     };
-    let (error, text) = told(&server.url()).await;
+    let (error, text) = connect_error(&server.url()).await;
     assert!(error.is_unavailable(), "no node has its slot yet: {text}");
-    let mut hand = Hand::new(&server).await;
-    hand.run(&["CLUSTER", "ADDSLOTSRANGE", "0", "16383"]).await;
+    let mut cli = CommandLine::new(&server).await;
+    cli.run(&["CLUSTER", "ADDSLOTSRANGE", "0", "16383"]).await;
     let up = async {
-        while !hand
+        while !cli
             .text(&["CLUSTER", "INFO"])
             .await
             .contains("cluster_state:ok")
         {}
     };
-    within(PATIENCE, up).await.expect("the cluster is up");
+    within(TEST_TIMEOUT, up).await.expect("the cluster is up");
     let mut node = Node::open(connect(&server).await).await;
     node.publish(20).await;
     assert_eq!(node.take(20).await, (1..=20).collect::<Vec<_>>());
@@ -235,22 +235,22 @@ async fn the_log_lives_in_the_database_of_the_url() {
     let mut node = Node::open(RedisBroker::connect(url).await.unwrap()).await;
     node.publish(1).await;
     assert_eq!(node.take(1).await, [1]);
-    let mut hand = Hand::new(&server).await;
-    assert_eq!(hand.run(&["DBSIZE"]).await, redis::Value::Int(0));
-    hand.run(&["SELECT", "3"]).await;
+    let mut cli = CommandLine::new(&server).await;
+    assert_eq!(cli.run(&["DBSIZE"]).await, redis::Value::Int(0));
+    cli.run(&["SELECT", "3"]).await;
     assert_eq!(
-        hand.run(&["EXISTS", "{bellwether}:log"]).await,
+        cli.run(&["EXISTS", "{bellwether}:log"]).await,
         redis::Value::Int(1)
     );
     assert!(format!("{broker:?}").contains(&format!("127.0.0.1:{}/3", server.port())));
 }
 
-/// The commands that the README tells to allow.
+/// The commands that the README lists.
 const RIGHTS: &str = "+ping +select +script|load +evalsha +exists +del +get +set +hget +hmget +hset +hdel +hlen +hrandfield +time +xadd +xgroup|create \
                       +xgroup|destroy +xinfo|stream +xlen +xrange +xread +xtrim +info";
 
 #[tokio::test]
-async fn a_user_with_the_rights_that_are_told_is_enough() {
+async fn a_user_with_the_rights_of_the_readme_is_enough() {
     let Some(server) = or_skip(RedisServer::start(&[]).await) else {
         return;
     };
@@ -265,7 +265,7 @@ async fn a_user_with_the_rights_that_are_told_is_enough() {
         "~{bellwether}:*",
     ];
     user.extend(RIGHTS.split_whitespace());
-    by_hand(&server, &user).await;
+    run_command(&server, &user).await;
     let url = server.url().replace("redis://", "redis://hub:secret@");
     let broker = RedisBroker::connect(&url).await.unwrap();
     let shown = format!("{broker:?} {:?}", RedisBroker::builder(&url));
@@ -273,15 +273,15 @@ async fn a_user_with_the_rights_that_are_told_is_enough() {
     let mut node = Node::open(broker).await;
     node.publish(3).await;
     assert_eq!(node.take(3).await, [1, 2, 3]);
-    by_hand(&server, &["DEL", "{bellwether}:log"]).await;
+    run_command(&server, &["DEL", "{bellwether}:log"]).await;
     node.gap().await;
 
-    let (error, text) = told(&url.replace("secret", "wrong")).await;
+    let (error, text) = connect_error(&url.replace("secret", "wrong")).await;
     assert!(!error.is_invalid(), "{text}");
     assert!(!text.contains("wrong@"), "{text}");
-    // A server that hides its settings has to be vouched for.
-    by_hand(&server, &["ACL", "SETUSER", "hub", "-info"]).await;
-    let (_, text) = told(&url).await;
+    // A server that hides its settings must be allowed.
+    run_command(&server, &["ACL", "SETUSER", "hub", "-info"]).await;
+    let (_, text) = connect_error(&url).await;
     assert!(text.contains("allow_eviction"), "{text}");
     let builder = RedisBroker::builder(&url).allow_eviction();
     append(&builder.connect().await.unwrap(), &[record(9)]).await;

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bellwether_redis::RedisBroker;
-use bellwether_testkit::{PATIENCE, RedisServer, or_skip, within};
+use bellwether_testkit::{RedisServer, TEST_TIMEOUT, or_skip, within};
 use bellwether_topics::broker::{Broker, NewRecord, Page, ReadRequest, Stored};
 use bellwether_topics::{
     Delivery, Gap, Offset, PublishOptions, ServerSentEvent, Subscription, Topics,
@@ -12,9 +12,9 @@ use bellwether_topics::{
 use bytes::Bytes;
 
 /// The server's commands, as `redis-cli` sends them.
-pub(crate) struct Hand(redis::aio::MultiplexedConnection);
+pub(crate) struct CommandLine(redis::aio::MultiplexedConnection);
 
-impl Hand {
+impl CommandLine {
     pub(crate) async fn new(server: &RedisServer) -> Self {
         let client = redis::Client::open(server.url()).unwrap();
         Self(client.get_multiplexed_async_connection().await.unwrap())
@@ -35,18 +35,18 @@ impl Hand {
 }
 
 /// Runs one command on the server.
-pub(crate) async fn by_hand(server: &RedisServer, words: &[&str]) -> redis::Value {
-    Hand::new(server).await.run(words).await
+pub(crate) async fn run_command(server: &RedisServer, words: &[&str]) -> redis::Value {
+    CommandLine::new(server).await.run(words).await
 }
 
 /// Closes all connections but its own, from the server's side.
 pub(crate) async fn close_connections(server: &RedisServer) {
     let kill = ["CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes"];
-    by_hand(server, &kill).await;
+    run_command(server, &kill).await;
 }
 
 /// Lets real time pass: for the moment of a fault, and for what the server's clock decides.
-pub(crate) async fn pass(time: Duration) {
+pub(crate) async fn sleep(time: Duration) {
     within(time, std::future::pending::<()>()).await;
 }
 
@@ -81,7 +81,7 @@ pub(crate) async fn read(broker: &RedisBroker, from: Offset) -> Page {
     broker.read(request).await.unwrap()
 }
 
-/// A node with one reader, which has read all that the node was told to publish.
+/// A node with one reader, which has read everything that the node has published.
 pub(crate) struct Node {
     pub(crate) topics: Topics,
     pub(crate) reader: Subscription,
@@ -89,7 +89,7 @@ pub(crate) struct Node {
 }
 
 impl Node {
-    /// A node on a server of its own, where there can be one.
+    /// A node on a server of its own, if one can be started.
     pub(crate) async fn start() -> Option<(RedisServer, Self)> {
         let server = or_skip(RedisServer::start(&[]).await)?;
         let node = Self::open(connect(&server).await).await;
@@ -106,7 +106,7 @@ impl Node {
         }
     }
 
-    /// Publishes the next so many numbers, each as often as it takes, and gives their ids.
+    /// Publishes this number of further numbers, each until it succeeds, and returns their ids.
     pub(crate) async fn publish(&mut self, count: u64) -> Vec<String> {
         let topic = self.topics.topic("t").unwrap();
         let mut ids = Vec::new();
@@ -121,10 +121,10 @@ impl Node {
                         Ok(cursor) => return cursor,
                         Err(error) => assert!(error.is_unavailable(), "{error}"),
                     }
-                    pass(Duration::from_millis(20)).await;
+                    sleep(Duration::from_millis(20)).await;
                 }
             };
-            let cursor = within(3 * PATIENCE, publishing).await;
+            let cursor = within(3 * TEST_TIMEOUT, publishing).await;
             ids.push(cursor.expect("it can be published in the end").to_string());
         }
         ids
@@ -140,7 +140,7 @@ impl Node {
         take(&mut self.reader, count).await
     }
 
-    /// The next thing that the reader gets, which is a gap.
+    /// The reader's next delivery, which is a gap.
     pub(crate) async fn gap(&mut self) -> Gap {
         gap(&mut self.reader).await
     }
@@ -169,7 +169,7 @@ pub(crate) async fn gap(reader: &mut Subscription) -> Gap {
 }
 
 async fn next(reader: &mut Subscription) -> Delivery {
-    let next = within(3 * PATIENCE, reader.next()).await;
+    let next = within(3 * TEST_TIMEOUT, reader.next()).await;
     next.expect("the reader gets something")
         .expect("the stream is open")
 }

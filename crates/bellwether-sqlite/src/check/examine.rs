@@ -1,4 +1,4 @@
-//! One pass through a log's file, in one snapshot: what is whole, what is damaged and whose that was.
+//! One pass through a log's file, in one snapshot: which records are whole, which are damaged, and of which topics.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
@@ -6,41 +6,41 @@ use std::sync::Arc;
 use bellwether_topics::Epoch;
 use rusqlite::{Connection, OptionalExtension};
 
-use super::{Name, Problem, Progress, Report, Tell, index};
+use super::{Name, OnProgress, Problem, Progress, Report, index};
 use crate::failure::{Failure, Reason};
 use crate::read::SIZE;
 use crate::record::Previous;
-use crate::rows::{self, Found, State};
+use crate::rows::{self, CheckedRow, RowState};
 use crate::schema;
 use crate::verify::MAX_MISSING;
 
-/// How often progress is told.
-const EVERY: u64 = 4096;
+/// The number of records between two reports of progress.
+const PROGRESS_INTERVAL: u64 = 4096;
 
 /// What was found, for a report and for a repair.
 #[derive(Debug)]
 pub(crate) struct Examined {
     pub(crate) report: Report,
-    pub(crate) noted: Noted,
-    /// The damaged records by their place.
-    pub(crate) bad: BTreeMap<u64, Bad>,
-    /// Whether the table of topics can be believed about what is gone.
+    pub(crate) stored: StoredCounters,
+    /// The damaged records by their offset.
+    pub(crate) damaged: BTreeMap<u64, DamagedRecord>,
+    /// Whether the table of topics is right about what was removed.
     pub(crate) topics_are_right: bool,
-    /// Whether the numbers of the log give its records their places: else it needs a new epoch.
+    /// Whether the log's counters are consistent with its records; if not, it needs a new epoch.
     pub(crate) is_placed: bool,
 }
 
 /// A damaged record.
 #[derive(Clone, Debug)]
-pub(crate) struct Bad {
+pub(crate) struct DamagedRecord {
     pub(crate) topic: Name,
     pub(crate) tag: u32,
     is_missing: bool,
 }
 
-/// What the row of the table `log` says.
+/// The row of the table `log`.
 #[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Noted {
+pub(crate) struct StoredCounters {
     pub(crate) epoch: Option<i64>,
     pub(crate) head: Option<u64>,
     pub(crate) floor: Option<u64>,
@@ -49,12 +49,15 @@ pub(crate) struct Noted {
     pub(crate) forgotten_to: Option<u64>,
 }
 
-/// Reads everything. Only what has nothing to do with the file's content fails.
-pub(crate) fn examine(connection: &Connection, tell: Tell<'_>) -> Result<Examined, Failure> {
+/// Reads the whole file. Fails only for a reason other than the file's content.
+pub(crate) fn examine(
+    connection: &Connection,
+    on_progress: OnProgress<'_>,
+) -> Result<Examined, Failure> {
     let snapshot = connection.unchecked_transaction()?;
-    let noted = noted(connection)?;
+    let stored = stored(connection)?;
     let mut pages = Vec::new();
-    tell(Progress {
+    on_progress(Progress {
         step: "reading pages",
         done: 0,
         of: 0,
@@ -63,40 +66,40 @@ pub(crate) fn examine(connection: &Connection, tell: Tell<'_>) -> Result<Examine
         Ok(found) => pages = found,
         Err(error) => pages.push(tolerated(error.into())?),
     }
-    let mut walk = Walk::new(noted);
+    let mut examination = Examination::new(stored);
     for found in pages {
-        walk.report.add(Problem::Pages { found });
+        examination.report.add(Problem::Pages { found });
     }
-    walk.bounds(connection)?;
-    walk.records(connection, tell)?;
-    let topics_are_right = walk.topics(connection)?;
-    index::compare(connection, &mut walk, tell)?;
-    walk.damage();
-    walk.counters(connection)?;
-    walk.keys(connection)?;
+    examination.bounds(connection)?;
+    examination.records(connection, on_progress)?;
+    let topics_are_right = examination.topics(connection)?;
+    index::compare(connection, &mut examination, on_progress)?;
+    examination.damage();
+    examination.counters(connection)?;
+    examination.keys(connection)?;
     snapshot.finish()?;
-    walk.report.topics = walk.newest.len() as u64;
+    examination.report.topics = examination.newest.len() as u64;
     Ok(Examined {
-        report: walk.report,
-        noted,
-        bad: walk.bad,
+        report: examination.report,
+        stored,
+        damaged: examination.damaged,
         topics_are_right,
-        is_placed: walk.is_placed,
+        is_placed: examination.is_placed,
     })
 }
 
-/// The words of an error that the file's content is to blame for; others are passed on.
+/// The text of an error that comes from the file's content. Other errors are returned.
 pub(super) fn tolerated(failure: Failure) -> Result<String, Failure> {
     match failure.reason {
-        Reason::Damaged => Ok(failure.in_words()),
+        Reason::Damaged => Ok(failure.to_text()),
         _ => Err(failure),
     }
 }
 
-fn noted(connection: &Connection) -> Result<Noted, Failure> {
+fn stored(connection: &Connection) -> Result<StoredCounters, Failure> {
     let sql = "SELECT epoch, head, floor, bytes, at, forgotten_to FROM log LIMIT 1";
     let row = connection.query_row(sql, (), |row| {
-        Ok(Noted {
+        Ok(StoredCounters {
             epoch: row.get(0).ok(),
             head: row.get(1).ok(),
             floor: row.get(2).ok(),
@@ -106,46 +109,46 @@ fn noted(connection: &Connection) -> Result<Noted, Failure> {
         })
     });
     match row.optional().map_err(Failure::from) {
-        Ok(noted) => Ok(noted.unwrap_or_default()),
-        Err(failure) => tolerated(failure).map(|_| Noted::default()),
+        Ok(stored) => Ok(stored.unwrap_or_default()),
+        Err(failure) => tolerated(failure).map(|_| StoredCounters::default()),
     }
 }
 
-/// The pass under way.
-pub(super) struct Walk {
+/// The state of a pass.
+pub(super) struct Examination {
     pub(super) report: Report,
-    noted: Noted,
-    pub(super) bad: BTreeMap<u64, Bad>,
+    stored: StoredCounters,
+    pub(super) damaged: BTreeMap<u64, DamagedRecord>,
     /// The newest record of each topic, and its tag.
     newest: HashMap<Arc<str>, (u64, u32)>,
-    /// Of all whole records: topic and place, in a form that forgets their order.
+    /// The sum of the marks of all whole records, which does not depend on their order.
     pub(super) sum: u64,
     is_placed: bool,
 }
 
-impl Walk {
-    fn new(noted: Noted) -> Self {
-        let epoch = Epoch(noted.epoch.unwrap_or_default().cast_unsigned());
+impl Examination {
+    fn new(stored: StoredCounters) -> Self {
+        let epoch = Epoch(stored.epoch.unwrap_or_default().cast_unsigned());
         Self {
             report: Report {
                 epoch,
-                floor: noted.floor.unwrap_or_default(),
-                head: noted.head.unwrap_or_default(),
+                floor: stored.floor.unwrap_or_default(),
+                head: stored.head.unwrap_or_default(),
                 records: 0,
                 topics: 0,
                 put_aside: 0,
                 problems: Vec::new(),
                 unlisted: 0,
             },
-            noted,
-            bad: BTreeMap::new(),
+            stored,
+            damaged: BTreeMap::new(),
             newest: HashMap::new(),
             sum: 0,
             is_placed: true,
         }
     }
 
-    /// Holds the log's ends against the rows that are there.
+    /// Compares the log's ends with the rows of the table.
     fn bounds(&mut self, connection: &Connection) -> Result<(), Failure> {
         let whole = |sql: &str, from: u64| -> Result<Option<u64>, Failure> {
             let sql = format!("SELECT {} FROM records {sql}", rows::COLUMNS);
@@ -153,7 +156,7 @@ impl Walk {
             let mut found = statement.query([from])?;
             while let Some(row) = found.next()? {
                 let found = rows::checked(row)?;
-                if found.state != State::Damaged {
+                if found.state != RowState::Damaged {
                     return Ok(Some(found.offset()));
                 }
             }
@@ -165,11 +168,11 @@ impl Walk {
         };
         let last = whole("WHERE offset >= ?1 ORDER BY offset DESC", 0)?;
         let first = whole("WHERE offset >= ?1 ORDER BY offset", 0)?;
-        let head = self.noted.head.filter(|head| match last {
+        let head = self.stored.head.filter(|head| match last {
             Some(last) => last <= *head && head - last <= MAX_MISSING,
-            None => *head <= MAX_MISSING || self.noted.floor == Some(*head),
+            None => *head <= MAX_MISSING || self.stored.floor == Some(*head),
         });
-        let floor = self.noted.floor.filter(|floor| match first {
+        let floor = self.stored.floor.filter(|floor| match first {
             Some(first) => *floor < first && first - floor <= MAX_MISSING + 1,
             None => head.is_some_and(|head| *floor <= head),
         });
@@ -177,21 +180,21 @@ impl Walk {
         self.report.floor = floor
             .or(first.map(|first| first - 1))
             .unwrap_or(self.report.head);
-        self.is_placed = head.is_some() && floor.is_some() && self.noted.epoch.is_some();
-        for (name, noted, expected, is_right) in [
-            ("head", self.noted.head, self.report.head, head.is_some()),
+        self.is_placed = head.is_some() && floor.is_some() && self.stored.epoch.is_some();
+        for (name, stored, expected, is_right) in [
+            ("head", self.stored.head, self.report.head, head.is_some()),
             (
                 "floor",
-                self.noted.floor,
+                self.stored.floor,
                 self.report.floor,
                 floor.is_some(),
             ),
         ] {
             if !is_right {
-                self.counter(name, noted, expected);
+                self.counter(name, stored, expected);
             }
         }
-        if self.noted.epoch.is_none() {
+        if self.stored.epoch.is_none() {
             self.counter("epoch", None::<u64>, "a number");
         }
         Ok(())
@@ -200,21 +203,25 @@ impl Walk {
     fn counter(
         &mut self,
         name: &'static str,
-        noted: Option<u64>,
+        stored: Option<u64>,
         expected: impl std::fmt::Display,
     ) {
         self.report.add(Problem::Counter {
             name,
-            noted: noted.map_or("nothing".into(), |noted| noted.to_string()),
+            noted: stored.map_or("nothing".into(), |stored| stored.to_string()),
             expected: expected.to_string(),
         });
     }
 
-    fn records(&mut self, connection: &Connection, tell: Tell<'_>) -> Result<(), Failure> {
+    fn records(
+        &mut self,
+        connection: &Connection,
+        on_progress: OnProgress<'_>,
+    ) -> Result<(), Failure> {
         let (floor, head) = (self.report.floor, self.report.head);
         salvage(connection, floor + 1, head, |found| {
-            if found.offset() % EVERY == 0 {
-                tell(Progress {
+            if found.offset() % PROGRESS_INTERVAL == 0 {
+                on_progress(Progress {
                     step: "reading records",
                     done: found.offset() - floor,
                     of: head - floor,
@@ -239,23 +246,23 @@ impl Walk {
         Ok(())
     }
 
-    fn record(&mut self, found: &Found) {
+    fn record(&mut self, found: &CheckedRow) {
         let (offset, record) = (found.offset(), &found.record);
         match found.state {
-            State::PutAside => {
+            RowState::PutAside => {
                 self.report.put_aside += 1;
                 self.sum = self.sum.wrapping_add(index::mark(&record.topic, offset));
             }
-            State::Damaged => {
-                let bad = Bad {
+            RowState::Damaged => {
+                let bad = DamagedRecord {
                     topic: None,
                     tag: record.tag,
                     is_missing: found.is_missing,
                 };
-                self.bad.insert(offset, bad);
+                self.damaged.insert(offset, bad);
                 return;
             }
-            State::Whole => {
+            RowState::Whole => {
                 self.report.records += 1;
                 self.sum = self.sum.wrapping_add(index::mark(&record.topic, offset));
                 if let Some(previous) = found.previous {
@@ -267,7 +274,7 @@ impl Walk {
             .insert(record.topic.clone(), (offset, record.tag));
     }
 
-    fn chain(&mut self, found: &Found, previous: Previous) {
+    fn chain(&mut self, found: &CheckedRow, previous: Previous) {
         let topic = &found.record.topic;
         let last = self.newest.get(topic).map(|(offset, _)| *offset);
         if self.claim(previous.offset, previous.tag, topic, last) {
@@ -283,12 +290,12 @@ impl Walk {
         }
     }
 
-    /// Gives a damaged record to the topic that names it, if there is such a record after the topic's `last`.
+    /// Assigns a damaged record to the topic that names it, if there is such a record after the topic's `last`.
     fn claim(&mut self, at: u64, tag: Option<u32>, topic: &Arc<str>, last: Option<u64>) -> bool {
         if last.is_some_and(|last| at <= last) {
             return false;
         }
-        let Some(bad) = self.bad.get_mut(&at) else {
+        let Some(bad) = self.damaged.get_mut(&at) else {
             return false;
         };
         bad.topic.get_or_insert_with(|| topic.clone());
@@ -296,7 +303,7 @@ impl Walk {
         true
     }
 
-    /// Holds the table of topics against the records; tells whether it is right.
+    /// Compares the table of topics with the records. Returns whether the table is right.
     fn topics(&mut self, connection: &Connection) -> Result<bool, Failure> {
         let read = connection
             .prepare("SELECT topic, offset, tag FROM topics")
@@ -319,10 +326,10 @@ impl Walk {
         for (topic, offset, tag) in listed {
             let newest = unlisted.remove(&topic);
             let last = newest.map(|(offset, _)| offset);
-            let noted = offset.zip(tag);
+            let stored = offset.zip(tag);
             let claims = offset.is_some_and(|at| self.claim(at, tag, &topic, last));
-            let fits = match (noted, newest) {
-                (Some(noted), Some(newest)) => noted == newest,
+            let fits = match (stored, newest) {
+                (Some(stored), Some(newest)) => stored == newest,
                 (Some((offset, _)), None) => offset <= self.report.floor,
                 (None, _) => false,
             };
@@ -338,9 +345,9 @@ impl Walk {
         Ok(is_right)
     }
 
-    /// Tells the damaged records, now that everything was heard about them.
+    /// Reports the damaged records, after all other tables were read for their topics.
     fn damage(&mut self) {
-        for (offset, bad) in &self.bad {
+        for (offset, bad) in &self.damaged {
             let problem = Problem::Record {
                 offset: *offset,
                 topic: bad.topic.clone(),
@@ -352,25 +359,25 @@ impl Walk {
 
     fn counters(&mut self, connection: &Connection) -> Result<(), Failure> {
         let floor = self.report.floor;
-        if self.noted.forgotten_to.is_none_or(|to| to > floor) && self.is_placed {
+        if self.stored.forgotten_to.is_none_or(|to| to > floor) && self.is_placed {
             self.counter(
                 "forgotten_to",
-                self.noted.forgotten_to,
+                self.stored.forgotten_to,
                 format!("at most {floor}"),
             );
         }
-        // What is damaged may have counted anything.
+        // A damaged record may have counted any number of bytes.
         if !self.report.is_sound() {
             return Ok(());
         }
         let sql = format!("SELECT coalesce(sum({SIZE}), 0), coalesce(max(at), 0) FROM records");
         let (bytes, at): (u64, u64) =
             connection.query_row(&sql, (), |row| Ok((row.get(0)?, row.get(1)?)))?;
-        if self.noted.bytes != Some(bytes) {
-            self.counter("bytes", self.noted.bytes, bytes);
+        if self.stored.bytes != Some(bytes) {
+            self.counter("bytes", self.stored.bytes, bytes);
         }
-        if self.noted.at.is_none_or(|noted| noted < at) {
-            self.counter("at", self.noted.at, format!("at least {at}"));
+        if self.stored.at.is_none_or(|stored| stored < at) {
+            self.counter("at", self.stored.at, format!("at least {at}"));
         }
         Ok(())
     }
@@ -390,7 +397,7 @@ impl Walk {
             Err(failure) => return tolerated(failure).map(|_| ()),
         };
         for (topic, offset, tag) in keys {
-            let is_gone = offset <= self.report.floor || self.bad.contains_key(&offset);
+            let is_gone = offset <= self.report.floor || self.damaged.contains_key(&offset);
             if is_gone || (offset <= self.report.head && is_of(connection, offset, &topic, tag)?) {
                 continue;
             }
@@ -410,16 +417,16 @@ pub(crate) fn is_of(
     Ok(found.record.topic == *topic && Some(found.record.tag) == tag)
 }
 
-/// Shows one record for each number, also where pages cannot be read.
+/// Calls back with one record for each number, also where pages cannot be read.
 pub(crate) fn salvage(
     connection: &Connection,
     first: u64,
     last: u64,
-    mut show: impl FnMut(Found),
+    mut show: impl FnMut(CheckedRow),
 ) -> Result<(), Failure> {
     let mut next = first;
     while next <= last {
-        let walked = rows::walk(connection, next, last, u64::MAX, |found| {
+        let walked = rows::visit(connection, next, last, u64::MAX, |found| {
             next = found.offset() + 1;
             show(found);
             true
@@ -429,7 +436,7 @@ pub(crate) fn salvage(
             if next > last {
                 break;
             }
-            show(rows::at(connection, next).unwrap_or_else(|_| Found::missing(next)));
+            show(rows::at(connection, next).unwrap_or_else(|_| CheckedRow::missing(next)));
             next += 1;
         }
     }

@@ -1,19 +1,19 @@
-//! The index over topics, held against the records.
+//! The index over topics, compared with the records.
 
 use std::sync::Arc;
 
 use rusqlite::types::ValueRef;
 use rusqlite::{Connection, OptionalExtension, params};
 
-use super::examine::{Walk, salvage, tolerated};
-use super::{Problem, Progress, Tell};
+use super::examine::{Examination, salvage, tolerated};
+use super::{OnProgress, Problem, Progress};
 use crate::failure::Failure;
-use crate::rows::{self, State};
+use crate::rows::{self, RowState};
 
 const ENTRIES: &str =
     "SELECT topic, offset FROM records INDEXED BY records_by_topic ORDER BY topic, offset";
 
-/// A topic and a place as a number; the sum of all is the same in any order.
+/// A hash of a topic and an offset; the sum of all is the same in any order.
 pub(super) fn mark(topic: &str, offset: u64) -> u64 {
     let mut hasher = crc32fast::Hasher::new();
     hasher.update(topic.as_bytes());
@@ -22,7 +22,7 @@ pub(super) fn mark(topic: &str, offset: u64) -> u64 {
     (bits ^ (bits >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb)
 }
 
-/// Text, whatever the column holds.
+/// The value as text, whatever type the column has.
 pub(super) fn text(value: ValueRef<'_>) -> Arc<str> {
     match value {
         ValueRef::Text(text) | ValueRef::Blob(text) => {
@@ -32,27 +32,27 @@ pub(super) fn text(value: ValueRef<'_>) -> Arc<str> {
     }
 }
 
-/// Compares, and names entries only if there is a difference. Damaged records that nothing else has claimed belong to the
-/// topic that the index has them under.
+/// Compares index and records, and looks for single entries only if there is a difference. Damaged records that nothing
+/// else has claimed belong to the topic that the index has them under.
 pub(super) fn compare(
     connection: &Connection,
-    walk: &mut Walk,
-    tell: Tell<'_>,
+    examination: &mut Examination,
+    on_progress: OnProgress<'_>,
 ) -> Result<(), Failure> {
     let mut sum: u64 = 0;
     let mut done = 0;
     let read = entries(connection, |topic, offset| {
         done += 1;
         if done % 16_384 == 0 {
-            tell(Progress {
+            on_progress(Progress {
                 step: "reading the index",
                 done,
-                of: walk.report.head - walk.report.floor,
+                of: examination.report.head - examination.report.floor,
             });
         }
-        match walk.bad.get_mut(&offset) {
-            Some(bad) => {
-                bad.topic.get_or_insert(topic);
+        match examination.damaged.get_mut(&offset) {
+            Some(damaged) => {
+                damaged.topic.get_or_insert(topic);
             }
             None => sum = sum.wrapping_add(mark(&topic, offset)),
         }
@@ -60,23 +60,23 @@ pub(super) fn compare(
     });
     if let Err(failure) = read {
         let found = tolerated(failure)?;
-        walk.report.add(Problem::Index { found });
+        examination.report.add(Problem::Index { found });
         return Ok(());
     }
-    match sum == walk.sum {
+    match sum == examination.sum {
         true => Ok(()),
-        false => differences(connection, walk),
+        false => differences(connection, examination),
     }
 }
 
-fn differences(connection: &Connection, walk: &mut Walk) -> Result<(), Failure> {
+fn differences(connection: &Connection, examination: &mut Examination) -> Result<(), Failure> {
     let mut before = None;
     let mut doubles = Vec::new();
     entries(connection, |topic, offset| {
         let found = rows::at(connection, offset)?;
         let is_right = match found.state {
-            State::Damaged => walk.bad.contains_key(&offset),
-            State::Whole | State::PutAside => found.record.topic == topic,
+            RowState::Damaged => examination.damaged.contains_key(&offset),
+            RowState::Whole | RowState::PutAside => found.record.topic == topic,
         };
         let entry = Some((topic, offset));
         if !is_right || entry == before {
@@ -86,14 +86,16 @@ fn differences(connection: &Connection, walk: &mut Walk) -> Result<(), Failure> 
         Ok(())
     })?;
     for (topic, offset) in doubles {
-        walk.report.add(Problem::IndexDoubles { offset, topic });
+        examination
+            .report
+            .add(Problem::IndexDoubles { offset, topic });
     }
     let sql = "SELECT 1 FROM records INDEXED BY records_by_topic WHERE topic = ?1 AND offset = ?2";
     let mut statement = connection.prepare(sql)?;
-    let (first, last) = (walk.report.floor + 1, walk.report.head);
+    let (first, last) = (examination.report.floor + 1, examination.report.head);
     let mut lacking = Vec::new();
     salvage(connection, first, last, |found| {
-        if found.state != State::Damaged {
+        if found.state != RowState::Damaged {
             let (topic, offset) = (found.record.topic.clone(), found.offset());
             let entry = statement.query_row(params![&*topic, offset], |_| Ok(()));
             if !matches!(entry.optional(), Ok(Some(()))) {
@@ -102,7 +104,9 @@ fn differences(connection: &Connection, walk: &mut Walk) -> Result<(), Failure> 
         }
     })?;
     for (topic, offset) in lacking {
-        walk.report.add(Problem::IndexLacks { offset, topic });
+        examination
+            .report
+            .add(Problem::IndexLacks { offset, topic });
     }
     Ok(())
 }

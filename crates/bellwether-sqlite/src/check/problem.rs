@@ -1,38 +1,45 @@
-//! [`Problem`]: one thing that is wrong with a file, in plain words.
+//! [`Problem`]: one thing that is wrong with a file, as a sentence.
 
 use std::fmt;
 use std::sync::Arc;
 
-/// One thing that is wrong with a log's file. Its text names the place and the topic, and never what an event says.
+/// One thing that is wrong with a log's file. Its text names the offset and the topic, and has no data of an event.
+///
+/// ```
+/// use bellwether_sqlite::Problem;
+///
+/// let problem = Problem::IndexLacks { offset: 7, topic: "news".into() };
+/// assert_eq!(problem.to_string(), "the index over topics lacks record 7 of topic \"news\"");
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Problem {
     /// A record is not what was written.
     Record {
-        /// Its place.
+        /// The record's offset.
         offset: u64,
-        /// Whose it was, if that is known.
+        /// The record's topic, if it is known.
         topic: Option<Arc<str>>,
-        /// Whether there is nothing in its place.
+        /// Whether the record's row is missing.
         is_missing: bool,
     },
-    /// A row is where no record can be, and is not what was written.
+    /// A row has a number that no record can have, and is not what was written.
     Stray {
-        /// The number that it has.
+        /// The row's number.
         offset: u64,
     },
-    /// A record says that another one came before it in its topic than is there.
+    /// A record names another record before it in its topic than the one that is there.
     Chain {
-        /// Its place.
+        /// The record's offset.
         offset: u64,
-        /// Its topic.
+        /// The record's topic.
         topic: Arc<str>,
     },
     /// The index over topics lacks a record.
     IndexLacks {
-        /// Its place.
+        /// The record's offset.
         offset: u64,
-        /// Its topic.
+        /// The record's topic.
         topic: Arc<str>,
     },
     /// The index over topics has an entry too many.
@@ -44,33 +51,33 @@ pub enum Problem {
     },
     /// The index over topics cannot be read.
     Index {
-        /// What SQLite says.
+        /// The message of SQLite.
         found: String,
     },
-    /// The place of a topic's newest record is noted wrongly.
+    /// The table of topics has a wrong offset for a topic's newest record.
     Newest {
         /// The topic.
         topic: Arc<str>,
     },
-    /// An idempotency key names a record that is not its own.
+    /// An idempotency key names a record that was not published with it.
     Key {
         /// The key's topic.
         topic: Arc<str>,
         /// The record that it names.
         offset: u64,
     },
-    /// A number that the log keeps of itself is wrong.
+    /// One of the log's own counters is wrong.
     Counter {
-        /// Which one: `head`, `floor`, `bytes`, `at`, `forgotten_to`, `epoch`.
+        /// The counter: `head`, `floor`, `bytes`, `at`, `forgotten_to`, `epoch`.
         name: &'static str,
-        /// What is noted, or null.
+        /// The value in the file, or `nothing`.
         noted: String,
-        /// What it should be.
+        /// The right value.
         expected: String,
     },
-    /// Pages of the file make no sense.
+    /// Pages of the file are not valid.
     Pages {
-        /// What SQLite says.
+        /// The message of SQLite.
         found: String,
     },
 }

@@ -1,8 +1,8 @@
-//! Pages of some topics without the index, and whose the damaged records are that such a page meets.
+//! Pages of some topics without the index, and the topics of the damaged records that such a page meets.
 //!
-//! Each record names the one before it in its topic, and the table of topics names the newest. So what is damaged is
-//! claimed by exactly one topic, as long as what claims it is whole; else its own text is believed, and in doubt it is
-//! everybody's.
+//! Each record names the one before it in its topic, and the table of topics names the newest. So exactly one topic
+//! claims a damaged record, as long as what claims it is whole. Otherwise the damaged row's own topic counts, and in
+//! doubt the record counts as one of every topic.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -11,13 +11,13 @@ use rusqlite::Connection;
 
 use super::{Collected, Index};
 use crate::failure::Failure;
-use crate::rows::{self, Found};
+use crate::rows::{self, CheckedRow};
 use crate::topics;
 
-/// The most records that a page is looked for in without the index.
+/// The most records that a page without the index reads.
 const MAX_SCANNED: u64 = 16_384;
 
-/// The record at `from`, and those of some topics after it, from the table alone and as far as a page may look.
+/// The record at `from`, and those of some topics after it, from the table alone and within [`MAX_SCANNED`] records.
 pub(super) fn by_scan(
     connection: &Connection,
     topics: &[Arc<str>],
@@ -27,7 +27,7 @@ pub(super) fn by_scan(
     let first = from.max(page.log.floor + 1);
     let (mut kept, mut passed) = (Vec::new(), None);
     let (mut own, mut bytes) = (0, 0);
-    let next = rows::walk(connection, first, page.log.head, MAX_SCANNED, |found| {
+    let next = rows::visit(connection, first, page.log.head, MAX_SCANNED, |found| {
         if own >= page.limit() || bytes > page.wanted.max_bytes {
             return false;
         }
@@ -50,13 +50,13 @@ pub(super) fn by_scan(
         is_complete,
     )?;
     let mut index = Index::Wrong;
-    let last = kept.last().map(Found::offset);
+    let last = kept.last().map(CheckedRow::offset);
     for mut found in kept {
         let offset = found.offset();
         if found.record.is_damaged && offset != from {
             match owners.owner(connection, topics, &found)? {
                 Some(topic) => found.record.topic = topic,
-                // So that the next page goes on from there, if nothing else tells.
+                // The next page goes on from there, if nothing else is found.
                 None if Some(offset) == last && !is_complete => found.record.topic = "".into(),
                 None => continue,
             }
@@ -66,7 +66,7 @@ pub(super) fn by_scan(
             return Ok(index);
         }
     }
-    // So that the next page goes on from there.
+    // The next page goes on from there.
     if let Some(passed) = passed
         && !is_complete
         && Some(passed.offset()) > last
@@ -76,11 +76,11 @@ pub(super) fn by_scan(
     Ok(index)
 }
 
-/// What whole records and the table of topics say of the damaged ones.
+/// What whole records and the table of topics show about the damaged ones.
 struct Owners {
-    /// Places that a topic names as its own.
+    /// Offsets that a topic names as its own.
     claims: Vec<(u64, Arc<str>)>,
-    /// Places, both excluded, between which nothing says whose they are.
+    /// Offsets, both excluded, between which no topic is known.
     doubts: Vec<(u64, u64)>,
 }
 
@@ -88,12 +88,12 @@ impl Owners {
     fn of(
         connection: &Connection,
         topics: &[Arc<str>],
-        kept: &[Found],
+        kept: &[CheckedRow],
         before: u64,
         is_complete: bool,
     ) -> Result<Self, Failure> {
         let damaged = kept.iter().filter(|found| found.record.is_damaged);
-        let damaged: HashSet<u64> = damaged.map(Found::offset).collect();
+        let damaged: HashSet<u64> = damaged.map(CheckedRow::offset).collect();
         let mut owners = Self {
             claims: Vec::new(),
             doubts: Vec::new(),
@@ -134,12 +134,12 @@ impl Owners {
         Ok(owners)
     }
 
-    /// Whose of the wanted topics a damaged record is, if it may be one of theirs.
+    /// The wanted topic to which a damaged record may belong, if there is one.
     fn owner(
         &self,
         connection: &Connection,
         topics: &[Arc<str>],
-        found: &Found,
+        found: &CheckedRow,
     ) -> Result<Option<Arc<str>>, Failure> {
         let offset = found.offset();
         let claim = self.claims.iter().find(|(claimed, _)| *claimed == offset);
@@ -154,7 +154,7 @@ impl Owners {
         if topics.contains(text) {
             return Ok(Some(text.clone()));
         }
-        // Another topic that exists is believed to be whose it was.
+        // Another topic that exists counts as the record's own.
         let is_others = topics::newest(connection, text)?.is_some();
         Ok(topics.first().filter(|_| !is_others).cloned())
     }

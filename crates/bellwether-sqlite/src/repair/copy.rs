@@ -1,4 +1,4 @@
-//! Files of a repair: the copy of what was there, and the new file's way to the old one's name.
+//! Files of a repair: the copy of the old file, and the steps by which the new file takes its name.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, ErrorKind};
@@ -16,7 +16,7 @@ pub(super) fn keep(path: &Path, now: SystemTime) -> io::Result<PathBuf> {
             number => format!("{name}-{number}"),
         };
         let copy = beside(path, &name);
-        // One that is left of another copy would be taken for this one's.
+        // A companion that is left of another copy would be taken for this one's.
         if beside(&copy, "-wal").exists() {
             continue;
         }
@@ -50,7 +50,7 @@ fn copy_new(from: &Path, to: &Path) -> io::Result<()> {
     target.sync_all()
 }
 
-/// Removes a file of SQLite with its companions, as far as they are there.
+/// Removes a file of SQLite with its companions, as far as they exist.
 pub(super) fn remove(path: &Path) -> io::Result<()> {
     for end in ["", "-wal", "-shm", "-journal"] {
         match fs::remove_file(beside(path, end)) {
@@ -61,7 +61,7 @@ pub(super) fn remove(path: &Path) -> io::Result<()> {
     Ok(())
 }
 
-/// Gives the new file the old one's rights, and makes its content safe.
+/// Gives the new file the old one's permissions, and makes its content safe.
 pub(super) fn make_safe(old: &Path, new: &Path) -> io::Result<()> {
     let old = old.metadata()?;
     #[cfg(unix)]
@@ -86,7 +86,7 @@ pub(super) fn sync_folder(path: &Path) -> io::Result<()> {
     Ok(())
 }
 
-/// The time in UTC as it can stand in a file's name: `20260102T030405Z`.
+/// The time in UTC in a form for file names: `20260102T030405Z`.
 fn stamp(now: SystemTime) -> String {
     let seconds = now
         .duration_since(UNIX_EPOCH)

@@ -1,4 +1,4 @@
-//! Tables of other programs in the file, which a repair takes over as they are.
+//! Tables of other programs in the file, which a repair copies unchanged.
 
 use rusqlite::types::Value;
 use rusqlite::{Connection, params_from_iter};
@@ -10,7 +10,7 @@ const OTHERS: &str = "SELECT type, name, sql FROM sqlite_schema WHERE sql IS NOT
     AND tbl_name NOT IN ('log', 'records', 'keys', 'topics', 'guard', 'events')
     ORDER BY type = 'table' DESC, type = 'view' DESC";
 
-/// Copies tables, views, indexes and triggers; names the tables that are not there as a whole.
+/// Copies tables, views, indexes and triggers. Returns the tables that were not copied completely.
 pub(super) fn copy(old: &Connection, new: &Connection) -> Result<Vec<String>, Failure> {
     let mut statement = old.prepare(OTHERS)?;
     let found = statement.query_map((), |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?;

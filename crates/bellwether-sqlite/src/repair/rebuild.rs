@@ -1,4 +1,4 @@
-//! The new file: what is whole, and in place of each damaged record a row that says that it was put aside.
+//! The new file: what is whole, and instead of each damaged record a row that marks it as put aside.
 
 use std::collections::HashMap;
 use std::path::Path;
@@ -9,18 +9,18 @@ use rusqlite::{Connection, Transaction, params};
 
 use super::foreign;
 use crate::check::examine::{Examined, is_of, salvage};
-use crate::check::{Progress, Tell};
+use crate::check::{OnProgress, Progress};
 use crate::error::OpenError;
 use crate::failure::Failure;
 use crate::read::SIZE;
 use crate::record::{Previous, checksum};
-use crate::rows::{Found, PUT_ASIDE, State};
+use crate::rows::{CheckedRow, PUT_ASIDE, RowState};
 use crate::schema;
 
-/// How often progress is told.
-const EVERY: u64 = 4096;
+/// The number of records between two reports of progress.
+const PROGRESS_INTERVAL: u64 = 4096;
 
-/// What the new file is.
+/// What is known about the new file.
 #[derive(Debug)]
 pub(super) struct Built {
     pub(super) new_epoch: Option<Epoch>,
@@ -32,7 +32,7 @@ pub(super) fn rebuild(
     old: &Connection,
     path: &Path,
     examined: &Examined,
-    tell: Tell<'_>,
+    on_progress: OnProgress<'_>,
 ) -> Result<Built, OpenError> {
     let opened = Connection::open(path).map_err(Failure::from);
     let built = opened.and_then(|mut new| {
@@ -43,7 +43,7 @@ pub(super) fn rebuild(
         schema::make(&new)?;
         let transaction = new.transaction()?;
         transaction.execute("UPDATE guard SET is_ours = 1", ())?;
-        let built = fill(old, &transaction, examined, tell)?;
+        let built = fill(old, &transaction, examined, on_progress)?;
         transaction.execute("UPDATE guard SET is_ours = 0", ())?;
         transaction.commit()?;
         Ok(built)
@@ -55,7 +55,7 @@ fn fill(
     old: &Connection,
     new: &Transaction<'_>,
     examined: &Examined,
-    tell: Tell<'_>,
+    on_progress: OnProgress<'_>,
 ) -> Result<Built, Failure> {
     let report = &examined.report;
     let mut copy = Copy {
@@ -69,8 +69,8 @@ fn fill(
     let mut result = Ok(());
     salvage(old, report.floor + 1, report.head, |found| {
         let offset = found.offset();
-        if offset % EVERY == 0 {
-            tell(Progress {
+        if offset % PROGRESS_INTERVAL == 0 {
+            on_progress(Progress {
                 step: "writing records",
                 done: offset - report.floor,
                 of: report.head - report.floor,
@@ -86,11 +86,11 @@ fn fill(
     let new_epoch = (!examined.is_placed || copy.has_orphans).then(Epoch::random);
     let epoch = match new_epoch {
         Some(epoch) => epoch.0.cast_signed(),
-        None => examined.noted.epoch.unwrap_or_default(),
+        None => examined.stored.epoch.unwrap_or_default(),
     };
     let at = copy
         .at
-        .max(examined.noted.at.filter(|at| is_a_time(*at)).unwrap_or(0));
+        .max(examined.stored.at.filter(|at| is_a_time(*at)).unwrap_or(0));
     let bytes = format!("(SELECT coalesce(sum({SIZE}), 0) FROM records)");
     new.execute(
         &format!("UPDATE log SET epoch = ?1, head = ?2, floor = ?3, bytes = {bytes}, at = ?4, forgotten_to = ?5"),
@@ -114,12 +114,12 @@ struct Copy<'a> {
     newest: HashMap<Arc<str>, Previous>,
     /// The latest time so far, which never falls.
     at: u64,
-    /// Whether there is a damaged record of which nothing tells whose it was.
+    /// Whether there is a damaged record whose topic is not known.
     has_orphans: bool,
 }
 
 impl Copy<'_> {
-    fn take(&mut self, found: &Found) -> Result<(), Failure> {
+    fn take(&mut self, found: &CheckedRow) -> Result<(), Failure> {
         let offset = found.offset();
         let at = self
             .old
@@ -129,18 +129,18 @@ impl Copy<'_> {
             .at
             .max(at.ok().filter(|at| is_a_time(*at)).unwrap_or(0));
         let (topic, tag) = match found.state {
-            State::Whole => {
+            RowState::Whole => {
                 self.whole(found)?;
                 (found.record.topic.clone(), found.record.tag)
             }
-            State::PutAside => {
+            RowState::PutAside => {
                 self.put_aside(offset, &found.record.topic, found.record.tag)?;
                 (found.record.topic.clone(), found.record.tag)
             }
-            State::Damaged => {
-                let bad = self.examined.bad.get(&offset);
-                let topic = bad.and_then(|bad| bad.topic.clone());
-                let tag = bad.map_or(found.record.tag, |bad| bad.tag);
+            RowState::Damaged => {
+                let damaged = self.examined.damaged.get(&offset);
+                let topic = damaged.and_then(|damaged| damaged.topic.clone());
+                let tag = damaged.map_or(found.record.tag, |damaged| damaged.tag);
                 self.has_orphans |= topic.is_none();
                 let topic = topic.unwrap_or_default();
                 self.put_aside(offset, &topic, tag)?;
@@ -152,11 +152,11 @@ impl Copy<'_> {
         Ok(())
     }
 
-    fn whole(&self, found: &Found) -> Result<(), Failure> {
+    fn whole(&self, found: &CheckedRow) -> Result<(), Failure> {
         let record = &found.record;
         let before = self.newest.get(&record.topic).copied();
         let floor = self.examined.report.floor;
-        // One that names a record before it that is not there would make readers take the index for wrong.
+        // A record that names a missing record before it would make readers think that the index is wrong.
         let previous = found.previous.map(|named| match before {
             Some(before) => before,
             None if named.offset <= floor => named,
@@ -213,19 +213,20 @@ impl Copy<'_> {
         Ok(())
     }
 
-    /// Notes the newest record of each topic; gives up to where topics without a note may have lost records.
+    /// Writes the newest record of each topic. Returns the offset up to which topics without an entry may have lost
+    /// records.
     fn topics(&self) -> Result<u64, Failure> {
         let sql = "INSERT OR REPLACE INTO topics (topic, offset, tag) VALUES (?1, ?2, ?3)";
         let mut insert = self.new.prepare(sql)?;
         let floor = self.examined.report.floor;
-        let noted = self.examined.noted.forgotten_to;
+        let stored = self.examined.stored.forgotten_to;
         let mut forgotten_to = floor;
-        if let (true, Some(noted)) = (
+        if let (true, Some(stored)) = (
             self.examined.topics_are_right,
-            noted.filter(|to| *to <= floor),
+            stored.filter(|to| *to <= floor),
         ) {
-            // Topics of which nothing is left stay known.
-            forgotten_to = noted;
+            // Topics without a record left keep their entry.
+            forgotten_to = stored;
             let mut old = self.old.prepare("SELECT topic, offset, tag FROM topics")?;
             let mut rows = old.query(())?;
             while let Some(row) = rows.next()? {
@@ -239,7 +240,7 @@ impl Copy<'_> {
         Ok(forgotten_to)
     }
 
-    /// Takes over the idempotency keys whose records were published with them, or are gone.
+    /// Copies the idempotency keys whose records were published with them, or are gone.
     fn keys(&self) -> Result<(), Failure> {
         let report = &self.examined.report;
         let sql =
@@ -249,7 +250,7 @@ impl Copy<'_> {
             .old
             .prepare("SELECT topic, key, offset, tag, at FROM keys")?;
         let mut rows = read.query(())?;
-        // Of a table that cannot be read to its end, what came before.
+        // If the table cannot be read to its end, the rows before that are kept.
         while let Ok(Some(row)) = rows.next() {
             let key = (|| -> rusqlite::Result<(Arc<str>, String, u64, u32, u64)> {
                 Ok((
@@ -263,7 +264,7 @@ impl Copy<'_> {
             let Ok((topic, key, offset, tag, at)) = key else {
                 continue;
             };
-            let is_gone = offset <= report.floor || self.examined.bad.contains_key(&offset);
+            let is_gone = offset <= report.floor || self.examined.damaged.contains_key(&offset);
             if offset <= report.head && (is_gone || is_of(self.old, offset, &topic, Some(tag))?) {
                 insert.execute(params![&*topic, key, offset, tag, at])?;
             }

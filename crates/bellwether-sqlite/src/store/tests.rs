@@ -1,4 +1,4 @@
-//! The store by itself, with the time passed in.
+//! The store alone, with the time passed in.
 
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -82,7 +82,7 @@ fn each_commit_is_synced() {
 }
 
 #[test]
-fn a_step_of_removal_is_bounded_and_the_steps_get_there() {
+fn steps_of_removal_are_bounded_and_reach_the_bounds() {
     let folder = Folder::new();
     let mut store = folder.open(None).store;
     append(&mut store, 2000, &ALL, 0);
@@ -190,7 +190,7 @@ fn a_log_that_still_has_what_was_known_keeps_its_epoch() {
 }
 
 #[test]
-fn a_log_that_lost_or_replaced_what_was_known_begins_a_new_epoch() {
+fn a_log_that_lost_or_replaced_a_known_record_takes_a_new_epoch() {
     let folder = Folder::new();
     let mut store = folder.open(None).store;
     append(&mut store, 20, &ALL, 0);
@@ -201,9 +201,9 @@ fn a_log_that_lost_or_replaced_what_was_known_begins_a_new_epoch() {
         ..truth
     };
     let opened = folder.open(Some(other_record));
-    assert_eq!(opened.broken, Some(Broken::Forked));
+    assert_eq!(opened.broken, Some(EpochEnd::Forked));
     assert_ne!(opened.store.log.epoch, truth.epoch);
-    assert_eq!(opened.store.extent().records(), 20, "all of it stays");
+    assert_eq!(opened.store.extent().records(), 20, "all records stay");
     let epoch = opened.store.log.epoch;
     drop(opened);
     let beyond_the_end = Known {
@@ -213,9 +213,9 @@ fn a_log_that_lost_or_replaced_what_was_known_begins_a_new_epoch() {
     };
     assert_eq!(
         folder.open(Some(beyond_the_end)).broken,
-        Some(Broken::Forked)
+        Some(EpochEnd::Forked)
     );
-    // Another log altogether says so by its epoch.
+    // A different log has a different epoch.
     assert_eq!(folder.open(Some(truth)).broken, None);
 }
 
@@ -231,7 +231,7 @@ fn keys_of_records_that_were_lost_are_forgotten_with_them() {
         .unwrap();
     drop(store);
     let opened = folder.open(None);
-    assert_eq!(opened.broken, Some(Broken::End));
+    assert_eq!(opened.broken, Some(EpochEnd::End));
     let mut store = opened.store;
     assert!(!is_duplicate(&mut store, "k", 0));
     assert!(is_duplicate(&mut store, "k", 0));

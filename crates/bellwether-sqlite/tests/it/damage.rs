@@ -1,4 +1,4 @@
-//! Files that lost or changed something: told, never skipped, and a gap where it concerns a reader.
+//! Files that lost or changed something: an error or a gap for the readers of it, and never a silent hole.
 
 use std::io::{Read, Seek, SeekFrom, Write};
 use std::path::Path;
@@ -14,7 +14,7 @@ use crate::records::{all, append, fill, read, record, three_and_a_tail};
 
 const PAGE: u64 = 4096;
 
-/// A log of so many records, closed.
+/// A log of this number of records, closed.
 async fn log(folder: &Folder, records: u64) -> bellwether_topics::Epoch {
     let broker = SqliteBroker::open(folder.log()).unwrap();
     let stored = fill(&broker, 0..records).await;
@@ -32,7 +32,7 @@ fn edit(path: &Path, sql: &str) {
     Connection::open(path).unwrap().execute_batch(sql).unwrap();
 }
 
-/// Overwrites the pages on which these bytes stand, or the bytes alone.
+/// Overwrites the pages that have these bytes, or the bytes alone.
 fn overwrite(path: &Path, at: &[u8], whole_page: bool) {
     let mut file = std::fs::OpenOptions::new()
         .read(true)
@@ -57,7 +57,7 @@ fn overwrite(path: &Path, at: &[u8], whole_page: bool) {
 }
 
 #[tokio::test]
-async fn a_page_that_makes_no_sense_is_found_at_open() {
+async fn a_page_that_is_not_valid_is_found_at_open() {
     let folder = Folder::new();
     log(&folder, 3000).await;
     overwrite(&folder.log(), b"data: 1500\n", true);
@@ -85,7 +85,7 @@ async fn a_page_that_open_had_no_time_for_is_found_when_it_is_read_and_not_skipp
 }
 
 #[tokio::test]
-async fn a_letter_that_changed_is_found_when_it_is_read() {
+async fn a_byte_that_changed_is_found_when_it_is_read() {
     let folder = Folder::new();
     log(&folder, 100).await;
     overwrite(&folder.log(), b"data: 57\n", false);
@@ -98,7 +98,7 @@ async fn a_letter_that_changed_is_found_when_it_is_read() {
 }
 
 #[tokio::test]
-async fn a_missing_record_is_a_damaged_one_whether_open_had_time_to_look_or_not() {
+async fn a_missing_record_is_a_damaged_one_whether_open_had_time_to_check_or_not() {
     for patience in [Duration::ZERO, Duration::from_secs(1)] {
         let folder = Folder::new();
         let epoch = log(&folder, 100).await;
@@ -139,7 +139,7 @@ async fn a_newest_record_whose_number_changed_costs_itself_alone() {
 }
 
 #[tokio::test]
-async fn a_row_of_the_log_that_makes_no_sense_is_damage() {
+async fn a_row_of_the_log_that_is_not_valid_is_damage() {
     for sql in [
         "DELETE FROM log",
         "UPDATE log SET floor = head + 1",
@@ -156,7 +156,7 @@ async fn a_row_of_the_log_that_makes_no_sense_is_damage() {
 }
 
 #[tokio::test]
-async fn records_removed_by_hand_begin_a_new_epoch_with_what_is_whole() {
+async fn records_removed_by_hand_lead_to_a_new_epoch_with_what_is_whole() {
     for (sql, left) in [
         ("DELETE FROM records WHERE offset > 90", 0..90),
         ("DELETE FROM records WHERE offset <= 20", 20..100),
@@ -259,7 +259,7 @@ async fn an_older_copy_of_the_file_gives_readers_of_what_it_lacks_one_gap_each()
 }
 
 #[tokio::test]
-async fn a_reader_whom_retention_overtook_is_told_a_gap_and_then_the_rest() {
+async fn a_reader_that_retention_overtook_gets_a_gap_and_then_the_rest() {
     let folder = Folder::new();
     let broker = SqliteBroker::open(folder.log()).unwrap();
     let topics = Topics::with(broker.clone()).await.unwrap();

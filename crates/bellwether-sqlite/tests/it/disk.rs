@@ -1,4 +1,4 @@
-//! Disks and files that fail: publishes are refused within a bound, readers stay, and it works again without a restart.
+//! Disks and files that fail: publishes fail within a bound, readers stay, and the log works again without a restart.
 
 use std::path::Path;
 use std::process::Command;
@@ -42,7 +42,7 @@ impl Drop for SmallDisk {
     }
 }
 
-/// A file system that believes to have room, on a disk that has none: writes work, and syncing them fails.
+/// A file system that seems to have room, on a disk that has none: writes work, and syncing them fails.
 struct FalseDisk {
     front: Folder,
     back: SmallDisk,
@@ -100,7 +100,7 @@ async fn a_full_disk_refuses_publishes_leaves_readers_alone_and_recovers_without
     let before = fill(&broker, 0..100).await;
     let mut tail = broker.tail(Offset::new(100)).await.unwrap();
     assert_eq!(tail.next().await.unwrap().records.len(), 1);
-    // Something else takes the room.
+    // Another file takes the room.
     let other = disk.path().join("other");
     std::fs::write(&other, vec![0; 5 << 20]).unwrap();
     let mut confirmed = 0;
@@ -118,7 +118,7 @@ async fn a_full_disk_refuses_publishes_leaves_readers_alone_and_recovers_without
         assert!(append(&broker, &[large(round)]).await.is_err());
     }
 
-    // Readers notice nothing: pages, bounds, and a tail that beats.
+    // Readers are not affected: pages, bounds, and the tail's heartbeat.
     let page = read(&broker, before[49].cursor.offset, None).await.unwrap();
     assert_eq!(page.records.len() as u64, 51 + confirmed);
     assert_eq!(broker.bounds().await.unwrap().head.low(), 100 + confirmed);
@@ -223,7 +223,7 @@ async fn a_program_that_holds_the_write_lock_makes_publishes_fail_in_time_and_no
 }
 
 #[tokio::test]
-async fn a_file_that_was_moved_away_is_noticed_and_taken_up_again_when_it_is_back() {
+async fn a_file_that_was_moved_away_is_noticed_and_used_again_when_it_is_back() {
     let folder = Folder::new();
     let broker = SqliteBroker::open(folder.log()).unwrap();
     let before = fill(&broker, 0..3).await;
@@ -236,7 +236,7 @@ async fn a_file_that_was_moved_away_is_noticed_and_taken_up_again_when_it_is_bac
     assert!(broker.tail(Offset::new(3)).await.is_err());
     let trim = within(Duration::from_secs(10), broker.trim_to(1)).await;
     assert!(trim.unwrap().is_err());
-    // A stranger in its place is no better.
+    // Another file at its path does not count.
     std::fs::write(folder.log(), "").unwrap();
     assert!(append(&broker, &[record("t", 3)]).await.is_err());
     std::fs::rename(&away, folder.log()).unwrap();
@@ -267,7 +267,7 @@ async fn a_write_ahead_log_that_was_deleted_is_noticed_and_costs_nothing_that_wa
 }
 
 #[tokio::test]
-async fn a_quiet_log_notices_by_itself_that_its_file_has_gone_and_is_back() {
+async fn a_quiet_log_notices_that_its_file_is_gone_and_that_it_is_back() {
     let folder = Folder::new();
     let broker = SqliteBroker::open(folder.log()).unwrap();
     let mut tail = three_and_a_tail(&broker).await;

@@ -1,4 +1,4 @@
-//! The example does what it says.
+//! The example shows what the runs before it published.
 
 use crate::folder::Folder;
 

@@ -27,7 +27,7 @@ pub(crate) fn child(log: &Path, first: u64) -> Child {
         .unwrap()
 }
 
-/// Not a test unless the other one started it: publishes for ever and says what was confirmed.
+/// Not a test unless the other one started it: publishes without an end and prints what was confirmed.
 #[test]
 fn the_process_that_is_killed() {
     let Ok(task) = std::env::var(CHILD) else {
@@ -81,7 +81,7 @@ async fn a_killed_process_loses_nothing_that_it_confirmed_and_reuses_no_offset()
             Some(())
         };
         let mut seen = 0;
-        // Another moment each round, by what has happened and not by the clock.
+        // A different moment in each round, measured in events and not by the clock.
         while seen < 100 + round * 337 {
             seen += take(lines.next().unwrap()).map_or(0, |()| 1);
         }
@@ -91,7 +91,7 @@ async fn a_killed_process_loses_nothing_that_it_confirmed_and_reuses_no_offset()
             take(line);
         }
         let broker = SqliteBroker::open(folder.log()).unwrap();
-        // Moved into the file and synced there, before anybody sees what was perhaps never synced.
+        // Moved into the file and synced there, before a reader sees what was perhaps never synced.
         let wal = folder.path().join("events.db-wal");
         assert_eq!(wal.metadata().unwrap().len(), 0);
         let page = read(&broker, Offset::ZERO, None).await.unwrap();

@@ -8,6 +8,7 @@
 
 mod contract;
 mod damage;
+mod damage_gaps;
 mod disk;
 mod example;
 mod folder;
@@ -17,6 +18,5 @@ mod quiet;
 mod readers;
 mod readme;
 mod records;
-mod told;
 mod trimming;
 mod versions;

@@ -1,4 +1,4 @@
-//! Opening: what is refused and with which words, who may look, and that a log has one writer.
+//! Opening: what is refused and with which message, who may read, and that a log has one writer.
 
 use std::path::Path;
 use std::process::Command;
@@ -27,7 +27,7 @@ fn message(path: &Path) -> String {
 async fn a_file_of_another_program_is_refused_and_left_as_it_is() {
     let folder = Folder::new();
     let text = folder.path().join("notes.txt");
-    std::fs::write(&text, "no database, but somebody's notes; ".repeat(10)).unwrap();
+    std::fs::write(&text, "no database, but a text file; ".repeat(10)).unwrap();
     let before = std::fs::read(&text).unwrap();
     assert!(SqliteBroker::open(&text).unwrap_err().is_not_ours());
     assert!(message(&text).contains("is no SQLite file, and was left untouched"));
@@ -114,7 +114,7 @@ async fn a_log_is_open_once_by_whatever_name() {
 }
 
 #[tokio::test]
-async fn another_process_is_refused_and_told_which_one_has_the_log() {
+async fn another_process_is_refused_with_the_id_of_the_process_that_has_the_log() {
     let folder = Folder::new();
     let broker = SqliteBroker::open(folder.log()).unwrap();
     let child = crate::kill::child(&folder.log(), 1);

@@ -106,7 +106,7 @@ async fn any_write_of_another_program_to_the_logs_own_tables_ends_the_epoch() {
 }
 
 #[tokio::test]
-async fn after_the_end_of_an_epoch_no_reader_gets_what_it_has_had() {
+async fn after_a_new_epoch_no_reader_gets_what_it_has_had() {
     let folder = Folder::new();
     let topics = Topics::with(SqliteBroker::open(folder.log()).unwrap())
         .await

@@ -1,4 +1,4 @@
-//! The README says what the code does: metrics and defaults.
+//! The README names every metric and every default.
 
 use bellwether_sqlite::SqliteBroker;
 
@@ -6,7 +6,7 @@ const README: &str = include_str!("../../README.md");
 const METRICS: &str = include_str!("../../src/observe.rs");
 
 #[test]
-fn every_metric_stands_in_the_readme() {
+fn every_metric_is_in_the_readme() {
     let mut names = 0;
     for quoted in METRICS.split('"').skip(1).step_by(2) {
         if let Some(name) = quoted.strip_prefix("bellwether_sqlite") {
@@ -21,7 +21,7 @@ fn every_metric_stands_in_the_readme() {
 }
 
 #[test]
-fn every_default_stands_in_the_readme() {
+fn every_default_is_in_the_readme() {
     let settings = format!("{:?}", SqliteBroker::builder("x"));
     for (field, row) in [
         ("max_records: 1000000,", "| `max_records` | 1000000 |"),

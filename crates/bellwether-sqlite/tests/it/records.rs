@@ -8,7 +8,7 @@ use bellwether_topics::broker::{
     Broker, BrokerError, NewRecord, Page, ReadRequest, Record, Stored, Tail,
 };
 
-/// A record whose event says its number.
+/// A record whose event is its number.
 pub(crate) fn record(topic: &str, number: u64) -> NewRecord {
     NewRecord {
         topic: topic.into(),
@@ -26,7 +26,7 @@ pub(crate) fn keyed(topic: &str, number: u64, key: &str) -> NewRecord {
     }
 }
 
-/// The number that a record's event says.
+/// The number in a record's event.
 pub(crate) fn number(record: &Record) -> u64 {
     let text = std::str::from_utf8(&record.event).unwrap();
     let digits = text.trim_start_matches("data: ").trim_end();

@@ -1,4 +1,4 @@
-//! Retention: what goes, what stays, and that nobody waits for it.
+//! Retention: what is removed, what stays, and that no publisher waits for it.
 
 use std::time::Duration;
 
@@ -34,7 +34,7 @@ async fn a_log_keeps_as_many_records_as_it_may_and_their_numbers_go_on() {
 }
 
 #[tokio::test]
-async fn who_publishes_in_turn_with_the_commits_waits_for_no_sync_of_removal() {
+async fn a_publisher_that_waits_for_each_commit_waits_for_no_sync_of_removal() {
     let folder = Folder::new();
     let builder = SqliteBroker::builder(folder.log()).max_records(1000);
     let broker = builder.open().unwrap();
@@ -87,7 +87,7 @@ async fn a_quiet_log_forgets_what_is_too_old() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn removing_very_much_lets_publishes_through_all_the_while() {
+async fn publishes_go_on_while_many_records_are_removed() {
     const MANY: u64 = 60_000;
     let folder = Folder::new();
     let broker = SqliteBroker::open(folder.log()).unwrap();

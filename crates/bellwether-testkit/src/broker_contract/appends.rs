@@ -1,4 +1,4 @@
-//! Promises about appending: what comes back, in which order, and how often.
+//! Promises about appending: which records come back, in which order, and how often.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -121,7 +121,7 @@ pub async fn an_idempotency_key_appends_once(factory: &impl BrokerFactory) {
     }
 }
 
-/// Also when nothing is left of the first record: no other id is made up.
+/// The same if nothing is left of the first record: the broker invents no other id.
 pub async fn a_known_key_gives_the_first_id_after_its_record_was_trimmed(
     factory: &impl BrokerFactory,
 ) {
@@ -133,7 +133,7 @@ pub async fn a_known_key_gives_the_first_id_after_its_record_was_trimmed(
     let first = append(&*broker, std::slice::from_ref(&keyed)).await[0];
     fill(&*broker, "t", 1..300).await;
     if !factory.trim(&*broker, 3).await {
-        println!("not checked: this log cannot be trimmed at will");
+        println!("not checked: this log cannot be trimmed on demand");
         return;
     }
     for _ in 0..2 {
@@ -143,7 +143,7 @@ pub async fn a_known_key_gives_the_first_id_after_its_record_was_trimmed(
     }
 }
 
-/// The caller may go away in the middle.
+/// The caller may drop the future at any point.
 pub async fn a_dropped_append_happens_once_or_not_at_all(factory: &impl BrokerFactory) {
     let broker = factory.open().await;
     for number in 0..60 {

@@ -1,4 +1,4 @@
-//! Brokers that break one promise each, and the check that the suite notices every one of them.
+//! Brokers that break one promise each, and the test that the suite notices every one of them.
 
 mod broker;
 
@@ -16,7 +16,7 @@ use super::{appends, damage, logs, pages, readers, tails};
 /// What is wrong with a broker.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Fault {
-    /// None: the suite must pass it, or noticing the others would say nothing.
+    /// None: the suite must pass this one, or noticing the others would prove nothing.
     Nothing,
     SwapsRecords,
     DropsRecords,
@@ -31,7 +31,7 @@ enum Fault {
     NoHeartbeat,
     WrongFloor,
     HidesLosses,
-    MakesUpTags,
+    InventsTags,
     SharedEpoch,
     WorksAfterShutdown,
     StaleHead,
@@ -39,7 +39,7 @@ enum Fault {
     FalseGaps,
     EmptyBehindGap,
     ForgetsTheStart,
-    MindsOtherHands,
+    ReactsToOtherPrograms,
     BlamesTheCaller,
     SkipsDamage,
     HandsOutDamage,
@@ -49,7 +49,7 @@ enum Fault {
     TailInOnePiece,
 }
 
-/// Each fault, and the promise that has to notice it.
+/// Each fault, and the promise that must notice it.
 const FAULTS: [(Fault, Promise); 29] = [
     (Fault::SwapsRecords, Promise::ComeBack),
     (Fault::DropsRecords, Promise::PagesJoin),
@@ -61,10 +61,10 @@ const FAULTS: [(Fault, Promise); 29] = [
     (Fault::PagesMissRecords, Promise::PagesJoin),
     (Fault::TailRepeats, Promise::TailFollows),
     (Fault::TailWithoutAnchor, Promise::TailFollows),
-    (Fault::NoHeartbeat, Promise::TailBeats),
+    (Fault::NoHeartbeat, Promise::TailHeartbeat),
     (Fault::WrongFloor, Promise::FrontTrimmed),
-    (Fault::HidesLosses, Promise::LossesTold),
-    (Fault::MakesUpTags, Promise::LossesTold),
+    (Fault::HidesLosses, Promise::LossesReported),
+    (Fault::InventsTags, Promise::LossesReported),
     (Fault::SharedEpoch, Promise::OwnEpoch),
     (Fault::WorksAfterShutdown, Promise::Shutdown),
     (Fault::StaleHead, Promise::QuietReader),
@@ -72,7 +72,7 @@ const FAULTS: [(Fault, Promise); 29] = [
     (Fault::FalseGaps, Promise::NoFalseGap),
     (Fault::EmptyBehindGap, Promise::GapWithPage),
     (Fault::ForgetsTheStart, Promise::FromTheStart),
-    (Fault::MindsOtherHands, Promise::OtherHands),
+    (Fault::ReactsToOtherPrograms, Promise::OtherPrograms),
     (Fault::BlamesTheCaller, Promise::NoBlame),
     (Fault::SkipsDamage, Promise::Damage),
     (Fault::HandsOutDamage, Promise::Damage),
@@ -90,17 +90,17 @@ enum Promise {
     KeyAfterTrim,
     OwnEpoch,
     FrontTrimmed,
-    LossesTold,
+    LossesReported,
     Shutdown,
     PagesJoin,
     TailFollows,
-    TailBeats,
+    TailHeartbeat,
     QuietReader,
     NewestNamed,
     NoFalseGap,
     GapWithPage,
     FromTheStart,
-    OtherHands,
+    OtherPrograms,
     NoBlame,
     Damage,
     Budget,
@@ -112,17 +112,17 @@ const PROMISES: [Promise; 19] = [
     Promise::KeyAfterTrim,
     Promise::OwnEpoch,
     Promise::FrontTrimmed,
-    Promise::LossesTold,
+    Promise::LossesReported,
     Promise::Shutdown,
     Promise::PagesJoin,
     Promise::TailFollows,
-    Promise::TailBeats,
+    Promise::TailHeartbeat,
     Promise::QuietReader,
     Promise::NewestNamed,
     Promise::NoFalseGap,
     Promise::GapWithPage,
     Promise::FromTheStart,
-    Promise::OtherHands,
+    Promise::OtherPrograms,
     Promise::NoBlame,
     Promise::Damage,
     Promise::Budget,
@@ -139,40 +139,40 @@ async fn is_broken<F: BrokerFactory>(promise: Promise, factory: &F) -> bool {
             Box::pin(appends::a_known_key_gives_the_first_id_after_its_record_was_trimmed(factory))
         }
         Promise::OwnEpoch => Box::pin(logs::each_log_has_an_epoch_of_its_own(factory)),
-        Promise::FrontTrimmed => {
-            Box::pin(logs::only_the_front_is_trimmed_and_the_floor_tells(factory))
-        }
-        Promise::LossesTold => {
-            Box::pin(logs::what_a_topic_has_lost_is_never_told_too_small(factory))
-        }
+        Promise::FrontTrimmed => Box::pin(logs::only_the_front_is_trimmed_and_the_floor_shows_it(
+            factory,
+        )),
+        Promise::LossesReported => Box::pin(
+            logs::what_a_topic_has_lost_is_never_reported_too_small(factory),
+        ),
         Promise::Shutdown => Box::pin(logs::after_shutdown_every_call_fails(factory)),
         Promise::PagesJoin => {
             Box::pin(pages::a_page_starts_at_its_anchor_and_pages_join_without_seam(factory))
         }
         Promise::TailFollows => Box::pin(tails::a_tail_starts_at_its_anchor_and_follows(factory)),
-        Promise::TailBeats => Box::pin(tails::a_quiet_tail_beats(factory)),
+        Promise::TailHeartbeat => Box::pin(tails::a_quiet_tail_sends_heartbeats(factory)),
         Promise::QuietReader => Box::pin(
             readers::a_quiet_reader_reads_at_most_once_and_then_not_until_something_happens(
                 factory,
             ),
         ),
-        Promise::NewestNamed => {
-            Box::pin(pages::a_look_at_topics_names_their_newest_records(factory))
-        }
-        Promise::NoFalseGap => Box::pin(readers::a_quiet_topic_that_lost_nothing_is_told_no_gap(
+        Promise::NewestNamed => Box::pin(pages::a_lookup_of_topics_names_their_newest_records(
             factory,
         )),
-        Promise::GapWithPage => {
-            Box::pin(readers::a_slow_reader_is_answered_gap_and_first_page_together(factory))
-        }
-        Promise::FromTheStart => {
-            Box::pin(readers::from_the_start_what_is_gone_is_told_and_the_rest_comes(factory))
-        }
-        Promise::OtherHands => {
-            Box::pin(readers::other_hands_beside_the_log_change_nothing(factory))
-        }
+        Promise::NoFalseGap => Box::pin(readers::a_quiet_topic_that_lost_nothing_gets_no_gap(
+            factory,
+        )),
+        Promise::GapWithPage => Box::pin(readers::a_slow_reader_gets_gap_and_first_page_together(
+            factory,
+        )),
+        Promise::FromTheStart => Box::pin(readers::from_the_start_a_gap_comes_before_what_is_left(
+            factory,
+        )),
+        Promise::OtherPrograms => Box::pin(readers::other_programs_beside_the_log_change_nothing(
+            factory,
+        )),
         Promise::NoBlame => Box::pin(readers::a_log_that_does_not_work_blames_no_caller(factory)),
-        Promise::Damage => Box::pin(damage::a_damaged_record_is_told_and_all_others_come(
+        Promise::Damage => Box::pin(damage::a_damaged_record_is_a_gap_and_all_others_come(
             factory,
         )),
         Promise::Budget => Box::pin(pages::pages_of_a_long_log_keep_to_their_budget(factory)),
@@ -216,7 +216,7 @@ where
     }
 }
 
-/// A broker that can be made to forget its oldest records at once.
+/// A broker that can remove its oldest records on demand.
 pub trait Trim {
     /// Removes all but the newest records.
     fn trim(&self, keep: usize);
@@ -228,10 +228,10 @@ impl Trim for bellwether_topics::Memory {
     }
 }
 
-/// Runs the suite against brokers with one fault each, made from a good one, and panics if any gets through the promise that
-/// it breaks, or if the good one does not keep them all.
+/// Runs the suite against brokers with one fault each, made from a good one. Panics if a faulty broker passes the
+/// promise that it breaks, or if the good one fails any.
 ///
-/// The panics of the promises that were found broken are printed on the way.
+/// The panics of the broken promises are printed meanwhile.
 pub async fn notices_broken_brokers<B, F>(make: F)
 where
     B: Broker + Trim,

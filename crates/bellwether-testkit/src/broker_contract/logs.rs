@@ -9,8 +9,8 @@ use bellwether_topics::broker::{Broker, ReadRequest, Stored};
 use super::BrokerFactory;
 use super::steps::{call, fill, follow, numbers, open_tail, read, read_all, record};
 
-/// Epoch, floor and head, from everywhere the same.
-pub async fn bounds_tell_the_epoch_and_both_ends(factory: &impl BrokerFactory) {
+/// Epoch, floor and head are the same in bounds, pages and tails.
+pub async fn bounds_have_the_epoch_and_both_ends(factory: &impl BrokerFactory) {
     let broker = factory.open().await;
     let bounds = || async {
         let bounds = call("bounds", broker.bounds()).await;
@@ -32,7 +32,7 @@ pub async fn bounds_tell_the_epoch_and_both_ends(factory: &impl BrokerFactory) {
     assert_eq!((page.epoch, page.head), (full.epoch, full.head));
 }
 
-/// Two logs are never taken for one.
+/// Two logs never have the same epoch.
 pub async fn each_log_has_an_epoch_of_its_own(factory: &impl BrokerFactory) {
     let mut epochs = HashSet::new();
     for _ in 0..3 {
@@ -44,8 +44,8 @@ pub async fn each_log_has_an_epoch_of_its_own(factory: &impl BrokerFactory) {
     assert_eq!(epochs.len(), 3);
 }
 
-/// After trimming, what is left is a run up to the head, and floor, pages and tails say where it begins.
-pub async fn only_the_front_is_trimmed_and_the_floor_tells(factory: &impl BrokerFactory) {
+/// After trimming, a run up to the head is left, and floor, pages and tails show where it starts.
+pub async fn only_the_front_is_trimmed_and_the_floor_shows_it(factory: &impl BrokerFactory) {
     let broker = factory.open().await;
     let stored = fill(&*broker, "t", 0..30).await;
     if !factory.trim(&broker, 10).await {
@@ -83,13 +83,13 @@ pub async fn only_the_front_is_trimmed_and_the_floor_tells(factory: &impl Broker
     );
 }
 
-/// What a page says of the wanted topics' own removed records is exactly what was removed of them, or more.
-pub async fn what_a_topic_has_lost_is_never_told_too_small(factory: &impl BrokerFactory) {
+/// A page reports the wanted topics' removed records exactly, or more than these.
+pub async fn what_a_topic_has_lost_is_never_reported_too_small(factory: &impl BrokerFactory) {
     let broker = factory.open().await;
     let quiet = fill(&*broker, "quiet", 0..1).await;
     let loud = fill(&*broker, "loud", 1..300).await;
     if !factory.trim(&*broker, 10).await {
-        println!("not checked: this log cannot be trimmed at will");
+        println!("not checked: this log cannot be trimmed on demand");
         return;
     }
     let rest = read_all(&*broker, Offset::ZERO, None).await;
@@ -116,7 +116,7 @@ pub async fn what_a_topic_has_lost_is_never_told_too_small(factory: &impl Broker
         };
         assert!(
             trimmed.to <= page.floor,
-            "what is lost lies up to the floor"
+            "what is lost is at most the floor"
         );
         let lost = [
             topics
@@ -163,7 +163,7 @@ pub async fn a_reopened_log_goes_on_where_it_was(factory: &impl BrokerFactory) {
     );
 }
 
-/// Nothing hangs and nothing works after the end.
+/// After the shutdown no call hangs and no call works.
 pub async fn after_shutdown_every_call_fails(factory: &impl BrokerFactory) {
     let broker = factory.open().await;
     let stored = fill(&*broker, "t", 0..2).await;

@@ -1,4 +1,4 @@
-//! A node on the broker under test, its readers, and a broker that counts what it is asked.
+//! A node on the broker under test, its readers, and a broker that counts its reads.
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -16,11 +16,11 @@ use super::steps::call;
 pub(super) enum Got {
     /// An event with this number.
     Event(u32),
-    /// A gap with this reason, and how many events it says are lost.
+    /// A gap with this reason, and the number of lost events in it.
     Gap(&'static str, Option<u64>),
 }
 
-/// A node that has just started: its memory holds nothing of the log but the head.
+/// A node that has just started: its memory holds only the head of the log.
 pub(super) async fn open(broker: impl Broker) -> Topics {
     let node = call("the node's start", Topics::with(broker)).await;
     node.unwrap_or_else(|error| panic!("no node: {error}"))
@@ -34,7 +34,7 @@ pub(super) fn reader(node: &Topics, topic: &str, seen: Option<&Stored>) -> Subsc
     reader.unwrap_or_else(|error| panic!("no reader: {error}"))
 }
 
-/// The next so many things that a reader gets.
+/// The next deliveries of a reader, this number of them.
 pub(super) async fn got(reader: &mut Subscription, count: usize) -> Vec<Got> {
     let mut got = Vec::new();
     for _ in 0..count {
@@ -56,7 +56,7 @@ fn number(delivery: &Delivery) -> u32 {
         .unwrap_or_else(|| panic!("a foreign event: {text:?}"))
 }
 
-/// These events.
+/// The events with these numbers.
 pub(super) fn events(numbers: Range<u32>) -> Vec<Got> {
     numbers.map(Got::Event).collect()
 }
@@ -69,14 +69,14 @@ pub(super) async fn publish(node: &Topics, topic: &str, numbers: Range<u32>) {
     }
 }
 
-/// Publishes one event, or is told why not.
+/// Publishes one event, or returns the error.
 pub(super) async fn try_publish(node: &Topics, topic: &str, number: u32) -> Result<(), Error> {
     let event = ServerSentEvent::text(number.to_string());
     call("a publish", node.topic(topic)?.publish(&event)?).await?;
     Ok(())
 }
 
-/// The broker under test, and how often it was read or looked at for topics.
+/// The broker under test, and the number of its reads and lookups.
 #[derive(Debug)]
 pub(super) struct Counted<B> {
     broker: Arc<B>,
@@ -121,7 +121,7 @@ impl<B: Broker> Broker for Counted<B> {
     fn newest<'a>(&'a self, topics: &'a [Arc<str>]) -> BrokerFuture<'a, Option<Newest>> {
         Box::pin(async move {
             let newest = self.broker.newest(topics).await?;
-            // No answer is no look: the pages that follow are counted.
+            // A lookup without an answer does not count: the pages that follow do.
             if newest.is_some() {
                 self.reads.fetch_add(1, Ordering::Relaxed);
             }

@@ -23,7 +23,7 @@ pub async fn a_page_starts_at_its_anchor_and_pages_join_without_seam(factory: &i
         let page = read(&*broker, stored.cursor.offset, None, 2).await;
         assert_eq!(page.records[0].tag, stored.cursor.tag);
         assert_eq!(page.epoch, stored.cursor.epoch);
-        assert!(page.records.len() <= 3, "about as many as were asked for");
+        assert!(page.records.len() <= 3, "about as many as requested");
     }
     // A small bound in bytes still moves on.
     let request = ReadRequest {
@@ -45,7 +45,7 @@ pub async fn a_page_of_some_topics_misses_none_of_theirs(factory: &impl BrokerFa
     let broker = factory.open().await;
     let mut anchors = vec![Offset::ZERO];
     for round in 0..30_u32 {
-        // The rare topics stand far apart in pages of five.
+        // The records of the rare topics are far apart for pages of five.
         let topic = match round % 10 {
             3 => "rare",
             7 => "also rare",
@@ -70,7 +70,7 @@ pub async fn a_page_of_some_topics_misses_none_of_theirs(factory: &impl BrokerFa
     }
 }
 
-/// A page is about as large as was asked for, however long the log is, and so is what a tail brings at once.
+/// A page is about as large as requested, however long the log is, and so is each page of a tail.
 pub async fn pages_of_a_long_log_keep_to_their_budget(factory: &impl BrokerFactory) {
     const RECORDS: usize = 4000;
     const BYTES: usize = 1000;
@@ -119,8 +119,9 @@ pub async fn pages_of_a_long_log_keep_to_their_budget(factory: &impl BrokerFacto
     assert_eq!(count, RECORDS);
 }
 
-/// What a broker says of topics' newest records is so, or it says nothing: a reader that has seen the newest one reads none.
-pub async fn a_look_at_topics_names_their_newest_records(factory: &impl BrokerFactory) {
+/// A broker names topics' newest records correctly or not at all, since a reader that has seen the newest one reads
+/// nothing.
+pub async fn a_lookup_of_topics_names_their_newest_records(factory: &impl BrokerFactory) {
     let broker = factory.open().await;
     let mut last = Vec::new();
     let names = ["one", "three", "loud", "unheard", "one"];
@@ -130,8 +131,8 @@ pub async fn a_look_at_topics_names_their_newest_records(factory: &impl BrokerFa
         }
     }
     let topics = names.map(Arc::from);
-    let looked = call("a look", broker.newest(&topics)).await;
-    let Some(newest) = looked.unwrap_or_else(|error| panic!("no look: {error}")) else {
+    let newest = call("a lookup", broker.newest(&topics)).await;
+    let Some(newest) = newest.unwrap_or_else(|error| panic!("the lookup failed: {error}")) else {
         println!("not checked: this broker does not know");
         return;
     };
@@ -146,13 +147,13 @@ pub async fn a_look_at_topics_names_their_newest_records(factory: &impl BrokerFa
     assert_eq!(newest.records, expected);
 
     if !factory.trim(&broker, 1).await {
-        println!("not checked: this log cannot be trimmed at will");
+        println!("not checked: this log cannot be trimmed on demand");
         return;
     }
-    let looked = call("a look", broker.newest(&topics)).await;
-    let looked = looked.unwrap_or_else(|error| panic!("no look: {error}"));
-    let records = looked.map_or_else(Vec::new, |newest| newest.records);
-    // Of those that are gone it may know nothing, but nothing else.
+    let newest = call("a lookup", broker.newest(&topics)).await;
+    let newest = newest.unwrap_or_else(|error| panic!("the lookup failed: {error}"));
+    let records = newest.map_or_else(Vec::new, |newest| newest.records);
+    // The broker may not know records that are gone, but it must not name others.
     for (record, expected) in records.into_iter().zip(expected) {
         assert!(record.is_none() || record == expected, "{record:?}");
     }

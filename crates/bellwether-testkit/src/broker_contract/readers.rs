@@ -1,4 +1,4 @@
-//! Promises about what readers get through a node: no gap that is not theirs, none that is not told, and little to ask.
+//! Promises about what readers get through a node: no gap without a loss, no loss without a gap, and few reads.
 
 use std::sync::Arc;
 
@@ -7,10 +7,10 @@ use bellwether_topics::broker::Broker;
 
 use super::BrokerFactory;
 use super::node::{self, Counted, Got, events, got, publish, reader};
-use super::steps::{beats, fill, numbers, read, read_all};
+use super::steps::{fill, numbers, read, read_all, wait_for_heartbeats};
 
-/// A quiet topic beside a loud one: its anchor may be gone, but a reader that has lost nothing is told nothing.
-pub async fn a_quiet_topic_that_lost_nothing_is_told_no_gap(factory: &impl BrokerFactory) {
+/// A quiet topic beside a loud one: its anchor may be gone, but a reader that has lost nothing gets no gap.
+pub async fn a_quiet_topic_that_lost_nothing_gets_no_gap(factory: &impl BrokerFactory) {
     let broker = factory.open().await;
     let seen_all = fill(&*broker, "seen all", 0..1).await;
     let has_lost = fill(&*broker, "has lost", 1..3).await;
@@ -18,7 +18,7 @@ pub async fn a_quiet_topic_that_lost_nothing_is_told_no_gap(factory: &impl Broke
     fill(&*broker, "loud", 4..300).await;
     fill(&*broker, "all left", 300..301).await;
     if !factory.trim(&broker, 10).await {
-        println!("not checked: this log cannot be trimmed at will");
+        println!("not checked: this log cannot be trimmed on demand");
         return;
     }
     let topic = [Arc::from("seen all")];
@@ -35,12 +35,12 @@ pub async fn a_quiet_topic_that_lost_nothing_is_told_no_gap(factory: &impl Broke
     let mut reader_of_left = reader(&node, "all left", Some(&all_left[0]));
     assert_eq!(got(&mut reader_of_left, 1).await, events(300..301));
     let mut reader_of_all = reader(&node, "seen all", Some(&seen_all[0]));
-    // An own event is the next thing that it gets, whenever it has asked.
+    // An event of its own topic is its next delivery, whenever it has asked.
     publish(&node, "seen all", 301..302).await;
     assert_eq!(got(&mut reader_of_all, 1).await, events(301..302));
 }
 
-/// Readers of quiet topics come back to a node that holds nothing: each costs one look, and then none.
+/// Readers of quiet topics come back to a node that holds nothing: each costs one read, and then none.
 pub async fn a_quiet_reader_reads_at_most_once_and_then_not_until_something_happens(
     factory: &impl BrokerFactory,
 ) {
@@ -61,10 +61,10 @@ pub async fn a_quiet_reader_reads_at_most_once_and_then_not_until_something_happ
             tokio::spawn(async move { got(&mut reader, 1).await })
         })
         .collect();
-    beats(&broker, 2).await;
-    // What does not concern them is nothing that happens.
+    wait_for_heartbeats(&broker, 2).await;
+    // Events of other topics do not count.
     publish(&node, "loud", 300..310).await;
-    beats(&broker, 2).await;
+    wait_for_heartbeats(&broker, 2).await;
     let reads = broker.reads() - before;
     assert!(
         reads <= READERS as usize,
@@ -83,38 +83,38 @@ pub async fn a_quiet_reader_reads_at_most_once_and_then_not_until_something_happ
     assert!(reads <= READERS as usize, "{reads} reads after the events");
 }
 
-/// A reader that trimming has overtaken gets its gap and the first page behind it in one answer: else a log that is trimmed
-/// faster than the reader asks tells it gaps and never an event.
-pub async fn a_slow_reader_is_answered_gap_and_first_page_together(factory: &impl BrokerFactory) {
+/// A reader that trimming has overtaken gets its gap and the first page behind it in one answer. Otherwise a log that
+/// is trimmed faster than the reader asks gives it gaps and never an event.
+pub async fn a_slow_reader_gets_gap_and_first_page_together(factory: &impl BrokerFactory) {
     let broker = factory.open().await;
     let stored = fill(&*broker, "t", 0..60).await;
     if !factory.trim(&broker, 30).await {
-        println!("not checked: this log cannot be trimmed at will");
+        println!("not checked: this log cannot be trimmed on demand");
         return;
     }
     let left = numbers(&read_all(&*broker, Default::default(), None).await);
     let node = node::open(broker.clone()).await;
     let mut reader = reader(&node, "t", Some(&stored[0]));
     assert_eq!(got(&mut reader, 1).await, [Got::gap("trimmed")]);
-    // Everything that it would ask for now is gone.
+    // Everything that the reader would ask for now is gone.
     fill(&*broker, "t", 60..300).await;
     assert!(factory.trim(&broker, 5).await);
     assert_eq!(
         got(&mut reader, left.len()).await,
         events(left[0]..60),
-        "what followed the gap when it was told"
+        "what followed the gap when it was delivered"
     );
 }
 
-/// From the start on: all of it if all is there, and one gap before the rest if not.
-pub async fn from_the_start_what_is_gone_is_told_and_the_rest_comes(factory: &impl BrokerFactory) {
+/// From the start: all events if all exist, and one gap before the rest if not.
+pub async fn from_the_start_a_gap_comes_before_what_is_left(factory: &impl BrokerFactory) {
     let broker = factory.open().await;
     fill(&*broker, "t", 0..20).await;
     let first = node::open(broker.clone()).await;
     let mut whole = reader(&first, "t", None);
     assert_eq!(got(&mut whole, 20).await, events(0..20));
     if !factory.trim(&broker, 5).await {
-        println!("not checked: this log cannot be trimmed at will");
+        println!("not checked: this log cannot be trimmed on demand");
         return;
     }
     let left = numbers(&read_all(&*broker, Default::default(), None).await);
@@ -129,8 +129,8 @@ pub async fn from_the_start_what_is_gone_is_told_and_the_rest_comes(factory: &im
     assert_eq!(got(&mut whole, 3).await, events(20..23), "nor a second gap");
 }
 
-/// What the store is used for beside the log is no business of the log's readers.
-pub async fn other_hands_beside_the_log_change_nothing(factory: &impl BrokerFactory) {
+/// Other uses of the store do not affect the log's readers.
+pub async fn other_programs_beside_the_log_change_nothing(factory: &impl BrokerFactory) {
     let broker = factory.open().await;
     let stored = fill(&*broker, "t", 0..20).await;
     let before = read_all(&*broker, Default::default(), None).await;
@@ -139,7 +139,7 @@ pub async fn other_hands_beside_the_log_change_nothing(factory: &impl BrokerFact
     assert_eq!(got(&mut live, 10).await, events(10..20));
     for round in 0..3 {
         if !factory.disturb(&broker).await {
-            println!("not checked: no other program can come near this log");
+            println!("not checked: no other program can use this log's store");
             return;
         }
         let first = 20 + round * 5;
@@ -155,8 +155,8 @@ pub async fn other_hands_beside_the_log_change_nothing(factory: &impl BrokerFact
     }
 }
 
-/// A log that does not work is the environment's fault: a server answers 503 for it, and the caller tries again. Nothing of
-/// it reads as if the caller had sent what cannot be stored.
+/// A log that does not work is the environment's fault: a server answers 503, and the caller tries again. No error
+/// reads as if the caller had sent something that cannot be stored.
 pub async fn a_log_that_does_not_work_blames_no_caller(factory: &impl BrokerFactory) {
     let broker = factory.open().await;
     fill(&*broker, "t", 0..2).await;

@@ -1,4 +1,4 @@
-//! What promises are checked with: calls that must answer in time and succeed, and reading to the end.
+//! Steps of the promises: calls that must answer in time and succeed, and reading to the end.
 
 use std::future::Future;
 use std::sync::Arc;
@@ -13,7 +13,7 @@ use crate::within;
 /// How long a single call may take on a busy machine.
 const CALL: Duration = Duration::from_secs(10);
 
-/// The answer of a call, which has to come.
+/// The result of a call, which must come in time.
 pub(super) async fn call<T>(what: &str, future: impl Future<Output = T>) -> T {
     match within(CALL, future).await {
         Some(output) => output,
@@ -53,7 +53,7 @@ pub(super) async fn append(broker: &impl Broker, records: &[NewRecord]) -> Vec<S
     results.into_iter().map(stored).collect()
 }
 
-/// Appends records with these numbers to a topic, a few per call.
+/// Appends records with these numbers to a topic, in several calls.
 pub(super) async fn fill(
     broker: &impl Broker,
     topic: &str,
@@ -84,20 +84,20 @@ pub(super) async fn read(
     page.unwrap_or_else(|error| panic!("read failed: {error}"))
 }
 
-/// Reads to the end in pages of a few records, and checks how the pages join.
+/// Reads to the end in small pages, and checks how the pages join.
 pub(super) async fn read_all(
     broker: &impl Broker,
     from: Offset,
     topics: Option<&[Arc<str>]>,
 ) -> Vec<Record> {
-    let mut place = from;
+    let mut offset = from;
     let mut all: Vec<Record> = Vec::new();
     loop {
-        let page = read(broker, place, topics, 5).await;
+        let page = read(broker, offset, topics, 5).await;
         let mut records = page.records;
-        if place != Offset::ZERO {
+        if offset != Offset::ZERO {
             let anchor = records.first().map(|record| record.offset);
-            assert_eq!(anchor, Some(place), "a page starts at its anchor");
+            assert_eq!(anchor, Some(offset), "a page starts at its anchor");
             let anchor = records.remove(0);
             if let Some(last) = all.last() {
                 assert_eq!(
@@ -109,13 +109,13 @@ pub(super) async fn read_all(
         let Some(last) = records.last() else {
             return all;
         };
-        assert!(last.offset > place, "a page moves on");
-        place = last.offset;
+        assert!(last.offset > offset, "a page moves on");
+        offset = last.offset;
         all.extend(records);
     }
 }
 
-/// A tail that begins here.
+/// A tail that starts at this offset.
 pub(super) async fn open_tail(broker: &impl Broker, from: Offset) -> Box<dyn Tail> {
     let tail = call("tail", broker.tail(from)).await;
     tail.unwrap_or_else(|error| panic!("tail failed: {error}"))
@@ -127,7 +127,7 @@ pub(super) async fn next(tail: &mut Box<dyn Tail>) -> Page {
     page.unwrap_or_else(|error| panic!("the tail failed: {error}"))
 }
 
-/// Follows a tail until it has brought so many records, of which the first is at `anchor` unless that is zero.
+/// Follows a tail until it has brought this number of records, of which the first is at `anchor` unless that is zero.
 pub(super) async fn follow(tail: &mut Box<dyn Tail>, anchor: Offset, count: usize) -> Vec<Record> {
     let mut records: Vec<Record> = Vec::new();
     call("the tail with its records", async {
@@ -143,14 +143,14 @@ pub(super) async fn follow(tail: &mut Box<dyn Tail>, anchor: Offset, count: usiz
     records
 }
 
-/// Offsets rise.
+/// Checks that offsets rise.
 pub(super) fn check_order(records: &[Record]) {
     let rises = |pair: &[Record]| pair[0].offset < pair[1].offset;
     assert!(records.windows(2).all(rises), "offsets rise");
 }
 
-/// Waits until the log has been silent for so many heartbeats, which take about a second each.
-pub(super) async fn beats(broker: &impl Broker, count: usize) {
+/// Waits until the log has been silent for this number of heartbeats, which take about a second each.
+pub(super) async fn wait_for_heartbeats(broker: &impl Broker, count: usize) {
     let bounds = call("bounds", broker.bounds()).await;
     let bounds = bounds.unwrap_or_else(|error| panic!("bounds failed: {error}"));
     let mut tail = open_tail(broker, bounds.head).await;

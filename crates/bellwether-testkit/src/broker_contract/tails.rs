@@ -8,7 +8,7 @@ use super::BrokerFactory;
 use super::steps::{call, check_order, fill, follow, next, numbers, open_tail};
 use crate::within;
 
-/// A tail opened anywhere begins with the record there, goes on with the rest and then with what is appended.
+/// A tail starts with the record at its offset, goes on with the rest and then with what is appended.
 pub async fn a_tail_starts_at_its_anchor_and_follows(factory: &impl BrokerFactory) {
     let broker = factory.open().await;
     let stored = fill(&*broker, "t", 0..20).await;
@@ -33,7 +33,7 @@ pub async fn a_tail_starts_at_its_anchor_and_follows(factory: &impl BrokerFactor
 }
 
 /// From zero there is no anchor.
-pub async fn a_tail_begins_with_the_first_record_of_an_empty_log(factory: &impl BrokerFactory) {
+pub async fn a_tail_starts_with_the_first_record_of_an_empty_log(factory: &impl BrokerFactory) {
     let broker = factory.open().await;
     let mut tail = open_tail(&*broker, Offset::ZERO).await;
     let stored = fill(&*broker, "t", 0..3).await;
@@ -42,7 +42,7 @@ pub async fn a_tail_begins_with_the_first_record_of_an_empty_log(factory: &impl 
     assert_eq!(records[0].offset, stored[0].cursor.offset);
 }
 
-/// The layer above gives up waiting at any moment.
+/// A node may drop the wait at any moment.
 pub async fn a_dropped_wait_of_a_tail_loses_nothing(factory: &impl BrokerFactory) {
     let broker = factory.open().await;
     let first = fill(&*broker, "t", 0..1).await;
@@ -52,13 +52,13 @@ pub async fn a_dropped_wait_of_a_tail_loses_nothing(factory: &impl BrokerFactory
         async move { fill(&*broker, "t", 1..100).await }
     });
     let mut records = Vec::new();
-    let mut patience = 0;
+    let mut milliseconds = 0;
     while records.len() < 100 {
-        patience = (patience + 1) % 8;
-        if let Some(page) = within(Duration::from_millis(patience), tail.next()).await {
+        milliseconds = (milliseconds + 1) % 8;
+        if let Some(page) = within(Duration::from_millis(milliseconds), tail.next()).await {
             records.extend(page.unwrap_or_else(|error| panic!("{error}")).records);
-        } else if patience == 7 {
-            // Lets a broker that starts over with each call get there.
+        } else if milliseconds == 7 {
+            // A long wait now and then, for brokers that start over with each call.
             records.extend(next(&mut tail).await.records);
         }
     }
@@ -66,21 +66,22 @@ pub async fn a_dropped_wait_of_a_tail_loses_nothing(factory: &impl BrokerFactory
     let _ = call("the appender", appender).await;
 }
 
-/// Silence is told from death.
-pub async fn a_quiet_tail_beats(factory: &impl BrokerFactory) {
+/// Heartbeats distinguish a quiet log from a dead connection.
+pub async fn a_quiet_tail_sends_heartbeats(factory: &impl BrokerFactory) {
     let broker = factory.open().await;
     let stored = fill(&*broker, "t", 0..2).await;
     let mut tail = open_tail(&*broker, stored[1].cursor.offset).await;
     follow(&mut tail, stored[1].cursor.offset, 1).await;
     for _ in 0..2 {
-        let beat = within(Duration::from_secs(4), next(&mut tail)).await;
-        let page = beat.unwrap_or_else(|| panic!("no heartbeat, which comes about every second"));
+        let heartbeat = within(Duration::from_secs(4), next(&mut tail)).await;
+        let page =
+            heartbeat.unwrap_or_else(|| panic!("no heartbeat, which comes about every second"));
         assert!(page.records.is_empty());
         assert_eq!(page.head, stored[1].cursor.offset);
     }
 }
 
-/// A tail that trimming has overtaken fails, or brings what it still has at hand; it never goes on behind a hole.
+/// A tail that trimming has overtaken fails, or brings what it has already read; it never goes on behind a hole.
 pub async fn a_tail_that_trimming_overtakes_leaves_no_hole(factory: &impl BrokerFactory) {
     let broker = factory.open().await;
     let mut stored = fill(&*broker, "t", 0..3).await;
@@ -89,7 +90,7 @@ pub async fn a_tail_that_trimming_overtakes_leaves_no_hole(factory: &impl Broker
     follow(&mut tail, anchor, 1).await;
     stored.extend(fill(&*broker, "t", 3..300).await);
     if !factory.trim(&*broker, 10).await {
-        println!("not checked: this log cannot be trimmed at will");
+        println!("not checked: this log cannot be trimmed on demand");
         return;
     }
     let mut expected = stored.iter().map(|stored| stored.cursor.offset).skip(3);

@@ -13,7 +13,7 @@ use bytes::Bytes;
 pub struct Answer {
     pub(super) status: u16,
     pub(super) headers: Vec<(String, String)>,
-    pub(super) framing: Framing,
+    pub(super) framing: ScriptFraming,
     pub(super) steps: Vec<Step>,
     pub(super) end: End,
 }
@@ -26,11 +26,11 @@ pub(super) enum Step {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Framing {
+pub(super) enum ScriptFraming {
     Chunked,
     Length(usize),
     UntilClose,
-    /// No head of ours: the steps are all there is.
+    /// No head: the steps are the whole response.
     Raw,
 }
 
@@ -40,7 +40,7 @@ pub(super) enum End {
     Cut,
     Reset,
     Hold,
-    /// There is not even a connection.
+    /// The connection is refused.
     Refused,
 }
 
@@ -57,7 +57,7 @@ impl Answer {
         Self {
             status,
             headers: Vec::new(),
-            framing: Framing::Chunked,
+            framing: ScriptFraming::Chunked,
             steps: Vec::new(),
             end: End::Finish,
         }
@@ -69,11 +69,11 @@ impl Answer {
         Self::status(status).header("location", location)
     }
 
-    /// No head: what is sent is all that the client gets.
+    /// No head: the client gets only what is sent.
     #[must_use]
     pub fn raw() -> Self {
         Self {
-            framing: Framing::Raw,
+            framing: ScriptFraming::Raw,
             ..Self::status(0)
         }
     }
@@ -87,7 +87,7 @@ impl Answer {
         }
     }
 
-    /// The request is read, and the connection closed without a word.
+    /// The request is read, and the connection closed without a response.
     #[must_use]
     pub fn empty_reply() -> Self {
         Self::raw().cut()
@@ -124,9 +124,9 @@ impl Answer {
         self
     }
 
-    /// Sends these bytes again and again until the client leaves.
+    /// Sends these bytes repeatedly until the client leaves.
     #[must_use]
-    pub fn send_forever(mut self, bytes: impl Into<Bytes>) -> Self {
+    pub fn send_repeatedly(mut self, bytes: impl Into<Bytes>) -> Self {
         self.steps.push(Step::SendForever(bytes.into()));
         self
     }
@@ -145,21 +145,21 @@ impl Answer {
             Step::Send(bytes) => bytes.len(),
             Step::SendForever(_) | Step::Pause(_) => 0,
         });
-        self.framing = Framing::Length(sent.sum());
+        self.framing = ScriptFraming::Length(sent.sum());
         self
     }
 
     /// Announces this `Content-Length`, whatever is sent.
     #[must_use]
     pub fn with_length_of(mut self, bytes: usize) -> Self {
-        self.framing = Framing::Length(bytes);
+        self.framing = ScriptFraming::Length(bytes);
         self
     }
 
     /// Announces nothing: the body ends with the connection, as in HTTP/1.0.
     #[must_use]
     pub fn until_close(mut self) -> Self {
-        self.framing = Framing::UntilClose;
+        self.framing = ScriptFraming::UntilClose;
         self
     }
 
@@ -191,11 +191,11 @@ impl Answer {
     /// The head as it goes out.
     pub(super) fn head(&self) -> String {
         let mut head = String::new();
-        if self.framing == Framing::Raw {
+        if self.framing == ScriptFraming::Raw {
             return head;
         }
         let version = match self.framing {
-            Framing::UntilClose => "HTTP/1.0",
+            ScriptFraming::UntilClose => "HTTP/1.0",
             _ => "HTTP/1.1",
         };
         let mut line = |text: std::fmt::Arguments<'_>| {
@@ -206,10 +206,10 @@ impl Answer {
             line(format_args!("{name}: {value}"));
         }
         match self.framing {
-            Framing::Chunked if self.has_body() => {
+            ScriptFraming::Chunked if self.has_body() => {
                 line(format_args!("transfer-encoding: chunked"));
             }
-            Framing::Length(length) => line(format_args!("content-length: {length}")),
+            ScriptFraming::Length(length) => line(format_args!("content-length: {length}")),
             _ => {}
         }
         line(format_args!(""));

@@ -8,7 +8,7 @@ use std::task::{Context, Poll, ready};
 
 use tokio::io::{AsyncRead, AsyncWrite, DuplexStream, ReadBuf};
 
-/// About what a socket holds.
+/// The bytes on the way, about as many as a socket holds.
 const PIPE_BYTES: usize = 64 * 1024;
 
 /// One end of a connection in memory.
@@ -33,7 +33,7 @@ impl Pipe {
         (end(one), end(other))
     }
 
-    /// Goes away with a reset: the other end reads what is on the way, then an error.
+    /// Closes with a reset: the other end reads what is on the way, then an error.
     pub fn reset(self) {
         self.is_reset.store(true, Ordering::Release);
     }

@@ -10,9 +10,9 @@ use tokio::net::TcpStream;
 use crate::chunks::find;
 
 use super::Presence;
-use super::answer::{Answer, End, Framing, Step};
+use super::answer::{Answer, End, ScriptFraming, Step};
 use super::pipe::Pipe;
-use super::seen::SeenRequest;
+use super::request::SeenRequest;
 
 /// A connection that can be reset.
 pub(super) trait Resettable: AsyncRead + AsyncWrite + Unpin {
@@ -46,12 +46,12 @@ pub(super) async fn serve(mut stream: impl Resettable, presence: Presence) {
             return;
         };
         let answer = presence.0.answer(request);
-        // A client that leaves in the middle is one of the things that tests do.
+        // Tests also let clients leave in the middle.
         if play(&mut stream, &answer).await.is_err() {
             return;
         }
         match answer.end {
-            End::Finish if answer.framing != Framing::UntilClose => {}
+            End::Finish if answer.framing != ScriptFraming::UntilClose => {}
             End::Finish | End::Cut | End::Refused => {
                 let _ = stream.shutdown().await;
                 return;
@@ -104,7 +104,7 @@ async fn play(stream: &mut (impl AsyncWrite + Unpin), answer: &Answer) -> io::Re
             },
         }
     }
-    if answer.end == End::Finish && answer.framing == Framing::Chunked && answer.has_body() {
+    if answer.end == End::Finish && answer.framing == ScriptFraming::Chunked && answer.has_body() {
         stream.write_all(b"0\r\n\r\n").await?;
         stream.flush().await?;
     }
@@ -118,8 +118,8 @@ async fn send(
 ) -> io::Result<()> {
     match answer.framing {
         // An empty chunk would be the last one.
-        Framing::Chunked if bytes.is_empty() => return Ok(()),
-        Framing::Chunked => {
+        ScriptFraming::Chunked if bytes.is_empty() => return Ok(()),
+        ScriptFraming::Chunked => {
             let mut chunk = format!("{:x}\r\n", bytes.len()).into_bytes();
             chunk.extend_from_slice(bytes);
             chunk.extend_from_slice(b"\r\n");

@@ -75,7 +75,7 @@ async fn a_page_counts_the_messages_of_a_stream() {
 
 #[tokio::test]
 #[should_panic(expected = "the browser could not wait: waited 50 ms for seen.length > 3")]
-async fn a_condition_that_never_comes_is_reported_with_its_value() {
+async fn a_condition_that_never_holds_is_reported_with_its_value() {
     let Some(browser) = or_skip(Browser::start().await) else {
         panic!("the browser could not wait: waited 50 ms for seen.length > 3, without a browser");
     };

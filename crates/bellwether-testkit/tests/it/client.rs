@@ -1,4 +1,4 @@
-//! The scripted client tells apart what clients usually blur.
+//! The scripted client distinguishes what clients usually hide.
 
 use std::io::ErrorKind;
 use std::time::Duration;
@@ -171,9 +171,9 @@ async fn unix_sockets_work_the_same() {
 
 #[tokio::test]
 #[should_panic(expected = "waited 20ms for a part of the body; 48 bytes had arrived")]
-async fn a_wait_without_end_says_what_was_awaited_and_what_had_arrived() {
+async fn a_wait_without_end_names_what_was_awaited_and_what_had_arrived() {
     let (client, mut server) = pair().await;
-    let mut client = client.patience(Duration::from_millis(20));
+    let mut client = client.timeout(Duration::from_millis(20));
     server
         .write_all(format!("{CHUNKED}2").as_bytes())
         .await

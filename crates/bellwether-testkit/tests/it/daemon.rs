@@ -1,13 +1,13 @@
-//! Servers of the machine: they answer, keep their place over a kill, and go with their value.
+//! Servers of the machine: they answer, keep port and folder over a kill, and end with their value.
 
 use std::path::Path;
 use std::time::Duration;
 
-use bellwether_testkit::{NatsServer, PATIENCE, RedisServer, eventually, or_skip, within};
+use bellwether_testkit::{NatsServer, RedisServer, TEST_TIMEOUT, eventually, or_skip, within};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-/// What the server at the port answers; `None` if it is silent or not there.
+/// The answer of the server at the port; `None` if it is silent or has ended.
 async fn ask(port: u16, question: &str) -> Option<String> {
     let exchange = async {
         let mut socket = TcpStream::connect(("127.0.0.1", port)).await.ok()?;
@@ -26,7 +26,7 @@ async fn is_gone(port: u16, folder: &Path) {
 }
 
 #[tokio::test]
-async fn redis_keeps_its_place_and_its_data_over_a_kill() {
+async fn redis_keeps_its_port_and_its_data_over_a_kill() {
     let Some(mut redis) = or_skip(RedisServer::start(&["--maxmemory", "50mb"]).await) else {
         return;
     };
@@ -52,7 +52,7 @@ async fn redis_keeps_its_place_and_its_data_over_a_kill() {
 }
 
 #[tokio::test]
-async fn nats_keeps_its_place_over_a_kill() {
+async fn nats_keeps_its_port_over_a_kill() {
     let Some(mut nats) = or_skip(NatsServer::start("max_payload: 12345").await) else {
         return;
     };
@@ -75,7 +75,7 @@ async fn nats_keeps_its_place_over_a_kill() {
 
 #[tokio::test]
 #[should_panic(expected = "started on no port; the end of its log")]
-async fn a_daemon_that_refuses_its_arguments_says_so() {
+async fn a_daemon_that_refuses_its_arguments_is_reported_with_its_log() {
     let Some(_) = or_skip(RedisServer::start(&["--no-such-setting", "1"]).await) else {
         panic!("started on no port; the end of its log is not there, since it was skipped");
     };
@@ -90,7 +90,7 @@ async fn several_daemons_do_not_meet() {
     };
     assert_ne!(first.port(), second.port());
     assert_ne!(first.folder(), second.folder());
-    eventually("both folders", PATIENCE, || {
+    eventually("both folders", TEST_TIMEOUT, || {
         first.folder().is_dir() && second.folder().is_dir()
     })
     .await;

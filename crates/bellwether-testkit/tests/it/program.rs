@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::time::Duration;
 
-use bellwether_testkit::{PATIENCE, Program, eventually};
+use bellwether_testkit::{Program, TEST_TIMEOUT, eventually};
 use tokio::process::Command;
 
 /// A shell script that stands for a server.
@@ -31,7 +31,7 @@ async fn a_program_is_asked_to_stop_and_its_end_is_seen() {
     let mut program = Program::start_command(script(SERVER)).await;
     program.terminate().await;
     assert_eq!(program.wait_for_line("stop").await, "stopping");
-    assert_eq!(program.wait_exit(PATIENCE).await.code(), Some(3));
+    assert_eq!(program.wait_exit(TEST_TIMEOUT).await.code(), Some(3));
 }
 
 #[tokio::test]
@@ -61,7 +61,7 @@ async fn dropping_the_value_kills_the_process() {
     let program = Program::start_command(script(SERVER)).await;
     let folder = format!("/proc/{}", program.id().unwrap());
     drop(program);
-    eventually("the end of the process", PATIENCE, || {
+    eventually("the end of the process", TEST_TIMEOUT, || {
         // A killed child stays in the table until the runtime has reaped it.
         let stat = std::fs::read_to_string(Path::new(&folder).join("stat"));
         stat.map_or(true, |stat| stat.contains(") Z "))

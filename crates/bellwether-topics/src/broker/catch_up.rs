@@ -1,7 +1,7 @@
-//! What a reader asks the broker: for records before this node's memory, or for where it stands at all.
+//! What a reader asks the broker: for records before this node's memory, or whether its position exists.
 //!
-//! The broker's word decides whether history is lost; this node's memory may lag behind or be of an earlier epoch. While
-//! the broker does not answer, the question is asked again, and the stream stays open.
+//! The broker decides whether history is lost, because this node's memory may lag behind or be of an earlier epoch.
+//! While the broker does not answer, the question is asked again, and the stream stays open.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -21,9 +21,9 @@ use crate::log::position::Position;
 /// How long any call of a broker may take before it counts as failed.
 pub(crate) const BROKER_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long a reader that is ahead of this node waits for it.
-const LAG_PATIENCE: Duration = Duration::from_secs(5);
-/// How often it lookups meanwhile.
-const LOOK_INTERVAL: Duration = Duration::from_millis(25);
+const LAG_TIMEOUT: Duration = Duration::from_secs(5);
+/// How often that reader checks meanwhile.
+const CHECK_INTERVAL: Duration = Duration::from_millis(25);
 
 const PAGE_RECORDS: usize = 256;
 const PAGE_BYTES: usize = 64 << 10;
@@ -37,18 +37,18 @@ pub(crate) enum Question {
     Gap(GapReason),
     /// Whether its position, beyond this node's head, exists.
     Ahead,
-    /// The records from the log's beginning on.
+    /// The records from the start of the log.
     Start,
 }
 
-/// What it is told.
+/// What the reader gets.
 pub(crate) enum Answer {
     /// Frames to deliver, and the position behind them.
     Page(VecDeque<Frame>, Position),
-    /// Nothing to deliver: look at this position in this node's memory.
-    LookAgain(Position),
-    /// History is lost. What follows it comes along, or a log that is trimmed faster than a reader asks would tell it gaps
-    /// and never an event. The place is behind those frames.
+    /// Nothing to deliver: the reader goes on at this position in this node's memory.
+    ReadMemory(Position),
+    /// History is lost. The frames after the gap come with it; otherwise a log that is trimmed faster than a reader
+    /// asks would give it gaps and never an event. The position is behind those frames.
     Gap(Gap, VecDeque<Frame>, Position),
 }
 
@@ -65,7 +65,7 @@ pub(crate) async fn answer(
     if matches!(question, Question::Ahead)
         && has_arrived(&log, position.epoch, position.offset).await
     {
-        return Answer::LookAgain(position);
+        return Answer::ReadMemory(position);
     }
     let asking = Asking {
         broker: &*broker,
@@ -73,10 +73,10 @@ pub(crate) async fn answer(
     };
     let mut backoff = Backoff::new();
     loop {
-        // Taken before the question: what this node holds by now the broker has had before it answers.
+        // Read before the broker is asked, so that the broker has everything up to this head when it answers.
         let here = log.head();
         let seen = match (&lookups, question, &*topics) {
-            (Some(lookups), Question::Page, [topic]) => lookups.look(topic).await,
+            (Some(lookups), Question::Page, [topic]) => lookups.newest_of(topic).await,
             _ => None,
         };
         let found = match seen.filter(|seen| is_newest(seen, position)) {
@@ -95,15 +95,15 @@ pub(crate) async fn answer(
             }) => {
                 let (epoch, head, tag) = here;
                 if epoch != found_epoch || head < position.offset {
-                    // The node has yet to learn what the broker has just said.
+                    // This node has not yet followed the log up to what the broker answered.
                     if has_arrived(&log, found_epoch, position.offset).await {
-                        return Answer::LookAgain(Position {
+                        return Answer::ReadMemory(Position {
                             epoch: found_epoch,
                             ..position
                         });
                     }
                 } else if found_head >= head {
-                    return Answer::LookAgain(Position {
+                    return Answer::ReadMemory(Position {
                         tag,
                         ..Position::chosen(epoch, head)
                     });
@@ -115,7 +115,7 @@ pub(crate) async fn answer(
     }
 }
 
-/// Waits a while for this node to hold a position of this epoch.
+/// Whether this node comes to hold a position of this epoch within [`LAG_TIMEOUT`].
 async fn has_arrived(log: &Log, epoch: Epoch, offset: Offset) -> bool {
     let arrival = async {
         loop {
@@ -123,22 +123,22 @@ async fn has_arrived(log: &Log, epoch: Epoch, offset: Offset) -> bool {
             if here == epoch && head >= offset {
                 return;
             }
-            tokio::time::sleep(LOOK_INTERVAL).await;
+            tokio::time::sleep(CHECK_INTERVAL).await;
         }
     };
-    tokio::time::timeout(LAG_PATIENCE, arrival).await.is_ok()
+    tokio::time::timeout(LAG_TIMEOUT, arrival).await.is_ok()
 }
 
-/// Whom to ask, and about what.
+/// The broker to ask, and the topics to ask about.
 struct Asking<'a> {
     broker: &'a dyn Broker,
     topics: &'a [Arc<str>],
 }
 
-/// What the broker said.
+/// What the broker answered.
 enum Found {
     Answer(Answer),
-    /// The place exists, and nothing comes after it in the log of this epoch, which goes up to this head.
+    /// The position exists, and nothing comes after it in the log of this epoch, which goes up to this head.
     Nothing {
         epoch: Epoch,
         head: Offset,
@@ -153,7 +153,7 @@ impl Asking<'_> {
                 let page = self.read(Offset::ZERO).await?;
                 (Position::chosen(page.epoch, Offset::ZERO), page)
             }
-            // Both end in a page: it shows by its anchor whether the position exists.
+            // In both cases the page's anchor shows whether the position exists.
             Question::Page | Question::Ahead => (position, self.read(position.offset).await?),
         };
         match judge(&page, position) {
@@ -171,10 +171,13 @@ impl Asking<'_> {
                 })
             }
             // The records after the position are what is left.
-            Err(GapReason::Trimmed) => Ok(self.told(GapReason::Trimmed, &page, position.offset)),
-            // Something was lost, but not what the reader has had: it is not delivered once more.
+            Err(GapReason::Trimmed) => {
+                Ok(self.gap_before(GapReason::Trimmed, &page, position.offset))
+            }
+            // Something was lost, but the reader's own record exists, so what the reader has had is not delivered
+            // again.
             Err(reason) if has_record_of(&page, position) => {
-                Ok(self.told(reason, &page, position.offset))
+                Ok(self.gap_before(reason, &page, position.offset))
             }
             Err(reason) => self.gap(reason).await,
         }
@@ -185,7 +188,7 @@ impl Asking<'_> {
         let bounds = in_time(self.broker.bounds()).await?;
         let page = self.read(bounds.floor).await?;
         match page.epoch == bounds.epoch {
-            true => Ok(self.told(reason, &page, bounds.floor)),
+            true => Ok(self.gap_before(reason, &page, bounds.floor)),
             false => Err(BrokerError::unavailable("the log was just replaced")),
         }
     }
@@ -200,7 +203,7 @@ impl Asking<'_> {
         in_time(self.broker.read(request)).await
     }
 
-    fn told(&self, reason: GapReason, page: &Page, after: Offset) -> Found {
+    fn gap_before(&self, reason: GapReason, page: &Page, after: Offset) -> Found {
         let floor = Position::chosen(page.epoch, page.floor.max(after));
         let (frames, end) = self.frames(page, after);
         let gap = Gap {
@@ -214,7 +217,7 @@ impl Asking<'_> {
         Found::Answer(Answer::Gap(gap, frames, end.unwrap_or(floor)))
     }
 
-    /// Of the records after an offset, the damaged ones at the beginning: how many are wanted, and the last.
+    /// The damaged records directly after an offset: how many of them are wanted, and the cursor of the last.
     fn damage(&self, page: &Page, after: Offset) -> Option<(u64, Cursor)> {
         let later = page.records.iter().filter(|record| record.offset > after);
         let of_readers = later.filter(|record| self.topics.contains(&record.topic));
@@ -228,7 +231,7 @@ impl Asking<'_> {
     /// A gap over the damaged records that come next, and what follows them.
     fn damaged(&self, page: &Page, position: Position) -> Found {
         let Some((lost, cursor)) = self.damage(page, position.offset) else {
-            return self.told(GapReason::Damaged, page, position.offset);
+            return self.gap_before(GapReason::Damaged, page, position.offset);
         };
         let (frames, end) = self.frames(page, cursor.offset);
         let gap = Gap {

@@ -1,4 +1,4 @@
-//! [`BrokerHealth`]: what the program's log is told of its broker: each trouble once when it begins and once when it is over.
+//! [`BrokerHealth`]: what the log says of a broker: each trouble once when it starts and once when it is over.
 //!
 //! Publishers may keep an error to themselves, and clients must not see the causes, so this is where an operator reads them.
 

@@ -1,8 +1,8 @@
 //! [`Memory`]: the broker without dependencies, whose log lives as long as the process.
 //!
-//! [`Topics::new`](crate::Topics::new) needs no broker and is what an application on one node wants. This one shows
-//! what the contract asks for in its smallest form, and lets several [`Topics`](crate::Topics) of one process be the
-//! nodes of a cluster, with failures at a call, which is how Bellwether tests what lies above a broker.
+//! [`Topics::new`](crate::Topics::new) needs no broker and is what an application on one node wants. This broker is the
+//! smallest implementation of the contract. It lets several [`Topics`](crate::Topics) of one process be the nodes of a
+//! cluster, and fails on demand, so that tests can show what nodes do when a broker fails.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -25,6 +25,21 @@ const TAIL_RECORDS: usize = 1024;
 const TAIL_BYTES: usize = 1 << 20;
 
 /// A log in memory behind the [`Broker`] contract. A clone is another handle to the same log.
+///
+/// ```
+/// use bellwether_topics::{Memory, ServerSentEvent, Topics};
+///
+/// # tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(async {
+/// let log = Memory::default();
+/// let (here, there) = (Topics::with(log.clone()).await?, Topics::with(log).await?);
+///
+/// let mut reader = there.topic("news")?.subscribe().open()?;
+/// here.topic("news")?.publish(&ServerSentEvent::text("hello"))?.await?;
+/// let frame = reader.next().await.unwrap().into_frame().unwrap();
+/// assert!(frame.bytes().starts_with(b"data: hello\n"));
+/// # Ok::<(), bellwether_topics::Error>(())
+/// # }).unwrap();
+/// ```
 #[derive(Clone, Debug)]
 pub struct Memory(Arc<MemoryLog>);
 
@@ -55,7 +70,7 @@ impl Default for Memory {
 }
 
 impl Memory {
-    /// An empty log that keeps this many records, at least one. The default keeps 65,536.
+    /// An empty log that keeps this number of records, at least one. [`Memory::default`] keeps 65,536.
     pub fn new(max_records: usize) -> Self {
         Self(Arc::new(MemoryLog {
             max_records: max_records.max(1),
@@ -73,14 +88,14 @@ impl Memory {
         }))
     }
 
-    /// Makes every call fail, or work again, as in an outage. For tests.
+    /// Makes every call fail with [`BrokerError::unavailable`], or work again, as in an outage. For tests.
     pub fn set_available(&self, is_available: bool) {
         lock(&self.0.state).is_available = is_available;
         self.0.changed.notify_waiters();
     }
 
-    /// Loses the newest records without noticing, and will give their offsets out again: what a broker does whose
-    /// last writes were not synced when its machine stopped. For tests.
+    /// Loses this number of the newest records without noticing, and gives their offsets out again. A broker does that
+    /// whose last writes were not synced when its machine stopped. For tests.
     pub fn lose_newest(&self, records: usize) {
         let mut state = lock(&self.0.state);
         for _ in 0..records {
@@ -91,12 +106,12 @@ impl Memory {
         self.0.changed.notify_waiters();
     }
 
-    /// Removes the oldest records, all but this many. For tests.
+    /// Removes the oldest records until this number is left. For tests.
     pub fn trim_to(&self, records: usize) {
         lock(&self.0.state).trim(records.max(1));
     }
 
-    /// Begins an empty log with a new epoch, as after the loss of a data directory. For tests.
+    /// Starts an empty log with a new epoch, as after the loss of a data directory. For tests.
     pub fn start_over(&self) {
         let mut state = lock(&self.0.state);
         state.epoch = Epoch::random();
@@ -303,7 +318,7 @@ impl Tail for MemoryTail {
             loop {
                 let changed = log.changed.notified();
                 tokio::pin!(changed);
-                // Registered before the look, so that no append is missed in between.
+                // Registered before the read, so that no append is missed in between.
                 changed.as_mut().enable();
                 let mut page = {
                     let state = lock(&log.state);

@@ -1,4 +1,4 @@
-//! The lookups of many readers at once: whether their topics have anything newer than what they saw.
+//! Lookups of the newest records for many readers at once: whether their topics have anything that they have not seen.
 //!
 //! One task takes what has collected and asks the broker about all of it in one call, while the next batch collects.
 
@@ -13,10 +13,10 @@ use crate::event::cursor::{Epoch, Offset};
 
 /// The most topics of one call, as the contract says.
 const MAX_BATCH: usize = 128;
-/// Readers beyond these wait until there is room.
+/// Further readers wait until there is room.
 const MAX_WAITING: usize = 1024;
 
-/// What the broker said of one topic.
+/// What the broker answered about one topic.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct NewestSeen {
     pub(crate) epoch: Epoch,
@@ -32,25 +32,25 @@ pub(crate) struct NewestLookup {
     answer: oneshot::Sender<NewestSeen>,
 }
 
-/// Where readers ask.
+/// The queue of the lookups. A clone is another handle to it.
 #[derive(Clone, Debug)]
 pub(crate) struct NewestLookups {
     queue: mpsc::Sender<NewestLookup>,
-    /// Whether the broker has answered such a question, as far as that is known.
+    /// False once the broker has said that it does not answer such lookups.
     is_answered: Arc<AtomicBool>,
 }
 
 impl NewestLookups {
-    /// Starts the task, which ends when all of these are gone.
+    /// Starts the task, which ends when the last handle is dropped.
     pub(crate) fn start(broker: Arc<dyn Broker>) -> Self {
         let (queue, waiting) = mpsc::channel(MAX_WAITING);
         let is_answered = Arc::new(AtomicBool::new(true));
-        tokio::spawn(look_all(broker, waiting, is_answered.clone()));
+        tokio::spawn(answer_lookups(broker, waiting, is_answered.clone()));
         Self { queue, is_answered }
     }
 
-    /// The newest record of a topic; `None` if the broker does not say, and a page has to be read.
-    pub(crate) async fn look(&self, topic: &Arc<str>) -> Option<NewestSeen> {
+    /// The newest record of a topic; `None` if the broker does not know it, so that the reader must read a page.
+    pub(crate) async fn newest_of(&self, topic: &Arc<str>) -> Option<NewestSeen> {
         if !self.is_answered.load(Ordering::Relaxed) {
             return None;
         }
@@ -61,17 +61,17 @@ impl NewestLookups {
     }
 }
 
-async fn look_all(
+async fn answer_lookups(
     broker: Arc<dyn Broker>,
     mut waiting: mpsc::Receiver<NewestLookup>,
     is_answered: Arc<AtomicBool>,
 ) {
     let mut batch = Vec::new();
     while waiting.recv_many(&mut batch, MAX_BATCH).await > 0 {
-        // A reader that has gone does not want to know.
-        batch.retain(|look| !look.answer.is_closed());
-        let topics: Vec<Arc<str>> = batch.iter().map(|look| look.topic.clone()).collect();
-        // Without an answer each reads a page, and finds out there what is wrong.
+        // Some readers have left meanwhile.
+        batch.retain(|lookup| !lookup.answer.is_closed());
+        let topics: Vec<Arc<str>> = batch.iter().map(|lookup| lookup.topic.clone()).collect();
+        // Without an answer each reader reads a page, and meets the failure there.
         let newest = match in_time(broker.newest(&topics)).await {
             Ok(Some(newest)) => newest,
             Ok(None) => {
@@ -84,9 +84,9 @@ async fn look_all(
                 continue;
             }
         };
-        for (look, record) in batch.drain(..).zip(newest.records) {
+        for (lookup, record) in batch.drain(..).zip(newest.records) {
             if let Some(record) = record {
-                let _ = look.answer.send(NewestSeen {
+                let _ = lookup.answer.send(NewestSeen {
                     epoch: newest.epoch,
                     head: newest.head,
                     newest: record,

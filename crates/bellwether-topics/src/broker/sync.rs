@@ -50,7 +50,7 @@ pub(crate) async fn append_all(
         let mut answers = Vec::with_capacity(batch.len());
         for pending in batch.drain(..) {
             if pending.deadline <= now {
-                // Certainly not in the log, which the caller need not know: it gave up at the deadline.
+                // Certainly not in the log. The caller gave up at the deadline, so there is no one to answer.
                 metrics.publish_failed.increment(1);
                 let _ = pending
                     .answer
@@ -80,7 +80,7 @@ pub(crate) async fn append_all(
                 Ok(_) => metrics.published.increment(1),
                 Err(_) => metrics.publish_failed.increment(1),
             }
-            // A publisher that dropped its future does not want to know.
+            // A publisher may have dropped its future.
             let _ = answer.send(result);
         }
     }
@@ -104,7 +104,7 @@ fn repeat(error: &BrokerError, count: usize) -> Vec<Result<Cursor, Error>> {
     (0..count).map(|_| Err(Error::from(again()))).collect()
 }
 
-/// Follows the broker's log into this node's memory, for as long as it is not aborted.
+/// Follows the broker's log into this node's memory until it is aborted.
 pub(crate) async fn follow(
     broker: Arc<dyn Broker>,
     log: Arc<Log>,
@@ -125,7 +125,8 @@ pub(crate) async fn follow(
                 health.heard();
                 heard.send_replace(tokio::time::Instant::now());
             });
-            // Failed, or begun anew: a log that is never what it says it is must not be asked without a pause.
+            // The tail failed or the node was reset. Without a pause, a log whose pages never match its bounds would be
+            // asked in a tight loop.
             if let Err(error) = result.await {
                 health.tail_ended(error);
             }
@@ -133,10 +134,10 @@ pub(crate) async fn follow(
         }
     });
     let mut publishes = pin!(health.watch_publishes());
-    // In this order, so that what was heard in this moment is no silence.
+    // In this order, so that a page of this moment counts before silence is checked.
     poll_fn(|cx| -> Poll<()> {
         let followed = following.as_mut().poll(cx);
-        // It ends with what it listens to, which is when this does.
+        // It ends only when `following` is dropped, with this future.
         let _ = silence.as_mut().poll(cx);
         // It has no end.
         let _ = publishes.as_mut().poll(cx);
@@ -145,7 +146,7 @@ pub(crate) async fn follow(
     .await;
 }
 
-/// Says that the node is not ready once nothing was heard for [`BROKER_TIMEOUT`], whatever the call is that hangs.
+/// Marks the node as not ready once nothing was heard for [`BROKER_TIMEOUT`], whichever call hangs.
 async fn notice_silence(
     mut hearing: watch::Receiver<tokio::time::Instant>,
     is_ready: &AtomicBool,
@@ -170,18 +171,18 @@ async fn notice_silence(
     }
 }
 
-/// Follows one tail until it fails, or until it shows that the log is not what this node holds; then the node's memory
-/// is reset, and the next tail begins there.
+/// Follows one tail until it fails, or until it shows that the log is not what this node holds. The node's memory is
+/// then reset, and the next tail starts there.
 async fn follow_once(
     broker: &dyn Broker,
     log: &Log,
     mut heard: impl FnMut(),
 ) -> Result<(), BrokerError> {
     let (epoch, from, _) = log.head();
-    // A tail that begins beyond the log's end, or in another log, may have no way to say so.
+    // A tail that starts beyond the log's end, or in another log, may have no way to report that.
     let bounds = in_time(broker.bounds()).await?;
     if bounds.epoch != epoch || bounds.head < from {
-        begin_anew(log, bounds.epoch, bounds.head);
+        reset(log, bounds.epoch, bounds.head);
         return Ok(());
     }
     let mut tail = in_time(broker.tail(from)).await?;
@@ -190,7 +191,7 @@ async fn follow_once(
         let page = in_time(tail.next()).await?;
         heard();
         if !continues(log, &page, is_first) {
-            begin_anew(log, page.epoch, page.head);
+            reset(log, page.epoch, page.head);
             return Ok(());
         }
         is_first = false;
@@ -200,7 +201,7 @@ async fn follow_once(
 
 /// Forgets what this node holds and goes on at the log's present end. Readers then find their positions unproven, and ask
 /// the broker about them.
-fn begin_anew(log: &Log, epoch: Epoch, head: Offset) {
+fn reset(log: &Log, epoch: Epoch, head: Offset) {
     let tag = (head == Offset::ZERO).then_some(0);
     wake::wake_all(log.reset(epoch, head, tag));
 }
@@ -220,7 +221,7 @@ fn continues(log: &Log, page: &Page, is_first: bool) -> bool {
     let anchor = page.records.first().filter(|record| record.offset == head);
     match (anchor, tag) {
         (Some(record), Some(tag)) => record.tag == tag,
-        // The node has just begun at this position.
+        // The node was just reset to this position.
         (Some(record), None) => {
             wake::wake_all(log.learn_head_tag(record.offset, record.tag));
             true
@@ -238,7 +239,8 @@ fn take(log: &Log, page: Page) {
             continue;
         }
         if record.is_damaged {
-            // This node holds nothing that it would hand out in its position: readers from before it ask the broker.
+            // A damaged record has no frame. The reset makes readers from before it ask the broker, which gives them
+            // the gap.
             wake::wake_all(log.append_all(std::mem::take(&mut frames), now));
             wake::wake_all(log.reset(epoch, record.offset, Some(record.tag)));
             continue;

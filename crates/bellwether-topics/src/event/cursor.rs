@@ -2,8 +2,8 @@
 //!
 //! The text is `1.<epoch>.<offset>.<tag>`: a version, 64 bits in 11 base-62 digits, the offset in decimal (two numbers
 //! with a dash between them where the broker's offsets are pairs), 32 bits in 6 base-62 digits. It is printable ASCII
-//! of at most [`MAX_CURSOR_BYTES`] bytes. Each cursor has exactly one text, and whatever is not exactly such a text is
-//! refused: a `Last-Event-ID` is untrusted, since a hostile page can make a browser send any value.
+//! of at most [`MAX_CURSOR_BYTES`] bytes. Each cursor has exactly one text, and any other text is refused: a
+//! `Last-Event-ID` is untrusted, since a hostile page can make a browser send any value.
 
 use std::fmt;
 use std::str::FromStr;
@@ -20,8 +20,8 @@ const DIGITS: &[u8; 62] = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnop
 
 /// 64 random bits that name one unbroken history of a log.
 ///
-/// A log that cannot prove to be the continuation of what it was before (a process with its log in memory, a deleted
-/// data directory) takes a new epoch; cursors of the old one then lead to a gap.
+/// A log that cannot prove that it continues its earlier history (a process with its log in memory, a deleted data
+/// directory) takes a new epoch. Cursors of the old epoch then lead to a gap.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Epoch(pub u64);
 
@@ -38,10 +38,19 @@ impl fmt::Debug for Epoch {
     }
 }
 
-/// The place of a record in a log: an ordered pair of numbers.
+/// The offset of a record in its log: an ordered pair of numbers.
 ///
 /// Most brokers count with one number, and `high` is zero. Redis Streams count with milliseconds and a sequence number
 /// within them, which are `high` and `low`. Zero is the position before the first record.
+///
+/// ```
+/// use bellwether_topics::Offset;
+///
+/// assert!(Offset::ZERO < Offset::new(41) && Offset::new(41) < Offset::new(42));
+/// let redis = Offset::pair(1_700_000_000_000, 3);
+/// assert_eq!(redis.to_string(), "1700000000000-3");
+/// assert_eq!((redis.high(), redis.low()), (1_700_000_000_000, 3));
+/// ```
 #[derive(Clone, Copy, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Offset {
     high: u64,
@@ -49,9 +58,9 @@ pub struct Offset {
 }
 
 impl Offset {
-    /// The place before the first record.
+    /// The offset before the first record.
     pub const ZERO: Self = Self::new(0);
-    /// Beyond every record.
+    /// The offset beyond every record.
     pub const MAX: Self = Self::pair(u64::MAX, u64::MAX);
 
     /// The offset of a broker that counts with one number.
@@ -77,7 +86,7 @@ impl Offset {
         self.low
     }
 
-    /// How many offsets lie after `earlier` up to this one, if both count with one number.
+    /// The number of offsets after `earlier` up to this one, if both count with one number.
     pub(crate) fn distance_from(self, earlier: Self) -> Option<u64> {
         (self.high == earlier.high).then(|| self.low.saturating_sub(earlier.low))
     }
@@ -99,7 +108,7 @@ impl fmt::Debug for Offset {
     }
 }
 
-/// A place in one history of one log: epoch, offset, and the tag of the record there.
+/// A position in one history of one log: epoch, offset, and the tag of the record there.
 ///
 /// The tag is 32 random bits that are stored in the record. A broker that lost its last records and hands out their
 /// offsets again gives the new records other tags, so a cursor of a lost record is noticed.
@@ -116,7 +125,7 @@ impl fmt::Debug for Offset {
 pub struct Cursor {
     /// The history that the offset belongs to.
     pub epoch: Epoch,
-    /// The record last seen, zero for none.
+    /// The offset of the record last seen, zero for none.
     pub offset: Offset,
     /// The tag of that record, zero at offset zero.
     pub tag: u32,
@@ -160,7 +169,7 @@ impl fmt::Display for Cursor {
     }
 }
 
-/// A text that is no cursor.
+/// The error of a text that is no cursor.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ParseCursorError(());
 

@@ -4,6 +4,22 @@ use crate::event::frame::Frame;
 use crate::event::gap::Gap;
 
 /// What a subscription delivers.
+///
+/// ```
+/// use bellwether_topics::{Delivery, ServerSentEvent, Topics};
+///
+/// let topics = Topics::new();
+/// let mut reader = topics.topic("news")?.subscribe().after("no cursor").open()?;
+/// topics.topic("news")?.publish(&ServerSentEvent::text("hello"))?;
+///
+/// let mut deliveries = Vec::new();
+/// while reader.try_frames(65_536, &mut deliveries) != bellwether_topics::Taken::CaughtUp {}
+/// match &deliveries[..] {
+///     [Delivery::Gap(gap), Delivery::Event(_)] => assert_eq!(gap.asked(), Some("no cursor")),
+///     other => panic!("{other:?}"),
+/// }
+/// # Ok::<(), bellwether_topics::Error>(())
+/// ```
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub enum Delivery {

@@ -3,9 +3,9 @@
 //! The bytes lie in one allocation as an HTTP/1.1 chunk: the size line, the event, CRLF. A server that writes to
 //! sockets itself sends [`Frame::chunk`] as it is; an ordinary body takes [`Frame::bytes`], a slice of the same memory.
 //!
-//! Most of the work happens in [`Draft`], before the log's lock is taken: the event is encoded between two free rooms,
-//! and under the lock only the size line and the id are written into them, about seventy bytes. The id is the last line:
-//! some clients take an id over as soon as its line ends, and a cut between id and data would lose them the event.
+//! Most of the work happens in [`Draft`], before the log's lock is taken. The event is encoded between two free areas,
+//! and under the lock only the size line and the id are written into them, about seventy bytes. The id is the last
+//! line: some clients take over an id as soon as its line ends, and would lose the event to a cut between id and data.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -18,16 +18,16 @@ use bytes::Bytes;
 
 use crate::event::cursor::{Cursor, MAX_CURSOR_BYTES};
 
-/// Room in front of the event: a size of up to 16 hexadecimal digits and CRLF.
-const HEAD_ROOM: usize = 16 + 2;
-/// Room behind the event: `id: `, the cursor, LF, the blank line, CRLF.
-const TAIL_ROOM: usize = 4 + MAX_CURSOR_BYTES + 1 + 1 + 2;
+/// Free bytes in front of the event: a size of up to 16 hexadecimal digits and CRLF.
+const HEAD_BYTES: usize = 16 + 2;
+/// Free bytes behind the event: `id: `, the cursor, LF, the blank line, CRLF.
+const TAIL_BYTES: usize = 4 + MAX_CURSOR_BYTES + 1 + 1 + 2;
 const CRLF: &[u8; 2] = b"\r\n";
 
-/// What a frame costs beyond its buffer: the shared head, two places in the history, the allocator's share.
+/// What a frame costs beyond its buffer: the shared head, two entries in the history, the allocator's share.
 pub(crate) const FRAME_OVERHEAD_BYTES: usize = 320;
 
-/// An event encoded once, as it stands in a topic's log. A clone is a counter.
+/// An event encoded once, as it is in a topic's log. A clone shares the memory.
 ///
 /// ```
 /// use bellwether_topics::{Topics, ServerSentEvent};
@@ -55,24 +55,24 @@ struct FrameInner {
     /// Where the event begins in `chunk`.
     start: usize,
     entered_at: Instant,
-    /// What the frame holds in memory, for the bound of the history.
+    /// The memory of the frame in bytes, for the bound of the history.
     weight: usize,
     /// Whether the same topic has a later frame with the same conflation key. Written and read under the log's lock.
     is_superseded: AtomicBool,
 }
 
 impl Frame {
-    /// Where the event stands in its log.
+    /// The position of the event in its log.
     pub fn cursor(&self) -> Cursor {
         self.0.cursor
     }
 
-    /// The cursor as the event's id, as it is written in the bytes.
+    /// The cursor as the event's id, which is also in the bytes.
     pub fn id(&self) -> EventId {
         self.0.cursor.id()
     }
 
-    /// The name of the topic it was published to.
+    /// The name of the topic that the event was published to.
     pub fn topic(&self) -> &str {
         &self.0.topic
     }
@@ -201,7 +201,7 @@ impl Frame {
 }
 
 impl fmt::Debug for Frame {
-    /// Without the data, which never gets into logs.
+    /// Without the data, which is never logged.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Frame")
             .field("topic", &self.0.topic)
@@ -230,7 +230,7 @@ fn fields<'a>(event: &'a [u8], name: &'static [u8]) -> impl Iterator<Item = &'a 
 /// An encoded event that has no position in a log yet.
 #[derive(Debug)]
 pub(crate) struct Draft {
-    /// `HEAD_ROOM` free bytes, then the event with its blank line. The capacity has the tail's room too.
+    /// `HEAD_BYTES` free bytes, then the event with its blank line. The capacity includes the tail's free bytes.
     buffer: Vec<u8>,
     conflation_key: Option<Arc<str>>,
 }
@@ -242,11 +242,11 @@ impl Draft {
         conflation_key: Option<&str>,
         encode: impl FnOnce(&mut Vec<u8>) -> Result<(), E>,
     ) -> Result<Self, E> {
-        let mut buffer = Vec::with_capacity(HEAD_ROOM + hint + TAIL_ROOM);
-        buffer.resize(HEAD_ROOM, 0);
+        let mut buffer = Vec::with_capacity(HEAD_BYTES + hint + TAIL_BYTES);
+        buffer.resize(HEAD_BYTES, 0);
         encode(&mut buffer)?;
-        buffer.reserve_exact(TAIL_ROOM);
-        let needed = buffer.len() + TAIL_ROOM;
+        buffer.reserve_exact(TAIL_BYTES);
+        let needed = buffer.len() + TAIL_BYTES;
         if buffer.capacity() > needed + needed / 4 + 128 {
             buffer.shrink_to(needed);
         }
@@ -256,10 +256,10 @@ impl Draft {
         })
     }
 
-    /// The draft of an event that was encoded before, elsewhere perhaps.
+    /// The draft of an event that is already encoded, for instance by another node.
     pub(crate) fn of_encoded(event: &[u8], conflation_key: Option<&str>) -> Self {
-        let mut buffer = Vec::with_capacity(HEAD_ROOM + event.len() + TAIL_ROOM);
-        buffer.resize(HEAD_ROOM, 0);
+        let mut buffer = Vec::with_capacity(HEAD_BYTES + event.len() + TAIL_BYTES);
+        buffer.resize(HEAD_BYTES, 0);
         buffer.extend_from_slice(event);
         Self {
             buffer,
@@ -269,7 +269,7 @@ impl Draft {
 
     /// The encoded event, which has no id.
     pub(crate) fn event(&self) -> &[u8] {
-        self.buffer.get(HEAD_ROOM..).unwrap_or_default()
+        self.buffer.get(HEAD_BYTES..).unwrap_or_default()
     }
 
     /// Gives the event its position: writes the id behind its last line, and the chunk's size in front of it.
@@ -285,9 +285,9 @@ impl Draft {
         buffer.extend_from_slice(b"id: ");
         cursor.append_to(&mut buffer);
         buffer.extend_from_slice(b"\n\n");
-        let len = buffer.len() - HEAD_ROOM;
+        let len = buffer.len() - HEAD_BYTES;
         buffer.extend_from_slice(CRLF);
-        let chunk_start = write_size(&mut buffer[..HEAD_ROOM], len);
+        let chunk_start = write_size(&mut buffer[..HEAD_BYTES], len);
 
         let weight = buffer.capacity()
             + conflation_key.as_ref().map_or(0, |key| key.len())
@@ -298,7 +298,7 @@ impl Draft {
             topic,
             conflation_key,
             chunk,
-            start: HEAD_ROOM - chunk_start,
+            start: HEAD_BYTES - chunk_start,
             entered_at: now,
             weight,
             is_superseded: AtomicBool::new(false),
@@ -306,7 +306,7 @@ impl Draft {
     }
 }
 
-/// Writes the size line at the end of the room and tells where it begins.
+/// Writes the size line at the end of the free bytes and returns where it starts.
 fn write_size(room: &mut [u8], mut size: usize) -> usize {
     let mut at = room.len() - CRLF.len();
     room[at..].copy_from_slice(CRLF);
@@ -320,7 +320,7 @@ fn write_size(room: &mut [u8], mut size: usize) -> usize {
     }
 }
 
-/// Encodes an event for a log, where the cursor takes the position of whatever id it has.
+/// Encodes an event for a log, without its own id: the cursor becomes the id.
 ///
 /// A log keeps only events with data: clients do not dispatch others, and some lose the id of one.
 pub(crate) fn draft_of_event(
@@ -332,7 +332,7 @@ pub(crate) fn draft_of_event(
         Draft::encode(hint, conflation_key, |out| event.encode_into(out)).map(Some)
     };
     match (event.data(), event.event_id()) {
-        // An event without data; or with JSON that failed, which its encoding tells.
+        // The event has no data, or JSON that could not be serialized; encoding it shows which.
         (None, _) => event.encode().map(|_| None),
         (Some(_), None) => draft(event),
         (Some(data), Some(_)) => {
@@ -356,7 +356,7 @@ mod tests {
     use super::*;
     use crate::event::cursor::{Epoch, Offset};
 
-    fn position(draft: Draft) -> Frame {
+    fn framed(draft: Draft) -> Frame {
         let cursor = Cursor {
             epoch: Epoch(1),
             offset: Offset::new(9),
@@ -371,7 +371,7 @@ mod tests {
             .id(7)
             .event(bellwether_wire::event_name!("n"))
             .comment("c");
-        let frame = position(draft_of_event(&event, None).unwrap().unwrap());
+        let frame = framed(draft_of_event(&event, None).unwrap().unwrap());
         assert_eq!(
             frame.bytes(),
             ": c\nevent: n\ndata: a\ndata: b\nid: 1.00000000001.9.000003\n\n"
@@ -383,7 +383,7 @@ mod tests {
     fn a_chunk_states_its_size_whatever_the_size() {
         for len in [0, 1, 15, 16, 200, 255, 256, 4095, 4096, 70_000] {
             let event = ServerSentEvent::text("x".repeat(len));
-            let frame = position(draft_of_event(&event, None).unwrap().unwrap());
+            let frame = framed(draft_of_event(&event, None).unwrap().unwrap());
             let mut expected = format!("{:x}\r\n", frame.len()).into_bytes();
             expected.extend_from_slice(&frame.bytes());
             expected.extend_from_slice(b"\r\n");
@@ -408,7 +408,7 @@ mod tests {
             let event = ServerSentEvent::text(text).comment("event: c\ndata: c");
             let named = event.clone().event(bellwether_wire::event_name!("n"));
             for (event, name) in [(event, None), (named, Some("n"))] {
-                let frame = position(draft_of_event(&event, None).unwrap().unwrap());
+                let frame = framed(draft_of_event(&event, None).unwrap().unwrap());
                 let bytes = frame.bytes();
                 let decoded = bellwether_wire::Decoder::new().decode(&mut &bytes[..]);
                 let decoded = decoded.unwrap().expect("an event");
@@ -423,7 +423,7 @@ mod tests {
 
     #[test]
     fn events_of_other_encoders_are_read_as_the_standard_says() {
-        let frame = |event: &[u8]| position(Draft::of_encoded(event, None));
+        let frame = |event: &[u8]| framed(Draft::of_encoded(event, None));
         let other = frame(b"event:a\r\nevent:b\r\ndata\r\ndata:x\rdatum: y\ndata:  z\r\n\r\n");
         assert_eq!(other.event_name(), Some("b"));
         assert_eq!(other.data(), "\nx\n z");

@@ -1,4 +1,4 @@
-//! [`Gap`]: history that was lost to a reader, told instead of a silent hole.
+//! [`Gap`]: history that was lost to a reader, reported instead of a silent hole.
 
 use std::fmt;
 
@@ -6,14 +6,14 @@ use bellwether_wire::{EventName, ServerSentEvent, event_name};
 
 use crate::event::cursor::{Cursor, MAX_CURSOR_BYTES, Offset};
 
-/// The name under which a gap goes over the wire unless the response says otherwise.
+/// The event name of a gap on the wire, unless the response sets another.
 pub const GAP_EVENT_NAME: EventName = event_name!("bellwether.gap");
 
 /// Why history is lost to a reader. The names on the wire are stable.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum GapReason {
-    /// `unknown`: what the client asked for is no cursor of ours.
+    /// `unknown`: what the client asked for is no cursor.
     Unknown,
     /// `epoch`: the cursor belongs to another history of the log.
     Epoch,
@@ -23,7 +23,7 @@ pub enum GapReason {
     Regressed,
     /// `lag`: the reader was too slow, and its policy is to skip.
     Lag,
-    /// `damaged`: the broker has the events' places, but no longer their content.
+    /// `damaged`: the broker still has the events' offsets, but no longer their content.
     Damaged,
 }
 
@@ -57,7 +57,24 @@ impl fmt::Display for GapReason {
     }
 }
 
-/// History that a reader does not get, and where it goes on.
+/// History that a reader does not get, and where the reader goes on.
+///
+/// ```
+/// use bellwether_topics::{GAP_EVENT_NAME, GapReason, ServerSentEvent, Topics};
+///
+/// let topics = Topics::new();
+/// let mut reader = topics.topic("news")?.subscribe().after("of another server").open()?;
+/// let mut deliveries = Vec::new();
+/// reader.try_frames(65_536, &mut deliveries);
+/// let gap = deliveries[0].gap().unwrap();
+/// assert_eq!(gap.reason(), GapReason::Unknown);
+///
+/// let event = gap.to_event(GAP_EVENT_NAME);
+/// let text = String::from_utf8(event.encode().unwrap().to_vec()).unwrap();
+/// assert!(text.starts_with("event: bellwether.gap\ndata: {"));
+/// assert!(text.contains(r#""reason":"unknown","asked":"of another server""#));
+/// # Ok::<(), bellwether_topics::Error>(())
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Gap {
     pub(crate) reason: GapReason,
@@ -69,7 +86,7 @@ pub struct Gap {
 }
 
 impl Gap {
-    /// Up to here, where a reader begins of whom nobody knows what it has had.
+    /// A gap up to this cursor, for a reader of which it is not known what it has had.
     pub(crate) fn in_doubt(cursor: Cursor) -> Self {
         Self {
             reason: GapReason::Unknown,
@@ -81,13 +98,13 @@ impl Gap {
         }
     }
 
-    /// Why.
+    /// Why the history is lost.
     pub fn reason(&self) -> GapReason {
         self.reason
     }
 
-    /// What the client asked for, or where the slow reader was: at most 64 characters of printable ASCII, others
-    /// shown as `?`.
+    /// What the client asked for, or the position of the slow reader: at most 64 characters of printable ASCII, with
+    /// `?` for any other character. The text is untrusted.
     pub fn asked(&self) -> Option<&str> {
         self.asked.as_deref()
     }
@@ -102,18 +119,18 @@ impl Gap {
         self.head
     }
 
-    /// How many events of the subscription are lost, where that can be known exactly.
+    /// The number of the subscription's events that are lost, if it is known exactly.
     pub fn lost(&self) -> Option<u64> {
         self.lost
     }
 
-    /// Where the subscription goes on: the next event is the first after this one.
+    /// The position at which the subscription goes on: the next event is the first after it.
     pub fn cursor(&self) -> Cursor {
         self.cursor
     }
 
-    /// The gap as an event: this name, [`cursor`](Self::cursor) as the id, so that the next reconnect is a clean one,
-    /// and JSON data.
+    /// The gap as an event of this name with JSON data. Its id is [`cursor`](Self::cursor), so that the next reconnect
+    /// does not lead to the same gap.
     ///
     /// The data is `{"reason":"trimmed","asked":"1.…","floor":40,"head":90,"lost":12}`; `asked` and `lost` can be `null`.
     /// An offset that is a pair of numbers is a string, `"1700000000000-0"`.
@@ -145,7 +162,7 @@ impl Gap {
     }
 }
 
-/// What the client asked for, fit to be shown: it is untrusted text.
+/// What the client asked for, made safe to show: it is untrusted text.
 pub(crate) fn shown(asked: &str) -> String {
     asked
         .chars()

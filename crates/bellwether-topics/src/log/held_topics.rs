@@ -1,7 +1,7 @@
-//! [`HeldTopics`]: one [`HeldTopic`] for each topic that is held, shared by all who hold it.
+//! [`HeldTopics`]: one [`HeldTopic`] for each topic in use, shared by all its handles and subscriptions.
 //!
-//! A subscription holds its topics for as long as it lasts. With a copy of its own, each of ten thousand idle ones would
-//! keep a hundred bytes that say the same.
+//! A subscription holds its topics for as long as it lasts. With a copy of its own, each of ten thousand idle ones
+//! would keep the same hundred bytes.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Weak};
@@ -10,12 +10,12 @@ use crate::lock::{Mutex, lock};
 use crate::log::Log;
 use crate::log::history::TopicKey;
 
-/// Keeps a topic's entry in the log.
+/// Pins a topic's entry in the log until it is dropped.
 #[derive(Debug)]
 pub(crate) struct HeldTopic {
     pub(crate) log: Arc<Log>,
     pub(crate) key: TopicKey,
-    /// The topic's name, alone in a list, which is what most subscriptions need.
+    /// The topic's name as a list of one, which most subscriptions need.
     pub(crate) names: Arc<[Arc<str>]>,
 }
 
@@ -33,12 +33,13 @@ impl Drop for HeldTopic {
     }
 }
 
-/// The topics of a log that are held. The lock guards the table; no other lock is taken under it, and no entry dropped.
+/// The topics of a log that are in use. The lock guards the table. No other lock is taken under it, and no entry is
+/// dropped under it.
 #[derive(Debug, Default)]
 pub(crate) struct HeldTopics(Mutex<HashMap<Arc<str>, Weak<HeldTopic>>>);
 
 impl HeldTopics {
-    /// The entry of this topic, if it is held.
+    /// The entry of this topic, if the topic is in use.
     pub(crate) fn get(&self, name: &str) -> Option<Arc<HeldTopic>> {
         lock(&self.0).get(name)?.upgrade()
     }
@@ -48,7 +49,7 @@ impl HeldTopics {
         let name = held.name();
         let mut held_topics = lock(&self.0);
         if let Some(other) = held_topics.get(name).and_then(Weak::upgrade) {
-            // Before the entry that lost is dropped, which takes the lock.
+            // The entry that lost takes the lock when it is dropped.
             drop(held_topics);
             return other;
         }
@@ -57,7 +58,7 @@ impl HeldTopics {
         held
     }
 
-    /// Removes an entry that is held no more, unless another one has replaced it.
+    /// Removes an entry that is being dropped, unless another one has replaced it.
     fn forget(&self, held: &HeldTopic) {
         let mut held_topics = lock(&self.0);
         let known = held_topics.get(held.name());

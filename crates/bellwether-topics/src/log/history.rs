@@ -1,7 +1,7 @@
 //! The history of a log in memory: bounded, and always able to say whether something a reader wants is gone. Pure.
 //!
-//! All topics share one log, so one offset is a position in all of them at once. Each `topic` also lists its own frames, by
-//! which `read` reads; the `table` knows which topics there are, and `proof` what makes a cursor believable.
+//! All topics share one log, so one offset is a position in all of them at once. Each `topic` also lists its own
+//! frames, by which `read` reads; the `table` knows which topics there are, and `proof` checks the tags of cursors.
 //!
 //! Invariants, with `removed_to` of a topic the offset of its last removed frame:
 //!
@@ -10,8 +10,8 @@
 //! 2. A topic's list is exactly the log's frames of that topic, in order, so **nothing of topics T after offset S is
 //!    gone if and only if `removed_to <= S` for every topic in T**. That is what completeness means below; the log's
 //!    floor alone would report gaps to readers of quiet topics beside a loud one.
-//! 3. A topic without readers, handles and frames is forgotten. Of the last some thousand of them `removed_to` is
-//!    kept, of the others only the largest one, up to which each of them counts as removed: in doubt, a gap.
+//! 3. A topic without readers, handles and frames is forgotten. `removed_to` is kept for the last 4,096 of them. For
+//!    the others only the largest one is kept, and each of them counts as removed up to it: in doubt, a gap.
 
 pub(crate) mod conflation;
 mod proof;
@@ -68,7 +68,7 @@ impl History {
         }
     }
 
-    /// Begins anew, empty, after a position that is known or at least chosen: what was here is no longer the history.
+    /// Empties the history, which goes on after a position that is known or at least chosen.
     pub(crate) fn reset(&mut self, epoch: Epoch, floor: Offset, floor_tag: Option<u32>) {
         self.epoch = epoch;
         self.records.clear();
@@ -141,7 +141,7 @@ impl History {
         self.topics.find(name)
     }
 
-    /// The entry of a topic, made if it is missing. The caller held_topics it or appends to it at once.
+    /// The key of a topic, which is made if it is missing. The caller pins it or appends to it at once.
     pub(crate) fn entry(&mut self, name: &Arc<str>) -> TopicKey {
         self.topics.find_or_make(name)
     }
@@ -150,8 +150,8 @@ impl History {
         self.topics.name(key)
     }
 
-    pub(crate) fn held(&mut self, key: TopicKey) {
-        self.topics.held(key);
+    pub(crate) fn pin(&mut self, key: TopicKey) {
+        self.topics.pin(key);
     }
 
     pub(crate) fn unpin(&mut self, key: TopicKey) {
@@ -231,19 +231,19 @@ impl History {
         }
     }
 
-    /// Whether a cursor names the last frame that one of these topics has lost, which proves the position as well as a frame
-    /// that is still here.
+    /// Whether a cursor names the last frame that one of these topics has lost. That proves the position as well as a
+    /// frame that is still here.
     pub(crate) fn is_last_removed(&self, keys: &[TopicKey], asked: &Cursor) -> bool {
         let mut topics = self.topics.all(keys).map(|topic| topic.removed());
         asked.epoch == self.epoch
             && topics.any(|last| last.offset == asked.offset && last.tag == Some(asked.tag))
     }
 
-    /// A place that is the same for readers of these topics as this one, at which they have had everything, and that can be
-    /// proven for longer: that of their own newest frame.
+    /// The position of these topics' own newest frame. For readers that have had everything up to `head` it is the same
+    /// as the head, but it stays provable for longer.
     pub(crate) fn own_position(&self, keys: &[TopicKey], head: Cursor) -> Cursor {
         let newest = self.topics.all(keys).map(|topic| topic.newest());
-        // One whose newest frame is not known may have had a later one than the others.
+        // A topic whose newest frame is not known may have had a later one than the others.
         let newest: Option<Vec<_>> = newest.collect();
         let newest = newest.unwrap_or_default();
         match newest.into_iter().max_by_key(|last| last.offset) {
@@ -258,19 +258,19 @@ impl History {
         topics.all(|topic| topic.removed_to() <= after)
     }
 
-    /// The same for a reader that wants the newest of each key and everything without a key.
+    /// The same for a reader that wants the newest frame of each key and all frames without a key.
     pub(crate) fn is_complete_per_key(&self, keys: &[TopicKey], after: Offset) -> bool {
         let mut topics = self.topics.all(keys);
         topics.all(|topic| topic.lost_to() <= after)
     }
 
-    /// How much of these topics was appended.
+    /// The number and bytes of the events of these topics.
     pub(crate) fn total(&self, keys: &[TopicKey]) -> ReadSoFar {
         let each = self.topics.all(keys).map(|topic| topic.appended());
         each.fold(ReadSoFar::default(), ReadSoFar::plus)
     }
 
-    /// How much of these topics was appended up to an offset after which they are complete.
+    /// The number and bytes of the events of these topics up to an offset after which they are complete.
     pub(crate) fn seen_at(&self, keys: &[TopicKey], offset: Offset) -> ReadSoFar {
         let each = self.topics.all(keys).map(|topic| topic.seen_at(offset));
         each.fold(ReadSoFar::default(), ReadSoFar::plus)
@@ -298,10 +298,10 @@ impl History {
         read::latest(self.topics.all(keys), after, limit, out)
     }
 
-    /// The gap to tell a reader of these topics.
+    /// The gap for a reader of these topics.
     ///
-    /// `seen` is what the reader has had of them, if that is known; otherwise the number of lost events is known only if
-    /// the log never had other topics and its offsets have no holes.
+    /// `seen` is what the reader has had of them, if that is known. Otherwise the number of lost events is known only
+    /// if the log never had other topics and its offsets have no holes.
     pub(crate) fn gap(
         &self,
         reason: GapReason,

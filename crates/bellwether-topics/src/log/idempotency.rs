@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use crate::event::cursor::Cursor;
 
-/// Keys published within a time, at most so many.
+/// The idempotency keys of the last while, up to a maximum number.
 #[derive(Debug)]
 pub(crate) struct IdempotencyKeys {
     duration: Duration,

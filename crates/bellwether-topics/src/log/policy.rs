@@ -1,7 +1,7 @@
 //! [`Policy`]: what happens to a reader that is too slow. Pure.
 //!
-//! A reader is a cursor over a shared log, so falling behind is the queue, and every policy is a move of the cursor.
-//! Nothing is ever queued for a reader; what it costs while it is behind is what it costs anyway.
+//! A reader is a cursor over a shared log, so every policy is a move of the cursor. Nothing is ever queued for a
+//! reader, so a reader that is behind costs no more than one that is not.
 
 use std::time::Duration;
 
@@ -9,24 +9,24 @@ use std::time::Duration;
 ///
 /// Behind means: the log has removed events that the reader had not read yet, or more events or bytes wait for it than
 /// its [`Policy`] allows. A reader that replays history after a reconnect is not measured against those bounds until it
-/// has caught up once; otherwise it would be thrown out for what it came back to read.
+/// has caught up once; otherwise it would be disconnected for what it came back to read.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Slow {
-    /// End the stream. The client comes back with its last id and is told of a gap if there is one by then.
+    /// End the stream. The client comes back with its last id, and gets a gap if events are lost by then.
     ///
-    /// For events of which each counts. Costs the client a reconnect.
+    /// For streams in which every event counts. Costs the client a reconnect.
     #[default]
     Disconnect,
-    /// Tell a gap (`lag`) and go on with the next event published.
+    /// Deliver a gap (`lag`) and go on with the next event published.
     ///
-    /// For streams where old events are worth nothing: a live video's comments, a log tail.
+    /// For streams in which old events are worth nothing: a live video's comments, a log tail.
     SkipToLatest,
     /// Deliver only the newest event of each conflation key, in the order of the log.
     ///
-    /// For values that replace one another: prices, positions, progress. Events without a key are all delivered.
-    /// The newest event of a key is kept even when the history has let it go, bounded by
-    /// [`Retention::max_keys`](crate::Retention::max_keys); a gap is told only if that did not suffice.
+    /// For values that replace one another: prices, positions, progress. Events without a key are all delivered. The
+    /// newest event of a key is kept even when the history has let it go, bounded by
+    /// [`Retention::max_keys`](crate::Retention::max_keys); the reader gets a gap only if those bounds were reached.
     LatestPerKey,
 }
 
@@ -78,18 +78,18 @@ impl Policy {
         Self::new(Slow::LatestPerKey, 1)
     }
 
-    /// How many events may wait for the reader before the policy applies.
+    /// Maximum number of events that wait for the reader before the policy applies.
     ///
-    /// Default: no bound but the history's own; one event for [`latest_per_key`](Self::latest_per_key). Filtered events
-    /// count, since they have to be looked at too. Zero makes every reader slow that is not asleep at the moment of a
-    /// publish.
+    /// Default: no bound but the history's own; one event for [`latest_per_key`](Self::latest_per_key). Events that a
+    /// filter rejects count too, since the reader must read them. Zero makes every reader slow that still has something
+    /// to read when an event is published.
     #[must_use]
     pub const fn max_lag_events(mut self, events: u64) -> Self {
         self.max_lag_events = events;
         self
     }
 
-    /// How many bytes of encoded events may wait for the reader before the policy applies.
+    /// Maximum size of the encoded events that wait for the reader before the policy applies, in bytes.
     ///
     /// Default: no bound but the history's own.
     #[must_use]
@@ -98,19 +98,19 @@ impl Policy {
         self
     }
 
-    /// The delay that a disconnected reader is told to wait before it comes back. Default: 2 s.
+    /// Delay that a disconnected client waits before it comes back. Default: 2 s.
     #[must_use]
     pub const fn retry(mut self, delay: Duration) -> Self {
         self.retry = delay;
         self
     }
 
-    /// What happens to slow readers.
+    /// The rule for slow readers.
     pub const fn slow(&self) -> Slow {
         self.slow
     }
 
-    /// The delay that a disconnected reader is told to wait.
+    /// The delay that a disconnected client waits before it comes back.
     pub const fn retry_delay(&self) -> Duration {
         self.retry
     }
@@ -129,40 +129,40 @@ pub(crate) struct Situation {
     pub(crate) was_live: bool,
 }
 
-/// What a reader does next.
+/// What a reader does next, as its policy decides.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Move {
+pub(crate) enum Decision {
     /// Read what waits.
     Read,
     /// Read the newest of each key.
     ReadLatest,
-    /// Tell a gap, then read what the history has left.
+    /// Deliver a gap, then read what is left in the history.
     GapThenRest,
-    /// Tell a gap, then wait for what comes next.
+    /// Deliver a gap, then wait for what comes next.
     GapThenLatest,
-    /// End.
+    /// End the stream.
     Disconnect,
 }
 
 impl Policy {
-    /// Whether only the history's own bounds apply, so that nobody needs to count.
+    /// Whether only the history's own bounds apply, so that the lag need not be counted.
     pub(crate) fn is_unbounded(&self) -> bool {
         self.max_lag_events == u64::MAX && self.max_lag_bytes == u64::MAX
     }
 
-    pub(crate) fn decide(&self, now: Situation) -> Move {
+    pub(crate) fn decide(&self, now: Situation) -> Decision {
         let is_over = now.lag_events > self.max_lag_events || now.lag_bytes > self.max_lag_bytes;
         match self.slow {
             Slow::Disconnect | Slow::SkipToLatest
                 if now.is_complete && !(is_over && now.was_live) =>
             {
-                Move::Read
+                Decision::Read
             }
-            Slow::Disconnect => Move::Disconnect,
-            Slow::SkipToLatest => Move::GapThenLatest,
-            Slow::LatestPerKey if now.is_complete && !is_over => Move::Read,
-            Slow::LatestPerKey if now.is_complete_per_key => Move::ReadLatest,
-            Slow::LatestPerKey => Move::GapThenRest,
+            Slow::Disconnect => Decision::Disconnect,
+            Slow::SkipToLatest => Decision::GapThenLatest,
+            Slow::LatestPerKey if now.is_complete && !is_over => Decision::Read,
+            Slow::LatestPerKey if now.is_complete_per_key => Decision::ReadLatest,
+            Slow::LatestPerKey => Decision::GapThenRest,
         }
     }
 }
@@ -186,7 +186,7 @@ mod tests {
             Policy::skip_to_latest().max_lag_events(3),
             Policy::latest_per_key().max_lag_events(3),
         ] {
-            assert_eq!(policy.decide(IN_TIME), Move::Read);
+            assert_eq!(policy.decide(IN_TIME), Decision::Read);
         }
     }
 
@@ -196,11 +196,14 @@ mod tests {
             Policy::disconnect().max_lag_events(2),
             Policy::disconnect().max_lag_bytes(299),
         ] {
-            assert_eq!(over.decide(IN_TIME), Move::Disconnect);
+            assert_eq!(over.decide(IN_TIME), Decision::Disconnect);
         }
         let skip = Policy::skip_to_latest().max_lag_events(2);
-        assert_eq!(skip.decide(IN_TIME), Move::GapThenLatest);
-        assert_eq!(Policy::latest_per_key().decide(IN_TIME), Move::ReadLatest);
+        assert_eq!(skip.decide(IN_TIME), Decision::GapThenLatest);
+        assert_eq!(
+            Policy::latest_per_key().decide(IN_TIME),
+            Decision::ReadLatest
+        );
     }
 
     #[test]
@@ -210,7 +213,7 @@ mod tests {
             ..IN_TIME
         };
         let policy = Policy::disconnect().max_lag_events(0).max_lag_bytes(0);
-        assert_eq!(policy.decide(replaying), Move::Read);
+        assert_eq!(policy.decide(replaying), Decision::Read);
     }
 
     #[test]
@@ -222,13 +225,19 @@ mod tests {
             is_complete_per_key: false,
             was_live: false,
         };
-        assert_eq!(Policy::disconnect().decide(passed), Move::Disconnect);
-        assert_eq!(Policy::skip_to_latest().decide(passed), Move::GapThenLatest);
-        assert_eq!(Policy::latest_per_key().decide(passed), Move::GapThenRest);
+        assert_eq!(Policy::disconnect().decide(passed), Decision::Disconnect);
+        assert_eq!(
+            Policy::skip_to_latest().decide(passed),
+            Decision::GapThenLatest
+        );
+        assert_eq!(
+            Policy::latest_per_key().decide(passed),
+            Decision::GapThenRest
+        );
         let keyed = Situation {
             is_complete_per_key: true,
             ..passed
         };
-        assert_eq!(Policy::latest_per_key().decide(keyed), Move::ReadLatest);
+        assert_eq!(Policy::latest_per_key().decide(keyed), Decision::ReadLatest);
     }
 }

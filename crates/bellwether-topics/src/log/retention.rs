@@ -6,11 +6,11 @@ use std::time::Duration;
 ///
 /// All topics of one [`Topics`](crate::Topics) share one log, and these bounds are the log's: the memory that history
 /// takes is at most `max_bytes`, plus `max_keys` and `max_key_bytes` per topic that uses conflation keys and is in use.
-/// With a durable broker this is just the part that readers share in memory; how long events live is the broker's
-/// setting.
+/// With a durable broker this is only the part that readers share in memory; the broker's own settings decide how long
+/// events are kept.
 ///
-/// Age is looked at when something is published and when a subscription begins, so a log in which nothing happens keeps
-/// its last events longer.
+/// The age is checked when something is published and when a subscription is opened, so a log without either keeps its
+/// last events longer.
 ///
 /// ```
 /// use bellwether_topics::{Retention, Topics};
@@ -47,38 +47,41 @@ impl Retention {
         }
     }
 
-    /// The most events kept, at least one. Default: 16,384.
+    /// Maximum number of events that are kept, at least one. Default: 16,384.
     ///
-    /// Too few, and a burst overtakes readers that are merely a moment late.
+    /// With too few, a burst overtakes readers that are merely a moment late. More cost up to
+    /// [`max_bytes`](Self::max_bytes).
     #[must_use]
     pub const fn max_events(mut self, events: usize) -> Self {
         self.max_events = if events == 0 { 1 } else { events };
         self
     }
 
-    /// The most memory that kept events take, in bytes, overhead of about 320 bytes per event included. The newest
-    /// event stays even if it alone takes more. Default: 16 MiB.
+    /// Maximum memory of the events that are kept, in bytes, with about 320 bytes of overhead for each event. Default:
+    /// 16 MiB. The newest event stays even if it alone takes more.
     #[must_use]
     pub const fn max_bytes(mut self, bytes: usize) -> Self {
         self.max_bytes = bytes;
         self
     }
 
-    /// How long an event is kept. Default: one hour.
+    /// Maximum age of an event. Default: one hour. A reader that comes back later gets a gap.
     #[must_use]
     pub const fn max_age(mut self, age: Duration) -> Self {
         self.max_age = age;
         self
     }
 
-    /// The most conflation keys per topic whose newest event is kept beyond the history. Default: 1,024.
+    /// Maximum number of conflation keys per topic whose newest event is kept beyond the history. Default: 1,024. With
+    /// fewer than a topic has, a slow reader gets a gap once an event of another key is lost.
     #[must_use]
     pub const fn max_keys(mut self, keys: usize) -> Self {
         self.max_keys = keys;
         self
     }
 
-    /// The most memory per topic that such newest events take, in bytes. Default: 1 MiB.
+    /// Maximum memory of those newest events per topic, in bytes. Default: 1 MiB. Worst-case memory is this number
+    /// times the topics that use conflation keys and are in use.
     #[must_use]
     pub const fn max_key_bytes(mut self, bytes: usize) -> Self {
         self.max_key_bytes = bytes;

@@ -1,4 +1,4 @@
-//! What the log's lock guards: a history, who waits for what, and which positions are proven. Pure.
+//! What the log's lock guards: a history, the readers that wait, and which positions are proven. Pure.
 
 use std::num::NonZeroU32;
 use std::sync::Arc;
@@ -16,10 +16,10 @@ use crate::log::waiters::{Ticket, Waiters, Wakes, Watcher};
 #[derive(Debug)]
 pub(super) struct LogState {
     pub(super) history: History,
-    /// Who waits, by the index of the topic's key. Only pinned topics have anybody waiting.
+    /// The waiters of each topic, by the index of its key. Only pinned topics have any.
     waiters_by_topic: Vec<TopicWaiters>,
     window: IdempotencyKeys,
-    /// Counts resets of the history. A place proven in an earlier one has to be proven again.
+    /// Counts resets of the history. A position that was proven in an earlier generation must be proven again.
     pub(super) generation: NonZeroU32,
     pub(super) is_closed: bool,
 }
@@ -41,7 +41,7 @@ impl LogState {
         }
     }
 
-    // --- Who waits ---
+    // --- Waiters ---
 
     pub(super) fn watch(&mut self, key: TopicKey, watcher: Watcher) {
         self.waiters_of(key).watchers.push(watcher);
@@ -60,7 +60,7 @@ impl LogState {
         }
     }
 
-    /// Takes a reader's position off the list of one of its topics.
+    /// Removes a reader's ticket from the list of one of its topics.
     pub(super) fn cancel(&mut self, key: TopicKey, ticket: Ticket, stale: &mut Vec<Waker>) {
         self.waiters_of(key).waiting.cancel(ticket, stale);
     }
@@ -76,22 +76,22 @@ impl LogState {
 
     fn notify(&mut self, key: TopicKey, wakes: &mut Wakes) {
         // A topic that never had a reader has no entry here.
-        if let Some(waiters_of) = self.waiters_by_topic.get_mut(key.index()) {
-            waiters_of.notify(wakes);
+        if let Some(waiters) = self.waiters_by_topic.get_mut(key.index()) {
+            waiters.notify(wakes);
         }
     }
 
     pub(super) fn notify_all(&mut self) -> Wakes {
         let mut wakes = Wakes::default();
-        for waiters_of in &mut self.waiters_by_topic {
-            waiters_of.notify(&mut wakes);
+        for waiters in &mut self.waiters_by_topic {
+            waiters.notify(&mut wakes);
         }
         wakes
     }
 
     // --- Writing ---
 
-    /// Pins a topic, which makes it if it is new. `None` if there would be more than `max_topics`.
+    /// Pins a topic, and makes it if it is new. `None` if there would be more than `max_topics`.
     pub(super) fn open_topic(
         &mut self,
         name: &str,
@@ -115,11 +115,11 @@ impl LogState {
                 (history.entry(&name), name)
             }
         };
-        history.held(key);
+        history.pin(key);
         Some((key, name))
     }
 
-    /// Appends an event to a log that lives here. Where it stands, and whether its idempotency key was new.
+    /// Appends an event to a log that lives here. Returns its position, and whether its idempotency key was new.
     pub(super) fn append(
         &mut self,
         key: TopicKey,
@@ -147,7 +147,7 @@ impl LogState {
         Ok((cursor, true))
     }
 
-    /// Appends what the broker brought, in its order. Frames that are here already are skipped.
+    /// Appends what the broker's tail brought, in its order. Frames that are here already are skipped.
     pub(super) fn append_all(
         &mut self,
         frames: Vec<(Arc<str>, Frame)>,
@@ -163,7 +163,8 @@ impl LogState {
         }
     }
 
-    /// Begins anew after a position that the broker named; no position is proven any more.
+    /// Empties the history, which goes on after a position that the broker named. No reader's position is proven any
+    /// more.
     pub(super) fn reset(&mut self, epoch: Epoch, floor: Offset, tag: Option<u32>) -> Wakes {
         self.history.reset(epoch, floor, tag);
         self.generation = self.generation.checked_add(1).unwrap_or(NonZeroU32::MIN);
@@ -176,9 +177,9 @@ impl LogState {
         self.notify_all()
     }
 
-    // --- Places ---
+    // --- Positions ---
 
-    /// The place behind the newest record.
+    /// The position behind the newest record.
     pub(super) fn head_position(&self, keys: &[TopicKey]) -> Position {
         Position {
             epoch: self.history.epoch(),
@@ -189,7 +190,7 @@ impl LogState {
         }
     }
 
-    /// An id after which a reader goes on from where it is; `None` while that is not known.
+    /// The cursor after which a reader goes on from where it is; `None` while that is not known.
     pub(super) fn cursor_of(&self, reader: &Reader) -> Option<Cursor> {
         let position = &reader.position;
         let is_known = position.tag.is_some() || position.offset == Offset::ZERO;
@@ -204,7 +205,7 @@ impl LogState {
         })
     }
 
-    /// The place before the oldest record.
+    /// The position before the oldest record.
     pub(super) fn floor_position(&self, keys: &[TopicKey]) -> Position {
         let floor = self.history.floor();
         Position {

@@ -1,9 +1,8 @@
-//! Who waits for a topic: tasks that found nothing new, and watches that follow many topics at once. Pure.
+//! The waiters of a topic: tasks that found nothing new, and watches that follow many topics at once. Pure.
 //!
-//! A reader that finds nothing puts its waker here under the same lock under which it looked, and a publish takes the
-//! whole list under that lock after it appended. So there is no moment between looking and registering in which a
-//! wake-up could be lost, a burst of publishes wakes a reader once, and a publish takes a list of ten thousand wakers
-//! away by moving one pointer.
+//! A reader that finds nothing puts its waker here under the same lock under which it read, and a publish takes the
+//! whole list under that lock after it has appended. So no wake-up can be lost between reading and registering, a burst
+//! of publishes wakes a reader once, and a publish takes a list of ten thousand wakers by moving one pointer.
 
 use std::sync::Arc;
 use std::task::Waker;
@@ -13,7 +12,7 @@ use crate::lock::{Mutex, lock};
 /// The tasks that wait for one topic.
 #[derive(Debug, Default)]
 pub(crate) struct Waiters {
-    /// Counts how often the list was taken away. Tickets of earlier rounds are void.
+    /// Counts how often the list was taken. Tickets of earlier rounds are void.
     round: u64,
     slots: Vec<Option<Waker>>,
     free: Vec<u32>,
@@ -26,7 +25,7 @@ pub(crate) struct Ticket {
     slot: u32,
 }
 
-/// Wakers that were taken away and have to be woken, outside of the lock.
+/// Wakers that were taken and must be woken, outside of the lock.
 #[derive(Debug, Default)]
 #[must_use = "readers sleep on unless they are woken"]
 pub(crate) struct Wakes(Vec<Option<Waker>>);
@@ -67,7 +66,7 @@ impl Waiters {
         });
     }
 
-    /// Takes a reader's waker off the list, if it is still on it.
+    /// Removes a reader's waker from the list, if it is still there.
     pub(crate) fn cancel(&mut self, ticket: Ticket, stale: &mut Vec<Waker>) {
         if ticket.round == self.round
             && let Some(slot) = self.slots.get_mut(ticket.slot as usize)
@@ -78,7 +77,7 @@ impl Waiters {
         }
     }
 
-    /// Takes the whole list away.
+    /// Takes the whole list.
     pub(crate) fn drain(&mut self, wakes: &mut Wakes) {
         if self.slots.is_empty() {
             return;
@@ -111,7 +110,7 @@ impl Wakes {
         self.0.len()
     }
 
-    /// Wakes some of them. Returns whether there are more.
+    /// Wakes up to `count` readers. Returns whether more are left.
     pub(crate) fn wake_some(&mut self, count: usize) -> bool {
         let rest = self.0.len().saturating_sub(count);
         for waker in self.0.drain(rest..).flatten() {
@@ -122,13 +121,13 @@ impl Wakes {
 }
 
 impl Drop for Wakes {
-    /// A reader must not sleep on because whoever was to wake it went away.
+    /// The task that was to wake the readers may be dropped, and they must not sleep on.
     fn drop(&mut self) {
         self.wake_some(usize::MAX);
     }
 }
 
-/// The topics of one watch that have something new, and the task that wants to know.
+/// The topics of one watch that have something new, and the task to wake.
 ///
 /// Its lock is taken under the log's lock, never the other way round.
 #[derive(Debug, Default)]
@@ -158,7 +157,7 @@ impl WatchSignal {
         }
     }
 
-    /// Takes the topics that have something new, or notes whom to wake. Returns whether there were any.
+    /// Takes the topics that have something new, or keeps the waker if there are none. Returns whether there were any.
     pub(crate) fn take(&self, waker: &Waker, out: &mut Vec<u32>) -> bool {
         // Declared before the guard, so dropped after it.
         let _stale;
@@ -194,37 +193,37 @@ mod tests {
 
     #[test]
     fn a_reader_that_asks_again_and_again_has_one_slot() {
-        let mut waiting = Waiters::default();
+        let mut waiters = Waiters::default();
         let (mut first, mut second) = (None, None);
         for _ in 0..3 {
-            waiting.register(&mut first, Waker::noop(), &mut Vec::new());
-            waiting.register(&mut second, Waker::noop(), &mut Vec::new());
+            waiters.register(&mut first, Waker::noop(), &mut Vec::new());
+            waiters.register(&mut second, Waker::noop(), &mut Vec::new());
         }
-        assert_eq!(waiting.len(), 2);
-        waiting.cancel(first.unwrap(), &mut Vec::new());
-        waiting.cancel(first.unwrap(), &mut Vec::new());
-        assert_eq!(waiting.len(), 1);
+        assert_eq!(waiters.len(), 2);
+        waiters.cancel(first.unwrap(), &mut Vec::new());
+        waiters.cancel(first.unwrap(), &mut Vec::new());
+        assert_eq!(waiters.len(), 1);
         let mut third = None;
-        waiting.register(&mut third, Waker::noop(), &mut Vec::new());
-        assert_eq!(waiting.slots.len(), 2, "a free slot is used again");
+        waiters.register(&mut third, Waker::noop(), &mut Vec::new());
+        assert_eq!(waiters.slots.len(), 2, "a free slot is used again");
     }
 
     #[test]
     fn a_ticket_of_an_earlier_round_is_void() {
-        let mut waiting = Waiters::default();
+        let mut waiters = Waiters::default();
         let (mut first, mut second) = (None, None);
-        waiting.register(&mut first, Waker::noop(), &mut Vec::new());
+        waiters.register(&mut first, Waker::noop(), &mut Vec::new());
         let mut wakes = Wakes::default();
-        waiting.drain(&mut wakes);
+        waiters.drain(&mut wakes);
         assert_eq!(wakes.len(), 1);
-        waiting.register(&mut second, Waker::noop(), &mut Vec::new());
-        waiting.cancel(first.unwrap(), &mut Vec::new());
+        waiters.register(&mut second, Waker::noop(), &mut Vec::new());
+        waiters.cancel(first.unwrap(), &mut Vec::new());
         assert_eq!(
-            waiting.len(),
+            waiters.len(),
             1,
             "the slot belongs to the second reader now"
         );
-        waiting.register(&mut first, Waker::noop(), &mut Vec::new());
-        assert_eq!(waiting.len(), 2);
+        waiters.register(&mut first, Waker::noop(), &mut Vec::new());
+        assert_eq!(waiters.len(), 2);
     }
 }

@@ -2,18 +2,18 @@
 
 use crate::log::waiters::Wakes;
 
-/// Up to this many readers are woken by the publisher itself, which takes a few microseconds.
+/// Maximum number of readers that the publisher wakes itself, which takes a few microseconds.
 const INLINE: usize = 64;
-/// This many are woken between two chances for other tasks, which takes a fraction of a millisecond.
+/// The number of readers that are woken before other tasks get their turn, which takes a fraction of a millisecond.
 ///
-/// Not fewer: the streams of one HTTP/2 connection may stand far apart in the list. Whoever of them is woken before the
-/// connection writes leaves in the same write.
+/// Not fewer: the streams of one HTTP/2 connection may be far apart in the list. Those that are woken before the
+/// connection writes share one write.
 const SLICE: usize = 2048;
 
-/// Wakes the readers: a few here and now, a crowd by a task of its own.
+/// Wakes the readers: at most [`INLINE`] in this call, more than that in a task of their own.
 ///
-/// The task ends by itself when the last one is woken; dropped before that, with its runtime, it wakes the rest at once.
-/// Outside of a runtime all are woken here.
+/// The task ends when the last reader is woken. If it is dropped earlier, with its runtime, it wakes the rest at once.
+/// Outside of a runtime this call wakes them all.
 pub(crate) fn wake_all(mut wakes: Wakes) {
     if wakes.len() > INLINE
         && let Ok(runtime) = tokio::runtime::Handle::try_current()

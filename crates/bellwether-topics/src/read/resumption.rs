@@ -1,15 +1,15 @@
 //! Where a client left off, for subscriptions that application code opens and reads within its own stream.
 //!
-//! A server that is handed a [`Subscription`](crate::Subscription) says [`resume_after`](crate::Subscription::resume_after).
-//! One that is handed a generator cannot: the subscription is inside. So it polls the generator within
-//! [`Resumption::scope`], and a subscription that takes its first look there, and whose start nobody chose, begins where
-//! the client left off.
+//! A server that gets a [`Subscription`](crate::Subscription) calls
+//! [`resume_after`](crate::Subscription::resume_after). A server that gets a generator cannot, because the subscription
+//! is inside. So the server polls the generator within [`Resumption::scope`]. A subscription that reads there for the
+//! first time, and for which the application chose no start, starts where the client left off.
 
 use std::cell::RefCell;
 use std::mem;
 
 thread_local! {
-    /// That of the stream which is being polled on this thread.
+    /// The resumption of the stream which is being polled on this thread.
     static CURRENT: RefCell<Option<Resumption>> = const { RefCell::new(None) };
 }
 
@@ -34,17 +34,19 @@ thread_local! {
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Resumption {
-    /// After the event of this id, which the client has sent. The first subscription takes it; for those after it,
-    /// nothing is known.
+    /// After the event of this id, which the client has sent. The first subscription takes the id; for later ones the
+    /// position is [`Unknown`](Self::Unknown).
     After(Box<str>),
-    /// Not known. A subscription begins with a gap, so that the client learns that something may be missing.
+    /// Not known. The first delivery of a subscription is a gap, so that the client learns that something may be
+    /// missing.
     Unknown,
 }
 
 impl Resumption {
-    /// Runs `f`, within which subscriptions begin as `resumption` says. `None`: as if there were no scope.
+    /// Runs `f`. Subscriptions that read for the first time within `f` start where `resumption` says; `None` is the
+    /// same as no scope.
     pub fn scope<R>(resumption: &mut Option<Self>, f: impl FnOnce() -> R) -> R {
-        /// Puts things back, also when `f` panics.
+        /// Restores the outer scope, also when `f` panics.
         struct Scope<'a>(&'a mut Option<Resumption>);
 
         impl Drop for Scope<'_> {
@@ -58,7 +60,7 @@ impl Resumption {
         f()
     }
 
-    /// What holds for a subscription that begins now.
+    /// The resumption of a subscription that reads for the first time now.
     pub(crate) fn take() -> Option<Self> {
         CURRENT.with_borrow_mut(|current| match current {
             Some(known) => Some(mem::replace(known, Self::Unknown)),

@@ -1,4 +1,4 @@
-//! [`Subscribe`]: what a subscription is to be, before it begins.
+//! [`Subscribe`]: the settings of a subscription, before it is opened.
 
 use std::fmt;
 use std::sync::Arc;
@@ -12,17 +12,42 @@ use crate::log::held_topics::HeldTopic;
 use crate::log::policy::Policy;
 use crate::log::position::{AfterGap, Asked, Position, Reader, Rules};
 use crate::node::Node;
-use crate::one_or_many::OneOrMany;
 use crate::presence::Subscriber;
-use crate::read::subscription::{Begin, Extras, Subscription};
+use crate::read::subscription::{Extras, FirstRead, Subscription};
+use crate::short_list::ShortList;
 
 pub(crate) type Filter = Box<dyn Fn(&Frame) -> bool + Send + Sync>;
 
-/// A subscription that has not begun yet. Made by [`Topic::subscribe`](crate::Topic::subscribe) and
-/// [`Topics::subscribe`](crate::Topics::subscribe); [`open`](Self::open) begins it.
+/// The settings of a subscription. [`Topic::subscribe`](crate::Topic::subscribe) and
+/// [`Topics::subscribe`](crate::Topics::subscribe) make one, and [`open`](Self::open) starts the subscription.
 ///
-/// Left as it is, it begins with the next event published.
-#[must_use = "a subscription begins with `open`"]
+/// Without any setting, the subscription starts with the next event published.
+///
+/// ```
+/// use std::time::{Duration, Instant};
+///
+/// use bellwether_topics::{Policy, ServerSentEvent, Topics};
+///
+/// let topics = Topics::new();
+/// let prices = topics.topic("prices")?;
+/// let seen = prices.publish(&ServerSentEvent::text("1"))?.id().unwrap();
+/// prices.publish(&ServerSentEvent::text("2"))?;
+///
+/// // `Last-Event-ID` of the request, which the client may have made up.
+/// let last_event_id = Some(seen.as_str());
+/// let mut reader = prices
+///     .subscribe()
+///     .after(last_event_id)
+///     .policy(Policy::skip_to_latest())
+///     .subject("user 17")
+///     .expires_at(Instant::now() + Duration::from_secs(3600))
+///     .open()?;
+/// let mut deliveries = Vec::new();
+/// reader.try_frames(65_536, &mut deliveries);
+/// assert!(deliveries[0].frame().unwrap().as_bytes().starts_with(b"data: 2\n"));
+/// # Ok::<(), bellwether_topics::Error>(())
+/// ```
+#[must_use = "a subscription starts with `open`"]
 pub struct Subscribe {
     node: Arc<Node>,
     topics: Vec<Arc<HeldTopic>>,
@@ -63,11 +88,11 @@ impl Subscribe {
         }
     }
 
-    /// Begins after the event of this id, or says first that there is a gap.
+    /// Starts after the event of this id. If later events are gone, the first delivery is a gap.
     ///
-    /// The text is what a client sends as `Last-Event-ID`, and untrusted; anything that is no cursor of ours is a gap
-    /// ([`GapReason::Unknown`](crate::GapReason)). `None` and the empty text change nothing: a client that has had no
-    /// event sends no id.
+    /// The text is what a client sends as `Last-Event-ID`, and untrusted: a text that is no cursor leads to a gap
+    /// ([`GapReason::Unknown`](crate::GapReason)). `None` and the empty text change nothing, since a client that has
+    /// had no event sends no id.
     pub fn after<'a>(mut self, last_event_id: impl Into<Option<&'a str>>) -> Self {
         if let Some(text) = last_event_id.into().filter(|text| !text.is_empty()) {
             self.start = Start::After(text.to_owned());
@@ -75,61 +100,65 @@ impl Subscribe {
         self
     }
 
-    /// Begins with the next event published, whatever the client had before.
+    /// Starts with the next event published, whatever the client had before.
     ///
-    /// Without it, a server may still take up the stream after the client's `Last-Event-ID`
+    /// Without this setting, a server may still resume the stream after the client's `Last-Event-ID`
     /// ([`Subscription::resume_after`]).
     pub fn from_now(mut self) -> Self {
         self.start = Start::Now;
         self
     }
 
-    /// Begins with the oldest event that is kept.
+    /// Starts with the oldest event that is kept.
     ///
-    /// If earlier ones are gone, a gap ([`GapReason::Trimmed`](crate::GapReason)) says so first; what is kept follows it,
-    /// whatever [`after_gap`](Self::after_gap) says.
+    /// If earlier events are gone, the first delivery is a gap ([`GapReason::Trimmed`](crate::GapReason)). What is kept
+    /// follows the gap, whatever [`after_gap`](Self::after_gap) is.
     pub fn from_start(mut self) -> Self {
         self.start = Start::Floor;
         self
     }
 
-    /// Delivers only events for which this says true. Applies to replayed events as well as to new ones.
+    /// Delivers only events for which the filter returns true, replayed events as well as new ones. Default: all
+    /// events.
     ///
-    /// Runs once per event and reader, without any lock; keep it short. A skipped event leaves no trace, so a client
-    /// whose events are rare comes back with an old id and may be told of a gap though nothing for it was lost.
+    /// The filter runs once per event and reader, without any lock; keep it short. A skipped event leaves no trace, so
+    /// a client whose events are rare comes back with an old id and may get a gap though it has lost nothing.
     pub fn filter(mut self, filter: impl Fn(&Frame) -> bool + Send + Sync + 'static) -> Self {
         self.filter = Some(Box::new(filter));
         self
     }
 
-    /// What happens when this reader is too slow. Default: that of the topics.
+    /// Policy for the case that this reader is too slow. Default:
+    /// [`TopicsBuilder::policy`](crate::TopicsBuilder::policy).
     pub fn policy(mut self, policy: Policy) -> Self {
         self.rules.policy = policy;
         self
     }
 
-    /// Where this reader goes on after a gap at its start, or when the log was replaced. Default: that of the topics.
+    /// Continuation of this reader after a gap at its start, or when the log was replaced. Default:
+    /// [`TopicsBuilder::after_gap`](crate::TopicsBuilder::after_gap).
     pub fn after_gap(mut self, after_gap: AfterGap) -> Self {
         self.rules.after_gap = after_gap;
         self
     }
 
-    /// Who reads, for [`Topics::kick`](crate::Topics::kick) and the list of those present.
+    /// Name of who reads, for [`Topics::kick`](crate::Topics::kick) and
+    /// [`Topics::subscribers`](crate::Topics::subscribers). Default: none, so that the subscription cannot be kicked.
     pub fn subject(mut self, subject: impl Into<Arc<str>>) -> Self {
         self.subject = Some(subject.into());
         self
     }
 
-    /// Ends the subscription at this instant, with [`CloseReason::Expired`](crate::CloseReason): when a token expires,
-    /// for instance. Default: never.
+    /// Instant at which the subscription ends with [`CloseReason::Expired`](crate::CloseReason), for instance when a
+    /// token expires. Default: never.
     pub fn expires_at(mut self, instant: Instant) -> Self {
         self.expires_at = Some(instant);
         self
     }
 
-    /// Begins.
+    /// Starts the subscription.
     ///
-    /// What the reader asked for is looked up by the first poll; from here on nothing is lost.
+    /// The first poll finds what the reader asked for. The reader loses nothing that is published from this call on.
     ///
     /// # Errors
     ///
@@ -169,22 +198,22 @@ impl Subscribe {
             .registrations
             .take(subscriber, self.node.config.registrations)?;
 
-        let keys: OneOrMany<_> = self.topics.iter().map(|topic| topic.key).collect();
+        let keys: ShortList<_> = self.topics.iter().map(|topic| topic.key).collect();
         let log = &self.node.log;
         log.trim(clock::now());
         let (begin, position) = match &self.start {
-            Start::Unchosen => (Begin::Unchosen, log.head_position(&keys)),
-            Start::Now => (Begin::Next, log.head_position(&keys)),
+            Start::Unchosen => (FirstRead::Unchosen, log.head_position(&keys)),
+            Start::Now => (FirstRead::Next, log.head_position(&keys)),
             Start::Floor if log.is_authority() => {
                 let start = Cursor {
                     epoch: log.head_cursor().epoch,
                     offset: Offset::ZERO,
                     tag: 0,
                 };
-                (Begin::Next, Position::asked(start))
+                (FirstRead::Next, Position::asked(start))
             }
-            Start::Floor => (Begin::AtStart, Position::chosen(Epoch(0), Offset::ZERO)),
-            Start::After(text) => Begin::after(text),
+            Start::Floor => (FirstRead::AtStart, Position::chosen(Epoch(0), Offset::ZERO)),
+            Start::After(text) => FirstRead::after(text),
         };
         // Most readers have the settings of their topics, and share them.
         let rules = match &self.node.config.rules {

@@ -1,9 +1,9 @@
 //! [`Subscription`]: one reader's stream of events and gaps.
 //!
-//! It holds a position in the shared log and nothing else: no queue, no task, no receiver. Each poll looks after the position,
-//! moves it behind what it hands out, and sleeps when nothing is there. Replay, live reading and catching up after a
-//! stall are the same look, so there is no seam between them. Only a reader that is older than this node's memory, on a
-//! log with a broker, holds one page of at most 64 KiB while it catches up.
+//! It holds a position in the shared log and nothing else: no queue, no task, no receiver. Each poll reads after the
+//! position, moves it behind what it hands out, and sleeps when nothing is there. Replay, live reading and catching up
+//! after a stall are the same read, so there is no seam between them. Only a reader that is older than this node's
+//! memory, on a log with a broker, holds one page of at most 64 KiB while it catches up.
 
 mod extras;
 mod step;
@@ -26,50 +26,50 @@ use crate::log::history::Limit;
 use crate::log::policy::{Policy, Slow};
 use crate::log::position::{Asked, Position, Reader};
 use crate::node::Node;
-use crate::one_or_many::OneOrMany;
 use crate::presence::{CloseReason, Registration, Subscriber};
 use crate::read::resumption::Resumption;
+use crate::short_list::ShortList;
 
 /// The most events that one call hands out, so that the log's lock is never held for long.
-const MAX_EVENTS_PER_LOOK: usize = 1024;
-/// After so many looks whose every event the filter skipped, other tasks get their turn.
-const MAX_LOOKS_PER_POLL: usize = 16;
-/// The most events that a filter sees in one look: a call runs it at most 1,024 times.
-const MAX_FILTERED_PER_LOOK: usize = 64;
+const MAX_EVENTS_PER_READ: usize = 1024;
+/// Other tasks get their turn after this number of reads in which the filter skipped every event.
+const MAX_READS_PER_POLL: usize = 16;
+/// The most events that a filter sees in one read, so that a call runs it at most 1,024 times.
+const MAX_FILTERED_PER_READ: usize = 64;
 
 /// What [`Subscription::try_frames`] found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Taken {
-    /// So many deliveries were appended, at least one.
+    /// This number of deliveries was appended, at least one.
     Some(usize),
     /// Nothing is new.
     CaughtUp,
-    /// [`Subscription::poll_frames`] has to go on: only it can ask the broker; or the filter has just rejected about a
-    /// thousand events, and others get their turn first.
+    /// [`Subscription::poll_frames`] must go on. Either the broker must be asked, which only that method can do, or the
+    /// filter has just rejected about a thousand events and other tasks get their turn first.
     NeedsPoll,
     /// The subscription has ended; [`Subscription::close_reason`] says why.
     Closed,
 }
 
-/// How a subscription begins.
+/// What a subscription does before its first read of the log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Begin {
-    /// With a look after its position, which nobody chose: the log's head, until
-    /// [`resume_after`](Subscription::resume_after) says something else.
+pub(crate) enum FirstRead {
+    /// It reads after its position. The application chose none, so that is the log's head until
+    /// [`resume_after`](Subscription::resume_after) names another.
     Unchosen,
-    /// With a look after its position.
+    /// It reads after its position.
     Next,
-    /// With a gap: what was asked for is no cursor.
+    /// It delivers a gap: what was asked for is no cursor.
     Unknown,
-    /// With a gap up to its position, which nobody chose: what the client has had is not known.
+    /// It delivers a gap up to the log's head, because it is not known what the client has had.
     InDoubt,
-    /// At the beginning of the broker's log.
+    /// It reads the broker's log from the start.
     AtStart,
 }
 
-impl Begin {
-    /// After the event of this id, and at which position that is.
+impl FirstRead {
+    /// The first read after the event of this id, and its position.
     pub(crate) fn after(last_event_id: &str) -> (Self, Position) {
         match last_event_id.parse::<Cursor>() {
             Ok(cursor) => (Self::Next, Position::asked(cursor)),
@@ -80,7 +80,8 @@ impl Begin {
 
 /// One reader of one or several topics: a stream of [`Delivery`].
 ///
-/// Ends when it is closed, for a [`CloseReason`] that [`close_reason`](Self::close_reason) tells; dropping it is leaving.
+/// The stream ends when the subscription is closed, and [`close_reason`](Self::close_reason) then has the
+/// [`CloseReason`]. Dropping a subscription leaves its topics.
 ///
 /// ```
 /// use bellwether_topics::{ServerSentEvent, Topics};
@@ -100,10 +101,10 @@ impl Begin {
 #[must_use = "a subscription does nothing unless it is polled"]
 pub struct Subscription {
     pub(crate) node: Arc<Node>,
-    pub(crate) topics: OneOrMany<Arc<HeldTopic>>,
+    pub(crate) topics: ShortList<Arc<HeldTopic>>,
     registration: Arc<Registration>,
     reader: Reader,
-    begin: Begin,
+    first_read: FirstRead,
     closed: Option<CloseReason>,
     /// Set by a gap after which the subscription ends.
     is_last: bool,
@@ -113,10 +114,10 @@ pub struct Subscription {
 impl Subscription {
     pub(crate) fn begin(
         node: Arc<Node>,
-        topics: OneOrMany<Arc<HeldTopic>>,
+        topics: ShortList<Arc<HeldTopic>>,
         registration: Arc<Registration>,
         reader: Reader,
-        begin: Begin,
+        first_read: FirstRead,
         extras: Option<Box<Extras>>,
     ) -> Self {
         node.metrics.subscribers.increment(1.0);
@@ -128,22 +129,23 @@ impl Subscription {
             topics,
             registration,
             reader,
-            begin,
+            first_read,
             closed: None,
             is_last: false,
             extras,
         }
     }
 
-    /// The next delivery, `None` at the end. Dropping the future loses nothing.
+    /// Waits for the next delivery; `None` at the end. Dropping the future loses nothing.
     pub async fn next(&mut self) -> Option<Delivery> {
         std::future::poll_fn(|cx| Pin::new(&mut *self).poll_next(cx)).await
     }
 
-    /// Appends as many deliveries as are ready and fit into `max_bytes`, at least one, and says how many.
+    /// Appends the deliveries that are ready and fit into `max_bytes`, at least one, and returns their number.
     ///
-    /// `Ready(None)` is the end. When it is pending, the waker is registered, and the reader costs nothing until the
-    /// next publish to one of its topics. A first event larger than `max_bytes` comes nevertheless; gaps count nothing.
+    /// `Ready(None)` is the end. `Pending` means that the waker is registered: the reader then costs nothing until the
+    /// next publish to one of its topics. A first event larger than `max_bytes` is delivered nevertheless, and gaps do
+    /// not count against `max_bytes`.
     pub fn poll_frames(
         &mut self,
         cx: &mut Context<'_>,
@@ -151,7 +153,7 @@ impl Subscription {
         out: &mut Vec<Delivery>,
     ) -> Poll<Option<usize>> {
         let limit = Limit {
-            events: MAX_EVENTS_PER_LOOK,
+            events: MAX_EVENTS_PER_READ,
             bytes: max_bytes,
         };
         self.poll_limited(cx, limit, out)
@@ -163,7 +165,7 @@ impl Subscription {
         limit: Limit,
         out: &mut Vec<Delivery>,
     ) -> Poll<Option<usize>> {
-        for _ in 0..MAX_LOOKS_PER_POLL {
+        for _ in 0..MAX_READS_PER_POLL {
             if self.closed.is_none()
                 && let Some(extras) = &mut self.extras
                 && extras.poll_expiry(cx).is_ready()
@@ -179,7 +181,7 @@ impl Subscription {
                     let extras = self.extras.as_mut();
                     let answer = extras.map_or(Poll::Pending, |extras| extras.poll_answer(cx));
                     let Poll::Ready(answer) = answer else {
-                        // Meanwhile a kick or the end has to wake it.
+                        // Meanwhile a kick or the end must wake the task.
                         let is_open = self.node.log.wait(&mut self.reader, cx.waker());
                         if is_open && !self.registration.is_kicked() {
                             return Poll::Pending;
@@ -201,19 +203,19 @@ impl Subscription {
         Poll::Pending
     }
 
-    /// Appends what is ready like [`poll_frames`](Self::poll_frames), without registering anything.
+    /// Appends what is ready like [`poll_frames`](Self::poll_frames), but registers no waker.
     ///
-    /// For a server that follows the topics by a [`Watch`](crate::Watch) and has no task per reader. The end of the
-    /// reader's time is noticed here, but nothing wakes anybody then.
+    /// For a server that follows the topics by a [`Watch`](crate::Watch) and has no task per reader. A call notices
+    /// that the reader's time is over, but nothing wakes the server at that instant.
     pub fn try_frames(&mut self, max_bytes: usize, out: &mut Vec<Delivery>) -> Taken {
         let limit = Limit {
-            events: MAX_EVENTS_PER_LOOK,
+            events: MAX_EVENTS_PER_READ,
             bytes: max_bytes,
         };
         if self.closed.is_none() && self.expires_at().is_some_and(|at| at <= clock::now()) {
             self.close(CloseReason::Expired);
         }
-        for _ in 0..MAX_LOOKS_PER_POLL {
+        for _ in 0..MAX_READS_PER_POLL {
             match self.step(None, limit, out) {
                 Step::Some(count) => return Taken::Some(count),
                 Step::Skipped => {}
@@ -225,71 +227,76 @@ impl Subscription {
         Taken::NeedsPoll
     }
 
-    /// Why it ended, if it has.
+    /// Why the subscription ended; `None` while it is open.
     pub fn close_reason(&self) -> Option<CloseReason> {
         self.closed
     }
 
-    /// How long the client should wait before it comes back, if it was too slow.
+    /// How long the client should wait before it reconnects, if its reader was too slow.
     pub fn retry_delay(&self) -> Option<Duration> {
         (self.closed == Some(CloseReason::TooSlow)).then(|| self.reader.rules.policy.retry_delay())
     }
 
-    /// Begins after the event of this id, if the subscription has not begun yet and nobody chose where it is to begin.
+    /// Starts after the event of this id, if the subscription has not read yet and the application chose no start.
     ///
     /// For a server that knows what the client sent as `Last-Event-ID`: the text is treated as
     /// [`Subscribe::after`](crate::Subscribe::after) treats it, and a start that the application chose wins.
     pub fn resume_after(&mut self, last_event_id: &str) {
-        if self.begin == Begin::Unchosen && self.closed.is_none() && !last_event_id.is_empty() {
-            let (begin, position) = Begin::after(last_event_id);
-            self.begin = begin;
+        if self.first_read == FirstRead::Unchosen
+            && self.closed.is_none()
+            && !last_event_id.is_empty()
+        {
+            let (first_read, position) = FirstRead::after(last_event_id);
+            self.first_read = first_read;
             self.reader.position = position;
             self.reader.set_asked(Asked::After(last_event_id.into()));
         }
     }
 
-    /// Begins where the client left off, under the same conditions as [`resume_after`](Self::resume_after).
+    /// Starts where the client left off, under the same conditions as [`resume_after`](Self::resume_after).
     ///
-    /// Where that is not known, the subscription begins as it would otherwise, with the log's newest events, behind a gap of
-    /// reason [`Unknown`](crate::GapReason::Unknown): a server that cannot see what the client sent says so.
+    /// Where that is not known, the subscription delivers a gap of reason [`Unknown`](crate::GapReason::Unknown) and
+    /// goes on with the next event published.
     pub fn resume(&mut self, resumption: &Resumption) {
         match resumption {
             Resumption::After(last_event_id) => self.resume_after(last_event_id),
-            Resumption::Unknown if self.begin == Begin::Unchosen => self.begin = Begin::InDoubt,
+            Resumption::Unknown if self.first_read == FirstRead::Unchosen => {
+                self.first_read = FirstRead::InDoubt;
+            }
             Resumption::Unknown => {}
         }
     }
 
-    /// Whether it begins with a gap because what the client has had is not known.
+    /// Whether the first delivery is a gap because it is not known what the client has had.
     pub fn begins_in_doubt(&self) -> bool {
-        self.begin == Begin::InDoubt
+        self.first_read == FirstRead::InDoubt
     }
 
-    /// When the right to read ends, if it does and the subscription is open.
+    /// When the right to read ends; `None` if it has no end or the subscription is closed.
     pub fn expires_at(&self) -> Option<Instant> {
         self.extras.as_ref()?.expires_at()
     }
 
-    /// Who reads what, and since when.
+    /// The subscriber: who reads which topics, and since when.
     pub fn subscriber(&self) -> &Subscriber {
         &self.registration.subscriber
     }
 
-    /// What happens when this reader is too slow.
+    /// The policy that applies when this reader is too slow.
     pub fn policy(&self) -> Policy {
         self.reader.rules.policy
     }
 
-    /// Where the reader is.
+    /// The reader's position in the log.
     pub fn position(&self) -> Position {
         self.reader.position
     }
 
-    /// An id after which a client goes on exactly where this reader is now, for one that has had no event yet.
+    /// An id after which a client goes on exactly where this reader is now, for clients that have had no event yet.
     ///
-    /// `None` while the reader does not know it: before its first look if it asked for something, or until the broker has
-    /// answered. Where it can, the id is that of the newest event of the reader's own topics, which stays good while other
-    /// topics of the log are trimmed.
+    /// `None` while that is not known: before the first read if the reader asked for something, or until the broker has
+    /// answered. Where possible, the id is that of the newest event of the reader's own topics, which stays valid while
+    /// other topics of the log are trimmed.
     ///
     /// ```
     /// # use bellwether_topics::{ServerSentEvent, Topics};
@@ -307,16 +314,17 @@ impl Subscription {
         if extras.is_some_and(|extras| extras.has_page() || extras.awaits_answer()) {
             return None;
         }
-        match self.begin {
-            Begin::Next | Begin::Unchosen => self.node.log.cursor_of(&self.reader),
-            Begin::Unknown | Begin::InDoubt | Begin::AtStart => None,
+        match self.first_read {
+            FirstRead::Next | FirstRead::Unchosen => self.node.log.cursor_of(&self.reader),
+            FirstRead::Unknown | FirstRead::InDoubt | FirstRead::AtStart => None,
         }
     }
 
-    /// Whether this reader gets exactly the frames of one topic, all of them, so that a server may write it the bytes
-    /// that a [`LogReader`](crate::LogReader) read for many, and then [`set_position`](Self::set_position).
+    /// Whether this reader gets all frames of one topic and nothing else. A server may then write the bytes that a
+    /// [`LogReader`](crate::LogReader) has read for many readers, and call [`set_position`](Self::set_position) after
+    /// it.
     ///
-    /// Not so with several topics, a filter, or a policy that leaves events out while the reader keeps up.
+    /// False with several topics, a filter, or a policy that leaves events out while the reader keeps up.
     pub fn is_shareable(&self) -> bool {
         let extras = self.extras.as_ref();
         let has_filter = extras.is_some_and(|extras| extras.has_filter());
@@ -325,24 +333,25 @@ impl Subscription {
             && self.reader.rules.policy.slow() != Slow::LatestPerKey
     }
 
-    /// Says that the reader has got everything of its topic up to here by other means: from a
+    /// Moves the reader to a position up to which it has been written everything of its topic: the frames of a
     /// [`LogReader`](crate::LogReader) of the same topic that started at this reader's position.
     pub fn set_position(&mut self, position: Position, delivered: usize) {
-        self.begin = Begin::Next;
+        self.first_read = FirstRead::Next;
         self.reader.position = position;
         self.reader.was_live = true;
         self.node.metrics.delivered.increment(delivered as u64);
     }
 
-    /// Notes in the metrics how long ago an event was published that has now been written by other means.
+    /// Records in the metrics how long ago an event was published that the server has now written from shared bytes.
     pub fn record_lag(&self, published: Instant) {
         let lag = clock::now().saturating_duration_since(published);
         self.node.metrics.lag.record(lag);
     }
 
-    /// Whether the subscription has to end now for a reason outside of the log: its time, its subject, the end of the
-    /// topics. For a server that writes shared bytes without polling each reader; [`try_frames`](Self::try_frames)
-    /// then closes it. [`LogReader::kicks`](crate::LogReader::kicks) says when it is worth the question.
+    /// Whether the subscription must end now for a reason outside of the log: its time is over, its subject was kicked,
+    /// or the topics were closed. For a server that writes shared bytes without polling each reader;
+    /// [`try_frames`](Self::try_frames) then closes the subscription. [`LogReader::kicks`](crate::LogReader::kicks)
+    /// shows when this is worth a call.
     pub fn is_revoked(&self, now: Instant) -> bool {
         self.registration.is_kicked() || self.expires_at().is_some_and(|at| at <= now)
     }

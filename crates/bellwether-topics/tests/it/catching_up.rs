@@ -67,7 +67,7 @@ async fn a_quiet_reader_reads_once_and_then_sleeps() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_reader_in_the_middle_of_a_failing_node_asks_little_and_misses_nothing() {
+async fn a_reader_whose_position_the_node_lacks_asks_little_and_misses_nothing() {
     let broker = Counted::new(Memory::default());
     let a = node(&broker, 100).await;
     let ids = append(&a, "quiet", 1..=1).await;
@@ -81,7 +81,7 @@ async fn a_reader_in_the_middle_of_a_failing_node_asks_little_and_misses_nothing
 }
 
 #[test]
-fn from_the_start_of_a_full_history_what_is_gone_is_told_and_the_rest_comes() {
+fn from_the_start_of_a_full_history_a_gap_comes_before_what_is_left() {
     let retention = Retention::new().max_events(10);
     let topics = Topics::builder().retention(retention).build();
     let topic = topics.topic("t").unwrap();
@@ -95,7 +95,7 @@ fn from_the_start_of_a_full_history_what_is_gone_is_told_and_the_rest_comes() {
     let gap = got[0].gap().unwrap();
     assert_eq!((gap.reason(), gap.asked()), (GapReason::Trimmed, None));
     assert_eq!(gap.lost(), Some(1));
-    // The same if it is gone before the reader comes.
+    // The same if the events are gone before the reader comes.
     let mut late = topic.subscribe().from_start().open().unwrap();
     assert_eq!(numbers(&ready(&mut late))[..2], [0, 2]);
     // Nothing of this topic is gone.
@@ -106,7 +106,7 @@ fn from_the_start_of_a_full_history_what_is_gone_is_told_and_the_rest_comes() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn from_the_start_of_a_trimmed_broker_what_is_gone_is_told_and_the_rest_comes() {
+async fn from_the_start_of_a_trimmed_broker_a_gap_comes_before_what_is_left() {
     let broker = Counted::new(Memory::new(10));
     let a = node(&broker, 100).await;
     append(&a, "t", 1..=11).await;
@@ -274,7 +274,7 @@ async fn a_running_node_knows_what_a_broker_cannot_say_of_a_quiet_topic() {
     let a = node(&broker, 50).await;
     let ids = append(&a, "quiet", 1..=1).await;
     append(&a, "loud", 1..=2000).await;
-    // One that has just started has only the broker's word, and says so in doubt.
+    // A node that has just started knows only what the broker says, so in doubt there is a gap.
     for (topics, expected) in [(a.clone(), vec![]), (node(&broker, 50).await, vec![0])] {
         let topic = topics.topic("quiet").unwrap();
         let mut reader = topic.subscribe().after(ids[0].as_str()).open().unwrap();

@@ -12,7 +12,7 @@ pub(crate) struct Figures {
     pub(crate) missing: u64,
     /// Events that came again, or after a later one.
     pub(crate) repeated: u64,
-    /// Gaps that were told.
+    /// Gaps that were delivered.
     pub(crate) gaps: u64,
 }
 

@@ -1,4 +1,4 @@
-//! A broker in memory that counts what it is asked.
+//! A broker in memory that counts its reads.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -12,7 +12,7 @@ use bellwether_topics::{Memory, Offset};
 pub(crate) struct Counted {
     pub(crate) log: Memory,
     reads: Arc<AtomicUsize>,
-    /// Whether it says what topics have lost.
+    /// Whether its pages have what topics have lost.
     pub(crate) tells_trimmed: bool,
 }
 

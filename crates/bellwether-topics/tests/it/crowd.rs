@@ -1,4 +1,4 @@
-//! Many readers of quiet topics that come back to a node at once: one look at the broker serves many of them.
+//! Many readers of quiet topics that come back to a node at once: one lookup at the broker serves many of them.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -10,22 +10,22 @@ use bellwether_topics::{Delivery, Memory, Offset, ServerSentEvent, Subscription,
 
 const READERS: usize = 300;
 
-/// A log that counts what it is asked, and may refuse to look at topics.
+/// A log that counts its calls, and may refuse lookups.
 #[derive(Clone, Debug)]
 struct Counting {
     log: Memory,
-    looks: Arc<AtomicUsize>,
+    lookups: Arc<AtomicUsize>,
     reads: Arc<AtomicUsize>,
-    answers_looks: bool,
+    answers_lookups: bool,
 }
 
 impl Counting {
-    fn of(log: &Memory, answers_looks: bool) -> Self {
+    fn of(log: &Memory, answers_lookups: bool) -> Self {
         Self {
             log: log.clone(),
-            looks: Arc::default(),
+            lookups: Arc::default(),
             reads: Arc::default(),
-            answers_looks,
+            answers_lookups,
         }
     }
 }
@@ -44,9 +44,9 @@ impl Broker for Counting {
     }
 
     fn newest<'a>(&'a self, topics: &'a [Arc<str>]) -> BrokerFuture<'a, Option<Newest>> {
-        self.looks.fetch_add(1, Ordering::Relaxed);
+        self.lookups.fetch_add(1, Ordering::Relaxed);
         assert!(topics.len() <= 128, "{} topics in one call", topics.len());
-        match self.answers_looks {
+        match self.answers_lookups {
             true => self.log.newest(topics),
             false => Box::pin(async { Ok(None) }),
         }
@@ -93,11 +93,11 @@ async fn text(reader: &mut Subscription) -> String {
 }
 
 #[tokio::test(start_paused = true)]
-async fn readers_that_have_seen_everything_share_looks_and_read_nothing() {
-    for answers_looks in [true, false] {
+async fn readers_that_have_seen_everything_share_lookups_and_read_nothing() {
+    for answers_lookups in [true, false] {
         let log = Memory::new(10_000);
         let ids = filled(&log).await;
-        let broker = Counting::of(&log, answers_looks);
+        let broker = Counting::of(&log, answers_lookups);
         let node = Topics::with(broker.clone()).await.unwrap();
         let mut readers = Vec::new();
         for (number, id) in ids.iter().enumerate() {
@@ -107,16 +107,19 @@ async fn readers_that_have_seen_everything_share_looks_and_read_nothing() {
         }
         // The time is paused, so it passes only when all of them wait.
         tokio::time::sleep(std::time::Duration::from_millis(20)).await;
-        let (looks, reads) = (
-            broker.looks.load(Ordering::Relaxed),
+        let (lookups, reads) = (
+            broker.lookups.load(Ordering::Relaxed),
             broker.reads.load(Ordering::Relaxed),
         );
-        match answers_looks {
-            true => assert!(looks <= 10 && reads == 0, "{looks} looks, {reads} reads"),
-            // Asked in vain no more often than it takes to learn that.
+        match answers_lookups {
+            true => assert!(
+                lookups <= 10 && reads == 0,
+                "{lookups} lookups, {reads} reads"
+            ),
+            // The node stops asking once it has learned that the broker does not answer.
             false => assert!(
-                looks <= 10 && reads == READERS,
-                "{looks} looks, {reads} reads"
+                lookups <= 10 && reads == READERS,
+                "{lookups} lookups, {reads} reads"
             ),
         }
         for (number, reader) in readers.into_iter().enumerate() {
@@ -129,7 +132,7 @@ async fn readers_that_have_seen_everything_share_looks_and_read_nothing() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_reader_that_has_missed_something_gets_it_and_one_with_a_foreign_id_is_told() {
+async fn a_reader_that_has_missed_something_gets_it_and_one_with_a_foreign_id_gets_a_gap() {
     let log = Memory::new(10_000);
     let ids = filled(&log).await;
     let before = Topics::with(log.clone()).await.unwrap();
@@ -139,7 +142,7 @@ async fn a_reader_that_has_missed_something_gets_it_and_one_with_a_foreign_id_is
     let mut reader = topic.subscribe().after(ids[0].as_str()).open().unwrap();
     assert!(text(&mut reader).await.contains("missed"));
 
-    // The place of another topic's event, with a tag that is not the one there.
+    // The position of another topic's event, with another tag.
     let topic = node.topic("quiet 1").unwrap();
     let (position, tag) = ids[1].rsplit_once('.').unwrap();
     let other = if tag.starts_with('0') { '1' } else { '0' };

@@ -199,7 +199,7 @@ fn a_reader_of_a_quiet_topic_has_no_gap_beside_a_loud_one() {
 }
 
 #[test]
-fn one_cursor_is_a_place_in_several_topics() {
+fn one_cursor_is_a_position_in_several_topics() {
     let topics = Topics::new();
     let handles = ["a", "b", "c"].map(|name| topics.topic(name).unwrap());
     let ids: Vec<_> = (1..=9)

@@ -1,4 +1,4 @@
-//! Rights that last as long as the stream, and who is present.
+//! Rights that last as long as the stream, and the list of subscribers.
 
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};

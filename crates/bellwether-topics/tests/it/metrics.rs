@@ -1,4 +1,4 @@
-//! What operators see: the counts of one log, as a recorder gets them.
+//! The metrics of one log, as a recorder gets them.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};

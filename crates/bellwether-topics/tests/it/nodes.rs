@@ -100,7 +100,7 @@ async fn a_reader_older_than_the_nodes_memory_reads_from_the_broker() {
     );
     let mut start = open_from_start(&a);
     assert_eq!(take(&mut start, 1010).await, (1..=1010).collect::<Vec<_>>());
-    // A node that has just started knows nothing but the head.
+    // A node that has just started knows only the head.
     let b = node(&broker).await;
     let mut reader = open(&b, Some(&ids[499]));
     assert_eq!(
@@ -207,7 +207,7 @@ async fn a_broker_that_lost_its_end_and_uses_its_offsets_again_is_found_out() {
     assert_eq!(
         lost.reason(),
         GapReason::Regressed,
-        "a reader that was there is told"
+        "a reader that was there gets a gap"
     );
     assert_eq!(
         take(&mut live, 12).await,
@@ -224,7 +224,7 @@ async fn a_broker_that_lost_its_end_and_uses_its_offsets_again_is_found_out() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_log_that_began_anew_is_a_gap_for_everybody() {
+async fn a_log_that_was_replaced_is_a_gap_for_every_reader() {
     let broker = Memory::default();
     let a = node(&broker).await;
     let ids = publish(&a, 1..=5).await;
@@ -312,7 +312,7 @@ async fn closing_waits_for_what_was_handed_over_and_ends_the_readers() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn only_so_many_publishes_wait_for_the_broker() {
+async fn a_bounded_number_of_publishes_waits_for_the_broker() {
     let broker = Memory::default();
     let builder = Topics::builder().max_pending_publishes(3);
     let a = builder.open(broker.clone()).await.unwrap();

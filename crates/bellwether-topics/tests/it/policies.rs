@@ -45,7 +45,7 @@ fn a_reader_that_the_history_has_passed_is_disconnected() {
 }
 
 #[test]
-fn a_reader_that_skips_learns_how_much() {
+fn a_reader_that_skips_learns_the_number_of_lost_events() {
     let topic = topic(100);
     let policy = Policy::skip_to_latest().max_lag_events(3);
     let mut reader = topic.subscribe().policy(policy).open().unwrap();
@@ -154,7 +154,7 @@ fn the_newest_of_a_key_outlives_the_history() {
 }
 
 #[test]
-fn a_slow_reader_keeps_nothing_alive_and_delays_nobody() {
+fn a_slow_reader_keeps_nothing_alive_and_delays_no_other() {
     let topic = topic(10);
     let _stuck = topic.subscribe().open().unwrap();
     let mut good = topic.subscribe().open().unwrap();

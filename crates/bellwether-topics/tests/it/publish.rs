@@ -71,7 +71,7 @@ fn what_cannot_be_in_a_log_is_refused() {
 }
 
 #[test]
-fn a_topic_goes_when_nobody_holds_it_and_nothing_of_it_is_left() {
+fn a_topic_is_forgotten_when_it_has_no_handle_no_reader_and_no_event() {
     let retention = Retention::new().max_events(1);
     let topics = Topics::builder().retention(retention).max_topics(2).build();
     let (a, b) = (topics.topic("a").unwrap(), topics.topic("b").unwrap());
@@ -93,7 +93,7 @@ fn old_events_go_by_age() {
     let topic = topics.topic("t").unwrap();
     publish(&topic, 1);
     let mut reader = topic.subscribe().from_start().open().unwrap();
-    // All that is left is to say so.
+    // Only the gap is left.
     assert_eq!(numbers(&ready(&mut reader)), [0]);
 }
 

@@ -31,7 +31,7 @@ pub(crate) fn numbers(deliveries: &[Delivery]) -> Vec<u64> {
         .collect()
 }
 
-/// Polls once, without anybody to wake.
+/// Polls once, with a waker that does nothing.
 pub(crate) fn poll(reader: &mut Subscription, out: &mut Vec<Delivery>) -> Poll<Option<usize>> {
     reader.poll_frames(&mut Context::from_waker(Waker::noop()), 1 << 20, out)
 }

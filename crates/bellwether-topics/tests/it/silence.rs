@@ -1,4 +1,4 @@
-//! A broker that hangs: each of its calls fails, but takes its time for it.
+//! A broker that hangs: each of its calls fails, but only after some seconds.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -10,10 +10,10 @@ use bellwether_topics::broker::{
 use bellwether_topics::{Memory, Offset, Topics};
 use tokio::time::sleep;
 
-/// How long a call hangs: less than the time after which a silent broker counts as away.
+/// How long a call hangs: less than the time after which the node is not ready.
 const HANGS: Duration = Duration::from_secs(4);
 
-/// A log in memory that hangs while it is told to.
+/// A log in memory whose calls hang while a flag is set.
 #[derive(Clone, Debug, Default)]
 struct Hanging {
     broker: Memory,
@@ -71,23 +71,23 @@ impl Tail for HangingTail {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_node_is_not_ready_five_seconds_after_the_last_word_of_its_broker() {
+async fn a_node_is_not_ready_five_seconds_after_the_last_answer_of_its_broker() {
     let broker = Hanging::default();
     let node = Topics::with(broker.clone()).await.unwrap();
-    // Quiet is no silence: a tail says so every second.
+    // A quiet log is not silence: its tail returns an empty page every second.
     for _ in 0..100 {
         sleep(Duration::from_millis(200)).await;
         assert!(node.is_ready());
     }
     broker.is_hanging.store(true, Ordering::Relaxed);
-    // The last word may have been up to a second ago, or be on its way.
+    // The last page may have come up to a second ago, or be on its way.
     sleep(Duration::from_millis(3900)).await;
     assert!(node.is_ready());
     sleep(Duration::from_millis(2200)).await;
     assert!(!node.is_ready());
 
     broker.is_hanging.store(false, Ordering::Relaxed);
-    // The call that hangs, the rest before the next try, and its first word.
+    // The call that hangs, the pause before the next attempt, and its first page.
     sleep(HANGS + Duration::from_secs(2)).await;
     assert!(node.is_ready());
 }

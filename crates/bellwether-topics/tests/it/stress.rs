@@ -55,7 +55,7 @@ impl Client {
         }
     }
 
-    /// Reads for a random moment, and forgets a random part of what had been handed out: a connection that breaks.
+    /// Reads for a random moment, and forgets a random part of what was handed out, like a connection that breaks.
     async fn read_for_a_moment(&mut self) {
         let mut reader = self.connect();
         let until = tokio::time::Instant::now() + Duration::from_millis(self.random.u64(5..50));
@@ -189,9 +189,9 @@ async fn readers_that_move_between_nodes_miss_and_repeat_nothing() {
     stress("two nodes, one broker", nodes).await;
 }
 
-/// With a short history, readers that pause do lose events; each loss has to be told.
+/// With a short history, readers that pause do lose events; each loss must be a gap.
 #[tokio::test]
-async fn what_is_lost_to_a_short_history_is_always_told() {
+async fn what_is_lost_to_a_short_history_is_always_a_gap() {
     let retention = bellwether_topics::Retention::new().max_events(20);
     let topics = Topics::builder().retention(retention).build();
     let topic = topics.topic("t").unwrap();
@@ -213,7 +213,7 @@ async fn what_is_lost_to_a_short_history_is_always_told() {
             None => topic.subscribe().open().unwrap(),
         };
         if last_id.is_none() {
-            // Begins in the middle, which is no hole.
+            // It starts in the middle, which is no hole.
             *last_id = Some(topics.head().to_string());
             for n in 1..=published {
                 checker.number(n);
@@ -228,7 +228,11 @@ async fn what_is_lost_to_a_short_history_is_always_told() {
                 *last_id = Some(frame.cursor().to_string());
             }
             if let Some(lost) = lost {
-                assert_eq!(before + lost + 20, published, "exactly so many are lost");
+                assert_eq!(
+                    before + lost + 20,
+                    published,
+                    "the gap has the exact number"
+                );
             }
         }
     }

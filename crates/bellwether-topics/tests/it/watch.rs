@@ -49,13 +49,13 @@ async fn a_burst_of_publishes_wakes_a_watch_once() {
     }
     assert_eq!(count.0.load(Ordering::Relaxed), 1);
     assert_eq!(dirty(&mut watch), [2, 0]);
-    assert_eq!(dirty(&mut watch), [0_usize; 0], "each is told once");
+    assert_eq!(dirty(&mut watch), [0_usize; 0], "each is reported once");
     publish(&handles[1], 1);
     assert_eq!(dirty(&mut watch), [1]);
 }
 
 #[test]
-fn a_removed_topic_is_heard_of_no_more_and_its_token_is_used_again() {
+fn a_removed_topic_is_reported_no_more_and_its_token_is_used_again() {
     let topics = Topics::new();
     let (a, b) = (topics.topic("a").unwrap(), topics.topic("b").unwrap());
     let mut watch = Watch::new();

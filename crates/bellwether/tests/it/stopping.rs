@@ -16,7 +16,7 @@ use tokio::time::{Instant, sleep};
 
 use crate::support::{closing_retry, serve};
 
-const SOON: Duration = bellwether_testkit::PATIENCE;
+const SOON: Duration = bellwether_testkit::TEST_TIMEOUT;
 
 /// Says something every few milliseconds and never asks.
 fn chatter() -> impl Stream<Item = ServerSentEvent> {

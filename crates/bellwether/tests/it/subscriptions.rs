@@ -12,12 +12,12 @@ use bellwether::{
     Application, CloseReason, HttpError, Running, ServerSentEvent, StreamDefaults, Subscribe,
     Subscription, Topic, Topics, get,
 };
-use bellwether_testkit::{PATIENCE, RawClient, eventually};
+use bellwether_testkit::{RawClient, TEST_TIMEOUT, eventually};
 
 use crate::support::serve;
 
 /// Bounds how long a broken test hangs; nothing waits for it to pass.
-pub(crate) const SOON: Duration = PATIENCE;
+pub(crate) const SOON: Duration = TEST_TIMEOUT;
 
 /// Who sends the stream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -10,7 +10,7 @@ use bellwether_sqlite::SqliteBroker;
 use bellwether_testkit::within;
 use bellwether_topics::{Delivery, GapReason, ServerSentEvent, Subscription, Topics};
 
-const PATIENCE: Duration = Duration::from_secs(20);
+const TEST_TIMEOUT: Duration = Duration::from_secs(20);
 const PAGE: usize = 4096;
 
 /// A folder of its own, removed with it.
@@ -89,7 +89,7 @@ pub(super) async fn publish(topics: &Topics, numbers: RangeInclusive<u64>) -> Ve
     ids
 }
 
-/// Makes a log of `count` events and closes it; their ids.
+/// Makes a log of this number of events and closes it. Returns their ids.
 pub(super) async fn whole_log(folder: &Folder, count: u64) -> Vec<String> {
     let topics = node(folder).await;
     let ids = publish(&topics, 1..=count).await;
@@ -150,7 +150,7 @@ pub(super) fn events(numbers: RangeInclusive<u64>) -> impl Iterator<Item = Got> 
 
 /// The next event or gap.
 pub(super) async fn next(reader: &mut Subscription) -> Got {
-    let next = within(PATIENCE, reader.next()).await;
+    let next = within(TEST_TIMEOUT, reader.next()).await;
     match next.expect("something comes").unwrap() {
         Delivery::Event(frame) => {
             let text = String::from_utf8(frame.bytes().to_vec()).unwrap();
@@ -173,7 +173,7 @@ pub(super) async fn got(reader: &mut Subscription, count: usize) -> Vec<Got> {
     all
 }
 
-/// The first `count` events and gaps from the start.
+/// The first events and gaps from the start, this number of them.
 pub(super) async fn read_all(folder: &Folder, count: usize) -> Vec<Got> {
     let topics = node(folder).await;
     let topic = topics.topic("t").unwrap();

@@ -20,7 +20,7 @@ pub(super) struct Broken<B> {
     fault: Fault,
     appends: Arc<AtomicU64>,
     is_disturbed: Arc<AtomicBool>,
-    /// Guards the position of the damaged record; never held across an `.await`.
+    /// Guards the offset of the damaged record; never held across an `.await`.
     damaged: Arc<Mutex<Option<Offset>>>,
 }
 
@@ -57,15 +57,15 @@ impl<B: Broker> Broken<B> {
 
     fn epoch(&self, epoch: Epoch) -> Epoch {
         let is_another =
-            self.fault == Fault::MindsOtherHands && self.is_disturbed.load(Ordering::Relaxed);
+            self.fault == Fault::ReactsToOtherPrograms && self.is_disturbed.load(Ordering::Relaxed);
         match is_another {
             true => Epoch(epoch.0 ^ 1),
             false => epoch,
         }
     }
 
-    /// What other hands and damage make of a page.
-    fn spoil(&self, page: &mut Page) -> Result<(), BrokerError> {
+    /// Changes a page as other programs and damage do.
+    fn apply_fault(&self, page: &mut Page) -> Result<(), BrokerError> {
         page.epoch = self.epoch(page.epoch);
         let damaged = *self.damaged.lock().unwrap_or_else(PoisonError::into_inner);
         let Some(at) = page
@@ -167,7 +167,7 @@ impl<B: Broker> Broker for Broken<B> {
                 _ => request,
             };
             let mut page = self.good.read(asked).await?;
-            self.spoil(&mut page)?;
+            self.apply_fault(&mut page)?;
             match self.fault {
                 Fault::StaleHead if is_of_topics => {
                     page.head = Offset::new(page.head.low().saturating_sub(1));
@@ -203,7 +203,7 @@ impl<B: Broker> Broker for Broken<B> {
                         trimmed.to = Offset::ZERO;
                     }
                 }
-                Fault::MakesUpTags => {
+                Fault::InventsTags => {
                     if let Some(tag) = page.trimmed.as_mut().and_then(|t| t.tag.as_mut()) {
                         *tag ^= 1;
                     }
@@ -289,7 +289,7 @@ impl<B: Broker> Tail for BrokenTail<B> {
         Box::pin(async move {
             loop {
                 let mut page = self.good.next().await?;
-                self.broker.spoil(&mut page)?;
+                self.broker.apply_fault(&mut page)?;
                 let fault = self.broker.fault;
                 while fault == Fault::TailInOnePiece && !page.records.is_empty() {
                     let more = self.good.next().await?;

@@ -1,6 +1,6 @@
 //! The newest frame of each conflation key of one topic. Pure.
 //!
-//! Invariant: a frame is in here if and only if it is the newest of its key, unless the bounds pushed it out.
+//! Invariant: the frames in here are exactly the newest of each key, except those that the bounds have removed.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
@@ -17,7 +17,7 @@ pub(crate) struct Conflation {
 }
 
 impl Conflation {
-    /// Takes a frame that has a key, in the order of the log. Returns what the bounds push out.
+    /// Inserts a frame that has a key, in the order of the log. Returns what the bounds remove.
     pub(crate) fn insert(
         &mut self,
         key: &Arc<str>,

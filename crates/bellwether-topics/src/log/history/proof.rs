@@ -9,7 +9,7 @@ pub(crate) enum Proof {
     /// The log lives in this process and cannot lose its end. Tags are a function of this secret and the offset, so a
     /// cursor can be checked even after its record is gone.
     Derived(u64),
-    /// Tags are whatever the broker's records hold; the record must be looked at.
+    /// Tags are those of the broker's records, so a cursor is compared with its record.
     Stored,
 }
 
@@ -26,18 +26,18 @@ impl Proof {
 /// What is known about the position that a cursor names.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Anchor {
-    /// It is a position in this history.
+    /// The position is one of this history.
     Proven,
-    /// It is not.
+    /// The position is not one of this history.
     Lost(GapReason),
-    /// It lies before what is here; only the broker can tell.
+    /// The position is before what is here, so only the broker knows.
     Older,
-    /// It lies beyond what is here; perhaps this node lags behind.
+    /// The position is beyond what is here; perhaps this node lags behind.
     Ahead,
 }
 
-/// The tag of an offset in a log of this process. Mixes the bits as SplitMix64 does; it is no secret's guard, since an
-/// id that somebody makes up leads to nothing but another position in the same history.
+/// The tag of an offset in a log of this process. Mixes the bits as SplitMix64 does. It need not resist an attacker,
+/// since an id that a client makes up leads only to another position in the same history.
 pub(super) fn derive_tag(secret: u64, offset: Offset) -> u32 {
     if offset == Offset::ZERO {
         return 0;

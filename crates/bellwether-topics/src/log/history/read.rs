@@ -7,9 +7,9 @@ use super::topic::{ReadSoFar, TopicHistory};
 use crate::event::cursor::{Cursor, Offset};
 use crate::event::frame::Frame;
 
-/// How much to read at once.
+/// The bounds of one read.
 ///
-/// The first frame comes even if it exceeds the limit, or a reader with a small budget would never move.
+/// The first frame is read even if it exceeds the limit; otherwise a reader with a small limit would never move.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Limit {
     pub(crate) events: usize,

@@ -1,21 +1,21 @@
 //! [`Removed`]: the last record that each topic has lost, for a bounded number of topics. Pure.
 //!
 //! The log's own floor says less: it rises with the events of a loud topic, and a quiet one beside it has lost nothing.
-//! Of topics beyond the bound only one place is known, the largest of theirs, up to which each may have lost records.
+//! Of topics beyond the bound only one offset is known, the largest of theirs, up to which each may have lost records.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 
 use crate::event::cursor::Offset;
 
-/// How many topics are kept: about 100 bytes each, and their names.
+/// Maximum number of topics that are kept: about 100 bytes each, and their names.
 const MAX_TOPICS: usize = 4096;
 
 #[derive(Debug)]
 pub(crate) struct Removed {
     max_topics: usize,
     topics: HashMap<Arc<str>, LastRemoved>,
-    /// By offset. An entry whose topic has a larger one by now is void.
+    /// By offset. An entry is void once its topic has a larger one.
     order: VecDeque<(Offset, Arc<str>)>,
     others_to: Offset,
 }
@@ -23,14 +23,14 @@ pub(crate) struct Removed {
 /// The last record that was removed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct LastRemoved {
-    /// Where it stood, or a later place.
+    /// The offset of the record, or a later one.
     pub(crate) offset: Offset,
-    /// Its tag, if it stood exactly there.
+    /// The tag of the record, if it was exactly at the offset.
     pub(crate) tag: Option<u32>,
 }
 
 impl Removed {
-    /// Nothing is known but that each topic may have lost records up to this position.
+    /// A table that knows only that each topic may have lost records up to this offset.
     pub(crate) fn new(others_to: Offset) -> Self {
         Self::with_bound(others_to, MAX_TOPICS)
     }
@@ -44,7 +44,8 @@ impl Removed {
         }
     }
 
-    /// Notes what a topic has lost. Places of different calls may come in any order, those of one topic rise.
+    /// Keeps what a topic has lost. The offsets of one topic rise from call to call, those of different topics come in
+    /// any order.
     pub(crate) fn note(&mut self, topic: &Arc<str>, last: LastRemoved) {
         if last.offset <= self.others_to {
             return;
@@ -101,13 +102,13 @@ mod tests {
     }
 
     #[test]
-    fn what_is_beyond_the_bound_counts_as_lost_up_to_the_largest_place() {
+    fn what_is_beyond_the_bound_counts_as_lost_up_to_the_largest_offset() {
         let mut removed = Removed::with_bound(Offset::ZERO, 2);
         let [a, b, c] = ["a", "b", "c"].map(Arc::from);
         for offset in 1..1000 {
             removed.note(&a, last(offset));
         }
-        assert!(removed.order.len() < 100, "what is void goes");
+        assert!(removed.order.len() < 100, "void entries are removed");
         removed.note(&b, last(7));
         assert_eq!((removed.of("a"), removed.of("b")), (last(999), last(7)));
         assert_eq!(removed.of("c"), LastRemoved::default());

@@ -1,6 +1,6 @@
-//! The topics of a history, by key and by name: which there are, who holds them, when they are forgotten. Pure.
+//! The topics of a history, by key and by name: which there are, how often each is pinned, when it is forgotten. Pure.
 //!
-//! Keeps the third invariant of the [history](super): a topic is forgotten as soon as nobody holds it and it has no
+//! Keeps the third invariant of the [history](super): a topic is forgotten as soon as it is not pinned and has no
 //! frames. How far it was removed is kept for a while, in case it is made again.
 
 use std::collections::HashMap;
@@ -10,7 +10,7 @@ use super::topic::TopicHistory;
 use crate::event::cursor::Offset;
 use crate::log::history::removed::Removed;
 
-/// A topic's entry. Valid as long as the topic is pinned or has frames.
+/// The key of a topic's entry. Valid as long as the topic is pinned or has frames.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(crate) struct TopicKey(u32);
 
@@ -24,8 +24,8 @@ impl TopicKey {
 struct Entry {
     name: Arc<str>,
     topic: TopicHistory,
-    /// Handles and readers.
-    held_topics: usize,
+    /// The number of handles and subscriptions.
+    pins: usize,
 }
 
 #[derive(Debug)]
@@ -33,7 +33,7 @@ pub(super) struct Table {
     entries: Vec<Option<Entry>>,
     free: Vec<TopicKey>,
     names: HashMap<Arc<str>, TopicKey>,
-    /// How far forgotten topics were removed.
+    /// The last removed record of forgotten topics.
     forgotten: Removed,
 }
 
@@ -49,7 +49,7 @@ impl Default for Table {
 }
 
 impl Table {
-    /// Empties every topic after this offset, and forgets those that nobody holds.
+    /// Empties every topic after this offset, and forgets those that are not pinned.
     pub(super) fn reset(&mut self, removed_to: Offset) {
         self.forgotten = Removed::new(removed_to);
         for index in 0..self.entries.len() {
@@ -68,7 +68,7 @@ impl Table {
         self.names.get(name).copied()
     }
 
-    /// The key of a topic, which is made if it is missing. The caller held_topics it or appends to it at once.
+    /// The key of a topic, which is made if it is missing. The caller pins it or appends to it at once.
     pub(super) fn find_or_make(&mut self, name: &Arc<str>) -> TopicKey {
         if let Some(key) = self.find(name) {
             return key;
@@ -76,7 +76,7 @@ impl Table {
         let entry = Entry {
             name: name.clone(),
             topic: TopicHistory::new(self.forgotten.of(name)),
-            held_topics: 0,
+            pins: 0,
         };
         let key = if let Some(key) = self.free.pop() {
             self.entries[key.index()] = Some(entry);
@@ -93,22 +93,22 @@ impl Table {
         Some(&self.entry(key)?.name)
     }
 
-    pub(super) fn held(&mut self, key: TopicKey) {
+    pub(super) fn pin(&mut self, key: TopicKey) {
         if let Some(entry) = &mut self.entries[key.index()] {
-            entry.held_topics += 1;
+            entry.pins += 1;
         }
     }
 
     pub(super) fn unpin(&mut self, key: TopicKey) {
         if let Some(entry) = &mut self.entries[key.index()] {
-            entry.held_topics -= 1;
+            entry.pins -= 1;
         }
         self.forget_if_idle(key);
     }
 
-    /// Forgets a topic that nobody holds and that has no frames.
+    /// Forgets a topic that is not pinned and has no frames.
     pub(super) fn forget_if_idle(&mut self, key: TopicKey) {
-        let is_idle = |entry: &mut Entry| entry.held_topics == 0 && entry.topic.is_empty();
+        let is_idle = |entry: &mut Entry| entry.pins == 0 && entry.topic.is_empty();
         if let Some(entry) = self.entries[key.index()].take_if(is_idle) {
             self.names.remove(&entry.name);
             self.free.push(key);
@@ -120,7 +120,7 @@ impl Table {
         Some(&mut self.entries[key.index()].as_mut()?.topic)
     }
 
-    /// Those of these topics that there are.
+    /// Those of these topics that exist.
     pub(super) fn all<'a>(
         &'a self,
         keys: &'a [TopicKey],

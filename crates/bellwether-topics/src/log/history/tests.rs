@@ -21,7 +21,7 @@ enum Op {
     Wait {
         seconds: u64,
     },
-    /// Lets go of a topic or takes hold of it.
+    /// Unpins a topic or pins it.
     Toggle {
         topic: usize,
     },
@@ -114,7 +114,7 @@ impl Model {
 struct World {
     history: History,
     model: Model,
-    /// The entry of each topic that somebody holds.
+    /// The key of each topic that is pinned.
     held: [Option<TopicKey>; 3],
     /// Topics of which the history may have had to forget how far they were removed.
     was_let_go: [bool; 3],
@@ -126,7 +126,7 @@ impl World {
         let mut history = History::new(Epoch(1), Proof::Derived(99), retention);
         let held = TOPICS.map(|name| {
             let key = history.entry(&Arc::from(name));
-            history.held(key);
+            history.pin(key);
             Some(key)
         });
         Self {
@@ -172,7 +172,7 @@ impl World {
                 }
                 None => {
                     let key = self.history.entry(&Arc::from(TOPICS[topic]));
-                    self.history.held(key);
+                    self.history.pin(key);
                     self.held[topic] = Some(key);
                 }
             },
@@ -224,7 +224,7 @@ proptest! {
             prop_assert_eq!(&some, &expected[..limit.min(expected.len())]);
             prop_assert_eq!(run.is_cut, expected.len() > limit);
 
-            // Completeness: exact while somebody held the topics, never too optimistic otherwise.
+            // Completeness: exact while the topics were pinned, never too optimistic otherwise.
             let is_complete = world.history.is_complete(&keys, offset);
             let should_be = world.model.is_complete(&wanted, after);
             prop_assert!(!is_complete || should_be, "a hole would be silent");
@@ -261,7 +261,7 @@ proptest! {
     }
 
     #[test]
-    fn every_frame_that_was_ever_read_is_a_proven_place(ops in ops()) {
+    fn every_frame_that_was_ever_read_is_a_proven_position(ops in ops()) {
         let mut world = World::new(Retention::new().max_events(3));
         for op in &ops {
             world.apply(op);
@@ -360,7 +360,7 @@ fn a_forgotten_topic_counts_as_removed() {
     assert_eq!(
         world.history.topic_count(),
         2,
-        "nobody holds it and nothing is left"
+        "it is not pinned and nothing is left"
     );
     world.apply(&Op::Toggle { topic: 0 });
     let key = world.held[0].unwrap();
@@ -384,11 +384,11 @@ fn a_large_event_stays_until_the_next_one() {
 }
 
 #[test]
-fn reading_begins_right_after_any_place_in_a_list_of_any_length() {
+fn reading_starts_right_after_any_offset_in_a_list_of_any_length() {
     let mut world = World::new(Retention::new());
     let keys = [world.held[0].unwrap()];
     for length in 1..=130_u64 {
-        // Every other offset belongs to another topic, so that places fall between frames as well.
+        // Every other offset belongs to another topic, so that some of them are between frames.
         for topic in [0, 1] {
             world.apply(&Op::Append {
                 topic,

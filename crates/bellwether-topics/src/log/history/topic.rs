@@ -1,8 +1,8 @@
-//! One topic's part of a history: its frames, in order, and how far those before them are gone. Pure.
+//! One topic's part of a history: its frames, in order, and up to which offset frames are gone. Pure.
 //!
-//! Invariants: `removed_to` is the offset of the last frame that left the list, and `lost_to` that of the last one that a
-//! reader has lost who wants only the newest of each key. Such a reader loses nothing by a frame that leaves the list
-//! while a newer one has its key, or while the conflation still has it; so `lost_to <= removed_to`.
+//! Invariants: `removed_to` is the offset of the last frame that left the list. `lost_to` is that of the last frame
+//! that is lost to readers that want only the newest of each key. Such a reader loses nothing by a frame that leaves
+//! the list while a newer one has its key, or while the conflation still has the frame; so `lost_to <= removed_to`.
 
 use std::collections::{VecDeque, vec_deque};
 
@@ -48,7 +48,7 @@ pub(super) struct TopicHistory {
 }
 
 impl TopicHistory {
-    /// An empty list of a topic that may have had frames up to this one.
+    /// An empty list of a topic that may have lost frames up to this one.
     pub(super) fn new(removed: LastRemoved) -> Self {
         Self {
             slots: VecDeque::new(),
@@ -59,7 +59,7 @@ impl TopicHistory {
         }
     }
 
-    /// Begins anew after this offset.
+    /// Empties the list, which goes on after this offset.
     pub(super) fn clear(&mut self, removed_to: Offset) {
         self.slots.clear();
         self.conflation = None;
@@ -75,7 +75,7 @@ impl TopicHistory {
         self.slots.is_empty()
     }
 
-    /// How much was appended.
+    /// The number and bytes of all events so far.
     pub(super) fn appended(&self) -> ReadSoFar {
         self.appended
     }
@@ -84,7 +84,7 @@ impl TopicHistory {
         self.removed.offset
     }
 
-    /// The topic's newest frame, there or removed, if it is known.
+    /// The topic's newest frame, kept or removed, if it is known.
     pub(super) fn newest(&self) -> Option<LastRemoved> {
         let slot = self.slots.back().map(|slot| slot.frame.cursor());
         let newest = slot.map(|cursor| LastRemoved {
@@ -94,7 +94,7 @@ impl TopicHistory {
         newest.or(self.removed.tag.map(|_| self.removed))
     }
 
-    /// The last frame that was removed, as far as it is known.
+    /// The last removed frame, as far as it is known.
     pub(super) fn removed(&self) -> LastRemoved {
         self.removed
     }
@@ -110,7 +110,7 @@ impl TopicHistory {
         if let Some(conflation_key) = frame.shared_conflation_key() {
             let conflation = self.conflation.get_or_insert_default();
             for offset in conflation.insert(conflation_key, frame, retention) {
-                // Still in the list: `remove_first` decides once it leaves there.
+                // It is still in the list: `remove_first` decides once it leaves that.
                 if offset <= self.removed.offset {
                     self.lost_to = self.lost_to.max(offset);
                 }
@@ -152,8 +152,8 @@ impl TopicHistory {
         self.slots.range(self.first_after(after)..)
     }
 
-    /// The newest frames of each key after an offset and those without a key, in no order: what the conflation has of
-    /// the time before the list, then the list.
+    /// The newest frames of each key after an offset and all without a key, in no order: first what only the conflation
+    /// still has, then the list.
     pub(super) fn latest_after(&self, after: Offset) -> impl Iterator<Item = &Frame> {
         let kept = self.conflation.iter();
         let kept = kept.flat_map(move |kept| kept.range(after, self.removed.offset));
@@ -161,7 +161,7 @@ impl TopicHistory {
         kept.chain(listed.filter(|frame| !frame.is_superseded()))
     }
 
-    /// How much was appended up to an offset after which nothing is gone.
+    /// The number and bytes of the events up to an offset after which nothing is gone.
     pub(super) fn seen_at(&self, offset: Offset) -> ReadSoFar {
         let first = self.first_after(offset);
         ReadSoFar {

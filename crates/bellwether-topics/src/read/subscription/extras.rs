@@ -1,4 +1,4 @@
-//! What most subscriptions do not have: a filter, an end in time, and what a broker was asked for.
+//! What most subscriptions do not have: a filter, an expiry, and a question to the broker.
 //!
 //! At most one question to the broker is under way, and at most one page of its answer waits. No question is asked while
 //! a page waits.
@@ -24,7 +24,7 @@ pub(crate) struct Extras {
     timer: Option<Pin<Box<Sleep>>>,
     broker_answer: Option<Pin<Box<dyn Future<Output = Answer> + Send>>>,
     page: VecDeque<Frame>,
-    /// Whether there was a page since this was last asked.
+    /// Whether a page has arrived since [`take_had_page`](Self::take_had_page) was last called.
     had_page: bool,
 }
 
@@ -43,7 +43,7 @@ impl Extras {
         self.filter.is_some()
     }
 
-    /// Leaves out of what was appended since `start` the events that the filter does not want.
+    /// Removes the events that the filter rejects from what was appended since `start`.
     pub(super) fn apply_filter(&self, start: usize, out: &mut Vec<Delivery>) {
         let Some(filter) = &self.filter else {
             return;
@@ -58,13 +58,13 @@ impl Extras {
         out.truncate(kept);
     }
 
-    // --- The end in time ---
+    // --- Expiry ---
 
     pub(super) fn expires_at(&self) -> Option<Instant> {
         self.expires_at
     }
 
-    /// Ready once the time is over; wakes the task then.
+    /// Ready at the expiry, at which it also wakes the task.
     pub(super) fn poll_expiry(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         let Some(at) = self.expires_at else {
             return Poll::Pending;
@@ -77,7 +77,7 @@ impl Extras {
 
     // --- The broker ---
 
-    /// Begins to wait for what the broker says.
+    /// Keeps a question to the broker that is under way.
     pub(super) fn await_answer(&mut self, answer: impl Future<Output = Answer> + Send + 'static) {
         self.broker_answer = Some(Box::pin(answer));
     }
@@ -87,7 +87,7 @@ impl Extras {
         self.broker_answer.is_some()
     }
 
-    /// The broker's answer. PendingPublish too if nothing was asked.
+    /// The broker's answer. Pending too if nothing was asked.
     pub(super) fn poll_answer(&mut self, cx: &mut Context<'_>) -> Poll<Answer> {
         let Some(broker_answer) = &mut self.broker_answer else {
             return Poll::Pending;

@@ -1,14 +1,14 @@
-//! One step of a subscription: what ends it, what the broker has answered, or a look at the log; without waiting.
+//! One step of a subscription: an end, an answer of the broker, or a read of the log; without waiting.
 
 use std::collections::VecDeque;
 use std::task::Waker;
 
-use super::{Begin, MAX_FILTERED_PER_LOOK, Subscription};
+use super::{FirstRead, MAX_FILTERED_PER_READ, Subscription};
 use crate::broker::catch_up::{self, Answer, Question};
 use crate::event::delivery::Delivery;
 use crate::event::frame::Frame;
 use crate::event::gap::{Gap, GapReason, shown};
-use crate::log::Next;
+use crate::log::ReadOutcome;
 use crate::log::history::Limit;
 use crate::log::policy::Slow;
 use crate::log::position::{AfterGap, Asked, Position};
@@ -17,13 +17,13 @@ use crate::read::resumption::Resumption;
 
 /// What one step led to.
 pub(super) enum Step {
-    /// So many deliveries were appended, at least one.
+    /// This number of deliveries was appended, at least one.
     Some(usize),
-    /// The filter wanted nothing of what was there; there may be more.
+    /// The filter rejected everything that was read; there may be more.
     Skipped,
     /// Nothing is new. The waker is registered if there was one.
     CaughtUp,
-    /// The broker was asked, and its answer has to be awaited.
+    /// The broker was asked, and its answer must be awaited.
     Ask,
     Closed,
 }
@@ -47,7 +47,7 @@ impl Subscription {
         }
         if let Some(extras) = &mut self.extras {
             if extras.has_filter() {
-                limit.events = limit.events.min(MAX_FILTERED_PER_LOOK);
+                limit.events = limit.events.min(MAX_FILTERED_PER_READ);
             }
             if extras.has_page() {
                 let start = out.len();
@@ -58,65 +58,70 @@ impl Subscription {
                 return Step::Ask;
             }
         }
-        if self.begin == Begin::Unchosen
+        if self.first_read == FirstRead::Unchosen
             && let Some(resumption) = Resumption::take()
         {
             self.resume(&resumption);
         }
-        if self.begin == Begin::InDoubt
+        if self.first_read == FirstRead::InDoubt
             && let Some(cursor) = self.node.log.cursor_of(&self.reader)
         {
-            self.begin = Begin::Next;
+            self.first_read = FirstRead::Next;
             let after_gap = self.reader.after_gap();
-            return self.tell(Gap::in_doubt(cursor), after_gap, out);
+            return self.deliver_gap(Gap::in_doubt(cursor), after_gap, out);
         }
         let start = out.len();
         let after_gap = self.reader.after_gap();
-        let look = match self.begin {
-            Begin::AtStart => {
+        let outcome = match self.first_read {
+            FirstRead::AtStart => {
                 self.ask(Question::Start);
                 return Step::Ask;
             }
-            Begin::Unknown if self.node.log.is_authority() => {
-                self.begin = Begin::Next;
+            FirstRead::Unknown if self.node.log.is_authority() => {
+                self.first_read = FirstRead::Next;
                 self.node.log.gap(&mut self.reader, GapReason::Unknown)
             }
-            Begin::Unknown => Next::AskBroker(Some(GapReason::Unknown)),
-            // A doubt is told as soon as the position is known.
-            Begin::Next | Begin::Unchosen | Begin::InDoubt => {
-                if self.begin == Begin::Unchosen {
-                    self.begin = Begin::Next;
+            FirstRead::Unknown => ReadOutcome::AskBroker(Some(GapReason::Unknown)),
+            // In doubt, the gap is delivered above as soon as the position is known.
+            FirstRead::Next | FirstRead::Unchosen | FirstRead::InDoubt => {
+                if self.first_read == FirstRead::Unchosen {
+                    self.first_read = FirstRead::Next;
                 }
-                self.node.log.next(&mut self.reader, limit, waker, |frame| {
-                    out.push(Delivery::Event(frame.clone()));
-                })
+                self.node
+                    .log
+                    .read_next(&mut self.reader, limit, waker, |frame| {
+                        out.push(Delivery::Event(frame.clone()));
+                    })
             }
         };
-        match look {
-            Next::Frames => self.delivered(start, out),
-            // A kick marks the registration and then wakes whoever waits; it may have done both just before the waker was there.
-            Next::CaughtUp if self.registration.is_kicked() => self.close(CloseReason::Kicked),
-            Next::CaughtUp => Step::CaughtUp,
-            Next::Gap(gap) => self.tell(gap, after_gap, out),
-            Next::Disconnect => self.close(CloseReason::TooSlow),
-            Next::Closed => self.close(CloseReason::Stopping),
-            Next::AskBroker(None) => {
+        match outcome {
+            ReadOutcome::Frames => self.delivered(start, out),
+            // A kick marks the registration and then wakes the readers that wait. Both may have happened just before
+            // the waker was registered.
+            ReadOutcome::CaughtUp if self.registration.is_kicked() => {
+                self.close(CloseReason::Kicked)
+            }
+            ReadOutcome::CaughtUp => Step::CaughtUp,
+            ReadOutcome::Gap(gap) => self.deliver_gap(gap, after_gap, out),
+            ReadOutcome::Disconnect => self.close(CloseReason::TooSlow),
+            ReadOutcome::Closed => self.close(CloseReason::Stopping),
+            ReadOutcome::AskBroker(None) => {
                 self.reader.was_live = false;
                 self.ask(Question::Page);
                 Step::Ask
             }
-            Next::AskBroker(Some(reason)) => {
+            ReadOutcome::AskBroker(Some(reason)) => {
                 self.ask(Question::Gap(reason));
                 Step::Ask
             }
-            Next::Ahead => {
+            ReadOutcome::Ahead => {
                 self.ask(Question::Ahead);
                 Step::Ask
             }
         }
     }
 
-    /// What follows from deliveries that were appended, of which the filter has its say.
+    /// Applies the filter to the deliveries that were appended, and counts what is left.
     fn delivered(&mut self, start: usize, out: &mut Vec<Delivery>) -> Step {
         if let Some(extras) = &self.extras {
             extras.apply_filter(start, out);
@@ -130,7 +135,7 @@ impl Subscription {
         Step::Some(count)
     }
 
-    fn tell(&mut self, gap: Gap, after_gap: AfterGap, out: &mut Vec<Delivery>) -> Step {
+    fn deliver_gap(&mut self, gap: Gap, after_gap: AfterGap, out: &mut Vec<Delivery>) -> Step {
         self.node.metrics.gap(&gap);
         self.is_last = after_gap == AfterGap::Close && gap.reason != GapReason::Lag;
         out.push(Delivery::Gap(gap));
@@ -159,9 +164,9 @@ impl Subscription {
         extras.await_answer(answer);
     }
 
-    /// Goes by what the broker said: [`Step::Skipped`] if there is nothing to deliver yet.
+    /// Takes the broker's answer; [`Step::Skipped`] if there is nothing to deliver yet.
     pub(super) fn take_answer(&mut self, answer: Answer, out: &mut Vec<Delivery>) -> Step {
-        self.begin = Begin::Next;
+        self.first_read = FirstRead::Next;
         match answer {
             Answer::Page(frames, position) => {
                 self.reader.take_asked();
@@ -169,7 +174,7 @@ impl Subscription {
                 self.extras.get_or_insert_default().put_page(frames);
                 Step::Skipped
             }
-            Answer::LookAgain(position) => {
+            Answer::ReadMemory(position) => {
                 self.reader.position = position;
                 Step::Skipped
             }
@@ -177,8 +182,8 @@ impl Subscription {
         }
     }
 
-    /// A gap of the broker's log. One that a reader fell into which had all that it asked for is answered by its policy,
-    /// as in a log that lives here.
+    /// Takes a gap of the broker's log. A reader that already had all that it asked for was too slow, so its policy
+    /// decides, as in a log that lives here.
     fn take_gap(
         &mut self,
         mut gap: Gap,
@@ -210,6 +215,6 @@ impl Subscription {
             AfterGap::Rest => self.extras.get_or_insert_default().put_page(frames),
             AfterGap::Close => {}
         }
-        self.tell(gap, after_gap, out)
+        self.deliver_gap(gap, after_gap, out)
     }
 }

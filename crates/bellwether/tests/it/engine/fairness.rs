@@ -7,7 +7,7 @@ use std::time::Duration;
 use bellwether::{
     Application, Drain, HttpError, ServerEventsResponse, StreamDefaults, Timeouts, get,
 };
-use bellwether_testkit::{PATIENCE, RawClient, eventually};
+use bellwether_testkit::{RawClient, TEST_TIMEOUT, eventually};
 use tokio::io::AsyncReadExt;
 use tokio::net::TcpStream;
 
@@ -140,7 +140,7 @@ async fn publishes_that_come_during_a_round_leave_together() {
             .unwrap();
         clients.push(stream);
     }
-    eventually("the readers", PATIENCE, || {
+    eventually("the readers", TEST_TIMEOUT, || {
         running.streams().engine == READERS as u64
     })
     .await;

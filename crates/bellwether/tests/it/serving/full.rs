@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 
 use bellwether::Limits;
-use bellwether_testkit::{BodyEnd, PATIENCE, RawClient, within};
+use bellwether_testkit::{BodyEnd, RawClient, TEST_TIMEOUT, within};
 use tokio::net::{TcpSocket, TcpStream};
 
 use super::{application, expect_numbers};
@@ -75,7 +75,7 @@ async fn a_place_is_free_again_when_its_client_has_left() {
                 client = RawClient::connect(address).await;
             }
         };
-        within(PATIENCE, served).await.unwrap();
+        within(TEST_TIMEOUT, served).await.unwrap();
         client.next_event().await.unwrap();
     }
 }
@@ -172,5 +172,5 @@ async fn one_address_has_no_more_than_its_places_and_others_are_unaffected() {
     }
     drop(held);
     let free = async { while status(address).await != 200 {} };
-    within(PATIENCE, free).await.unwrap();
+    within(TEST_TIMEOUT, free).await.unwrap();
 }

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 
 use axum::http::Uri;
 use bellwether::{Application, CloseReason, ServerSentEvent, Stream, get, post, stream};
-use bellwether_testkit::{BodyEnd, PATIENCE, RawClient, eventually};
+use bellwether_testkit::{BodyEnd, RawClient, TEST_TIMEOUT, eventually};
 
 use super::application;
 use crate::support::serve;
@@ -108,7 +108,7 @@ async fn a_client_that_sends_on_and_on_while_it_is_streamed_to_is_closed() {
     client.next_event().await.unwrap();
     client.send("x".repeat(64 * 1024)).await;
     client.closed().await;
-    eventually("the stream has left", PATIENCE, || {
+    eventually("the stream has left", TEST_TIMEOUT, || {
         running.streams().closed(CloseReason::ClientLeft) == 1
     })
     .await;

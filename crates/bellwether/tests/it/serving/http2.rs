@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use axum::http::Request;
 use bellwether::{CloseReason, ServerSentEvent, Stream, Timeouts, get, stream};
-use bellwether_testkit::{PATIENCE, eventually, within};
+use bellwether_testkit::{TEST_TIMEOUT, eventually, within};
 use bytes::{Bytes, BytesMut};
 use h2::RecvStream;
 use h2::client::SendRequest;
@@ -43,7 +43,7 @@ async fn expect_numbers_to(body: &mut RecvStream, last: u64) {
     let mut seen = BytesMut::new();
     let end = format!("data: {last}\n\n");
     while !seen.ends_with(end.as_bytes()) {
-        let data = within(PATIENCE, body.data())
+        let data = within(TEST_TIMEOUT, body.data())
             .await
             .unwrap()
             .unwrap()
@@ -78,7 +78,7 @@ async fn a_stream_that_is_reset_leaves_the_others_of_its_connection() {
     let leaves = open(&mut client, "/count").await;
     expect_numbers_to(&mut stays, 3).await;
     drop(leaves);
-    eventually("the stream has left", PATIENCE, || {
+    eventually("the stream has left", TEST_TIMEOUT, || {
         running.streams().closed(CloseReason::ClientLeft) == 1
     })
     .await;
@@ -113,7 +113,7 @@ async fn a_stream_whose_window_stays_closed_ends_as_too_slow_and_others_go_on() 
     assert_eq!(running.streams().open, 1);
     drop(stays);
     // Each stream has its own account: the neighbour's stall is not this one's.
-    eventually("the other has left", PATIENCE, || {
+    eventually("the other has left", TEST_TIMEOUT, || {
         running.streams().closed(CloseReason::ClientLeft) == 1
     })
     .await;
@@ -142,7 +142,7 @@ async fn an_idle_connection_gets_goaway() {
     let (mut client, connection) = connect(address).await;
     let mut body = open(&mut client, "/").await;
     body.data().await.unwrap().unwrap();
-    within(PATIENCE, connection)
+    within(TEST_TIMEOUT, connection)
         .await
         .unwrap()
         .unwrap()
@@ -162,12 +162,12 @@ async fn a_client_that_resets_on_and_on_loses_its_connection_and_no_other() {
         };
         stream.send_reset(h2::Reason::CANCEL);
         drop(response);
-        match within(PATIENCE, client.clone().ready()).await.unwrap() {
+        match within(TEST_TIMEOUT, client.clone().ready()).await.unwrap() {
             Ok(ready) => client = ready,
             Err(_) => break,
         }
     }
     drop(client);
-    let _ = within(PATIENCE, connection).await.unwrap();
+    let _ = within(TEST_TIMEOUT, connection).await.unwrap();
     expect_numbers_to(&mut stays, 20).await;
 }

@@ -3,7 +3,7 @@
 use axum::body::Body;
 use axum::response::IntoResponse;
 use bellwether::{CloseReason, Limits, ServerSentEvent, Stream, get, stream};
-use bellwether_testkit::{BodyEnd, PATIENCE, RawClient, eventually, within};
+use bellwether_testkit::{BodyEnd, RawClient, TEST_TIMEOUT, eventually, within};
 
 use super::{application, expect_numbers};
 use crate::support::serve;
@@ -60,7 +60,7 @@ async fn a_panic_leaves_other_streams_exact_and_its_place_free() {
                 }
             }
         };
-        let (status, body, end) = within(PATIENCE, answered).await.unwrap();
+        let (status, body, end) = within(TEST_TIMEOUT, answered).await.unwrap();
         if path == "/handler" {
             assert_eq!(status, 500);
         } else {
@@ -71,7 +71,7 @@ async fn a_panic_leaves_other_streams_exact_and_its_place_free() {
             expect_numbers(client, next, 20).await;
         }
     }
-    eventually("the panicked stream is accounted for", PATIENCE, || {
+    eventually("the panicked stream is accounted for", TEST_TIMEOUT, || {
         running.streams().closed(CloseReason::Error) == 1
     })
     .await;

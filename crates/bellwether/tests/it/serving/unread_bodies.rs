@@ -11,7 +11,7 @@ use bellwether::{
     Application, CloseReason, Request, Running, ServerEventsResponse, ServerSentEvent, Stream, get,
     post, stream,
 };
-use bellwether_testkit::{BodyEnd, PATIENCE, RawClient, eventually};
+use bellwether_testkit::{BodyEnd, RawClient, TEST_TIMEOUT, eventually};
 use tokio::sync::Notify;
 
 use crate::support::serve;
@@ -277,7 +277,7 @@ async fn a_handler_that_holds_its_request_notices_a_client_that_leaves_while_a_b
     assert_eq!(client.next_event().await.unwrap().data, "first");
     drop(client);
     ended.notified().await;
-    eventually("the stream is closed", PATIENCE, || {
+    eventually("the stream is closed", TEST_TIMEOUT, || {
         running.streams().closed(CloseReason::ClientLeft) == 1
     })
     .await;

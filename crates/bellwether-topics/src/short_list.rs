@@ -1,15 +1,15 @@
-//! [`OneOrMany`]: a list that is nearly always one long, and then costs no allocation. Pure.
+//! [`ShortList`]: a list that nearly always has one entry, and then costs no allocation. Pure.
 
 use std::ops::Deref;
 
-/// A short list, fixed once it is made.
+/// A short list that does not change.
 #[derive(Clone, Debug)]
-pub(crate) enum OneOrMany<T> {
+pub(crate) enum ShortList<T> {
     One([T; 1]),
     Many(Box<[T]>),
 }
 
-impl<T> Deref for OneOrMany<T> {
+impl<T> Deref for ShortList<T> {
     type Target = [T];
 
     fn deref(&self) -> &[T] {
@@ -20,7 +20,7 @@ impl<T> Deref for OneOrMany<T> {
     }
 }
 
-impl<T> From<Vec<T>> for OneOrMany<T> {
+impl<T> From<Vec<T>> for ShortList<T> {
     fn from(list: Vec<T>) -> Self {
         match <[T; 1]>::try_from(list) {
             Ok(one) => Self::One(one),
@@ -29,7 +29,7 @@ impl<T> From<Vec<T>> for OneOrMany<T> {
     }
 }
 
-impl<T> FromIterator<T> for OneOrMany<T> {
+impl<T> FromIterator<T> for ShortList<T> {
     fn from_iter<I: IntoIterator<Item = T>>(items: I) -> Self {
         Vec::from_iter(items).into()
     }
@@ -42,9 +42,9 @@ mod tests {
     #[test]
     fn a_list_of_any_length_is_what_it_was_made_of() {
         for length in 0..4 {
-            let one_or_many: OneOrMany<u32> = (0..length).collect();
-            assert_eq!(*one_or_many, *Vec::from_iter(0..length));
-            assert_eq!(matches!(one_or_many, OneOrMany::One(_)), length == 1);
+            let list: ShortList<u32> = (0..length).collect();
+            assert_eq!(*list, *Vec::from_iter(0..length));
+            assert_eq!(matches!(list, ShortList::One(_)), length == 1);
         }
     }
 }

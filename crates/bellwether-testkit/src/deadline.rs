@@ -12,10 +12,10 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::oneshot;
 
-/// How long every wait in this crate may last before it panics: 20 seconds.
+/// The time after which every wait in this crate panics: 20 seconds.
 ///
-/// Generous on purpose. It only bounds how long a broken test hangs; no test waits for it to pass.
-pub const PATIENCE: Duration = Duration::from_secs(20);
+/// The value is generous on purpose. It only bounds how long a broken test hangs; no test waits for it to pass.
+pub const TEST_TIMEOUT: Duration = Duration::from_secs(20);
 
 /// Awaits `future` for at most `deadline` of real time; `None` when the deadline came first.
 ///
@@ -31,11 +31,11 @@ pub const PATIENCE: Duration = Duration::from_secs(20);
 /// # });
 /// ```
 pub async fn within<F: Future>(deadline: Duration, future: F) -> Option<F::Output> {
-    let bell = ring_after(deadline);
+    let expired = timer(deadline);
     tokio::select! {
         biased;
         output = future => Some(output),
-        _ = bell => None,
+        _ = expired => None,
     }
 }
 
@@ -50,8 +50,8 @@ pub async fn within<F: Future>(deadline: Duration, future: F) -> Option<F::Outpu
 pub async fn eventually(what: &str, deadline: Duration, mut condition: impl FnMut() -> bool) {
     let poll = async {
         while !condition() {
-            // A fresh bell and not a tokio timer: it also works on a runtime without a clock.
-            let _ = ring_after(Duration::from_millis(5)).await;
+            // Not a tokio timer: this one also works on a runtime without a clock.
+            let _ = timer(Duration::from_millis(5)).await;
         }
     };
     assert!(
@@ -61,42 +61,42 @@ pub async fn eventually(what: &str, deadline: Duration, mut condition: impl FnMu
 }
 
 /// A receiver that completes once `after` has passed.
-fn ring_after(after: Duration) -> oneshot::Receiver<()> {
+fn timer(after: Duration) -> oneshot::Receiver<()> {
     static CLOCK: OnceLock<Sender<(Instant, oneshot::Sender<()>)>> = OnceLock::new();
-    let (ring, bell) = oneshot::channel();
+    let (sender, receiver) = oneshot::channel();
     let clock = CLOCK.get_or_init(|| {
-        let (bells, incoming) = channel();
+        let (timers, incoming) = channel();
         std::thread::Builder::new()
             .name("test-deadlines".to_owned())
             .spawn(move || keep_time(&incoming))
             .expect("a test process can start one thread");
-        bells
+        timers
     });
     clock
-        .send((Instant::now() + after, ring))
+        .send((Instant::now() + after, sender))
         .expect("the clock thread lives as long as the process");
-    bell
+    receiver
 }
 
-/// The clock thread: rings each bell when its time has come and forgets those nobody waits for.
+/// The clock thread: completes each timer when its time has come, and forgets those whose receivers are dropped.
 fn keep_time(incoming: &std::sync::mpsc::Receiver<(Instant, oneshot::Sender<()>)>) {
-    let mut bells: BTreeMap<Instant, Vec<oneshot::Sender<()>>> = BTreeMap::new();
+    let mut timers: BTreeMap<Instant, Vec<oneshot::Sender<()>>> = BTreeMap::new();
     loop {
         let now = Instant::now();
-        while let Some(entry) = bells.first_entry()
+        while let Some(entry) = timers.first_entry()
             && *entry.key() <= now
         {
-            for bell in entry.remove() {
-                // Nobody waits any more when the awaited thing came first.
-                let _ = bell.send(());
+            for timer in entry.remove() {
+                // The receiver is dropped if the awaited thing came first.
+                let _ = timer.send(());
             }
         }
-        let next = match bells.first_key_value() {
+        let next = match timers.first_key_value() {
             Some((at, _)) => incoming.recv_timeout(at.saturating_duration_since(now)),
             None => incoming.recv().map_err(|_| RecvTimeoutError::Disconnected),
         };
         match next {
-            Ok((at, bell)) => bells.entry(at).or_default().push(bell),
+            Ok((at, timer)) => timers.entry(at).or_default().push(timer),
             Err(RecvTimeoutError::Timeout) => {}
             Err(RecvTimeoutError::Disconnected) => return,
         }
@@ -118,8 +118,8 @@ mod tests {
 
     #[tokio::test]
     async fn a_short_deadline_fires_before_a_long_one_set_earlier() {
-        let long = ring_after(Duration::from_secs(60));
-        let short = ring_after(Duration::from_millis(5));
+        let long = timer(Duration::from_secs(60));
+        let short = timer(Duration::from_millis(5));
         tokio::select! {
             _ = long => panic!("the long deadline fired first"),
             rung = short => rung.unwrap(),
@@ -139,7 +139,7 @@ mod tests {
             asked += 1;
             asked == 3
         };
-        eventually("the third time", PATIENCE, condition).await;
+        eventually("the third time", TEST_TIMEOUT, condition).await;
         assert_eq!(asked, 3);
     }
 }

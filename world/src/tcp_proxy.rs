@@ -1,4 +1,4 @@
-//! [`Relay`]: a TCP relay with a fixed address, which cuts connections where it is told to.
+//! [`TcpProxy`]: a TCP proxy with a fixed address, which cuts connections at planned positions.
 //!
 //! Clients talk to its address while servers behind it come and go. It also keeps the head of each request, so that
 //! reconnects can be counted and timed.
@@ -29,18 +29,18 @@ pub(crate) struct Request {
     pub(crate) last: Option<Instant>,
 }
 
-/// A relay; dropping it ends it and its connections.
+/// A proxy; dropping it ends it and its connections.
 #[derive(Debug)]
-pub(crate) struct Relay {
+pub(crate) struct TcpProxy {
     addr: SocketAddr,
     shared: Arc<Shared>,
-    /// Changes when all connections are to be cut; its end ends the relay.
+    /// Changes when all connections are to be cut; its end ends the proxy.
     cut: watch::Sender<u64>,
 }
 
 #[derive(Debug, Default)]
 struct Shared {
-    /// All of it: what is behind, what is planned, what was seen. Held for a look, never across an await.
+    /// The target, the plan and the requests. Held for a read or a change, never across an await.
     state: Mutex<State>,
 }
 
@@ -51,7 +51,7 @@ struct State {
     requests: Vec<Request>,
 }
 
-impl Relay {
+impl TcpProxy {
     /// Listens on loopback and passes connections on to `target`, a host and port.
     pub(crate) async fn start(target: &str) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0")
@@ -70,7 +70,7 @@ impl Relay {
         self.addr
     }
 
-    /// Passes new connections on to another place.
+    /// Makes new connections lead to another address.
     pub(crate) fn set_target(&self, target: &str) {
         target.clone_into(&mut self.shared.state().target);
     }
@@ -106,7 +106,7 @@ async fn accept(listener: TcpListener, shared: Arc<Shared>, mut cuts: watch::Rec
                 Ok((client, _)) => client,
                 Err(_) => continue,
             },
-            // Seen once per cut, and for good when the relay is dropped.
+            // Seen once per cut, and for good when the proxy is dropped.
             changed = cuts.changed() => match changed {
                 Ok(()) => continue,
                 Err(_) => return,
@@ -120,7 +120,7 @@ async fn accept(listener: TcpListener, shared: Arc<Shared>, mut cuts: watch::Rec
     }
 }
 
-/// Passes bytes both ways until one side ends, the plan or the relay's owner says so.
+/// Forwards bytes both ways until one side ends, or the plan or the proxy's owner ends it.
 async fn pass(
     mut client: TcpStream,
     shared: &Shared,
@@ -173,7 +173,7 @@ async fn pass(
     }
 }
 
-/// The bytes of requests so far, looked through for heads.
+/// The bytes of requests so far, searched for heads.
 #[derive(Debug, Default)]
 struct Heads(Vec<u8>);
 
@@ -191,7 +191,7 @@ impl Heads {
     }
 }
 
-/// What the server has sent on a connection, looked through for the place of a cut.
+/// What the server has sent on a connection, searched for the position of a cut.
 #[derive(Debug, Default)]
 struct Sent {
     cut: Option<Cut>,
@@ -261,13 +261,17 @@ mod tests {
             (listener, addr)
         };
         let ((one, one_addr), (two, two_addr)) = (server().await, server().await);
-        let relay = Relay::start(&one_addr).await;
-        let mut client = TcpStream::connect(relay.addr()).await.expect("it listens");
+        let tcp_proxy = TcpProxy::start(&one_addr).await;
+        let mut client = TcpStream::connect(tcp_proxy.addr())
+            .await
+            .expect("it listens");
         let (_held, _) = one.accept().await.expect("it is passed on");
-        relay.cut_now();
+        tcp_proxy.cut_now();
         assert_eq!(client.read(&mut [0; 8]).await.unwrap_or(0), 0);
-        relay.set_target(&two_addr);
-        let mut client = TcpStream::connect(relay.addr()).await.expect("it listens");
+        tcp_proxy.set_target(&two_addr);
+        let mut client = TcpStream::connect(tcp_proxy.addr())
+            .await
+            .expect("it listens");
         let (mut server, _) = two.accept().await.expect("it is passed on");
         client
             .write_all(b"GET / HTTP/1.1\r\n\r\n")
@@ -275,6 +279,6 @@ mod tests {
             .expect("it is open");
         let mut request = [0; 18];
         server.read_exact(&mut request).await.expect("it arrives");
-        assert_eq!(relay.requests()[0].head, "GET / HTTP/1.1");
+        assert_eq!(tcp_proxy.requests()[0].head, "GET / HTTP/1.1");
     }
 }

@@ -6,32 +6,32 @@ use super::state::LogState;
 use crate::event::frame::Frame;
 use crate::event::gap::{Gap, GapReason};
 use crate::log::history::{Anchor, Limit, ReadSoFar, Run};
-use crate::log::policy::{Move, Situation, Slow};
+use crate::log::policy::{Decision, Situation, Slow};
 use crate::log::position::{Asked, Reader};
 
 /// What comes next for a reader.
 #[derive(Debug)]
-pub(crate) enum Next {
+pub(crate) enum ReadOutcome {
     /// Frames were handed out, and the position moved behind them.
     Frames,
     /// Nothing is new. The waker is registered if there was one.
     CaughtUp,
     /// History is lost; the position has moved to where the gap says.
     Gap(Gap),
-    /// The policy says that the reader has to go.
+    /// The policy ends the reader's stream.
     Disconnect,
-    /// The broker has to be asked: for what lies before this history, or, with a reason, for where to go on.
+    /// The broker must be asked: for what comes before this history, or, with a reason, for where to go on.
     AskBroker(Option<GapReason>),
-    /// The place lies beyond this node's head.
+    /// The position is beyond this node's head.
     Ahead,
     /// The log is closed.
     Closed,
 }
 
 impl LogState {
-    /// Looks for what comes next for a reader, and registers the waker if nothing does. Wakers that this replaces go to
+    /// Reads what comes next for a reader, and registers the waker if nothing does. Wakers that this replaces go to
     /// `stale`, to be dropped outside of the lock.
-    pub(super) fn next(
+    pub(super) fn read_next(
         &mut self,
         reader: &mut Reader,
         is_authority: bool,
@@ -39,13 +39,13 @@ impl LogState {
         waker: Option<&Waker>,
         stale: &mut Vec<Waker>,
         out: impl FnMut(&Frame),
-    ) -> Next {
+    ) -> ReadOutcome {
         if self.is_closed {
-            return Next::Closed;
+            return ReadOutcome::Closed;
         }
         let is_same = reader.position.generation == Some(self.generation);
         if !is_same && reader.position.generation.is_some() && !reader.has_asked() {
-            // It was not the reader that fell behind.
+            // This node was reset; the reader has not fallen behind.
             reader.set_asked(Asked::Here);
         }
         if !is_same && let Some(answer) = self.prove(reader, is_authority) {
@@ -63,8 +63,8 @@ impl LogState {
             return self.gap(reader, GapReason::Trimmed, is_to_head);
         }
 
-        let next = if is_complete && policy.is_unbounded() {
-            Move::Read
+        let decision = if is_complete && policy.is_unbounded() {
+            Decision::Read
         } else {
             let lag = reader.lag(history.total(&reader.keys));
             policy.decide(Situation {
@@ -76,29 +76,33 @@ impl LogState {
                 was_live: reader.was_live,
             })
         };
-        if !is_authority && !is_complete && matches!(next, Move::Read | Move::GapThenRest) {
-            return Next::AskBroker(None);
+        if !is_authority
+            && !is_complete
+            && matches!(decision, Decision::Read | Decision::GapThenRest)
+        {
+            return ReadOutcome::AskBroker(None);
         }
         reader.take_asked();
-        let run = match next {
-            Move::Read => history.read(&reader.keys, reader.position.offset, limit, out),
-            Move::ReadLatest => {
+        let run = match decision {
+            Decision::Read => history.read(&reader.keys, reader.position.offset, limit, out),
+            Decision::ReadLatest => {
                 history.read_latest(&reader.keys, reader.position.offset, limit, out)
             }
-            Move::GapThenRest => return self.gap(reader, GapReason::Lag, false),
-            Move::GapThenLatest => return self.gap(reader, GapReason::Lag, true),
-            Move::Disconnect => return Next::Disconnect,
+            Decision::GapThenRest => return self.gap(reader, GapReason::Lag, false),
+            Decision::GapThenLatest => return self.gap(reader, GapReason::Lag, true),
+            Decision::Disconnect => return ReadOutcome::Disconnect,
         };
         if run.last.is_none()
             && let Some(waker) = waker
         {
             self.register(reader, waker, stale);
         }
-        advance(self, reader, &run, next)
+        advance(self, reader, &run, decision)
     }
 
-    /// Checks that the reader's position is one of this history; notes that, or says what to do instead.
-    fn prove(&self, reader: &mut Reader, is_authority: bool) -> Option<Next> {
+    /// Checks that the reader's position is one of this history. If so, marks it as proven; if not, returns the
+    /// outcome.
+    fn prove(&self, reader: &mut Reader, is_authority: bool) -> Option<ReadOutcome> {
         let history = &self.history;
         let position = &mut reader.position;
         let anchor = match position.tag {
@@ -108,7 +112,7 @@ impl LogState {
                 }
                 anchor => anchor,
             },
-            // A place that the log chose needs no record, only the same history.
+            // A position that the log chose needs no record, only the same history.
             None if position.epoch != history.epoch() => Anchor::Lost(GapReason::Epoch),
             None if position.offset > history.head() => Anchor::Ahead,
             None if position.offset < history.floor() => Anchor::Older,
@@ -127,13 +131,18 @@ impl LogState {
                 Some(self.gap(reader, reason, reader.is_to_latest()))
             }
             // This node may lag behind or hold an earlier epoch: the broker decides.
-            Anchor::Lost(_) | Anchor::Older => Some(Next::AskBroker(None)),
-            Anchor::Ahead => Some(Next::Ahead),
+            Anchor::Lost(_) | Anchor::Older => Some(ReadOutcome::AskBroker(None)),
+            Anchor::Ahead => Some(ReadOutcome::Ahead),
         }
     }
 
-    /// Tells a reader a gap, and moves it to where that ends.
-    pub(super) fn gap(&self, reader: &mut Reader, reason: GapReason, is_to_head: bool) -> Next {
+    /// Gives a reader a gap, and moves it to the gap's end.
+    pub(super) fn gap(
+        &self,
+        reader: &mut Reader,
+        reason: GapReason,
+        is_to_head: bool,
+    ) -> ReadOutcome {
         let asked = reader.take_asked();
         let is_start = asked == Some(Asked::Start);
         let asked = match asked {
@@ -151,28 +160,28 @@ impl LogState {
             true => self.head_position(&reader.keys),
             false => self.floor_position(&reader.keys),
         };
-        Next::Gap(gap)
+        ReadOutcome::Gap(gap)
     }
 }
 
 /// Moves the reader behind what it got.
-fn advance(state: &LogState, reader: &mut Reader, run: &Run, next: Move) -> Next {
+fn advance(state: &LogState, reader: &mut Reader, run: &Run, decision: Decision) -> ReadOutcome {
     match run.last {
         Some(last) if run.is_cut => {
             reader.position.move_to(last);
-            reader.position.seen = match (next, reader.position.seen) {
-                (Move::Read, Some(seen)) => Some(ReadSoFar {
+            reader.position.seen = match (decision, reader.position.seen) {
+                (Decision::Read, Some(seen)) => Some(ReadSoFar {
                     events: seen.events + run.count.events,
                     bytes: seen.bytes + run.count.bytes,
                 }),
                 _ => None,
             };
-            Next::Frames
+            ReadOutcome::Frames
         }
-        // Nothing more: the position behind the head is as good as the last frame's, and stays provable for longer.
+        // There is nothing more. The head's position is as good as the last frame's, and stays provable for longer.
         Some(_) => {
             reader.position = state.head_position(&reader.keys);
-            Next::Frames
+            ReadOutcome::Frames
         }
         None => {
             let position = &reader.position;
@@ -181,7 +190,7 @@ fn advance(state: &LogState, reader: &mut Reader, run: &Run, next: Move) -> Next
                 reader.position = state.head_position(&reader.keys);
             }
             reader.was_live = true;
-            Next::CaughtUp
+            ReadOutcome::CaughtUp
         }
     }
 }

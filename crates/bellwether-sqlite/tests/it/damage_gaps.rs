@@ -1,4 +1,4 @@
-//! What readers are told of damage: what is good, one gap over exactly the rest, and then on.
+//! What readers get of a damaged log: what is whole, one gap over exactly the rest, and what follows.
 
 use std::path::Path;
 use std::time::Duration;
@@ -118,7 +118,7 @@ async fn a_wrong_index_entry_leaves_no_hole_and_doubles_nothing() {
         (ENTRY, &b"\x03\x0f\x01t\x33"[..]),
         (ENTRY, b"\x03\x0f\x01s"),
         (ENTRY, b"\x03\x0f\x01t\x7f"),
-        // The newest: nothing comes after it that would show it.
+        // The newest record: no record comes after it that would show the damage.
         (b"\x03\x0f\x01t\x64", b"\x03\x0f\x01u"),
     ] {
         let folder = Folder::new();

@@ -1,4 +1,4 @@
-//! What an idle subscription holds of a server's memory, as the questions about layers and TLS measure and tell it.
+//! The memory of an idle subscription in a server, as the questions about layers and TLS measure and report it.
 
 use super::PAYLOAD_BYTES;
 use super::costs::{Ratio, ratio_cells};
@@ -18,7 +18,7 @@ pub(super) struct Idle {
     pub(super) warm_up: usize,
 }
 
-/// Measures every peer once per round, and tells what each subscription adds.
+/// Measures every peer once per round, and reports what each subscription adds.
 pub(super) fn answer(
     field: &Field<'_>,
     family: &Family,

@@ -1,4 +1,4 @@
-//! [`SeenRequest`]: what a scripted server was asked.
+//! [`SeenRequest`]: a request that a scripted server has received.
 
 use bytes::Bytes;
 use tokio::time::Instant;
@@ -38,7 +38,7 @@ impl SeenRequest {
     ///
     /// # Panics
     ///
-    /// When it is none.
+    /// When the bytes are no request head.
     pub(super) fn parse(head: Bytes) -> Self {
         let mut lines = head
             .split(|byte| *byte == b'\n')

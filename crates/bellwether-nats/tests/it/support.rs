@@ -1,4 +1,4 @@
-//! What the tests share: a server, logs on it, and a plain client that does what an administrator might.
+//! What the tests share: a server, logs on it, and a plain client for what an administrator may do.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -27,7 +27,7 @@ pub(crate) fn same_log(server: &NatsServer, broker: &NatsBroker) -> NatsBuilder 
     NatsBroker::builder(&server.url()).stream(broker.stream())
 }
 
-/// A server with one log, where there can be a server.
+/// A server with one log, if a server can be started.
 pub(crate) async fn start() -> Option<(NatsServer, NatsBroker)> {
     start_with(|builder| builder).await
 }
@@ -45,7 +45,7 @@ pub(crate) async fn client(server: &NatsServer) -> Client {
     async_nats::connect(server.url()).await.unwrap()
 }
 
-/// A request of JetStream's API, which has to succeed.
+/// A request to JetStream's API, which must succeed.
 pub(crate) async fn api(client: &Client, what: &str, request: Value) -> Value {
     let subject = format!("$JS.API.{what}");
     let answer = client.request(subject, Bytes::from(request.to_string()));
@@ -121,7 +121,7 @@ pub(crate) async fn all_numbers(broker: &NatsBroker) -> Vec<u32> {
     }
 }
 
-/// Waits for the tail to bring records until this one says enough.
+/// Waits for the tail to bring records until the callback returns true.
 pub(crate) async fn follow_until(
     tail: &mut Box<dyn Tail>,
     mut enough: impl FnMut(&Page) -> bool,
@@ -162,7 +162,7 @@ pub(crate) async fn follow_to(
     followed.await
 }
 
-/// Waits for the tail to fail, which it does in time; why it failed.
+/// Waits for the tail to fail within this time, and returns the error.
 pub(crate) async fn fails_within(time: Duration, tail: &mut Box<dyn Tail>) -> BrokerError {
     let started = Instant::now();
     let error = follow_until(tail, |_| false).await.unwrap_err();
@@ -171,7 +171,7 @@ pub(crate) async fn fails_within(time: Duration, tail: &mut Box<dyn Tail>) -> Br
     error
 }
 
-/// Waits until something is true that only a question to the server tells.
+/// Waits until a condition is true that only a request to the server can check.
 pub(crate) async fn until(what: &str, mut condition: impl AsyncFnMut() -> bool) {
     let poll = async {
         while !condition().await {
