@@ -64,7 +64,7 @@ impl Signals {
             Event::Disconnected => {
                 self.metrics.connected.set(0.0);
                 self.metrics.disconnects.increment(1);
-                // A broker that stays away is warned of by the topics.
+                // The topics log a warning if the broker stays away.
                 tracing::info!("the connection to NATS is lost");
             }
             Event::Closed => self.metrics.connected.set(0.0),

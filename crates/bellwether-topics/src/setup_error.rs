@@ -1,10 +1,10 @@
-//! [`SetupError`]: what `?` takes in the `main` of a program that serves topics.
+//! [`SetupError`]: errors that `?` takes in the `main` of a program that serves topics.
 
-/// An error of what a program sets up before it serves: a file, an address, a topic, a broker.
+/// An error of something that a program sets up before it serves: a file, an address, a topic, a broker.
 ///
-/// The framework's `bellwether::Error` is made of each of them by `?`, so that `main` needs one type of error and the
-/// framework need not know the brokers. The crates of brokers implement it for the errors of their constructors. Implement
-/// it for your own where a program of yours opens something in the same way.
+/// `?` turns such an error into the framework's `bellwether::Error`, so that `main` needs one type of error and the
+/// framework need not know the brokers. The crates of brokers implement the trait for the errors of their constructors.
+/// Implement it for your own errors where a program opens something in the same way.
 ///
 /// ```
 /// use std::fmt;

@@ -86,7 +86,7 @@ pub(crate) async fn append_all(
     }
 }
 
-/// Whether the broker stores events. That it refuses one is the publisher's business.
+/// Whether the broker stores events. A refused event does not count, since the mistake is its publisher's.
 fn outcome(results: &[Result<Cursor, Error>]) -> Result<(), String> {
     let errors = results.iter().filter_map(|result| result.as_ref().err());
     match errors.into_iter().find(|error| error.is_unavailable()) {
@@ -139,7 +139,7 @@ pub(crate) async fn follow(
         let followed = following.as_mut().poll(cx);
         // It ends only when `following` is dropped, with this future.
         let _ = silence.as_mut().poll(cx);
-        // It has no end.
+        // It never ends.
         let _ = publishes.as_mut().poll(cx);
         followed
     })

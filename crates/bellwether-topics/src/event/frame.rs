@@ -80,7 +80,7 @@ impl Frame {
     /// The event's name. `None` for an event without one, which clients dispatch as `message`.
     ///
     /// It is read from the encoded event, without a copy, at a cost of its length up to that line. A name that is not
-    /// UTF-8, which no encoder of ours writes, is none.
+    /// UTF-8 counts as none; no encoder of ours writes one.
     ///
     /// ```
     /// use bellwether_topics::{ServerSentEvent, Topics};
@@ -106,8 +106,8 @@ impl Frame {
 
     /// The event's data, as clients get it: its lines with a line feed between them.
     ///
-    /// Data of one line is borrowed from the encoded event. Data of several lines is a copy, because each of its lines has
-    /// the name of the field in front of it. Bytes that are not UTF-8 are replaced, as clients do.
+    /// Data of one line is borrowed from the encoded event. Data of several lines is a copy, because each of its lines
+    /// has the name of the field in front of it. Bytes that are not UTF-8 are replaced, as clients do.
     ///
     /// ```
     /// use std::borrow::Cow;

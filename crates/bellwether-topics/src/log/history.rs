@@ -93,16 +93,16 @@ impl History {
         self.head_tag
     }
 
-    /// Completes the head's cursor; whether that was lacking.
+    /// Sets the head's tag if it is not known yet. Returns whether it was set.
     pub(crate) fn learn_head_tag(&mut self, offset: Offset, tag: u32) -> bool {
-        let is_news = self.head == offset && self.head_tag.is_none();
-        if is_news {
+        let is_new = self.head == offset && self.head_tag.is_none();
+        if is_new {
             self.head_tag = Some(tag);
             if self.floor == offset {
                 self.floor_tag = Some(tag);
             }
         }
-        is_news
+        is_new
     }
 
     pub(crate) fn floor(&self) -> Offset {
