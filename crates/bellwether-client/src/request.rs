@@ -32,8 +32,8 @@ pub(crate) struct RedirectTarget {
     method: Method,
     /// The body goes along.
     has_body: bool,
-    /// No other origin has been on the way. Once false it stays so, even if the way leads back: the server that sent the
-    /// request there is a stranger.
+    /// No other origin has been on the way. Once false it stays so, even if the way leads back: another origin has then
+    /// sent the request there.
     pub(crate) is_trusted: bool,
     redirects: u32,
 }

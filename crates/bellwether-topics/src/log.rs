@@ -43,8 +43,8 @@ pub(crate) struct Log {
     pub(crate) held_topics: HeldTopics,
     /// Whether this process has the only copy, so that what is not here is gone.
     is_authority: bool,
-    /// The number of times that every reader had to be polled: some were kicked, or now have an id. Raised after that is
-    /// marked, so that a poll after a change of the count finds it.
+    /// How often every reader had to be polled: some were sent away, or now have an id. Raised after that is noted, so that
+    /// a poll after a change of the count finds it.
     kicks: AtomicU64,
 }
 
@@ -172,11 +172,11 @@ impl Log {
         (history.epoch(), history.head(), history.head_tag())
     }
 
-    /// Sets the tag of the head, if the head is at this offset and its tag is not known yet.
+    /// Notes the tag of the head, if this is where the head is and the tag is not known yet.
     pub(crate) fn learn_head_tag(&self, offset: Offset, tag: u32) -> Wakes {
         let mut state = lock(&self.state);
         match state.history.learn_head_tag(offset, tag) {
-            // Readers that came before have no id to resume from yet.
+            // Readers that came before have no id yet that they could resume from.
             true => {
                 self.kicks.fetch_add(1, Ordering::Release);
                 state.notify_all()

@@ -339,8 +339,8 @@ impl<T> fmt::Debug for TypedTopic<T> {
 /// **Without a broker** the event is in the log, and the future is ready at once. **With a broker** the event is in a
 /// queue of this process, in the order of the calls. The future is ready when the broker has made the event safe, or
 /// fails within the publish timeout. Dropping the future changes nothing about the event; only the outcome stays
-/// unknown. The compiler warns of a `publish` whose outcome is not used, since with a broker an event could then be lost
-/// unnoticed. Where that does not matter, pass the outcome to `drop`.
+/// unknown. The compiler warns of a `publish` whose outcome is not used, since on a broker an event could then be lost
+/// without a word. Where that is acceptable, give it to `drop`.
 #[must_use = "on a broker, only `.await` tells whether the event was stored; `drop` it where that does not matter"]
 #[derive(Debug)]
 pub struct Published(PublishProgress);

@@ -274,7 +274,8 @@ impl Topics {
     /// Whether the log can be followed: always true without a broker; false while a broker has been silent for 5 s.
     ///
     /// Meanwhile streams stay open, and publishing fails within its timeout. A readiness check should return this
-    /// value.
+    /// value. A broker that answers but refuses publishes (its disk is full, it has too few replicas) leaves it true: the
+    /// node still serves its readers, and the log names the cause.
     pub fn is_ready(&self) -> bool {
         match &self.node.remote {
             None => true,

@@ -110,11 +110,11 @@ impl LogReader {
         self.reader.position
     }
 
-    /// The number of times that every subscription of this log had to be polled, whatever its topics: a subject was kicked
-    /// ([`Topics::kick`](crate::Topics::kick)), or a node that has just started learned the id of the log's newest event.
+    /// How often every subscription of this log had to be polled, whatever its topics: subjects were sent away
+    /// ([`Topics::kick`](crate::Topics::kick)), or a node that has just started came to know its log.
     ///
-    /// While it stays the same, no subscription needs a poll for that reason. Taken after a [`read`](Self::read), it
-    /// includes every kick that came before the events that were read.
+    /// While it stays the same, no subscription needs a poll for that reason. Asked after a [`read`](Self::read), it
+    /// counts every kick that came before the events that were read.
     ///
     /// ```
     /// # let topics = bellwether_topics::Topics::new();

@@ -63,12 +63,12 @@ struct Shared {
 }
 
 impl Publishers {
-    /// Starts `count` publishers, spread over the nodes.
+    /// Starts this number of publishers, spread over the nodes.
     pub(crate) fn start(addresses: Addresses, round: &str, count: usize, pace: Duration) -> Self {
         Self::start_with(addresses, round, count, pace, 0)
     }
 
-    /// As [`Publishers::start`], with this number of bytes more in each event.
+    /// As [`Publishers::start`], with this number of further bytes in each event.
     pub(crate) fn start_with(
         addresses: Addresses,
         round: &str,
@@ -89,7 +89,7 @@ impl Publishers {
         self.shared.count.load(Ordering::Acquire)
     }
 
-    /// Waits until `more` further events are acknowledged.
+    /// Waits until this number of further events are acknowledged.
     pub(crate) async fn wait_for_more(&self, more: usize) {
         let target = self.count() + more;
         let reach = eventually("acknowledged events", 2 * SLOW, || self.count() >= target);

@@ -36,7 +36,7 @@ struct Reader {
 }
 
 impl Readers {
-    /// Opens `count` streams and waits until each has its head: from then on it gets everything.
+    /// Opens this number of streams and waits until each has its head: from then on it gets everything.
     pub(crate) async fn start(addresses: &Addresses, count: usize) -> Self {
         let mut readers = Self {
             readers: (0..count).map(|_| Arc::default()).collect(),

@@ -86,7 +86,7 @@ impl Scene {
     }
 }
 
-/// Publishes a round of at least this number of events, one after the other; the log of them.
+/// Publishes a round of at least this number of events, one after the other, and returns their log.
 async fn publish(addresses: &Addresses, round: &str, events: usize) -> Vec<Item> {
     let publishers = Publishers::start(addresses.clone(), round, 1, PACE);
     publishers.wait_for_more(events).await;

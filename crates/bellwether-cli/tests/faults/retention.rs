@@ -1,4 +1,4 @@
-//! Retention overtakes a reader that is too slow: it gets a gap, and after that everything is exact.
+//! Retention overtakes a reader that is too slow: it gets a gap, and then everything is exact.
 
 use std::time::Duration;
 
@@ -16,7 +16,7 @@ const SLOW_READERS: usize = 10;
 const KEEP: &str = "400";
 const EVENTS: usize = 3000;
 
-/// Large enough that sockets do not hold all events on their way.
+/// More bytes than sockets hold on their way.
 const EVENT_BYTES: usize = 4096;
 
 async fn overtake(name: &str, broker: &str) {

@@ -1,4 +1,4 @@
-//! A rolling restart: each node in turn drains and starts again, and its readers move over to the other.
+//! A rolling restart: each node in turn drains and starts again, and its readers go over to the other.
 
 use std::time::Duration;
 

@@ -204,7 +204,13 @@ impl Asking<'_> {
     }
 
     fn gap_before(&self, reason: GapReason, page: &Page, after: Offset) -> Found {
-        let floor = Position::chosen(page.epoch, page.floor.max(after));
+        let at = page.floor.max(after);
+        let anchor = page.records.first().filter(|record| record.offset == at);
+        // With the tag of the record there, the gap's own id can be proven later.
+        let floor = anchor.map_or_else(
+            || Position::chosen(page.epoch, at),
+            |anchor| Position::asked(cursor_of(page, anchor)),
+        );
         let (frames, end) = self.frames(page, after);
         let gap = Gap {
             reason,
@@ -301,6 +307,9 @@ fn has_record_of(page: &Page, position: Position) -> bool {
         })
 }
 
+/// The tag in the id of a gap where the log had no record: the position was chosen by the log and has no proof.
+const NO_TAG: u32 = 0;
+
 /// Decides by the page's anchor whether it continues the reader's history. Pure.
 fn judge(page: &Page, position: Position) -> Result<(), GapReason> {
     if page.epoch != position.epoch {
@@ -316,13 +325,19 @@ fn judge(page: &Page, position: Position) -> Result<(), GapReason> {
         tag: None,
     });
     match position.tag {
-        Some(tag) if position.offset != Offset::ZERO => match anchor {
+        Some(tag) if tag != NO_TAG && position.offset != Offset::ZERO => match anchor {
             Some(record) if record.tag == tag => Ok(()),
             // The last of the reader's own records that was removed proves its position as well as if it were there. Another
             // one that was removed proves nothing, so that in doubt there is a gap.
             None if position.offset == trimmed.to && trimmed.tag == Some(tag) => Ok(()),
             None if position.offset == trimmed.to && trimmed.tag.is_some() => {
                 Err(GapReason::Regressed)
+            }
+            // Nothing of the reader's topics was removed since.
+            None if position.offset <= page.floor
+                && page.trimmed.is_some_and(|last| last.to < position.offset) =>
+            {
+                Ok(())
             }
             None if position.offset <= page.floor => Err(GapReason::Trimmed),
             _ => Err(GapReason::Regressed),

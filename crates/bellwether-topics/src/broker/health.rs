@@ -1,6 +1,6 @@
-//! [`BrokerHealth`]: log lines about the broker: one when a failure starts, and one when it is over.
+//! [`BrokerHealth`]: what the log says of a broker: each trouble once when it starts and once when it is over.
 //!
-//! Publishers may drop an error, and clients must not see the causes, so operators find them here.
+//! Publishers may keep an error to themselves, and clients must not see the causes, so this is where an operator reads them.
 
 use std::time::{Duration, Instant};
 
@@ -11,18 +11,18 @@ use crate::broker::catch_up::BROKER_TIMEOUT;
 use crate::clock;
 use crate::lock::{Mutex, lock};
 
-/// How long publishes fail until that is logged. Longer than the silence after which the broker counts as lost, which
-/// explains the failures and is logged instead.
+/// How long publishes fail until that is told. Longer than the silence after which the broker counts as lost, which explains
+/// failures and is told instead.
 const FAILING_AFTER: Duration = BROKER_TIMEOUT.saturating_add(Duration::from_secs(1));
-/// How long publishes must work after a failure until that is logged: a small event may find room on a full disk.
+/// How long publishes have to work after a failure until that is told: a small event may find room on a full disk.
 const WORKING_AFTER: Duration = Duration::from_secs(3);
-/// The interval of the checks while publishes fail.
-const CHECK_INTERVAL: Duration = Duration::from_secs(1);
+/// How often publishes that fail are looked at.
+const LOOK: Duration = Duration::from_secs(1);
 
 /// The health of a broker, as the two tasks of a node see it.
 #[derive(Debug)]
 pub(crate) struct BrokerHealth {
-    /// Guards what is known; held for one read or write.
+    /// Guards what is known; held while that is read or written.
     known: Mutex<Known>,
     failing: Notify,
 }
@@ -35,24 +35,24 @@ impl BrokerHealth {
         }
     }
 
-    /// Keeps why the tail has ended.
+    /// Notes why the tail has ended.
     pub(crate) fn tail_ended(&self, error: BrokerError) {
         lock(&self.known).tail_error = Some(error);
     }
 
-    /// Keeps that nothing was heard for [`BROKER_TIMEOUT`].
+    /// Notes that nothing was heard for [`BROKER_TIMEOUT`].
     pub(crate) fn silent(&self) {
         let change = lock(&self.known).silent(clock::now());
-        log_change(change);
+        tell(change);
     }
 
-    /// Keeps that the broker has answered.
+    /// Notes a word from the broker.
     pub(crate) fn heard(&self) {
         let change = lock(&self.known).heard(clock::now());
-        log_change(change);
+        tell(change);
     }
 
-    /// Keeps whether the last events could be stored.
+    /// Notes that the last events could not be stored, or that they could.
     pub(crate) fn published(&self, result: Result<(), String>) {
         let begins = lock(&self.known).published(result, clock::now());
         if begins {
@@ -60,14 +60,14 @@ impl BrokerHealth {
         }
     }
 
-    /// Logs publishes that fail, for as long as it is polled.
+    /// Tells of publishes that fail, for as long as it is polled.
     pub(crate) async fn watch_publishes(&self) {
         loop {
             self.failing.notified().await;
             loop {
-                tokio::time::sleep(CHECK_INTERVAL).await;
-                let (change, is_over) = lock(&self.known).check_publishes(clock::now());
-                log_change(change);
+                tokio::time::sleep(LOOK).await;
+                let (change, is_over) = lock(&self.known).look(clock::now());
+                tell(change);
                 if is_over {
                     break;
                 }
@@ -76,7 +76,7 @@ impl BrokerHealth {
     }
 }
 
-/// A change to log.
+/// What the log is told.
 #[derive(Debug, PartialEq, Eq)]
 enum Change {
     Lost { error: String },
@@ -85,7 +85,7 @@ enum Change {
     Working { after: Duration },
 }
 
-/// What is known of the broker. Pure.
+/// Everything that is known; no clock and no I/O.
 #[derive(Debug, Default)]
 struct Known {
     /// When it was noticed that the broker is silent; `None` while it answers.
@@ -95,15 +95,15 @@ struct Known {
     outage: Option<Outage>,
 }
 
-/// A time in which publishes fail, though perhaps not all.
+/// A time in which publishes fail, though perhaps not each.
 #[derive(Debug)]
 struct Outage {
     began_at: Instant,
     last_failure_at: Instant,
     error: String,
-    /// Whether the last publish has worked.
+    /// The last try has worked.
     works: bool,
-    is_logged: bool,
+    is_told: bool,
 }
 
 impl Known {
@@ -122,13 +122,13 @@ impl Known {
     fn heard(&mut self, now: Instant) -> Option<Change> {
         self.tail_error = None;
         let silent_since = self.silent_since.take()?;
-        // The silence explains what failed meanwhile. Later failures have another cause.
+        // What failed meanwhile is explained, and what fails from now on is another matter.
         self.outage = None;
         let after = now.duration_since(silent_since) + BROKER_TIMEOUT;
         Some(Change::Back { after })
     }
 
-    /// Whether a time of failures starts.
+    /// Whether a time of failures begins.
     fn published(&mut self, result: Result<(), String>, now: Instant) -> bool {
         match (&mut self.outage, result) {
             (None, Ok(())) => false,
@@ -148,15 +148,15 @@ impl Known {
                     last_failure_at: now,
                     error,
                     works: false,
-                    is_logged: false,
+                    is_told: false,
                 });
                 true
             }
         }
     }
 
-    /// The change to log now, and whether the checks are over.
-    fn check_publishes(&mut self, now: Instant) -> (Option<Change>, bool) {
+    /// What is to be told of publishes now, and whether nothing more has to be looked at.
+    fn look(&mut self, now: Instant) -> (Option<Change>, bool) {
         let is_silent = self.silent_since.is_some();
         let Some(outage) = &mut self.outage else {
             return (None, true);
@@ -164,21 +164,21 @@ impl Known {
         let is_over = outage.works && now.duration_since(outage.last_failure_at) >= WORKING_AFTER;
         if is_over {
             let after = outage.last_failure_at.duration_since(outage.began_at);
-            let change = outage.is_logged.then_some(Change::Working { after });
+            let change = outage.is_told.then_some(Change::Working { after });
             self.outage = None;
             return (change, true);
         }
         let is_due = now.duration_since(outage.began_at) >= FAILING_AFTER;
-        if outage.works || outage.is_logged || is_silent || !is_due {
+        if outage.works || outage.is_told || is_silent || !is_due {
             return (None, false);
         }
-        outage.is_logged = true;
+        outage.is_told = true;
         let error = outage.error.clone();
         (Some(Change::Failing { error }), false)
     }
 }
 
-fn log_change(change: Option<Change>) {
+fn tell(change: Option<Change>) {
     match change {
         None => {}
         Some(Change::Lost { error }) => tracing::warn!(
@@ -205,7 +205,7 @@ fn log_change(change: Option<Change>) {
     }
 }
 
-/// An error and its causes, in one line.
+/// An error and what is behind it, in one line.
 pub(crate) fn with_causes(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut source = error.source();
@@ -231,7 +231,7 @@ mod tests {
     }
 
     #[test]
-    fn text_of_both_an_error_and_its_cause_appears_once() {
+    fn what_an_error_and_its_cause_both_say_is_said_once() {
         let of = |message: &str, cause: &'static str| {
             with_causes(&BrokerError::unavailable(message).with_source(cause))
         };
@@ -247,56 +247,56 @@ mod tests {
     }
 
     #[test]
-    fn failing_publishes_are_logged_once_and_so_is_their_end() {
+    fn failing_publishes_are_told_once_and_once_that_they_work() {
         let mut known = Known::default();
-        let start = Instant::now();
-        let second = |second| start + Duration::from_secs(second);
+        let begin = Instant::now();
+        let second = |second| begin + Duration::from_secs(second);
         assert!(known.published(failure(), second(0)));
-        assert_eq!(known.check_publishes(second(5)), (None, false));
+        assert_eq!(known.look(second(5)), (None, false));
         assert!(!known.published(failure(), second(5)));
         let error = "the disk is full".to_owned();
         assert_eq!(
-            known.check_publishes(second(6)),
+            known.look(second(6)),
             (Some(Change::Failing { error }), false)
         );
-        assert_eq!(known.check_publishes(second(60)), (None, false));
-        // A publish that works between others that fail is not the end.
+        assert_eq!(known.look(second(60)), (None, false));
+        // One that works between others that fail is no end.
         known.published(Ok(()), second(60));
         assert!(!known.published(failure(), second(61)));
         known.published(Ok(()), second(62));
-        assert_eq!(known.check_publishes(second(63)), (None, false));
+        assert_eq!(known.look(second(63)), (None, false));
         let after = Duration::from_secs(61);
         assert_eq!(
-            known.check_publishes(second(64)),
+            known.look(second(64)),
             (Some(Change::Working { after }), true)
         );
-        assert_eq!(known.check_publishes(second(65)), (None, true));
+        assert_eq!(known.look(second(65)), (None, true));
     }
 
     #[test]
-    fn a_lost_broker_explains_failures_and_is_logged_alone() {
+    fn a_lost_broker_explains_failures_and_is_told_alone() {
         let mut known = Known::default();
-        let start = Instant::now();
-        let second = |second| start + Duration::from_secs(second);
+        let begin = Instant::now();
+        let second = |second| begin + Duration::from_secs(second);
         known.tail_error = Some(BrokerError::unavailable("connection refused"));
         assert!(known.published(failure(), second(0)));
         let error = "connection refused".to_owned();
         assert_eq!(known.silent(second(5)), Some(Change::Lost { error }));
         assert_eq!(known.silent(second(10)), None);
-        assert_eq!(known.check_publishes(second(10)), (None, false));
+        assert_eq!(known.look(second(10)), (None, false));
         let after = Duration::from_secs(12);
         assert_eq!(known.heard(second(12)), Some(Change::Back { after }));
         assert_eq!(known.heard(second(13)), None);
-        assert_eq!(known.check_publishes(second(13)), (None, true));
+        assert_eq!(known.look(second(13)), (None, true));
     }
 
     #[test]
     fn a_failure_that_passes_is_left_to_its_publisher() {
         let mut known = Known::default();
-        let start = Instant::now();
-        assert!(known.published(failure(), start));
-        known.published(Ok(()), start);
-        assert_eq!(known.check_publishes(start + WORKING_AFTER), (None, true));
-        assert!(known.published(failure(), start + WORKING_AFTER));
+        let begin = Instant::now();
+        assert!(known.published(failure(), begin));
+        known.published(Ok(()), begin);
+        assert_eq!(known.look(begin + WORKING_AFTER), (None, true));
+        assert!(known.published(failure(), begin + WORKING_AFTER));
     }
 }

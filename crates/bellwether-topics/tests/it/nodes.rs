@@ -347,3 +347,55 @@ async fn a_reader_that_comes_before_its_node_knows_the_log_has_an_id_as_soon_as_
     let cursor = tokio::time::timeout(Duration::from_secs(20), known).await;
     assert_eq!(cursor.expect("it is woken").to_string(), ids[0]);
 }
+
+/// The next delivery, if any comes.
+async fn soon(reader: &mut Subscription) -> Option<Delivery> {
+    let next = tokio::time::timeout(Duration::from_millis(300), reader.next()).await;
+    next.ok().flatten()
+}
+
+#[tokio::test]
+async fn the_id_of_a_gap_makes_the_next_resume_a_clean_one_also_on_a_broker() {
+    let broker = Memory::new(100);
+    let first = node(&broker).await;
+    let ids = publish(&first, 1..=2).await;
+    let loud = first.topic("loud").unwrap();
+    for number in 0..300 {
+        loud.publish(&event(number)).unwrap().await.unwrap();
+    }
+
+    let second = node(&broker).await;
+    let mut reader = open(&second, Some(&ids[0]));
+    let gap = soon(&mut reader).await.unwrap();
+    assert_eq!(gap.gap().unwrap().reason(), GapReason::Trimmed);
+    let id = gap.gap().unwrap().cursor().to_string();
+    for node in [&second, &node(&broker).await] {
+        let mut reader = open(node, Some(&id));
+        assert!(soon(&mut reader).await.is_none(), "nothing was lost since");
+    }
+    let mut reader = open(&second, Some(&id));
+    publish(&second, 3..=3).await;
+    assert!(soon(&mut reader).await.unwrap().frame().is_some());
+}
+
+#[tokio::test]
+async fn a_reader_whose_topic_had_no_event_yet_keeps_a_good_id_while_others_are_trimmed() {
+    let broker = Memory::new(100);
+    let first = node(&broker).await;
+    publish(&first, 1..=5).await;
+    let quiet = first.topic("quiet").unwrap();
+    let mut reader = quiet.subscribe().open().unwrap();
+    assert!(soon(&mut reader).await.is_none());
+    let id = reader.cursor().unwrap().to_string();
+    let loud = first.topic("loud").unwrap();
+    for number in 0..300 {
+        loud.publish(&event(number)).unwrap().await.unwrap();
+    }
+
+    let second = node(&broker).await;
+    let quiet = second.topic("quiet").unwrap();
+    let mut reader = quiet.subscribe().after(id.as_str()).open().unwrap();
+    assert!(soon(&mut reader).await.is_none(), "nothing was lost");
+    quiet.publish(&event(6)).unwrap().await.unwrap();
+    assert!(soon(&mut reader).await.unwrap().frame().is_some());
+}

@@ -7,7 +7,7 @@ use bellwether_wire::{Decoder, EventId, Message};
 use http_body_util::BodyExt;
 
 /// How long a reader waits for an event, by the clock of the machine and not by tokio's, which may be paused.
-const PATIENCE: Duration = Duration::from_secs(10);
+const TEST_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// The event with which a subscription tells where it begins.
 const OPEN: &str = "bellwether.open";
@@ -54,7 +54,7 @@ impl EventReader {
             end: None,
             events_left: None,
             bytes_left: None,
-            patience: PATIENCE,
+            patience: TEST_TIMEOUT,
         }
     }
 

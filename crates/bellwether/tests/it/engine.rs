@@ -1,4 +1,4 @@
-//! The delivery engine by itself: which streams it takes, that no client can tell, and what it does to its readers.
+//! The delivery engine: which streams it takes, that clients see no difference, and what it does to its readers.
 
 mod fairness;
 mod foreign;

@@ -17,7 +17,7 @@ use crate::support::serve;
 
 const SOON: Duration = bellwether_testkit::TEST_TIMEOUT;
 
-/// One event, then nothing more; no keep-alive that would find out who has left.
+/// One event, then silence without an end; no keep-alive that would find out who has left.
 fn quiet() -> ServerEventsResponse {
     let events = stream!(
         yield ServerSentEvent::text("one");

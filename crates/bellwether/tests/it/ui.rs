@@ -1,6 +1,6 @@
 //! What the compiler says of wrong handlers, held to the texts in `tests/ui`.
 //!
-//! `TRYBUILD=overwrite cargo test -p bellwether --test it ui` rewrites the texts.
+//! `TRYBUILD=overwrite cargo test -p bellwether --test it ui` writes the texts again.
 
 use std::process::Command;
 

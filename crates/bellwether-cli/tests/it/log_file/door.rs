@@ -14,7 +14,7 @@ pub(super) async fn serve(folder: &Folder) -> Program {
     Program::start_command(command).await
 }
 
-/// One reader over a plain socket, from the start: `count` events and gaps, as numbers and the data of the gaps.
+/// One reader over a plain socket, from the start: this number of events and gaps, as numbers and the data of the gaps.
 async fn read(server: &Program, count: usize) -> (Vec<u64>, Vec<String>) {
     // An id of no history is answered with a gap, and then all that is left.
     let mut reader = open(server, "earliest").await;

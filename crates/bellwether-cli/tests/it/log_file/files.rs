@@ -89,7 +89,7 @@ pub(super) async fn publish(topics: &Topics, numbers: RangeInclusive<u64>) -> Ve
     ids
 }
 
-/// Makes a log of `count` events and closes it; their ids.
+/// Makes a log of this number of events and closes it. Returns their ids.
 pub(super) async fn whole_log(folder: &Folder, count: u64) -> Vec<String> {
     let topics = node(folder).await;
     let ids = publish(&topics, 1..=count).await;
@@ -173,7 +173,7 @@ pub(super) async fn got(reader: &mut Subscription, count: usize) -> Vec<Got> {
     all
 }
 
-/// The first `count` events and gaps from the start.
+/// The first events and gaps from the start, this number of them.
 pub(super) async fn read_all(folder: &Folder, count: usize) -> Vec<Got> {
     let topics = node(folder).await;
     let topic = topics.topic("t").unwrap();

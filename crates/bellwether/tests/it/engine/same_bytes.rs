@@ -1,4 +1,4 @@
-//! That no client can tell: the same story over every path and protocol.
+//! That clients see no difference: the same bytes over every path and protocol.
 
 use std::time::Duration;
 

@@ -1,4 +1,5 @@
-//! Readers that are too slow: told, skipped ahead or cut, each as its policy says, and no other reader is delayed.
+//! Readers that are too slow: each gets a gap, skips ahead or is cut, as its policy says, and no other reader is
+//! delayed.
 
 use std::time::Duration;
 
