@@ -155,7 +155,7 @@ impl Known {
         }
     }
 
-    /// What is to be told of publishes now, and whether nothing more has to be looked at.
+    /// The change to log now, and whether the checks are over.
     fn look(&mut self, now: Instant) -> (Option<Change>, bool) {
         let is_silent = self.silent_since.is_some();
         let Some(outage) = &mut self.outage else {

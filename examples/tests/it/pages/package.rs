@@ -64,7 +64,7 @@ impl Package {
                 .expect("the folder for temporary files can be written");
             fs::write(path, text).expect("a file can be written");
         }
-        // The workspace's versions, so that nothing has to be asked of a registry.
+        // The workspace's versions, so that no registry must be asked.
         fs::copy(root().join("Cargo.lock"), package.folder.join("Cargo.lock"))
             .expect("the workspace has a lockfile");
         package
