@@ -12,6 +12,8 @@ use bellwether_topics::{Delivery, GapReason, ServerSentEvent, Subscription, Topi
 
 const TEST_TIMEOUT: Duration = Duration::from_secs(20);
 const PAGE: usize = 4096;
+/// SQLite, file format, section 1.3.
+const HEADER_BYTES: usize = 100;
 
 /// A folder of its own, removed with it.
 pub(super) struct Folder(PathBuf);
@@ -55,7 +57,16 @@ impl Folder {
     pub(super) fn forget_copies(&self, of: &[u8]) -> usize {
         let copies = self.copies();
         for copy in &copies {
-            assert!(of.starts_with(&fs::read(copy).unwrap()));
+            let bytes = fs::read(copy).unwrap();
+            // The header holds the journal's mode and counters, which a repair changes just before it swaps the files: one
+            // that is killed there leaves the old file with another header.
+            let header = bytes.len().min(HEADER_BYTES);
+            let is_same = of.get(header..bytes.len()) == Some(&bytes[header..]);
+            assert!(
+                is_same,
+                "{} is not the file that it is a copy of",
+                copy.display()
+            );
             fs::remove_file(copy).unwrap();
             let _ = fs::remove_file(format!("{}-wal", copy.display()));
         }
