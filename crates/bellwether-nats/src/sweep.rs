@@ -25,6 +25,10 @@ const STEP: u64 = 32_768;
 const MAX_IDLE_TIME: Duration = Duration::from_secs(1);
 /// The most damaged records in one page.
 const MAX_LOST_PER_PAGE: usize = 1024;
+/// How long a consumer that lags behind its stream is left alone.
+const CONSUMER_PAUSE: Duration = Duration::from_millis(5);
+/// The most messages that are requested one by one, to tell a consumer that lags from messages that are lost.
+const MAX_CHECKED: usize = 16;
 /// The most holes of a log that are logged.
 const MAX_LOGGED: usize = 1024;
 
@@ -206,6 +210,10 @@ impl Shared {
                     Item::Beat => {}
                     Item::End(End::Full) => {}
                     Item::End(End::Quiet) if is_old_pull => {}
+                    // The server tells a consumer of new messages a moment after it has stored them.
+                    Item::End(End::Quiet) if self.has_any(before + 1, to).await? => {
+                        tokio::time::sleep(CONSUMER_PAUSE).await;
+                    }
                     Item::End(End::Quiet) => {
                         self.note(swept, before + 1, to);
                         before = to;
@@ -217,6 +225,16 @@ impl Shared {
             }
         }
         Ok(())
+    }
+
+    /// Whether the stream has one of the last messages of this range.
+    async fn has_any(&self, first: u64, last: u64) -> Result<bool, BrokerError> {
+        for number in (first..=last).rev().take(MAX_CHECKED) {
+            if self.get(number).await?.is_some() {
+                return Ok(true);
+            }
+        }
+        Ok(false)
     }
 
     fn note(&self, swept: &mut Swept, first: u64, last: u64) {
