@@ -6,6 +6,8 @@ use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
 use axum::extract::State;
+use axum::http::header::CONTENT_TYPE;
+use axum::response::IntoResponse;
 use bellwether::{Application, HttpError, Json, Policy, PublishOptions, Subscription, Topics, get};
 use serde_json::{Value, json};
 use tokio::sync::watch;
@@ -42,6 +44,13 @@ async fn stream(State(market): State<Market>) -> Result<Subscription, HttpError>
     Ok(prices.policy(Policy::latest_per_key()).open()?)
 }
 
+// One copy serves the examples.
+#[get("/bellwether-client.js", state = Market)]
+async fn client() -> impl IntoResponse {
+    let script = include_str!("chat/bellwether-client.js");
+    ([(CONTENT_TYPE, "text/javascript")], script)
+}
+
 async fn trade(topics: Topics, state: watch::Sender<Prices>) -> Result<(), HttpError> {
     let topic = topics.typed("prices")?;
     let mut ticks = interval(Duration::from_millis(25));
@@ -71,7 +80,10 @@ async fn main() -> bellwether::Result<()> {
     let opening = (1..).map(|i| VecDeque::from([30.0 * f64::from(i)]));
     let (state, prices) = watch::channel((0, GOODS.into_iter().zip(opening).collect()));
     tokio::spawn(trade(topics.clone(), state));
-    let app = Application::new().route(snapshot).route(stream);
+    let app = Application::new()
+        .route(snapshot)
+        .route(stream)
+        .route(client);
     app.serve_files(concat!(env!("CARGO_MANIFEST_DIR"), "/dashboard"))
         .state(Market { topics, prices })
         .run()

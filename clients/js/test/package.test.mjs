@@ -24,11 +24,9 @@ test("the bundle reads streams and polls", async (t) => {
   assert.equal(polled.requests[0].headers.accept, "application/json");
 });
 
-for (const example of ["chat", "dashboard"]) {
-  test(`the example ${example} has the bundle as it is built: npm run examples`, () => {
-    assert.equal(read(`../../examples/${example}/bellwether-client.js`), read("dist/bellwether-client.js"));
-  });
-}
+test("the examples have the bundle as it is built: npm run examples", () => {
+  assert.equal(read("../../examples/chat/bellwether-client.js"), read("dist/bellwether-client.js"));
+});
 
 test("nothing is published but the build, the licences and the README", () => {
   const npm = execFileSync("npm", ["pack", "--dry-run", "--json", "--ignore-scripts"], { cwd: new URL("..", import.meta.url), encoding: "utf8" });

@@ -12,6 +12,7 @@ mod client;
 mod daemon;
 mod deadline;
 mod head;
+pub mod log_lines;
 mod nats_server;
 mod program;
 mod redis_server;

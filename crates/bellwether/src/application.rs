@@ -3,27 +3,28 @@
 //! It builds an axum router and keeps what the server needs. How it is run is in
 //! [`running`](crate::running).
 
+mod assembly;
+
+pub use self::assembly::StateGiven;
+
 use std::fmt;
 use std::future::Future;
 use std::path::PathBuf;
 use std::pin::Pin;
 use std::sync::Arc;
 
-use axum::extract::{DefaultBodyLimit, Request};
+use axum::extract::Request;
 use axum::response::IntoResponse;
 use axum::routing::Route as AxumRoute;
-use axum::{BoxError, Extension, Router};
+use axum::{BoxError, Router};
 use tower::{Layer, Service};
 
-use crate::error::{Error, Result};
-use crate::events;
+use crate::error::Result;
 use crate::health::{Condition, Readiness};
-use crate::lifecycle::Lifecycle;
 use crate::listen::{Drain, Limits, Timeouts};
 use crate::routing::IntoRoute;
 use crate::screen::RouteLine;
 use crate::stream::StreamDefaults;
-use crate::{error_page, files};
 
 /// A hook of the application, called once.
 pub(crate) type Hook =
@@ -382,98 +383,6 @@ where
     {
         self.parts.on_stop.push(boxed(hook));
         self
-    }
-}
-
-/// An application that has the state which its routes need, so that it can be served.
-///
-/// It is an `Application<()>`, which [`Application::state`] makes.
-#[diagnostic::on_unimplemented(
-    message = "the routes of this application need a state, and it has none yet: `{Self}`",
-    label = "the state is missing",
-    note = "give it with `.state(value)` after the routes and before this call"
-)]
-pub trait StateGiven: Sized {
-    // Hidden: other crates have no use for its result.
-    #[doc(hidden)]
-    fn ready(self) -> Application;
-}
-
-impl StateGiven for Application {
-    fn ready(self) -> Application {
-        self
-    }
-}
-
-impl<S> Application<S> {
-    /// Converts the application into an axum router, for `axum::serve` or to nest in another one.
-    ///
-    /// The settings of the server (limits, timeouts, drain, hooks, addresses) are then ignored. Give
-    /// [`shutdown_signal`](crate::shutdown_signal) to `with_graceful_shutdown`, so that streams end when the
-    /// server stops.
-    ///
-    /// # Errors
-    ///
-    /// The directory of [`serve_files`](Self::serve_files) cannot be served, or a route has the path of
-    /// [`health`](Self::health) or [`liveness`](Self::liveness).
-    pub fn into_router(self) -> Result<Router>
-    where
-        Self: StateGiven,
-    {
-        self.ready().split().map(|(router, _)| router)
-    }
-}
-
-impl Application {
-    /// The router with everything around it, and what the server needs.
-    pub(crate) fn split(self) -> Result<(Router, ApplicationParts)> {
-        let Self {
-            mut router,
-            mut parts,
-        } = self;
-        let mut readiness = std::mem::take(&mut parts.readiness);
-        // axum would panic, and at a line that is none of the program's.
-        let probes = [("health", &readiness.path), ("liveness", &parts.liveness)];
-        for (setting, path) in probes {
-            let taken = |path: &&String| parts.routes.iter().any(|route| route.has_path(path));
-            if let Some(path) = path.as_ref().filter(taken) {
-                let message =
-                    format!("answer `{setting}` at {path}: a route has that path already");
-                return Err(Error::configuration(message, None));
-            }
-        }
-        if let Some(path) = readiness.path.take() {
-            router = router.route(&path, readiness.route(|| !Lifecycle::current().is_ready()));
-            parts.probes.push(path);
-        }
-        if let Some(path) = parts.liveness.take() {
-            router = router.route(&path, crate::health::liveness());
-            parts.probes.push(path);
-        }
-        if let Some(directory) = &parts.files {
-            let files = files::serve_files(directory)
-                .map_err(|e| Error::configuration("serve static files", Some(e.into())))?;
-            // A router without files is kept for its fallback, which axum would replace.
-            let files = files.or_fallback_of(router.clone());
-            router = router.fallback_service(files);
-        }
-        // Each call of `Router::layer` costs every request a box and a copy of everything in it, so there are as few
-        // as can be.
-        let around = (
-            Extension(Arc::new(parts.defaults.clone())),
-            DefaultBodyLimit::max(parts.limits.max_body_bytes),
-            error_page::error_pages(parts.defaults.show_error_details),
-        );
-        let router = if parts.wraps.is_empty() {
-            router.layer((around, events::PendingEventsLayer))
-        } else {
-            router = router.layer(events::PendingEventsLayer);
-            for wrap in parts.wraps.drain(..) {
-                router = wrap(router);
-            }
-            router.layer(around)
-        };
-        Ok((router, parts))
     }
 }
 

@@ -4,7 +4,7 @@
 //! Each test prints its figures: events compared, what was lost or doubled, how long it took to come back.
 
 #![cfg(all(feature = "sqlite", feature = "redis", feature = "nats"))]
-// The figures are for whoever reads the test's output.
+// The figures are for the reader of the test's output.
 #![allow(clippy::unwrap_used, clippy::print_stdout)]
 
 mod check;

@@ -118,7 +118,7 @@ async fn a_server_that_is_asked_to_stop_has_ended_as_asked() {
         let mut serve = Running::start(&["serve", "--bind", "127.0.0.1:0"]);
         let first = serve.line().await;
         assert!(first.contains("http://127.0.0.1:"), "{first}");
-        // Whoever has read the line may stop it.
+        // The line says that it can be stopped now.
         assert!(catches(serve.pid(), number), "SIG{signal}");
         serve.signal(signal).await;
         let (status, err) = serve.end().await;

@@ -4,10 +4,10 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use bellwether_nats::NatsBroker;
-use bellwether_testkit::{NatsServer, TEST_TIMEOUT, within};
+use bellwether_testkit::{NatsServer, TEST_TIMEOUT, log_lines, within};
 use bellwether_topics::{Delivery, GapReason, ServerSentEvent, Subscription, Topics};
 
-use crate::{lines, support};
+use crate::support;
 
 async fn node(server: &NatsServer, stream: &str) -> Topics {
     let builder = NatsBroker::builder(&server.url()).stream(stream);
@@ -81,7 +81,7 @@ fn change(server: &NatsServer, text: &[u8]) {
 
 #[tokio::test]
 async fn a_message_that_the_server_has_lost_is_a_gap_and_never_a_hole() {
-    lines::collect();
+    log_lines::collect();
     let Some((mut server, broker)) = support::start().await else {
         return;
     };
@@ -117,7 +117,7 @@ async fn a_message_that_the_server_has_lost_is_a_gap_and_never_a_hole() {
     let mut reader = open("t", &ids[17]);
     assert_eq!(got(&mut reader, 2).await, [20, 22]);
     // Names of streams are counted from the start in each process, and no other test loses a message.
-    let logged = lines::with(&["lost messages", &stream]);
+    let logged = log_lines::with(&["lost messages", &stream]);
     assert_eq!(logged.len(), 1, "once, and not for each reader: {logged:?}");
     assert!(logged[0].contains("first=10 last=10"), "{logged:?}");
     topics.close().await.unwrap();

@@ -8,7 +8,6 @@ mod consumers;
 mod contract;
 mod damage;
 mod histories;
-mod lines;
 mod outages;
 mod proxy;
 mod readme;

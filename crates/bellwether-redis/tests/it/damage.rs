@@ -1,9 +1,8 @@
 //! Entries of the log that lack a part: readers get what is whole and one gap over exactly the rest.
 
-use bellwether_testkit::{RedisServer, TEST_TIMEOUT, or_skip, within};
+use bellwether_testkit::{RedisServer, TEST_TIMEOUT, log_lines, or_skip, within};
 use bellwether_topics::{Delivery, GapReason, ServerSentEvent, Subscription, Topics};
 
-use crate::lines;
 use crate::support::{CommandLine, connect, number};
 
 const LOG: &str = "{bellwether}:log";
@@ -61,7 +60,7 @@ async fn check(
     expected_of_others: &[u64],
     change: impl Fn(&mut Vec<(String, String)>),
 ) {
-    lines::collect();
+    log_lines::collect();
     let Some((server, ids)) = damaged(change).await else {
         return;
     };
@@ -95,7 +94,7 @@ async fn check(
     assert_eq!(got(&mut reader, 1).await, [22]);
     topics.close().await.unwrap();
     let port = format!(":{}/", server.port());
-    let logged = lines::with(&["is not what was written", &port]);
+    let logged = log_lines::with(&["is not what was written", &port]);
     assert_eq!(logged.len(), 1, "once, and not for each reader: {logged:?}");
     let place = ids[9].split('.').nth(2).unwrap();
     assert!(

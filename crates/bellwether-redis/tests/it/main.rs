@@ -4,11 +4,12 @@
 
 mod contract;
 mod damage;
+mod epochs;
 mod history;
-mod lines;
 mod outages;
 mod proxy;
 mod quiet;
 mod records;
 mod servers;
 mod support;
+mod trimming;

@@ -180,3 +180,15 @@ pub(crate) fn number(delivery: &Delivery) -> Option<u64> {
     let data = text.lines().find_map(|line| line.strip_prefix("data: "));
     Some(data.unwrap().parse().unwrap())
 }
+
+/// What comes up to the last expected number, without what is left from before the loss.
+pub(crate) async fn ending(reader: &mut Subscription, expected: &[u64]) -> Vec<u64> {
+    let mut numbers = Vec::new();
+    while numbers.last() != expected.last() {
+        let number = take(reader, 1).await[0];
+        if number >= expected[0] {
+            numbers.push(number);
+        }
+    }
+    numbers
+}

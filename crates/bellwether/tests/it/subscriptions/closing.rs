@@ -46,7 +46,7 @@ async fn a_subject_that_is_sent_away_has_its_streams_ended_and_no_other() {
             assert_eq!(client.next_event().await.unwrap().data, "hello");
         }
         assert_eq!(topics.kick("ann"), 2);
-        // Whoever was sent away gets nothing that is published after that, however soon.
+        // A reader that was sent away gets nothing that is published after that, however soon.
         publish(&news, "again");
         for index in [0, 2] {
             assert_eq!(clients[index].next_event().await, Err(BodyEnd::Clean));

@@ -1,7 +1,8 @@
-//! The log lines of all tests of this binary. Each test searches for lines that only it can have caused.
+//! The warnings and errors that all tests of a binary have logged. Each test searches for lines that only it can have
+//! caused.
 
 use std::fmt::{self, Write};
-use std::sync::{Mutex, Once};
+use std::sync::{Mutex, MutexGuard, Once, PoisonError};
 
 use tracing::field::{Field, Visit};
 use tracing::span::{Attributes, Id, Record};
@@ -12,9 +13,9 @@ static LINES: Mutex<Vec<String>> = Mutex::new(Vec::new());
 
 struct Collect;
 
-struct Line(String);
+struct FieldText(String);
 
-impl Visit for Line {
+impl Visit for FieldText {
     fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
         let _ = write!(self.0, "{}={value:?} ", field.name());
     }
@@ -34,9 +35,9 @@ impl Subscriber for Collect {
     fn record_follows_from(&self, _: &Id, _: &Id) {}
 
     fn event(&self, event: &Event<'_>) {
-        let mut line = Line(String::new());
+        let mut line = FieldText(String::new());
         event.record(&mut line);
-        LINES.lock().unwrap().push(line.0);
+        lines().push(line.0);
     }
 
     fn enter(&self, _: &Id) {}
@@ -44,15 +45,26 @@ impl Subscriber for Collect {
     fn exit(&self, _: &Id) {}
 }
 
-/// Starts to collect, once.
-pub(crate) fn collect() {
-    static STARTED: Once = Once::new();
-    STARTED.call_once(|| tracing::subscriber::set_global_default(Collect).unwrap());
+/// A test that panicked while it held the lock has left the lines whole.
+fn lines() -> MutexGuard<'static, Vec<String>> {
+    LINES.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// The lines with all of these texts.
-pub(crate) fn with(texts: &[&str]) -> Vec<String> {
-    let lines = LINES.lock().unwrap();
+/// Starts to collect, once for the process.
+///
+/// # Panics
+///
+/// The process has another subscriber of `tracing`.
+pub fn collect() {
+    static STARTED: Once = Once::new();
+    STARTED.call_once(|| {
+        tracing::subscriber::set_global_default(Collect).expect("no other subscriber");
+    });
+}
+
+/// The lines with all of these texts, each as its fields.
+pub fn with(texts: &[&str]) -> Vec<String> {
+    let lines = lines();
     let has_all = |line: &&String| texts.iter().all(|text| line.contains(text));
     lines.iter().filter(has_all).cloned().collect()
 }
