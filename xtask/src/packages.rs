@@ -33,7 +33,16 @@ pub(crate) fn check(tally: &mut Tally) {
     let _ = fs::remove_dir_all(workspace::root().join("target/package"));
     // Other changes may be under way; a clean checkout is what CI has.
     let arguments = ["package", "--no-verify", "--allow-dirty", "--quiet"];
-    let packed = Step::cargo("packages", &arguments).args(&chosen).run();
+    let packed = Step::cargo("packages", &arguments);
+    // Where the archives are looked for, whatever `CARGO_TARGET_DIR` says.
+    let target = workspace::root()
+        .join("target")
+        .to_string_lossy()
+        .into_owned();
+    let packed = packed
+        .args(&["--target-dir".to_owned(), target])
+        .args(&chosen)
+        .run();
     tally.add_check("packages", packed.is_success);
     if !packed.is_success {
         return;

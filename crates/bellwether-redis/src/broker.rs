@@ -209,8 +209,7 @@ impl RedisBroker {
             // Its topic is not known, so it may be of the wanted ones.
             orphans.for_each(|record| record.topic = topic.clone());
         }
-        self.log.seen.advance(page.epoch, page.head);
-        self.log.server.damage.log_new(&self.log, &page.records);
+        self.log.note_page(&page);
         Ok(page)
     }
 

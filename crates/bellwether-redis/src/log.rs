@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use bellwether_topics::Offset;
-use bellwether_topics::broker::NewRecord;
+use bellwether_topics::broker::{NewRecord, Page};
 use redis::Value;
 
 use crate::append;
@@ -37,6 +37,12 @@ pub(crate) struct PageOf<'a> {
 }
 
 impl Log {
+    /// Remembers how far the log goes, and logs the damage in the page that was not known yet.
+    pub(crate) fn note_page(&self, page: &Page) {
+        self.seen.advance(page.epoch, page.head);
+        self.server.damage.log_new(self, &page.records);
+    }
+
     pub(crate) fn add_run(
         &self,
         commands: &mut redis::Pipeline,

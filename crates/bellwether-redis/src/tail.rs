@@ -103,8 +103,7 @@ impl Follower {
             self.checked_at = Some(Instant::now());
         }
         self.position = self.position.after(&mut page)?;
-        self.log.seen.advance(page.epoch, page.head);
-        self.log.server.damage.log_new(&self.log, &page.records);
+        self.log.note_page(&page);
         let bytes = bytes_of(&page);
         if !page.records.is_empty() {
             let average = usize::try_from(bytes).unwrap_or(usize::MAX) / page.records.len();
