@@ -140,3 +140,31 @@ async fn after_a_new_epoch_no_reader_gets_what_it_has_had() {
     }
     topics.close().await.unwrap();
 }
+
+/// The id of the first gap is what the reader comes back with after the second.
+#[tokio::test]
+async fn after_two_epochs_that_ended_one_after_the_other_no_reader_gets_what_it_has_had() {
+    let folder = Folder::new();
+    let topics = Topics::with(SqliteBroker::open(folder.log()).unwrap())
+        .await
+        .unwrap();
+    let topic = topics.topic("t").unwrap();
+    let other = topics.topic("other").unwrap();
+    let event = ServerSentEvent::text("x");
+    let mut id = String::new();
+    for _ in 0..30 {
+        id = topic.publish(&event).unwrap().await.unwrap().to_string();
+    }
+    for round in 1..=2 {
+        let hand = Connection::open(folder.log()).unwrap();
+        hand.execute_batch("UPDATE log SET floor = 0").unwrap();
+        other.publish(&event).unwrap().await.unwrap();
+        let mut back = topic.subscribe().after(id.as_str()).open().unwrap();
+        let delivery = back.next().await.unwrap();
+        let gap = delivery.gap().expect("a gap");
+        assert_eq!(gap.reason(), GapReason::Epoch, "{round}");
+        id = gap.cursor().to_string();
+        nothing_comes(&mut back).await;
+    }
+    topics.close().await.unwrap();
+}
