@@ -5,8 +5,6 @@
 
 mod assembly;
 
-pub use self::assembly::StateGiven;
-
 use std::fmt;
 use std::future::Future;
 use std::path::PathBuf;
@@ -383,6 +381,45 @@ where
     {
         self.parts.on_stop.push(boxed(hook));
         self
+    }
+}
+
+/// An application that has the state which its routes need, so that it can be served.
+///
+/// It is an `Application<()>`, which [`Application::state`] makes.
+#[diagnostic::on_unimplemented(
+    message = "the routes of this application need a state, and it has none yet: `{Self}`",
+    label = "the state is missing",
+    note = "give it with `.state(value)` after the routes and before this call"
+)]
+pub trait StateGiven: Sized {
+    // Hidden: other crates have no use for its result.
+    #[doc(hidden)]
+    fn ready(self) -> Application;
+}
+
+impl StateGiven for Application {
+    fn ready(self) -> Application {
+        self
+    }
+}
+
+impl<S> Application<S> {
+    /// Converts the application into an axum router, for `axum::serve` or to nest in another one.
+    ///
+    /// The settings of the server (limits, timeouts, drain, hooks, addresses) are then ignored. Give
+    /// [`shutdown_signal`](crate::shutdown_signal) to `with_graceful_shutdown`, so that streams end when the
+    /// server stops.
+    ///
+    /// # Errors
+    ///
+    /// The directory of [`serve_files`](Self::serve_files) cannot be served, or a route has the path of
+    /// [`health`](Self::health) or [`liveness`](Self::liveness).
+    pub fn into_router(self) -> Result<Router>
+    where
+        Self: StateGiven,
+    {
+        self.ready().split().map(|(router, _)| router)
     }
 }
 
